@@ -1,0 +1,246 @@
+"""Is this a crystal that can be computed, which one is it, and what is its primitive cell.
+
+The door for structures: what passes `require_crystal` is finite, has no two atoms on one place and
+repeats in three directions. Symmetry is spglib's, and no function here moves an atom or turns a cell.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import spglib
+from ase import Atoms
+from ase.neighborlist import neighbor_list
+from numpy.typing import NDArray
+
+from ase_phonax.errors import StructureError
+
+SYMPREC = 1e-5  # [Å] distance below which positions count as equal; phonopy's default
+CLOSEST_DISTANCE = 0.4  # [Å] H2 is 0.74: anything nearer is a damaged file, not chemistry
+SMALLEST_HEIGHT = 0.5  # [Å] of a periodic cell: below it the three vectors are taken as lying in a plane
+_SPGLIB_ERROR = getattr(spglib, "SpglibError", RuntimeError)  # new in spglib 2.7
+
+
+@dataclass(frozen=True)
+class SpaceGroup:
+    """The space group of a crystal as spglib finds it.
+
+    Attributes:
+        international: short Hermann-Mauguin symbol, such as "Fm-3m".
+        number: of the International Tables, 1 to 230.
+        n_primitive: atoms in a primitive cell; fewer than the atoms given where the cell is not primitive.
+    """
+
+    international: str
+    number: int
+    n_primitive: int
+
+    def __str__(self) -> str:
+        return f"{self.international} ({self.number})"
+
+
+def check_structure(atoms: Atoms) -> None:
+    """Refuse a structure no potential can say anything about.
+
+    Raises:
+        StructureError: no atoms, unknown species, positions or cell that are not finite, or two atoms
+            closer than CLOSEST_DISTANCE (periodic images counted).
+    """
+    if len(atoms) == 0:
+        raise StructureError(
+            "The structure has no atoms.", "There is nothing to compute.", "Check that the file is complete."
+        )
+    _check_finite(atoms)
+    if np.any(atoms.numbers < 1):
+        index = int(np.argmax(atoms.numbers < 1))
+        raise StructureError(
+            f"Atom {index} has no known element (atomic number {atoms.numbers[index]}).",
+            "The potential needs the element of every atom.",
+            "Name the elements in the file; POSCAR needs them on the line above the counts.",
+        )
+    _check_distances(atoms)
+
+
+def require_crystal(atoms: Atoms) -> None:
+    """Refuse a structure that has no phonons in three dimensions.
+
+    Raises:
+        StructureError: as `check_structure`; or not periodic in all three directions; or cell vectors
+            that lie in one plane.
+    """
+    _check_finite(atoms)
+    if not all(atoms.pbc):
+        flags = " ".join("T" if periodic else "F" for periodic in atoms.pbc)
+        raise StructureError(
+            f"The structure is not periodic in three directions (pbc = {flags}).",
+            "Force constants, q-points and supercells are defined for a three-dimensional crystal only.",
+            "Set atoms.pbc = True if it is a crystal; for a molecule use `ase-phonax hessian` or calc.get_vibrations.",
+        )
+    heights = cell_heights(atoms.cell[:])
+    if not heights.min() > SMALLEST_HEIGHT:
+        raise StructureError(
+            f"The cell is flat or empty: the distance between opposite faces is {heights.min():.3g} Å.",
+            "Its three vectors do not span space, so the crystal cannot be repeated.",
+            "Check the cell in the file (lattice vectors, units of length).",
+        )
+    check_structure(atoms)
+
+
+def cell_heights(cell: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Perpendicular heights of a cell.
+
+    Args:
+        cell: (3, 3) lattice vectors in rows [Å], of either handedness.
+
+    Returns:
+        (3,) distance between the two faces that each vector joins [Å]; zeros where the volume is zero.
+    """
+    areas = np.linalg.norm(np.cross(np.roll(cell, -1, axis=0), np.roll(cell, -2, axis=0)), axis=1)
+    volume = abs(np.linalg.det(cell))
+    return np.divide(volume, areas, out=np.zeros(3), where=areas > 0)
+
+
+def supercell_for_height(cell: NDArray[np.float64], min_height: float) -> NDArray[np.int64]:
+    """Smallest diagonal supercell matrix whose perpendicular heights all reach a length.
+
+    Args:
+        cell: (3, 3) lattice vectors in rows [Å].
+        min_height: wanted distance between opposite faces of the supercell [Å].
+
+    Returns:
+        (3, 3) diagonal.
+    """
+    # 1e-6: a height of exactly 12 Å that prints as 11.9999999 must not add a layer of cells.
+    repeats = [max(1, math.ceil(min_height / height - 1e-6)) for height in cell_heights(cell)]
+    return np.diag(repeats).astype(np.int64)
+
+
+def get_space_group(atoms: Atoms, symprec: float = SYMPREC) -> SpaceGroup:
+    """Space group of a crystal.
+
+    Args:
+        atoms: three-dimensional crystal. Isotopes (different masses) count as different species.
+        symprec: distance below which positions count as equal [Å].
+
+    Raises:
+        StructureError: spglib finds no symmetry at this tolerance.
+    """
+    dataset = _symmetry_dataset(atoms, symprec)
+    return SpaceGroup(dataset.international, int(dataset.number), len(set(dataset.mapping_to_primitive)))
+
+
+def get_primitive_matrix(atoms: Atoms, symprec: float = SYMPREC) -> NDArray[np.float64]:
+    """Matrix to a primitive cell, in phonopy's sense: primitive vectors = matrix.T @ cell.
+
+    The identity where the cell is primitive already, whatever its shape: a user's own choice of
+    primitive vectors is kept. Otherwise the primitive cell of the standard setting, not turned, and of
+    the handedness of the cell given.
+
+    Returns:
+        (3, 3), the inverse of an integer matrix.
+    """
+    if get_space_group(atoms, symprec).n_primitive == len(atoms):
+        return np.eye(3)
+    lattice, _, _ = _standard_primitive(atoms, symprec)
+    inverse = np.rint(np.linalg.inv((lattice @ np.linalg.inv(atoms.cell[:])).T))
+    if np.linalg.det(inverse) < 0:
+        inverse = -inverse
+    return np.linalg.inv(inverse)
+
+
+def reduce_to_primitive(atoms: Atoms, symprec: float = SYMPREC) -> Atoms:
+    """A primitive cell in the orientation given; the structure itself where it is primitive already.
+
+    Positions stay where they are in space (one representative of each set of equivalent atoms) and
+    masses are kept; the order of the atoms need not survive, and other per-atom arrays do not.
+
+    Args:
+        atoms: three-dimensional crystal; not changed.
+        symprec: distance below which positions count as equal [Å].
+
+    Returns:
+        new Atoms without calculator and constraints.
+
+    Raises:
+        StructureError: spglib finds no symmetry at this tolerance.
+    """
+    if get_space_group(atoms, symprec).n_primitive == len(atoms):
+        primitive = atoms.copy()
+        primitive.set_constraint()
+        return primitive
+    lattice, positions, types = _standard_primitive(atoms, symprec)
+    species = _distinct_species(atoms)
+    representatives = [int(np.argmax(species == kind)) for kind in types]
+    return Atoms(
+        numbers=atoms.numbers[representatives],
+        masses=atoms.get_masses()[representatives] if atoms.has("masses") else None,
+        scaled_positions=positions,
+        cell=lattice,
+        pbc=True,
+    )
+
+
+def _check_finite(atoms: Atoms) -> None:
+    for name, values in (("position", atoms.positions), ("cell vector", atoms.cell[:])):
+        bad = ~np.isfinite(values).all(axis=1)
+        if bad.any():
+            index = int(np.argmax(bad))
+            raise StructureError(
+                f"The {name} {index} is not a finite number: {values[index]}.",
+                "Every energy and force computed from it would be NaN.",
+                "Repair the structure; a job that failed often leaves such a file.",
+            )
+
+
+def _check_distances(atoms: Atoms) -> None:
+    first, second, distances = neighbor_list("ijd", atoms, CLOSEST_DISTANCE)
+    if len(distances) == 0:
+        return
+    nearest = int(np.argmin(distances))
+    i, j = sorted((int(first[nearest]), int(second[nearest])))
+    symbols = atoms.get_chemical_symbols()
+    raise StructureError(
+        f"Atoms {i} ({symbols[i]}) and {j} ({symbols[j]}) are {distances[nearest]:.3g} Å apart.",
+        f"Atoms nearer than {CLOSEST_DISTANCE} Å lie on top of each other: no potential is meant for that.",
+        "Check for duplicated atoms, partially occupied sites, fractional coordinates read as Å, or a wrong cell.",
+    )
+
+
+def _distinct_species(atoms: Atoms) -> NDArray[np.int64]:
+    """(n_atoms,) integers, equal for atoms of one element and one mass."""
+    pairs = np.column_stack((atoms.numbers, np.round(atoms.get_masses(), 6)))
+    return np.unique(pairs, axis=0, return_inverse=True)[1].ravel() + 1
+
+
+def _spglib_cell(atoms: Atoms) -> tuple[Any, Any, Any]:
+    return atoms.cell[:], atoms.get_scaled_positions(wrap=False), _distinct_species(atoms)
+
+
+def _symmetry_dataset(atoms: Atoms, symprec: float) -> Any:
+    return _ask_spglib(spglib.get_symmetry_dataset, atoms, symprec)
+
+
+def _standard_primitive(atoms: Atoms, symprec: float) -> tuple[Any, Any, Any]:
+    # no_idealize keeps orientation and positions; find_primitive turns the crystal.
+    return _ask_spglib(spglib.standardize_cell, atoms, symprec, to_primitive=True, no_idealize=True)
+
+
+def _ask_spglib(function: Any, atoms: Atoms, symprec: float, **options: Any) -> Any:
+    # spglib < 2.7 returns None on failure; later ones warn at every call that they will raise one day.
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Set OLD_ERROR_HANDLING", DeprecationWarning)
+        try:
+            answer, reason = function(_spglib_cell(atoms), symprec=symprec, **options), "no symmetry found"
+        except _SPGLIB_ERROR as error:
+            answer, reason = None, str(error)
+    if answer is None:
+        raise StructureError(
+            f"spglib finds no space group for {atoms.get_chemical_formula()} at symprec = {symprec} Å: {reason}.",
+            "Band labels, the primitive cell and symmetric relaxation rest on the space group.",
+            "Look for atoms that nearly coincide, or try another symprec.",
+        )
+    return answer

@@ -1,0 +1,335 @@
+"""Exact D(q) from second derivatives formed once per edge: the fast linear response.
+
+A convolution is linear in the senders' features h and local in its edge vector r. With the cotangent A
+of its output it is a sum over edges of a scalar L(A, h, r), so that
+
+    T = d²L/dA dh,   J = d²L/dA dr,   J2 = d²L/dh dr,   K = d²L/dr²
+
+are all that linear response needs. For every displacement wave (q, u) the rest is dense contraction over
+(receiver, neighbour slot) pairs, with the columns of many waves side by side: matrix products instead
+of passes through the network. Phases enter only where a neighbour is read. The neighbour list holds
+every edge both ways, so what the reverse pass would scatter to senders is *read* from them as well,
+along the reverse edge, with the same phase.
+
+One receiver is treated at a time and its tensors are formed anew for each block of columns: memory is
+that of one neighbourhood plus the columns, whatever the cell. `derivatives.lattice_columns` is the
+independent reference; it is also the form to differentiate further.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from .potential import LayerParts, NetworkParts
+
+Blocks = tuple[Array, ...]
+
+
+class Neighbours(NamedTuple):
+    """Dense neighbour slots of the primitive cell; n atoms and k slots include padding.
+
+    Attributes:
+        n_atoms: number of real atoms.
+        vectors: (n, k, 3) receiver to sender [Å]; a filler beyond the cutoff on padding.
+        senders: (n, k).
+        shifts: (n, k, 3) integer cell of the sender.
+        mask: (n, k) 1 for real slots, else 0, in the floating dtype.
+        reverse: (n, k) flat slot of the same edge seen from the sender.
+        species: (n,).
+    """
+
+    n_atoms: Array
+    vectors: Array
+    senders: Array
+    shifts: Array
+    mask: Array
+    reverse: Array
+    species: Array
+
+
+class LayerState(NamedTuple):
+    """The primal values around one layer.
+
+    Attributes:
+        features: (n, d) entering the layer.
+        mixed: h per block (n, u, i).
+        aggregated: a per block (n, u, k).
+        features_bar: (n, d') cotangent of the layer's output.
+        aggregated_bar: cotangent of a, per block (n, u, k).
+    """
+
+    features: Array
+    mixed: Blocks
+    aggregated: Blocks
+    features_bar: Array
+    aggregated_bar: Blocks
+
+
+def lattice_columns(
+    parts: NetworkParts, parameters: Any, neighbours: Neighbours, states: list[LayerState], qpoints: Array, directions: Array
+) -> Array:
+    """Linear response of the gradient to waves u exp(2 pi i q.R).
+
+    Args:
+        states: of `expand`.
+        qpoints: (c, 3) reduced wave vector of each column.
+        directions: (c, n, 3) real displacements of the home cell [Å].
+
+    Returns:
+        (c, n, 3) complex change of the gradient in the home cell [eV/Å].
+    """
+    wave = _wave(neighbours, qpoints, directions)
+    df, tape = None, []
+    for layer, state in zip(parts.layers, states, strict=True):
+        own = parameters[layer.name]
+        before = df
+        df, da, dh = _forward(layer[1:], own, neighbours, state, wave, before)
+        tape.append((before, da, dh))
+    df_bar = _readout_response(parts.readout, parameters, _last_features(parts, parameters, states, neighbours), neighbours.species, df)
+    dr_bar = jnp.zeros((*neighbours.vectors.shape, 2, len(qpoints)), neighbours.vectors.dtype)
+    for layer, state, response in reversed(list(zip(parts.layers, states, tape, strict=True))):
+        df_bar, dr_bar = _backward(layer[1:], parameters[layer.name], neighbours, state, wave, response, df_bar, dr_bar)
+    return _collect_gradient(neighbours, wave, dr_bar)
+
+
+def expand(parts: NetworkParts, parameters: Any, neighbours: Neighbours) -> list[LayerState]:
+    """Primal values forward and back through the network, once per structure."""
+    features = parts.embed(parameters, neighbours.species, neighbours.vectors.dtype)
+    forward = []
+    for layer in parts.layers:
+        own = parameters[layer.name]
+        mixed, aggregated, new = _primal_forward(layer[1:], own, neighbours, features)
+        forward.append((features, mixed, aggregated))
+        features = new
+    bar = _readout_gradient(parts.readout, parameters, features, neighbours.species)
+    states = []
+    for layer, (features, mixed, aggregated) in reversed(list(zip(parts.layers, forward, strict=True))):
+        a_bar, before = _primal_backward(layer[1:], parameters[layer.name], neighbours, features, aggregated, bar)
+        states.append(LayerState(features, mixed, aggregated, bar, a_bar))
+        bar = before
+    return states[::-1]
+
+
+class _Wave(NamedTuple):
+    """Phases cos, sin (n, k, c) of every slot and displacements u (n, 3, 2, c)."""
+
+    cos: Array
+    sin: Array
+    u: Array
+
+
+@jax.jit
+def _wave(neighbours: Neighbours, qpoints: Array, directions: Array) -> _Wave:
+    phase = 2 * jnp.pi * jnp.einsum("nkx,cx->nkc", neighbours.shifts.astype(qpoints.dtype), qpoints)
+    u = jnp.moveaxis(directions, 0, -1)
+    return _Wave(jnp.cos(phase), jnp.sin(phase), jnp.stack([u, jnp.zeros_like(u)], 2))
+
+
+def _turn(z: Array, cos: Array, sin: Array) -> Array:
+    """z (..., k, m, 2, c) read across the slots (k, c): multiplied by the phase of each."""
+    c, s = cos[:, None], sin[:, None]
+    return jnp.stack([c * z[..., 0, :] - s * z[..., 1, :], s * z[..., 0, :] + c * z[..., 1, :]], -2)
+
+
+def _for_atoms(neighbours: Neighbours, body, out: Any) -> Any:
+    """out[x] = body(x) for the real atoms x, one at a time; rows of padding keep what they hold."""
+
+    def step(x, out):
+        return jax.tree.map(lambda o, v: lax.dynamic_update_index_in_dim(o, v, x, 0), out, body(x))
+
+    return lax.fori_loop(0, neighbours.n_atoms, step, out)
+
+
+def _maps(coefficients, own, r: Array, mask: Array) -> tuple:
+    """Per block (angular (k, i, m), radial (k, u, m)) of the slots of one atom."""
+    return tuple((a, w * mask[:, None, None]) for a, w in jax.vmap(coefficients, (None, 0))(own, r))
+
+
+def _push(h: Blocks, maps) -> Blocks:
+    """Messages of one edge: h (u, i) -> (u, m)."""
+    return tuple((x @ a) * w for x, (a, w) in zip(h, maps, strict=True))
+
+
+def _pull(a_bar: Blocks, maps) -> Blocks:
+    """Transpose of `_push`: (u, m) -> (u, i)."""
+    return tuple((x * w) @ a.T for x, (a, w) in zip(a_bar, maps, strict=True))
+
+
+@partial(jax.jit, static_argnums=0)
+def _primal_forward(layer, own, neighbours: Neighbours, features: Array):
+    mix, coefficients, update = layer
+    mixed = mix(own, features)
+
+    def body(x):
+        maps = _maps(coefficients, own, neighbours.vectors[x], neighbours.mask[x])
+        return tuple(
+            jnp.einsum("qui,qik,quk->uk", h[neighbours.senders[x]], a, w) for h, (a, w) in zip(mixed, maps, strict=True)
+        )
+
+    n = features.shape[0]
+    shapes = jax.eval_shape(body, 0)
+    aggregated = _for_atoms(neighbours, body, tuple(jnp.zeros((n, *s.shape), s.dtype) for s in shapes))
+    return mixed, aggregated, update(own, aggregated, features, neighbours.species)
+
+
+@partial(jax.jit, static_argnums=0)
+def _primal_backward(layer, own, neighbours: Neighbours, features: Array, aggregated: Blocks, bar: Array):
+    mix, coefficients, update = layer
+    _, pull_back = jax.vjp(lambda a, f: update(own, a, f, neighbours.species), aggregated, features)
+    a_bar, f_bar = pull_back(bar)
+
+    def body(x):
+        # Along the reverse edge this atom is the sender and its neighbour the receiver.
+        maps = _maps(coefficients, own, -neighbours.vectors[x], neighbours.mask[x])
+        return tuple(
+            jnp.einsum("quk,qik,quk->ui", b[neighbours.senders[x]], a, w) for b, (a, w) in zip(a_bar, maps, strict=True)
+        )
+
+    mixed, unmix = jax.vjp(lambda f: mix(own, f), features)
+    h_bar = _for_atoms(neighbours, body, jax.tree.map(jnp.zeros_like, mixed))
+    return a_bar, f_bar + unmix(h_bar)[0]
+
+
+@partial(jax.jit, static_argnums=0)
+def _readout_gradient(readout, parameters, features, species):
+    return jax.grad(lambda f: jnp.sum(readout(parameters, f, species)))(features)
+
+
+@partial(jax.jit, static_argnums=0)
+def _readout_response(readout, parameters, features, species, df):
+    gradient = jax.grad(lambda f: jnp.sum(readout(parameters, f, species)))
+    return jax.vmap(lambda t: jax.jvp(gradient, (features,), (t,))[1], -1, -1)(df)
+
+
+@partial(jax.jit, static_argnums=0)
+def _update(update, own, aggregated, features, species):
+    return update(own, aggregated, features, species)
+
+
+def _last_features(parts: NetworkParts, parameters, states, neighbours) -> Array:
+    last, state = parts.layers[-1], states[-1]
+    return _update(last.update, parameters[last.name], state.aggregated, state.features, neighbours.species)
+
+
+def _columns(z: Array) -> Array:
+    """(..., 2, c) -> (..., 2c)."""
+    return z.reshape(*z.shape[:-2], -1)
+
+
+def _changes(neighbours: Neighbours, wave: _Wave, x) -> Array:
+    """Change of the edge vectors of atom x: (k, 3, 2, c)."""
+    read = _turn(wave.u[neighbours.senders[x]], wave.cos[x], wave.sin[x])
+    return (read - wave.u[x]) * neighbours.mask[x][:, None, None, None]
+
+
+def _read(blocks: Blocks, neighbours: Neighbours, wave: _Wave, x) -> Blocks:
+    """Columns (u, n, i, 2, c) of the neighbours of x, turned: per block (u, k, i, 2c)."""
+    return tuple(_columns(_turn(z[:, neighbours.senders[x]], wave.cos[x], wave.sin[x])) for z in blocks)
+
+
+def _response_of_mix(mix, own, df: Array, c: int) -> Blocks:
+    """df (n, d, 2c) -> per block (u, n, i, 2, c)."""
+    mixed = jax.vmap(lambda f: mix(own, f), -1, -1)(df)
+    return tuple(jnp.moveaxis(z, 1, 0).reshape(z.shape[1], z.shape[0], z.shape[2], 2, c) for z in mixed)
+
+
+@partial(jax.jit, static_argnums=0)
+def _forward(layer, own, neighbours: Neighbours, state: LayerState, wave: _Wave, df: Array | None):
+    """Response of the features, (n, d, 2c) entering (None: none yet) -> (n, d', 2c), of a and of h."""
+    mix, coefficients, update = layer
+    n, c = neighbours.species.shape[0], wave.u.shape[-1]
+    dh = None if df is None else _response_of_mix(mix, own, df, c)
+
+    def body(x):
+        r, mask, senders = neighbours.vectors[x], neighbours.mask[x], neighbours.senders[x]
+        dr = _columns(_changes(neighbours, wave, x))
+        hs = tuple(h[senders] for h in state.mixed)
+        slope = jax.vmap(jax.jacfwd(lambda r, h: _push(h, coefficients(own, r))))(r, hs)
+        da = [jnp.einsum("qukx,qxc->ukc", j * mask[:, None, None, None], dr) for j in slope]
+        if dh is not None:
+            maps, read = _maps(coefficients, own, r, mask), _read(dh, neighbours, wave, x)
+            da = [d + _contract(*m, z, "in") for d, m, z in zip(da, maps, read, strict=True)]
+        return tuple(da)
+
+    shapes = jax.eval_shape(body, 0)
+    da = _for_atoms(neighbours, body, tuple(jnp.zeros((n, *s.shape), s.dtype) for s in shapes))
+    still = jnp.zeros((*state.features.shape, 2 * c), state.features.dtype)
+    move = lambda a, f: jax.jvp(lambda *z: update(own, *z, neighbours.species), (state.aggregated, state.features), (a, f))[1]
+    return jax.vmap(move, -1, -1)(da, still if df is None else df), da, dh
+
+
+def _contract(angular: Array, radial: Array, z: Array, side: str) -> Array:
+    """T z summed over slots, T = angular (x) radial, one matrix product per channel.
+
+    side "in": z (u, q, i, c) -> (u, k, c); "out": z (u, q, k, c) -> (u, i, c).
+    """
+    t = angular[None] * radial.transpose(1, 0, 2)[:, :, None]
+    if side == "in":
+        return jnp.einsum("uqik,uqic->ukc", t, z)
+    return jnp.einsum("uqik,uqkc->uic", t, z)
+
+
+@partial(jax.jit, static_argnums=0)
+def _backward(layer, own, neighbours: Neighbours, state: LayerState, wave: _Wave, response, df_bar: Array, dr_bar: Array):
+    """Response of the cotangents of the features entering (n, d, 2c) and of the edges (n, k, 3, 2, c)."""
+    mix, coefficients, update = layer
+    c = wave.u.shape[-1]
+    df, da, dh = response
+    still = jnp.zeros((*state.features.shape, 2 * c), state.features.dtype)
+
+    def pull_back(a, f, bar):
+        return jax.vjp(lambda *z: update(own, *z, neighbours.species), a, f)[1](bar)
+
+    def move(a, f, bar):
+        primals = (state.aggregated, state.features, state.features_bar)
+        return jax.jvp(pull_back, primals, (a, f, bar))[1]
+
+    da_bar, df_skip = jax.vmap(move, -1, -1)(da, still if df is None else df, df_bar)
+    da_bar_first = tuple(jnp.moveaxis(z, 1, 0).reshape(z.shape[1], z.shape[0], z.shape[2], 2, c) for z in da_bar)
+
+    def scalar(r, h, a_bar):
+        return sum(jnp.sum(b * m) for b, m in zip(a_bar, _push(h, coefficients(own, r)), strict=True))
+
+    def body(x):
+        r, mask, senders = neighbours.vectors[x], neighbours.mask[x], neighbours.senders[x]
+        dr = _columns(_changes(neighbours, wave, x))
+        hs, own_bar = tuple(h[senders] for h in state.mixed), tuple(b[x] for b in state.aggregated_bar)
+        slope = jax.vmap(jax.jacfwd(lambda r, h: _push(h, coefficients(own, r))))(r, hs)
+        curvature = jax.vmap(jax.jacfwd(jax.grad(scalar)), (0, 0, None))(r, hs, own_bar)
+        edge = jnp.einsum("qxy,qyc->qxc", curvature, dr)
+        edge += sum(jnp.einsum("qukx,ukc->qxc", j, b[x]) for j, b in zip(slope, da_bar, strict=True))
+        if dh is None:
+            return (edge * mask[:, None, None],)
+        cross = jax.vmap(jax.jacfwd(lambda r: _pull(own_bar, coefficients(own, r))))(r)
+        edge += sum(jnp.einsum("quix,uqic->qxc", j, z) for j, z in zip(cross, _read(dh, neighbours, wave, x), strict=True))
+        their_bar = tuple(b[senders] for b in state.aggregated_bar)
+        back = jax.vmap(jax.jacfwd(lambda r, b: _pull(b, coefficients(own, r))))(-r, their_bar)
+        maps, read = _maps(coefficients, own, -r, mask), _read(da_bar_first, neighbours, wave, x)
+        dh_bar = tuple(
+            _contract(*m, z, "out") - jnp.einsum("quix,qxc->uic", j * mask[:, None, None, None], dr)
+            for m, z, j in zip(maps, read, back, strict=True)
+        )
+        return (edge * mask[:, None, None], dh_bar)
+
+    n = neighbours.species.shape[0]
+    zeros = jax.tree.map(lambda s: jnp.zeros((n, *s.shape), s.dtype), jax.eval_shape(body, 0))
+    result = _for_atoms(neighbours, body, zeros)
+    dr_bar = dr_bar + result[0].reshape(dr_bar.shape)
+    if dh is None:
+        return df_skip, dr_bar
+    _, unmix = jax.vjp(lambda f: mix(own, f), state.features)
+    return df_skip + jax.vmap(lambda z: unmix(z)[0], -1, -1)(result[1]), dr_bar
+
+
+@jax.jit
+def _collect_gradient(neighbours: Neighbours, wave: _Wave, dr_bar: Array) -> Array:
+    flat = dr_bar.reshape(-1, *dr_bar.shape[2:])
+    # The gradient returns to the sender along the reverse edge, turned by the same phase.
+    back = jax.vmap(_turn)(flat[neighbours.reverse], wave.cos, wave.sin)
+    mask = neighbours.mask[:, :, None, None, None]
+    g = jnp.sum((back - dr_bar) * mask, 1)
+    return jnp.moveaxis(g[:, :, 0] + 1j * g[:, :, 1], -1, 0)

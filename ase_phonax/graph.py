@@ -1,0 +1,221 @@
+"""Atoms -> graph: neighbour list, integer shifts, padding to size classes, the extended graph."""
+
+import jraph
+import numpy as np
+from ase import Atoms
+from ase.data import chemical_symbols
+from ase.geometry import complete_cell
+
+from .errors import StructureError
+
+# Closer than this no potential was trained, and radial functions may be singular.
+MIN_DISTANCE = 0.3  # Å
+# Capacity kept free when a graph is padded, so that a moving structure seldom needs a larger class.
+MARGIN = 1.1
+
+
+def check_atoms(atoms: Atoms, numbers: tuple[int, ...], model: str) -> None:
+    """Refuse what no potential can evaluate.
+
+    Raises:
+        StructureError: no atoms, positions or cell not finite, an element the model does not know,
+            a periodic direction without a cell vector.
+    """
+    if len(atoms) == 0:
+        raise StructureError("the structure has no atoms", "there is nothing to compute", "check the file it was read from")
+    for what, values in (("positions", atoms.positions), ("cell", atoms.cell.array)):
+        bad = np.argwhere(~np.isfinite(values))
+        if len(bad):
+            where = f"atom {bad[0][0]}" if what == "positions" else f"vector {bad[0][0]}"
+            raise StructureError(
+                f"the {what} of {where} is {values[bad[0][0]].tolist()}",
+                "energies and force constants of such a structure are not numbers",
+                "check the step or file that produced it",
+            )
+    unknown = sorted(set(atoms.numbers.tolist()) - set(numbers))
+    if unknown:
+        raise StructureError(
+            f"the model {model!r} does not know {', '.join(chemical_symbols[z] for z in unknown)}",
+            "it was never trained on " + ("that element" if len(unknown) == 1 else "those elements"),
+            f"use a model that lists it (`ase-phonax models`); this one has {len(numbers)}: "
+            + " ".join(chemical_symbols[z] for z in numbers),
+        )
+    periodic = np.array(atoms.pbc, bool)
+    cell = atoms.cell.array
+    # complete_cell fills missing vectors only for directions that are not periodic.
+    if np.any(periodic & (np.linalg.norm(cell, axis=1) == 0)) or abs(np.linalg.det(complete_cell(cell))) < 1e-9:
+        raise StructureError(
+            f"the cell {cell.tolist()} has no volume but pbc is {atoms.pbc.tolist()}",
+            "periodic images would coincide",
+            "give three independent cell vectors, or set pbc to False in the directions without one",
+        )
+
+
+def neighbour_list(atoms: Atoms, cutoff: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs closer than the cutoff, both ways.
+
+    Returns:
+        receivers (n_edges,), senders (n_edges,), shifts (n_edges, 3) integer: the sender's image is at
+        positions[sender] + shift @ cell. Sorted by receiver, then sender, then shift, so that equal
+        structures give equal graphs.
+    """
+    import vesin
+
+    pbc = np.array(atoms.pbc, bool)
+    calculator = vesin.NeighborList(cutoff=float(cutoff), full_list=True)
+    i, j, shifts = calculator.compute(
+        points=np.ascontiguousarray(atoms.positions, float), box=complete_cell(atoms.cell.array), periodic=pbc, quantities="ijS"
+    )
+    shifts = np.asarray(shifts, np.int32).reshape(-1, 3)
+    order = np.lexsort((shifts[:, 2], shifts[:, 1], shifts[:, 0], j, i))
+    return np.asarray(i, np.int32)[order], np.asarray(j, np.int32)[order], shifts[order]
+
+
+def build_graph(atoms: Atoms, cutoff: float, numbers: tuple[int, ...]) -> jraph.GraphsTuple:
+    """The graph of a structure, in NumPy, without padding.
+
+    Args:
+        atoms: any periodicity; checked by `check_atoms`.
+        cutoff: [Å].
+        numbers: ascending atomic numbers of the potential.
+
+    Returns:
+        nodes: positions (n, 3) [Å], species (n,) positions in `numbers`; edges: shifts (n_edges, 3);
+        globals: cell (1, 3, 3) [Å], zero vectors completed.
+
+    Raises:
+        StructureError: two atoms closer than `MIN_DISTANCE`.
+    """
+    receivers, senders, shifts = neighbour_list(atoms, cutoff)
+    cell = complete_cell(atoms.cell.array)
+    vectors = atoms.positions[senders] + shifts @ cell - atoms.positions[receivers]
+    lengths = np.linalg.norm(vectors, axis=1)
+    if len(lengths) and lengths.min() < MIN_DISTANCE:
+        k = int(lengths.argmin())
+        raise StructureError(
+            f"atoms {receivers[k]} and {senders[k]} (image {shifts[k].tolist()}) are {lengths[k]:.4f} Å apart",
+            "no potential is trained that close, and the result would mean nothing",
+            "remove duplicated atoms or check the units of the positions",
+        )
+    return jraph.GraphsTuple(
+        nodes={"positions": atoms.positions.astype(float), "species": np.searchsorted(numbers, atoms.numbers).astype(np.int32)},
+        edges={"shifts": shifts},
+        globals={"cell": cell[None]},
+        senders=senders,
+        receivers=receivers,
+        n_node=np.array([len(atoms)], np.int32),
+        n_edge=np.array([len(senders)], np.int32),
+    )
+
+
+def size_class(n: int) -> int:
+    """The smallest of 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, ... that holds n: four classes per octave."""
+    step = 1 << max(0, int(n).bit_length() - 3)
+    return max(4, -(-int(n) // step) * step)
+
+
+def pad(graph: jraph.GraphsTuple, n_nodes: int | None = None, n_edges: int | None = None) -> jraph.GraphsTuple:
+    """Add one padding graph up to the given sizes, or to the size classes with `MARGIN`.
+
+    There is always at least one padding node and edge; padding edges join padding nodes.
+    """
+    nodes, edges = int(graph.n_node[0]), int(graph.n_edge[0])
+    n_nodes = n_nodes or size_class(nodes + 1)
+    n_edges = n_edges or size_class(int(np.ceil(MARGIN * (edges + 1))))
+    padded = jraph.pad_with_graphs(graph, n_nodes, n_edges, 2)
+    return padded._replace(
+        nodes={k: np.asarray(v) for k, v in padded.nodes.items()},
+        edges={k: np.asarray(v) for k, v in padded.edges.items()},
+        globals={k: np.asarray(v) for k, v in padded.globals.items()},
+        senders=np.asarray(padded.senders, np.int32),
+        receivers=np.asarray(padded.receivers, np.int32),
+    )
+
+
+def dense_slots(graph: jraph.GraphsTuple, cutoff: float) -> dict[str, np.ndarray]:
+    """The edges of an unpadded graph as neighbour slots of each atom, padded to size classes.
+
+    Returns:
+        n_atoms (); vectors (n, k, 3) [Å], a filler beyond the cutoff on padding; senders (n, k);
+        shifts (n, k, 3); mask (n, k) bool; reverse (n, k), the flat slot of the same edge seen from its
+        sender; species (n,).
+    """
+    n_atoms, count = int(graph.n_node[0]), np.bincount(graph.receivers, minlength=int(graph.n_node[0]))
+    n, k = size_class(n_atoms), size_class(int(count.max()))
+    # Edges are sorted by receiver: the slot of an edge is its place among those of its receiver.
+    slot = np.arange(len(graph.receivers)) - (np.cumsum(count) - count)[graph.receivers]
+    flat = graph.receivers * k + slot
+    shifts = graph.edges["shifts"]
+    keys = {edge: place for edge, place in zip(_keys(graph.receivers, graph.senders, shifts), flat.tolist(), strict=True)}
+    positions, cell = graph.nodes["positions"], graph.globals["cell"][0]
+
+    def slots(values: np.ndarray, filler) -> np.ndarray:
+        result = np.full((n * k, *values.shape[1:]), filler, values.dtype)
+        result[flat] = values
+        return result.reshape(n, k, *values.shape[1:])
+
+    return {
+        "n_atoms": np.int32(n_atoms),
+        "vectors": slots(positions[graph.senders] + shifts @ cell - positions[graph.receivers], np.array([2.0, 0, 0]) * cutoff),
+        "senders": slots(graph.senders, 0),
+        "shifts": slots(shifts, 0),
+        "mask": slots(np.ones(len(flat), bool), False),
+        "reverse": slots(np.array([keys[e] for e in _keys(graph.senders, graph.receivers, -shifts)], np.int32), 0),
+        "species": np.pad(graph.nodes["species"], (0, n - n_atoms)),
+    }
+
+
+def _keys(receivers: np.ndarray, senders: np.ndarray, shifts: np.ndarray) -> list[tuple[int, ...]]:
+    return [tuple(row) for row in np.column_stack([receivers, senders, shifts]).tolist()]
+
+
+def extended_graph(graph: jraph.GraphsTuple, n_hops: int) -> tuple[jraph.GraphsTuple, np.ndarray, np.ndarray]:
+    """The home cell and every image that a home node energy depends on, as independent nodes.
+
+    The construction of Fang et al. (phonon predictions with E(3)-equivariant graph neural networks):
+    from the home cell follow in-edges `n_hops` times. Edges into the last shell are left out, since
+    the features there are not needed beyond their species.
+
+    Args:
+        graph: of the home cell, without padding.
+        n_hops: number of message-passing layers.
+
+    Returns:
+        the extended graph (shifts all zero), its home atoms first and in order;
+        image_to_home (n_ext,): which home atom each node is an image of;
+        cells (n_ext, 3): its integer cell.
+    """
+    n = int(graph.n_node[0])
+    by_receiver = [np.flatnonzero(graph.receivers == a) for a in range(n)]
+    nodes = {(a, 0, 0, 0): a for a in range(n)}
+    frontier, senders, receivers = list(nodes), [], []
+    for _ in range(n_hops):
+        reached = []
+        for node in frontier:
+            a, cell = node[0], np.array(node[1:])
+            for e in by_receiver[a]:
+                key = (int(graph.senders[e]), *(cell + graph.edges["shifts"][e]).tolist())
+                if key not in nodes:
+                    nodes[key] = len(nodes)
+                    reached.append(key)
+                senders.append(nodes[key])
+                receivers.append(nodes[node])
+        frontier = reached
+    table = np.array(list(nodes), int)
+    home, cells = table[:, 0], table[:, 1:]
+    return (
+        jraph.GraphsTuple(
+            nodes={
+                "positions": graph.nodes["positions"][home] + cells @ graph.globals["cell"][0],
+                "species": graph.nodes["species"][home],
+            },
+            edges={"shifts": np.zeros((len(senders), 3), np.int32)},
+            globals=graph.globals,
+            senders=np.array(senders, np.int32),
+            receivers=np.array(receivers, np.int32),
+            n_node=np.array([len(table)], np.int32),
+            n_edge=np.array([len(senders)], np.int32),
+        ),
+        home,
+        cells,
+    )

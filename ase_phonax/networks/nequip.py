@@ -1,0 +1,285 @@
+"""NequIP and its Nequix variant: E(3)-equivariant message passing, in Haiku on e3nn-jax.
+
+NequIP: Batzner et al., Nat. Commun. 13, 2453 (2022). Nequix: Koker, Kotak, Smidt, arXiv:2508.16067.
+Features are flat arrays (n, d) in the block order of their irreps; every layer has the three parts
+that `potential.LayerParts` names: mix and coefficients (what an edge needs), message and sum, update.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import e3nn_jax as e3nn
+import haiku as hk
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from ..errors import InputError
+from ..potential import LayerParts, NetworkParts
+from . import convolution as conv
+from .radial import bessel_basis, polynomial_envelope
+
+# sqrt of the mean square of the activation under a unit normal, as e3nn-jax computes it in float64
+# (`e3nn_jax.normalize_function`); frozen here because its float32 value differs in the sixth digit.
+SILU_NORM = 0.5964586854233045
+TANH_NORM = 0.6279282481638502
+
+
+@dataclass(frozen=True)
+class NequIPConfig:
+    """Choices that fix the network; hashable, stored with the parameters.
+
+    Attributes:
+        n_species: number of elements.
+        cutoff: [Å].
+        hidden_irreps: features between layers, even and odd, e.g. "16x0e + 16x0o + 12x1o + 12x1e".
+        n_layers: message-passing layers.
+        l_max: highest degree of the edge harmonics.
+        n_basis: Bessel functions.
+        radial_sizes: hidden widths of the radial network.
+        envelope_p: power of the polynomial envelope.
+        embedding: channels of the first features; 0 takes the one-hot species itself (Nequix).
+        self_connection: "species" (weights per element, NequIP) or "shared" (Nequix).
+        layer_norm: RMS layer norm before the gate (Nequix).
+        average_neighbors: sums over neighbours are divided by its square root.
+        scale, shift: node energy = scale * output + shift + energy of the isolated atom [eV].
+        radial_init: variance scale of the radial network's hidden layers at initialisation.
+    """
+
+    n_species: int
+    cutoff: float
+    hidden_irreps: str = "16x0e + 16x0o + 12x1o + 12x1e + 8x2e + 8x2o"
+    n_layers: int = 2
+    l_max: int = 2
+    n_basis: int = 8
+    radial_sizes: tuple[int, ...] = (64, 64)
+    envelope_p: int = 6
+    embedding: int = 16
+    self_connection: str = "species"
+    layer_norm: bool = False
+    average_neighbors: float = 1.0
+    scale: float = 1.0
+    shift: float = 0.0
+    radial_init: float = 2.0
+
+    def __post_init__(self):
+        if self.self_connection not in ("species", "shared"):
+            raise InputError(
+                f"self_connection is {self.self_connection!r}", "it decides the shape of the parameters", 'use "species" or "shared"'
+            )
+
+
+def _linear(name: str, irreps_in: conv.Irreps, blocks: tuple[Array, ...], irreps_out: conv.Irreps, select=None) -> tuple:
+    """Equivariant linear map, block by block; zero where no input has the irrep.
+
+    Weights are standard normal at initialisation and divided by the root of the fan-in when used
+    (e3nn's path normalisation "element", gradient normalisation "path"). Inputs of equal irrep have
+    been concatenated before. With `select` (n,) and a leading axis of weights, each node uses its own.
+    """
+    result = []
+    for mul_out, ir in irreps_out:
+        found = [(mul, x) for (mul, ir_in), x in zip(irreps_in, blocks, strict=True) if ir_in == ir]
+        if not found:
+            result.append(jnp.zeros(blocks[0].shape[:-2] + (mul_out, ir.dim), blocks[0].dtype))
+            continue
+        ((mul, x),) = found
+        shape: tuple[int, ...] = (mul, mul_out) if select is None else (select[1], mul, mul_out)
+        weights = hk.get_parameter(f"{name}_{ir}", shape, x.dtype, hk.initializers.RandomNormal()).astype(x.dtype)
+        if select is None:
+            result.append(jnp.einsum("...ui,uw->...wi", x, weights) / mul**0.5)
+        else:
+            result.append(jnp.einsum("nui,nuw->nwi", x, weights[select[0]]) / mul**0.5)
+    return tuple(result)
+
+
+class Layer(hk.Module):
+    """One message-passing layer.
+
+    The gate is built from named blocks: the gating scalars are the last 0e channels of a block of
+    their own making, so no re-ordering or merging of scalar irreps elsewhere can turn an odd
+    scalar into a gate.
+    """
+
+    def __init__(self, config: NequIPConfig, irreps_in: conv.Irreps, irreps_out: conv.Irreps, name: str):
+        super().__init__(name=name)
+        self.config, self.irreps_in = config, irreps_in
+        self.irreps_out = irreps_out
+        wanted = tuple(ir for _, ir in self.irreps_out)
+        self.n_gates = sum(mul for mul, ir in self.irreps_out if ir.l > 0)
+        even = e3nn.Irrep("0e")
+        if self.n_gates and even not in wanted:
+            raise InputError(
+                f"hidden_irreps {config.hidden_irreps!r} have no even scalars",
+                "the gates of the higher irreps are even scalars",
+                "add a block of 0e, for example 16x0e",
+            )
+        self.irreps_pre = tuple((mul + self.n_gates if ir == even else mul, ir) for mul, ir in self.irreps_out)
+        self.plan = conv.plan_convolution(irreps_in, config.l_max, wanted)
+
+    def mix(self, features: Array) -> tuple[Array, ...]:
+        """(n, d) -> blocks (n, u, i), a linear map of each irrep's channels."""
+        blocks = conv.split(self.irreps_in, features)
+        return _linear("mix", self.irreps_in, blocks, self.irreps_in)
+
+    def coefficients(self, harmonics: Array, basis: Array) -> tuple[tuple[Array, Array], ...]:
+        """Harmonics (..., s) and radial basis (..., b) -> per block (angular, radial)."""
+        return conv.coefficients(self.plan, harmonics, self._radial_weights(basis))
+
+    def update(self, aggregated: tuple[Array, ...], features: Array, species: Array) -> Array:
+        """Aggregated messages and old features -> new features (n, d')."""
+        c = self.config
+        collected = conv.collect(self.plan, tuple(a / c.average_neighbors**0.5 for a in aggregated))
+        new = _linear("collect", self.plan.irreps_out, collected, self.irreps_pre)
+        old = conv.split(self.irreps_in, features)
+        select = (species, c.n_species) if c.self_connection == "species" else None
+        skip = _linear("skip", self.irreps_in, old, self.irreps_pre, select)
+        blocks = tuple(a + b for a, b in zip(new, skip, strict=True))
+        if c.layer_norm:
+            blocks = self._rms_norm(blocks)
+        return self._gate(blocks)
+
+    def _radial_weights(self, x: Array) -> Array:
+        # No biases: the basis is zero at the cutoff and so must be the weights.
+        sizes = (*self.config.radial_sizes, self.plan.n_weights)
+        for i, size in enumerate(sizes):
+            scale = self.config.radial_init if i < len(sizes) - 1 else 1.0
+            init = hk.initializers.RandomNormal((scale / x.shape[-1]) ** 0.5)
+            x = x @ hk.get_parameter(f"radial_{i}", (x.shape[-1], size), x.dtype, init).astype(x.dtype)
+            x = jax.nn.silu(x) if i < len(sizes) - 1 else x
+        return x
+
+    def _rms_norm(self, blocks: tuple[Array, ...]) -> tuple[Array, ...]:
+        # As Nequix has it: squares summed over channels, averaged over components and degrees.
+        weights = [1 / (ir.dim * len(self.irreps_pre)) for _, ir in self.irreps_pre]
+        square = sum(w * jnp.sum(x**2, -2).mean(-1) for w, x in zip(weights, blocks, strict=True))
+        factor = jax.lax.rsqrt(square + 1e-12)[..., None, None]
+        affine = [
+            hk.get_parameter(f"norm_{ir}", (mul,), blocks[0].dtype, jnp.ones).astype(blocks[0].dtype) for mul, ir in self.irreps_pre
+        ]
+        return tuple(x * a[:, None] * factor for x, a in zip(blocks, affine, strict=True))
+
+    def _gate(self, blocks: tuple[Array, ...]) -> Array:
+        gates, result, start = None, [], 0
+        for (_, ir), x in zip(self.irreps_pre, blocks, strict=True):
+            if ir == e3nn.Irrep("0e") and self.n_gates:
+                x, gates = x[..., : -self.n_gates, :], jax.nn.silu(x[..., -self.n_gates :, :]) / SILU_NORM
+            if ir.l == 0:
+                x = jax.nn.silu(x) / SILU_NORM if ir.p == 1 else jnp.tanh(x) / TANH_NORM
+            result.append(x)
+        for i, (mul, ir) in enumerate(self.irreps_out):
+            if ir.l > 0:
+                result[i] = result[i] * gates[..., start : start + mul, :]
+                start += mul
+        return conv.join(tuple(result))
+
+
+def _reachable(irreps_in: conv.Irreps, l_max: int, wanted: conv.Irreps) -> conv.Irreps:
+    """The wanted irreps that a message or the self-connection can fill (the first layer lacks some)."""
+    found = {ir for _, ir in irreps_in}
+    for _, ir_in in irreps_in:
+        for l in range(l_max + 1):
+            found.update(ir_in * e3nn.Irrep(l, (-1) ** l))
+    return tuple((mul, ir) for mul, ir in wanted if ir in found)
+
+
+class _Model:
+    """The modules of one configuration, made inside a Haiku transform."""
+
+    def __init__(self, config: NequIPConfig):
+        self.config = config
+        self.layers = [Layer(config, *irreps, name=f"layer_{i}") for i, irreps in enumerate(_layer_irreps(config))]
+
+    def embed(self, species: Array, dtype: Any) -> Array:
+        """Species (n,) -> first features (n, d): one-hot, or a trained row per element."""
+        c = self.config
+        if not c.embedding:
+            return jax.nn.one_hot(species, c.n_species, dtype=dtype)
+        table = hk.get_parameter("embedding", (c.n_species, c.embedding), dtype, hk.initializers.RandomNormal())
+        return table.astype(dtype)[species]
+
+    def readout(self, features: Array, species: Array) -> Array:
+        """Last features (n, d) -> node energies (n,) [eV]."""
+        c = self.config
+        weights = hk.get_parameter("readout", (features.shape[-1],), features.dtype, hk.initializers.RandomNormal())
+        isolated = hk.get_parameter("atom_energies", (c.n_species,), features.dtype, jnp.zeros)
+        energy = features @ weights.astype(features.dtype) / features.shape[-1] ** 0.5
+        return energy * c.scale + c.shift + isolated.astype(features.dtype)[species]
+
+    def node_energies(self, vectors: Array, species: Array, exchange) -> Array:
+        """The whole network: (n_nodes,) [eV]."""
+        y, basis = _edge(self.config, vectors)
+        features = self.embed(species, vectors.dtype)
+        for layer in self.layers:
+            senders = conv.split(layer.irreps_in, exchange.gather(conv.join(layer.mix(features))))
+            edges = conv.messages(senders, layer.coefficients(y, basis))
+            features = layer.update(tuple(exchange.aggregate(m) for m in edges), features, species)
+        return self.readout(features, species)
+
+
+def _edge(config: NequIPConfig, vectors: Array) -> tuple[Array, Array]:
+    """Edge vectors (..., 3) [Å] -> harmonics (..., s) and closed radial basis (..., b)."""
+    r = jnp.sqrt(jnp.sum(vectors**2, -1))
+    basis = bessel_basis(r, config.n_basis, config.cutoff)
+    return conv.harmonics(vectors, config.l_max), basis * polynomial_envelope(r, config.cutoff, config.envelope_p)[..., None]
+
+
+def _layer_irreps(config: NequIPConfig) -> list[tuple[conv.Irreps, conv.Irreps]]:
+    """Input and output irreps of every layer; the last keeps even scalars only, all that is read."""
+    hidden = conv.parse_irreps(config.hidden_irreps)
+    scalars = tuple(block for block in hidden if block[1] == e3nn.Irrep("0e"))
+    irreps: conv.Irreps = ((config.embedding or config.n_species, e3nn.Irrep("0e")),)
+    result = []
+    for i in range(config.n_layers):
+        wanted = hidden if i < config.n_layers - 1 else scalars
+        result.append((irreps, _reachable(irreps, config.l_max, wanted)))
+        irreps = result[-1][1]
+    return result
+
+
+@dataclass(frozen=True)
+class Network:
+    """Pure functions of one configuration; equal configurations give the same object.
+
+    Attributes:
+        init: (key, edge_vectors, species, exchange) -> parameters.
+        node_energies: see `Potential.node_energies`.
+        parts: see `NetworkParts`.
+    """
+
+    init: Callable[..., Any]
+    node_energies: Callable[..., Any]
+    parts: NetworkParts
+
+
+@lru_cache
+def nequip(config: NequIPConfig) -> Network:
+    """The network of a configuration."""
+
+    def build():
+        model = _Model(config)
+        return model.node_energies, (model.node_energies, model.embed, model.readout)
+
+    init, applies = hk.multi_transform(build)
+    energies, embed, readout = (_pure(f) for f in applies)
+    layers = tuple(
+        LayerParts(f"layer_{i}", *_layer_functions(config, *irreps)) for i, irreps in enumerate(_layer_irreps(config))
+    )
+    return Network(init, energies, NetworkParts(embed, layers, readout))
+
+
+@lru_cache
+def _layer_functions(config: NequIPConfig, irreps_in: conv.Irreps, irreps_out: conv.Irreps) -> tuple[Callable[..., Any], ...]:
+    """mix, coefficients and update of a layer; equal layers get the same functions."""
+
+    def build():
+        layer = Layer(config, irreps_in, irreps_out, name="layer")
+        return layer.mix, (layer.mix, lambda r: layer.coefficients(*_edge(config, r)), layer.update)
+
+    _, applies = hk.multi_transform(build)
+    return tuple((lambda own, *inputs, f=_pure(f): f({"layer": own}, *inputs)) for f in applies)
+
+
+def _pure(apply: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda parameters, *inputs: apply(parameters, None, *inputs)

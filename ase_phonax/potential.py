@@ -1,0 +1,143 @@
+"""A potential as data: what computes node energies, its parameters and where they come from."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .errors import InputError
+
+# (parameters, edge_vectors, species, exchange) -> node energies (n_nodes,) [eV]
+NodeEnergies = Callable[..., Any]
+
+
+class LayerParts(NamedTuple):
+    """The three parts of one message-passing layer, for the linear response of `edge_expansion`.
+
+    The layer must be, per receiver, `update(sum over edges of message(r, mix(f)[sender]), f)` with
+    messages linear in the mixed features and diagonal in the channels u of each block b:
+    a_b[u, k] = sum_i h_b[u, i] angular_b[i, k] radial_b[u, k].
+    Equal layers should be the same functions, so that they are compiled once.
+
+    Attributes:
+        name: key of the layer's own parameters; the functions take only those.
+        mix: (own, features (n, d)) -> tuple over blocks b of h_b (n, u, i); linear in the features.
+        coefficients: (own, r (3,)) -> tuple over blocks of (angular (i, k), radial (u, k)).
+        update: (own, aggregated tuple of a_b (n, u, k), features (n, d), species (n,))
+            -> features (n, d').
+    """
+
+    name: str
+    mix: Callable[..., Any]
+    coefficients: Callable[..., Any]
+    update: Callable[..., Any]
+
+
+class NetworkParts(NamedTuple):
+    """A node-energy function taken apart: embed, layers, readout (see `LayerParts`).
+
+    Attributes:
+        embed: (parameters, species (n,), dtype) -> features (n, d).
+        layers: the layers in order.
+        readout: (parameters, features (n, d), species (n,)) -> node energies (n,) [eV].
+    """
+
+    embed: Callable[..., Any]
+    layers: tuple[LayerParts, ...]
+    readout: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the numbers come from; printed with results and stored in the model file."""
+
+    level_of_theory: str = "not stated"
+    training_set: str = "not stated"
+    licence: str = "not stated"
+    citation: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Potential:
+    """A message-passing potential E = sum_k E_k, ready to be evaluated and differentiated.
+
+    Attributes:
+        node_energies: pure function (parameters, edge_vectors (n_edges, 3) [Å], species (n_nodes,),
+            exchange) -> (n_nodes,) [eV]. Edge vectors point from receiver to sender; `species`
+            are positions in `numbers`. Must vanish smoothly for edges at or beyond the cutoff.
+        parameters: tree of NumPy arrays, in the precision they were trained in.
+        cutoff: largest edge length [Å].
+        n_layers: how many hops of edges a node energy depends on.
+        numbers: atomic numbers the potential knows, ascending.
+        name: what to call it in summaries.
+        architecture: key of `networks.ARCHITECTURES`, None for a plain function.
+        config: the architecture's frozen configuration, None for a plain function.
+        parts: the network taken apart for the fast linear response, None where it has no such form.
+        provenance: level of theory, training set, licence.
+    """
+
+    node_energies: NodeEnergies
+    parameters: Any
+    cutoff: float
+    n_layers: int
+    numbers: tuple[int, ...]
+    name: str = "unnamed"
+    architecture: str | None = None
+    config: Any = None
+    parts: NetworkParts | None = None
+    provenance: Provenance = field(default_factory=Provenance)
+
+    def __post_init__(self):
+        if not (np.isfinite(self.cutoff) and self.cutoff > 0):
+            raise InputError(f"the cutoff is {self.cutoff!r} Å", "edges are cut there", "give a positive length in Å")
+        if int(self.n_layers) != self.n_layers or self.n_layers < 1:
+            raise InputError(
+                f"the number of layers is {self.n_layers!r}",
+                "it sets how far a node energy sees; too few hops give wrong constants without a sign of it",
+                "state the number of message-passing hops, 1 or more",
+            )
+        if list(self.numbers) != sorted(set(self.numbers)):
+            raise InputError(
+                f"the atomic numbers are {self.numbers}", "species are positions in this list", "give them ascending, once each"
+            )
+
+    def __deepcopy__(self, memo):
+        return self  # immutable: copies of a calculator share it, and with it the compiled functions
+
+    @property
+    def n_parameters(self) -> int:
+        """How many numbers the parameters hold."""
+        return sum(np.size(leaf) for leaf in _leaves(self.parameters))
+
+    @classmethod
+    def from_function(
+        cls,
+        node_energies: NodeEnergies,
+        *,
+        cutoff: float,
+        n_layers: int,
+        numbers: Sequence[int],
+        parameters: Any = None,
+        name: str = "function",
+    ) -> "Potential":
+        """Wrap a plain JAX function of edge vectors.
+
+        Args:
+            node_energies: as the attribute of the same name; JAX-traceable.
+            cutoff: [Å]; beyond it the function must be zero with as many derivatives as are used.
+            n_layers: hops of edges that one node energy depends on (1 for any sum over neighbours).
+            numbers: atomic numbers it is meant for.
+            parameters: first argument of the function; an empty dict when None.
+            name: shown in summaries.
+        """
+        return cls(node_energies, {} if parameters is None else parameters, float(cutoff), n_layers, tuple(numbers), name)
+
+
+def _leaves(tree: Any) -> list:
+    if isinstance(tree, Mapping):
+        return [leaf for value in tree.values() for leaf in _leaves(value)]
+    if isinstance(tree, (list, tuple)):
+        return [leaf for value in tree for leaf in _leaves(value)]
+    return [tree]

@@ -1,0 +1,42 @@
+"""Models: readers by file type, the native file, and the registry of named models."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import ModelError
+from ..potential import Potential
+from .native import SUFFIX as NATIVE
+from .native import read_native, save_model
+from .nequix import SUFFIX as NEQUIX
+from .nequix import read_nequix
+from .registry import ModelCard, find_model, list_models
+
+__all__ = ["READERS", "ModelCard", "list_models", "load_model", "save_model"]
+
+# A weight format is one reader and one line here.
+READERS: dict[str, Callable[[Path], Potential]] = {NATIVE: read_native, NEQUIX: read_nequix}
+
+
+def load_model(model: str | os.PathLike | Potential) -> Potential:
+    """A potential from a file, a registered name, or itself.
+
+    Args:
+        model: path of a model file (.h5 native, .nqx Nequix), a name of `list_models`, or a Potential.
+
+    Raises:
+        ModelError: no such model or file, or a file that cannot be read safely.
+    """
+    if isinstance(model, Potential):
+        return model
+    path = find_model(model)
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise ModelError(
+            f"{path} ends in {path.suffix or 'nothing'!r}",
+            "only formats that hold plain numbers are read: "
+            + ", ".join(READERS)
+            + "; pickles and PyTorch files can run code and never are",
+            "convert the model to one of these formats",
+        )
+    return reader(path)
