@@ -20,7 +20,7 @@ from ase.cell import Cell
 from ase.dft.kpoints import BandPath, parse_path_string
 from numpy.typing import NDArray
 
-from ase_phonax.errors import InputError, StructureError, UnstableWarning
+from .errors import InputError, StructureError, UnstableWarning
 
 SPACING = 0.02  # [1/Å] between q-points of a path, 2 pi included
 SAME_METRIC = 2e-3  # relative: what a relaxation changes in a cell is more, what a file rounds is less
@@ -65,9 +65,9 @@ def crystal_path(atoms: Atoms, spacing: float = SPACING, symprec: float = 1e-5) 
             found = seekpath.get_path_orig_cell(structure, symprec=symprec)
     except seekpath.SymmetryDetectionError as error:
         raise StructureError(
-            f"seekpath finds no symmetry for {atoms.get_chemical_formula()} at symprec = {symprec} Å: {error}.",
-            "The standard band path follows from the space group.",
-            "Give a path yourself, as a string of special points or an ASE BandPath.",
+            f"seekpath finds no symmetry for {atoms.get_chemical_formula()} at symprec = {symprec} Å: {error}",
+            "the standard band path follows from the space group",
+            "give a path yourself, as a string of special points or an ASE BandPath",
         ) from error
     if found["is_supercell"]:
         warnings.warn(
@@ -101,15 +101,15 @@ def named_path(path: str, cell: NDArray[np.float64], spacing: float = SPACING) -
     unknown = [name for section in sections for name in section if name not in points]
     if unknown:
         raise InputError(
-            f"The path {path!r} names the point {unknown[0]!r}, which the lattice ({lattice}) does not have.",
-            "Bands can be drawn between known points only.",
-            f"Use the points {', '.join(sorted(points))}; a comma starts a new piece.",
+            f"the path {path!r} names the point {unknown[0]!r}, which the lattice ({lattice}) does not have",
+            "bands can be drawn between known points only",
+            f"use the points {', '.join(sorted(points))}; a comma starts a new piece",
         )
     if any(len(section) < 2 for section in sections):
         raise InputError(
-            f"The path {path!r} has a piece with fewer than two points.",
-            "A line needs two ends.",
-            'Write it like "GXWLG" or "GX,KG".',
+            f"the path {path!r} has a piece with fewer than two points",
+            "a line needs two ends",
+            'write it like "GXWLG" or "GX,KG"',
         )
     return [
         Segment(_straight_line(points[start], points[end], cell, spacing), start, end)
@@ -135,9 +135,9 @@ def ase_path(bandpath: BandPath, cell: NDArray[np.float64], other_cell: NDArray[
         transform = (cell @ np.linalg.inv(other_cell)).T
     else:
         raise InputError(
-            f"The BandPath belongs to another cell: {_cell_in_words(own)}; the phonons have {_cell_in_words(cell)}.",
-            "Its coordinates are reduced by its own cell and would name other points here.",
-            "Build it from this cell: ase.cell.Cell(phonopy.primitive.cell).bandpath(...), after relaxing.",
+            f"the BandPath belongs to another cell: {_cell_in_words(own)}; the phonons have {_cell_in_words(cell)}",
+            "its coordinates are reduced by its own cell and would name other points here",
+            "build it from this cell: ase.cell.Cell(phonopy.primitive.cell).bandpath(...), after relaxing",
         )
     if len(bandpath.kpts) == 0:
         points = {name: value @ transform for name, value in bandpath.special_points.items()}
@@ -215,9 +215,9 @@ def _ase_special_points(cell: NDArray[np.float64]) -> tuple[dict[str, NDArray[np
         bandpath = Cell(cell).bandpath(npoints=0)
     except RuntimeError as error:
         raise InputError(
-            f"ASE does not recognise the Bravais lattice of {_cell_in_words(cell)}: {error}.",
-            "Its special points have names only in a known lattice.",
-            "Leave the path out (seekpath finds one), or give an ASE BandPath with your own points.",
+            f"ASE does not recognise the Bravais lattice of {_cell_in_words(cell)}: {error}",
+            "its special points have names only in a known lattice",
+            "leave the path out (seekpath finds one), or give an ASE BandPath with your own points",
         ) from error
     assert _same_metric(np.asarray(bandpath.cell), cell), "ASE's band path is not in the basis of the cell given"
     return dict(bandpath.special_points), str(Cell(cell).get_bravais_lattice().longname)

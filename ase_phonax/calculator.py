@@ -1,25 +1,23 @@
 """The ASE face: energies, forces and stress like any calculator, and exact second derivatives."""
 
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
-from ase.constraints import FixAtoms
+from ase.calculators.calculator import Calculator, all_changes
 from ase.outputs import Properties, all_outputs
 from ase.stress import full_3x3_to_voigt_6_stress
 from ase.vibrations import VibrationsData
+from phonopy import Phonopy
+from phonopy.structure.atoms import PhonopyAtoms
 
-from . import derivatives, force_constants
+from . import evaluation, force_constants
 from .errors import InputError
-from .graph import MARGIN, build_graph, check_atoms, pad, size_class
+from .evaluation import Progress
+from .force_constants import crystal_atoms
 from .potential import Potential
 from .weights import load_model
-
-Progress = Callable[[int, int], None]
 
 
 class PhonaxCalculator(Calculator):
@@ -48,8 +46,8 @@ class PhonaxCalculator(Calculator):
         InputError: another dtype.
     """
 
-    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress", "hessian"]  # noqa: RUF012 - ASE's interface
-    default_parameters: dict[str, Any] = {}  # noqa: RUF012 - ASE's interface
+    # Stress is offered for three-dimensional periodicity only; ASE raises PropertyNotImplementedError otherwise.
+    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress", "hessian"]  # noqa: RUF012
     nolabel = True  # `ase run` would pass a label otherwise
 
     def __init__(self, model: Any, dtype: str = "float64", **kwargs: Any):
@@ -57,5 +55,114 @@ class PhonaxCalculator(Calculator):
             raise InputError(f"dtype is {dtype!r}", "second derivatives need real numbers of known noise", 'use "float64" or "float32"')
         self.potential: Potential = load_model(model)
         self.dtype = np.dtype(dtype)
-        self._capacity: dict[int, int] = {}
-        super().__init__(model=model if not isinstance(model, Potential) else self.potential.name, dtype=self.dtype.name, **kwargs)
+        self._weights = evaluation.cast(self.potential.parameters, self.dtype)
+        self._capacity: tuple[int, int] | None = None
+        name = self.potential.name if isinstance(model, Potential) else str(model)
+        super().__init__(model=name, dtype=self.dtype.name, **kwargs)
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        """Energy, forces and stress together, and the Hessian where it is asked for (ASE's interface)."""
+        super().calculate(atoms, properties, system_changes)
+        if "energy" not in self.results or system_changes:
+            energies, forces, virial, self._capacity = evaluation.energy_forces_stress(
+                self.potential, self._weights, self.atoms, self.dtype, self._capacity
+            )
+            energy = float(energies.sum(dtype=np.float64))
+            self.results.update(energy=energy, free_energy=energy, energies=energies, forces=forces)
+            if all(self.atoms.pbc):
+                # |V|: the volume of a left-handed cell is as real as any other.
+                self.results["stress"] = full_3x3_to_voigt_6_stress(virial / abs(np.linalg.det(self.atoms.cell.array)))
+        if "hessian" in properties:
+            self.results["hessian"] = self._hessian(self.atoms, np.arange(len(self.atoms)), None)
+
+    def export_properties(self) -> Properties:
+        """Results under ASE's official names only; "hessian" is none and would raise KeyError."""
+        return Properties({key: value for key, value in self.results.items() if key in all_outputs})
+
+    def get_hessian(self, atoms: Atoms | None = None) -> np.ndarray:
+        """Second derivatives of the energy with respect to positions.
+
+        Exact by automatic differentiation. In a periodic cell all images of an atom move together.
+
+        Returns:
+            (n, 3, n, 3) [eV/Å²], ASE's order; symmetric up to rounding, which is not repaired.
+        """
+        return self.get_property("hessian", atoms)
+
+    def get_vibrations(self, atoms: Atoms, indices: Sequence[int] | None = None, *, progress: Progress | None = None) -> VibrationsData:
+        """Vibrations as ASE's container, from the exact Hessian.
+
+        Args:
+            atoms: FixAtoms constraints are honoured: fixed atoms have no rows and columns.
+            indices: atoms that vibrate; all free ones when None.
+            progress: called with (done, total) columns.
+        """
+        if indices is None:
+            indices = VibrationsData.indices_from_constraints(atoms)
+        rows = np.asarray(indices, int)
+        block = self._hessian(atoms, rows, progress)[:, :, rows, :]
+        return VibrationsData(atoms, block, indices=rows)
+
+    def get_force_constants(
+        self, atoms: Atoms | Phonopy, supercell_matrix: Any = None, primitive_matrix: Any = "P", *, progress: Progress | None = None
+    ) -> np.ndarray:
+        """Exact force constants of a supercell, computed on its primitive cell alone.
+
+        Args:
+            atoms: a crystal; or a `Phonopy` object, which is then filled as well.
+            supercell_matrix: int, three ints or (3, 3) integers in phonopy's convention, in the basis of
+                the given cell; not for a `Phonopy` object, which has one.
+            primitive_matrix: "P", "auto" or a matrix in phonopy's convention.
+            progress: called with (done, total) columns.
+
+        Returns:
+            (n_primitive, n_supercell, 3, 3) compact constants in phonopy's order [eV/Å²].
+        """
+        if isinstance(atoms, Phonopy):
+            if supercell_matrix is not None:
+                raise InputError(
+                    "a supercell matrix was given beside a Phonopy object",
+                    "the object has its own, and the two could differ",
+                    "leave supercell_matrix out",
+                )
+            phonopy = atoms
+        else:
+            from .phonons import build_phonopy
+
+            phonopy = build_phonopy(atoms, supercell_matrix, primitive_matrix=primitive_matrix)
+        primitive = crystal_atoms(phonopy.primitive)
+        qpoints, weights = force_constants.commensurate_qpoints(phonopy.primitive.cell, phonopy.supercell.cell)
+        lattice = evaluation.lattice_dynamical_matrices(self.potential, self._weights, primitive, qpoints, self.dtype, progress)
+        constants = force_constants.constants_from_lattice_matrices(lattice, qpoints, weights, phonopy)
+        constants = force_constants.validate_constants(constants, phonopy)
+        if isinstance(atoms, Phonopy):
+            phonopy.force_constants = constants
+        return constants
+
+    def get_dynamical_matrix(self, atoms: Atoms | PhonopyAtoms, qpoints: Any, *, progress: Progress | None = None) -> np.ndarray:
+        """Exact dynamical matrices at any wave vectors, from this cell alone.
+
+        D_ij(q) = sum_R Phi_ij(R) exp[2 pi i q.(R + f_j - f_i)] / sqrt(m_i m_j): phonopy's phase and sign.
+
+        Args:
+            atoms: a crystal, usually primitive; its own masses are used.
+            qpoints: (n_q, 3) or (3,) in reduced coordinates of its reciprocal cell.
+            progress: called with (done, total) columns.
+
+        Returns:
+            (n_q, 3n, 3n) complex [eV/Å²/amu]; frequencies in THz are sign(l) sqrt(|l|) * 15.633302 of
+            its eigenvalues l.
+
+        Raises:
+            StructureError: not periodic in three directions.
+        """
+        atoms = crystal_atoms(atoms)
+        qpoints = np.asarray(qpoints, float).reshape(-1, 3)
+        if not np.isfinite(qpoints).all():
+            raise InputError(f"a wave vector is {qpoints[~np.isfinite(qpoints).all(axis=1)][0]}", "phases would not be numbers", "give finite q-points")
+        lattice = evaluation.lattice_dynamical_matrices(self.potential, self._weights, atoms, qpoints, self.dtype, progress)
+        scaled = np.linalg.solve(atoms.cell.array.T, atoms.positions.T).T
+        return force_constants.phonopy_dynamical_matrices(lattice, qpoints, scaled, atoms.get_masses())
+
+    def _hessian(self, atoms: Atoms, rows: np.ndarray, progress: Progress | None) -> np.ndarray:
+        return evaluation.hessian(self.potential, self._weights, atoms, self.dtype, rows, progress)

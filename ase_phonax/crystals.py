@@ -17,7 +17,7 @@ from ase import Atoms
 from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
 
-from ase_phonax.errors import StructureError
+from .errors import StructureError
 
 SYMPREC = 1e-5  # [Å] distance below which positions count as equal; phonopy's default
 CLOSEST_DISTANCE = 0.4  # [Å] H2 is 0.74: anything nearer is a damaged file, not chemistry
@@ -52,15 +52,15 @@ def check_structure(atoms: Atoms) -> None:
     """
     if len(atoms) == 0:
         raise StructureError(
-            "The structure has no atoms.", "There is nothing to compute.", "Check that the file is complete."
+            "the structure has no atoms", "there is nothing to compute", "check that the file is complete"
         )
     _check_finite(atoms)
     if np.any(atoms.numbers < 1):
         index = int(np.argmax(atoms.numbers < 1))
         raise StructureError(
-            f"Atom {index} has no known element (atomic number {atoms.numbers[index]}).",
-            "The potential needs the element of every atom.",
-            "Name the elements in the file; POSCAR needs them on the line above the counts.",
+            f"atom {index} has no known element (atomic number {atoms.numbers[index]})",
+            "the potential needs the element of every atom",
+            "name the elements in the file; POSCAR needs them on the line above the counts",
         )
     _check_distances(atoms)
 
@@ -76,16 +76,16 @@ def require_crystal(atoms: Atoms) -> None:
     if not all(atoms.pbc):
         flags = " ".join("T" if periodic else "F" for periodic in atoms.pbc)
         raise StructureError(
-            f"The structure is not periodic in three directions (pbc = {flags}).",
-            "Force constants, q-points and supercells are defined for a three-dimensional crystal only.",
-            "Set atoms.pbc = True if it is a crystal; for a molecule use `ase-phonax hessian` or calc.get_vibrations.",
+            f"the structure is not periodic in three directions (pbc = {flags})",
+            "force constants, q-points and supercells are defined for a three-dimensional crystal only",
+            "set atoms.pbc = True if it is a crystal; for a molecule use `ase-phonax hessian` or calc.get_vibrations",
         )
     heights = cell_heights(atoms.cell[:])
     if not heights.min() > SMALLEST_HEIGHT:
         raise StructureError(
-            f"The cell is flat or empty: the distance between opposite faces is {heights.min():.3g} Å.",
-            "Its three vectors do not span space, so the crystal cannot be repeated.",
-            "Check the cell in the file (lattice vectors, units of length).",
+            f"the cell is flat or empty: the distance between opposite faces is {heights.min():.3g} Å",
+            "its three vectors do not span space, so the crystal cannot be repeated",
+            "check the cell in the file (lattice vectors, units of length)",
         )
     check_structure(atoms)
 
@@ -190,9 +190,9 @@ def _check_finite(atoms: Atoms) -> None:
         if bad.any():
             index = int(np.argmax(bad))
             raise StructureError(
-                f"The {name} {index} is not a finite number: {values[index]}.",
-                "Every energy and force computed from it would be NaN.",
-                "Repair the structure; a job that failed often leaves such a file.",
+                f"the {name} {index} is not a finite number: {values[index]}",
+                "every energy and force computed from it would be NaN",
+                "repair the structure; a job that failed often leaves such a file",
             )
 
 
@@ -204,9 +204,9 @@ def _check_distances(atoms: Atoms) -> None:
     i, j = sorted((int(first[nearest]), int(second[nearest])))
     symbols = atoms.get_chemical_symbols()
     raise StructureError(
-        f"Atoms {i} ({symbols[i]}) and {j} ({symbols[j]}) are {distances[nearest]:.3g} Å apart.",
-        f"Atoms nearer than {CLOSEST_DISTANCE} Å lie on top of each other: no potential is meant for that.",
-        "Check for duplicated atoms, partially occupied sites, fractional coordinates read as Å, or a wrong cell.",
+        f"atoms {i} ({symbols[i]}) and {j} ({symbols[j]}) are {distances[nearest]:.3g} Å apart",
+        f"atoms nearer than {CLOSEST_DISTANCE} Å lie on top of each other: no potential is meant for that",
+        "check for duplicated atoms, partially occupied sites, fractional coordinates read as Å, or a wrong cell",
     )
 
 
@@ -239,8 +239,8 @@ def _ask_spglib(function: Any, atoms: Atoms, symprec: float, **options: Any) -> 
             answer, reason = None, str(error)
     if answer is None:
         raise StructureError(
-            f"spglib finds no space group for {atoms.get_chemical_formula()} at symprec = {symprec} Å: {reason}.",
-            "Band labels, the primitive cell and symmetric relaxation rest on the space group.",
-            "Look for atoms that nearly coincide, or try another symprec.",
+            f"spglib finds no space group for {atoms.get_chemical_formula()} at symprec = {symprec} Å: {reason}",
+            "band labels, the primitive cell and symmetric relaxation rest on the space group",
+            "look for atoms that nearly coincide, or try another symprec",
         )
     return answer

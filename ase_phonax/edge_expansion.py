@@ -70,7 +70,13 @@ class LayerState(NamedTuple):
 
 
 def lattice_columns(
-    parts: NetworkParts, parameters: Any, neighbours: Neighbours, states: list[LayerState], qpoints: Array, directions: Array
+    parts: NetworkParts,
+    parameters: Any,
+    neighbours: Neighbours,
+    states: list[LayerState],
+    qpoints: Array,
+    directions: Array,
+    real: bool = False,
 ) -> Array:
     """Linear response of the gradient to waves u exp(2 pi i q.R).
 
@@ -78,11 +84,12 @@ def lattice_columns(
         states: of `expand`.
         qpoints: (c, 3) reduced wave vector of each column.
         directions: (c, n, 3) real displacements of the home cell [Å].
+        real: every q has all components 0 or 1/2, so that phases are signs and the sine copy vanishes.
 
     Returns:
         (c, n, 3) complex change of the gradient in the home cell [eV/Å].
     """
-    wave = _wave(neighbours, qpoints, directions)
+    wave = _wave(neighbours, qpoints, directions, 1 if real else 2)
     df, tape = None, []
     for layer, state in zip(parts.layers, states, strict=True):
         own = parameters[layer.name]
@@ -90,7 +97,7 @@ def lattice_columns(
         df, da, dh = _forward(layer[1:], own, neighbours, state, wave, before)
         tape.append((before, da, dh))
     df_bar = _readout_response(parts.readout, parameters, _last_features(parts, parameters, states, neighbours), neighbours.species, df)
-    dr_bar = jnp.zeros((*neighbours.vectors.shape, 2, len(qpoints)), neighbours.vectors.dtype)
+    dr_bar = jnp.zeros((*neighbours.vectors.shape, *wave.u.shape[2:]), neighbours.vectors.dtype)
     for layer, state, response in reversed(list(zip(parts.layers, states, tape, strict=True))):
         df_bar, dr_bar = _backward(layer[1:], parameters[layer.name], neighbours, state, wave, response, df_bar, dr_bar)
     return _collect_gradient(neighbours, wave, dr_bar)
@@ -115,23 +122,28 @@ def expand(parts: NetworkParts, parameters: Any, neighbours: Neighbours) -> list
 
 
 class _Wave(NamedTuple):
-    """Phases cos, sin (n, k, c) of every slot and displacements u (n, 3, 2, c)."""
+    """Phases cos, sin (n, k, c) of every slot and displacements u (n, 3, 2, c).
+
+    The axis of 2 holds real and imaginary part, here and below; it is 1 where phases are real.
+    """
 
     cos: Array
     sin: Array
     u: Array
 
 
-@jax.jit
-def _wave(neighbours: Neighbours, qpoints: Array, directions: Array) -> _Wave:
+@partial(jax.jit, static_argnums=3)
+def _wave(neighbours: Neighbours, qpoints: Array, directions: Array, copies: int) -> _Wave:
     phase = 2 * jnp.pi * jnp.einsum("nkx,cx->nkc", neighbours.shifts.astype(qpoints.dtype), qpoints)
     u = jnp.moveaxis(directions, 0, -1)
-    return _Wave(jnp.cos(phase), jnp.sin(phase), jnp.stack([u, jnp.zeros_like(u)], 2))
+    return _Wave(jnp.cos(phase), jnp.sin(phase), jnp.stack([u, jnp.zeros_like(u)][:copies], 2))
 
 
 def _turn(z: Array, cos: Array, sin: Array) -> Array:
     """z (..., k, m, 2, c) read across the slots (k, c): multiplied by the phase of each."""
     c, s = cos[:, None], sin[:, None]
+    if z.shape[-2] == 1:
+        return c[..., None, :] * z
     return jnp.stack([c * z[..., 0, :] - s * z[..., 1, :], s * z[..., 0, :] + c * z[..., 1, :]], -2)
 
 
@@ -231,18 +243,17 @@ def _read(blocks: Blocks, neighbours: Neighbours, wave: _Wave, x) -> Blocks:
     return tuple(_columns(_turn(z[:, neighbours.senders[x]], wave.cos[x], wave.sin[x])) for z in blocks)
 
 
-def _response_of_mix(mix, own, df: Array, c: int) -> Blocks:
-    """df (n, d, 2c) -> per block (u, n, i, 2, c)."""
-    mixed = jax.vmap(lambda f: mix(own, f), -1, -1)(df)
-    return tuple(jnp.moveaxis(z, 1, 0).reshape(z.shape[1], z.shape[0], z.shape[2], 2, c) for z in mixed)
+def _channel_first(blocks: Blocks, wave: _Wave) -> Blocks:
+    """Per block (n, u, i, 2c) -> (u, n, i, 2, c)."""
+    return tuple(jnp.moveaxis(z, 1, 0).reshape(z.shape[1], z.shape[0], z.shape[2], *wave.u.shape[2:]) for z in blocks)
 
 
 @partial(jax.jit, static_argnums=0)
 def _forward(layer, own, neighbours: Neighbours, state: LayerState, wave: _Wave, df: Array | None):
     """Response of the features, (n, d, 2c) entering (None: none yet) -> (n, d', 2c), of a and of h."""
     mix, coefficients, update = layer
-    n, c = neighbours.species.shape[0], wave.u.shape[-1]
-    dh = None if df is None else _response_of_mix(mix, own, df, c)
+    n = neighbours.species.shape[0]
+    dh = None if df is None else _channel_first(jax.vmap(lambda f: mix(own, f), -1, -1)(df), wave)
 
     def body(x):
         r, mask, senders = neighbours.vectors[x], neighbours.mask[x], neighbours.senders[x]
@@ -257,7 +268,7 @@ def _forward(layer, own, neighbours: Neighbours, state: LayerState, wave: _Wave,
 
     shapes = jax.eval_shape(body, 0)
     da = _for_atoms(neighbours, body, tuple(jnp.zeros((n, *s.shape), s.dtype) for s in shapes))
-    still = jnp.zeros((*state.features.shape, 2 * c), state.features.dtype)
+    still = jnp.zeros((*state.features.shape, wave.u[0, 0].size), state.features.dtype)
     move = lambda a, f: jax.jvp(lambda *z: update(own, *z, neighbours.species), (state.aggregated, state.features), (a, f))[1]
     return jax.vmap(move, -1, -1)(da, still if df is None else df), da, dh
 
@@ -277,9 +288,8 @@ def _contract(angular: Array, radial: Array, z: Array, side: str) -> Array:
 def _backward(layer, own, neighbours: Neighbours, state: LayerState, wave: _Wave, response, df_bar: Array, dr_bar: Array):
     """Response of the cotangents of the features entering (n, d, 2c) and of the edges (n, k, 3, 2, c)."""
     mix, coefficients, update = layer
-    c = wave.u.shape[-1]
     df, da, dh = response
-    still = jnp.zeros((*state.features.shape, 2 * c), state.features.dtype)
+    still = jnp.zeros((*state.features.shape, wave.u[0, 0].size), state.features.dtype)
 
     def pull_back(a, f, bar):
         return jax.vjp(lambda *z: update(own, *z, neighbours.species), a, f)[1](bar)
@@ -289,7 +299,7 @@ def _backward(layer, own, neighbours: Neighbours, state: LayerState, wave: _Wave
         return jax.jvp(pull_back, primals, (a, f, bar))[1]
 
     da_bar, df_skip = jax.vmap(move, -1, -1)(da, still if df is None else df, df_bar)
-    da_bar_first = tuple(jnp.moveaxis(z, 1, 0).reshape(z.shape[1], z.shape[0], z.shape[2], 2, c) for z in da_bar)
+    da_bar_first = _channel_first(da_bar, wave)
 
     def scalar(r, h, a_bar):
         return sum(jnp.sum(b * m) for b, m in zip(a_bar, _push(h, coefficients(own, r)), strict=True))
@@ -332,4 +342,4 @@ def _collect_gradient(neighbours: Neighbours, wave: _Wave, dr_bar: Array) -> Arr
     back = jax.vmap(_turn)(flat[neighbours.reverse], wave.cos, wave.sin)
     mask = neighbours.mask[:, :, None, None, None]
     g = jnp.sum((back - dr_bar) * mask, 1)
-    return jnp.moveaxis(g[:, :, 0] + 1j * g[:, :, 1], -1, 0)
+    return jnp.moveaxis(g[:, :, 0] + (1j * g[:, :, 1] if g.shape[2] == 2 else 0j), -1, 0)

@@ -4,8 +4,7 @@ This runs in an environment of its own, never in the test suite:
 
     python -m venv nequix-env && . nequix-env/bin/activate
     pip install --no-deps nequix==0.4.5 e3nn-jax==0.21.0 jraph
-    pip install jax equinox ase ase-db-backends matscipy h5py optax cloudpickle pyyaml tqdm \\
-        wandb wandb-osh attrs sympy opt_einsum
+    pip install jax equinox ase matscipy cloudpickle pyyaml tqdm attrs sympy
     python tests/reference/make_nequix_reference.py --weights FOLDER
 
 (`--no-deps` because nequix asks for CUDA builds of jax.) FOLDER holds the `.nqx` files; it defaults to
@@ -29,7 +28,7 @@ What a reader of the numbers has to know:
   relative, far above float64 accuracy. `constants` has both values. The integral it stands for is a third
   number, 0.59646921. Only silu occurs in these networks (they have no odd scalars).
 - `float64.silu_norm_of_float32` repeats energies and forces in float64 with the float32 value of c: the
-  function that the weights were trained with.
+  function that the float32 package evaluates, whose energies it meets several times more closely.
 - A slab: the package passes a cell only if all three directions are periodic, and without a cell it **drops
   the integer shifts**, so its own numbers for partial periodicity are wrong (`package_is_wrong`): the energy
   is another system's, the forces are NaN (an atom's bond to its own image has length zero), here null. The float64

@@ -1,0 +1,117 @@
+"""From Atoms and a Potential to numbers: where graphs, precision and compiled functions meet.
+
+Every public function enters float64 with the scoped `jax.enable_x64` where it is asked for and returns
+NumPy arrays; no global JAX setting is touched.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from ase import Atoms
+
+from . import derivatives, edge_expansion
+from .graph import build_graph, check_atoms, dense_slots, pad
+from .potential import Potential
+
+Progress = Callable[[int, int], None]
+
+# Waves per compiled call of the edge expansion; few columns use the small block.
+WAVES = (16, 64)
+
+
+def cast(tree: Any, dtype: np.dtype) -> Any:
+    """Floating arrays of a tree in the given precision, as NumPy arrays."""
+    convert = lambda x: np.asarray(x, dtype) if np.asarray(x).dtype.kind == "f" else np.asarray(x)
+    return jax.tree.map(convert, tree)
+
+
+def energy_forces_stress(
+    potential: Potential, parameters: Any, atoms: Atoms, dtype: np.dtype, capacity: tuple[int, int] | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[int, int]]:
+    """Node energies (n,) [eV], forces (n, 3) [eV/Å], virial dE/dstrain (3, 3) [eV], capacity used.
+
+    Args:
+        parameters: of the potential, already in `dtype`.
+        capacity: padded numbers of nodes and edges to reuse while the structure fits them.
+    """
+    check_atoms(atoms, potential.numbers, potential.name)
+    graph = build_graph(atoms, potential.cutoff, potential.numbers)
+    n, n_edges = len(atoms), len(graph.senders)
+    fits = capacity is not None and n < capacity[0] and n_edges <= capacity[1]
+    padded = pad(graph, *capacity) if fits and capacity else pad(graph)
+    with jax.enable_x64(dtype == np.float64):
+        energies, forces, virial = derivatives.energy_forces_stress(
+            potential.node_energies, potential.cutoff, parameters, cast(padded, dtype)
+        )
+        used = (padded.nodes["species"].shape[0], padded.senders.shape[0])
+        return np.array(energies)[:n], np.array(forces)[:n], np.array(virial), used
+
+
+def lattice_dynamical_matrices(
+    potential: Potential, parameters: Any, atoms: Atoms, qpoints: np.ndarray, dtype: np.dtype, progress: Progress | None = None
+) -> np.ndarray:
+    """sum_R Phi(R) exp(2 pi i q.R), home cell first, no masses: (n_q, 3n, 3n) complex [eV/Å²].
+
+    By the edge expansion where the network has that form, else by the twisted graph.
+    """
+    check_atoms(atoms, potential.numbers, potential.name)
+    graph = build_graph(atoms, potential.cutoff, potential.numbers)
+    qpoints = np.asarray(qpoints, float).reshape(-1, 3)
+    if potential.parts is None or len(graph.senders) == 0:
+        with jax.enable_x64(dtype == np.float64):
+            return derivatives.dynamical_matrices(
+                potential.node_energies, potential.cutoff, parameters, cast(pad(graph), dtype), qpoints, progress
+            )
+    n = len(atoms)
+    waves = [(q, a) for q in range(len(qpoints)) for a in range(3 * n)]
+    columns = _columns(potential, parameters, graph, qpoints, waves, dtype, progress)
+    return columns.reshape(len(qpoints), 3 * n, 3 * n).transpose(0, 2, 1)
+
+
+def hessian(
+    potential: Potential, parameters: Any, atoms: Atoms, dtype: np.dtype, rows: np.ndarray, progress: Progress | None = None
+) -> np.ndarray:
+    """d²E/dx_i dx_j of the total energy of this cell, rows of the given atoms: (len(rows), 3, n, 3) [eV/Å²].
+
+    In a periodic cell all images of an atom move together (the constants at q = 0).
+    """
+    check_atoms(atoms, potential.numbers, potential.name)
+    graph = build_graph(atoms, potential.cutoff, potential.numbers)
+    if potential.parts is None or len(graph.senders) == 0:
+        with jax.enable_x64(dtype == np.float64):
+            return derivatives.hessian(potential.node_energies, potential.cutoff, parameters, cast(pad(graph), dtype), rows, progress)
+    waves = [(0, 3 * i + x) for i in rows for x in range(3)]
+    columns = _columns(potential, parameters, graph, np.zeros((1, 3)), waves, dtype, progress)
+    return columns.real.reshape(len(rows), 3, len(atoms), 3)
+
+
+def _columns(
+    potential: Potential, parameters: Any, graph, qpoints: np.ndarray, waves: list[tuple[int, int]], dtype: np.dtype, progress
+) -> np.ndarray:
+    """Columns (q index, 3 atom + axis) of the lattice dynamical matrix: (n_waves, 3n) complex."""
+    assert potential.parts is not None
+    n = int(graph.n_node[0])
+    slots = dense_slots(graph, potential.cutoff)
+    slots["mask"] = slots["mask"].astype(dtype)
+    # Phases of all waves real: the sine copies vanish and are left out.
+    real = bool(np.allclose((2 * qpoints) % 1.0, 0.0, atol=1e-12))
+    size = next((w for w in WAVES if len(waves) <= w), WAVES[-1])
+    done, result = 0, []
+    with jax.enable_x64(dtype == np.float64):
+        neighbours = edge_expansion.Neighbours(**cast(slots, dtype))
+        states = edge_expansion.expand(potential.parts, parameters, neighbours)
+        for start in range(0, len(waves), size):
+            block = waves[start : start + size]
+            directions = np.zeros((size, neighbours.species.shape[0], 3), dtype)
+            q = np.zeros((size, 3), dtype)
+            for row, (k, axis) in enumerate(block):
+                directions[row, axis // 3, axis % 3] = 1
+                q[row] = qpoints[k]
+            found = edge_expansion.lattice_columns(potential.parts, parameters, neighbours, states, q, directions, real)
+            result.append(np.asarray(found)[: len(block), :n].reshape(len(block), 3 * n))
+            done += len(block)
+            if progress:
+                progress(done, len(waves))
+    return np.concatenate(result)

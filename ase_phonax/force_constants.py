@@ -1,0 +1,247 @@
+"""Force constants on a supercell from exact D(q), and the free checks of every result.
+
+Conventions (phases, signs, units): docs/conventions.md. `Phonopy` objects come in and arrays go out;
+nothing is written and nothing is repaired.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import spglib
+from ase import Atoms
+from phonopy import Phonopy
+from phonopy.harmonic.dynmat_to_fc import get_commensurate_points
+from phonopy.structure.atoms import PhonopyAtoms
+
+from .errors import InputError, StructureError
+from .units import THZ_PER_SQRT_EV_A2_AMU
+
+# Incommensurate wave vectors at which interpolated and exact D(q) are compared: fixed, so that two runs
+# print the same number.
+RANDOM_Q = np.random.default_rng(20).uniform(-0.5, 0.5, (20, 3))
+
+
+def crystal_atoms(cell: Atoms | PhonopyAtoms) -> Atoms:
+    """A crystal as ASE Atoms, in the order and at the positions it has; masses are kept.
+
+    Raises:
+        StructureError: not periodic in three directions (phonopy itself never asks).
+    """
+    if isinstance(cell, PhonopyAtoms):
+        return Atoms(numbers=cell.numbers, positions=cell.positions, cell=cell.cell, masses=cell.masses, pbc=True)
+    if not all(cell.pbc):
+        raise StructureError(
+            f"the structure has pbc {cell.pbc.tolist()}",
+            "wave vectors and supercells need periodicity in three directions",
+            "set atoms.pbc = True for a crystal; for a molecule use get_hessian or get_vibrations",
+        )
+    return cell
+
+
+def phonopy_dynamical_matrices(lattice: np.ndarray, qpoints: np.ndarray, scaled_positions: np.ndarray, masses: np.ndarray) -> np.ndarray:
+    """From the lattice phase to phonopy's convention.
+
+    D_ij(q) = exp[2 pi i q.(f_j - f_i)] sum_R Phi_ij(R) exp(2 pi i q.R) / sqrt(m_i m_j).
+
+    Args:
+        lattice: (n_q, 3n, 3n) sums over R [eV/Å²].
+        qpoints: (n_q, 3) reduced.
+        scaled_positions: (n, 3) of the atoms the lattice sums refer to, not wrapped.
+        masses: (n,) [amu].
+
+    Returns:
+        (n_q, 3n, 3n) complex [eV/Å²/amu].
+    """
+    phase = np.repeat(np.exp(2j * np.pi * np.asarray(qpoints) @ scaled_positions.T), 3, axis=1)
+    root = np.repeat(np.sqrt(masses), 3)
+    return phase.conj()[:, :, None] * lattice * phase[:, None, :] / np.outer(root, root)
+
+
+def frequencies_thz(dynamical: np.ndarray) -> np.ndarray:
+    """Frequencies (..., 3n) [THz], ascending, imaginary ones negative, of D(q) [eV/Å²/amu]."""
+    eigenvalues = np.linalg.eigvalsh(dynamical)
+    return np.sign(eigenvalues) * np.sqrt(np.abs(eigenvalues)) * THZ_PER_SQRT_EV_A2_AMU
+
+
+def commensurate_qpoints(primitive: np.ndarray, supercell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Wave vectors that fit a supercell, one of each pair q, -q.
+
+    Args:
+        primitive, supercell: (3, 3) lattice vectors in rows [Å].
+
+    Returns:
+        (n_q, 3) reduced coordinates of the primitive cell, and (n_q,) how often each counts (1 or 2).
+    """
+    repeats = np.rint(supercell @ np.linalg.inv(primitive)).astype(int)
+    size = abs(round(np.linalg.det(repeats)))
+    # Exact integers: q = numerators / size.
+    numerators = np.rint(get_commensurate_points(repeats.T) * size).astype(int) % size
+    kept, weights = [], []
+    seen = set()
+    for q in map(tuple, numerators.tolist()):
+        minus = tuple((-x) % size for x in q)
+        if minus not in seen:
+            seen.add(q)
+            kept.append(q)
+            weights.append(1 if q == minus else 2)
+    assert sum(weights) == size, "the commensurate points do not close under inversion"
+    return np.array(kept) / size, np.array(weights)
+
+
+def constants_from_lattice_matrices(lattice: np.ndarray, qpoints: np.ndarray, weights: np.ndarray, phonopy: Phonopy) -> np.ndarray:
+    """Inverse Fourier sum over commensurate q onto phonopy's supercell.
+
+    Phi(i, k) = (1/N) sum_q Re[D_ij(q) exp(-2 pi i q.R_ik)], with k an image of the primitive atom j in the
+    cell R_ik seen from i. The result is the exact periodic fold sum_T Phi(R + T), the zero-step limit
+    of finite displacements on that supercell.
+
+    Args:
+        lattice: (n_q, 3n, 3n) of `phonopy.primitive` as its atoms lie there [eV/Å²].
+        qpoints, weights: of `commensurate_qpoints`.
+
+    Returns:
+        (n_primitive, n_supercell, 3, 3) compact constants in phonopy's order [eV/Å²].
+    """
+    primitive, supercell = phonopy.primitive, phonopy.supercell
+    n = len(primitive)
+    j = np.array([primitive.p2p_map[s] for s in primitive.s2p_map])
+    cells = supercell.positions - primitive.positions[j]
+    cells = np.rint(cells @ np.linalg.inv(primitive.cell)).astype(int)
+    shifts = cells[None] - cells[primitive.p2s_map][:, None]
+    blocks = lattice.reshape(len(qpoints), n, 3, n, 3)
+    constants = np.zeros((n, len(supercell), 3, 3))
+    for i in range(n):
+        phase = np.exp(-2j * np.pi * shifts[i] @ qpoints.T) * weights
+        for image in range(n):
+            where = np.flatnonzero(j == image)
+            constants[i, where] = np.einsum("kq,qab->kab", phase[where], blocks[:, i, :, image, :], optimize=True).real
+    return constants / weights.sum()
+
+
+def validate_constants(constants: np.ndarray, phonopy: Phonopy) -> np.ndarray:
+    """The constants as a float array, refused where phonopy would take them and fail later.
+
+    Raises:
+        InputError: a shape that fits neither the compact nor the full layout, or values that are not finite.
+    """
+    constants = np.asarray(constants, float)
+    n, m = len(phonopy.primitive), len(phonopy.supercell)
+    if constants.shape not in ((n, m, 3, 3), (m, m, 3, 3)):
+        raise InputError(
+            f"the force constants have shape {constants.shape}",
+            "phonopy accepts any shape and fails later, or gives wrong frequencies",
+            f"give ({n}, {m}, 3, 3) (compact) or ({m}, {m}, 3, 3), in phonopy's order of atoms",
+        )
+    if not np.isfinite(constants).all():
+        raise InputError(
+            f"{np.count_nonzero(~np.isfinite(constants))} force constants are not finite",
+            "frequencies would not be numbers",
+            "check the structure for atoms on top of each other",
+        )
+    return constants
+
+
+def interpolated_dynamical_matrices(phonopy: Phonopy, qpoints: np.ndarray) -> np.ndarray:
+    """D(q) that phonopy interpolates from its supercell constants: (n_q, 3n, 3n) [eV/Å²/amu]."""
+    matrix, result = phonopy.dynamical_matrix, []
+    for q in np.asarray(qpoints, float):
+        matrix.run(q)
+        result.append(matrix.dynamical_matrix.copy())
+    return np.array(result)
+
+
+def checks(phonopy: Phonopy, exact: Callable[[np.ndarray], np.ndarray], qpoints: Sequence | np.ndarray = RANDOM_Q) -> dict[str, float]:
+    """What can be checked for free: numerical noise, symmetry of the structure, error of the supercell.
+
+    Args:
+        phonopy: with compact or full force constants.
+        exact: q-points -> exact D(q) of `phonopy.primitive` in phonopy's convention [eV/Å²/amu].
+        qpoints: where interpolation is compared with it.
+
+    Returns:
+        acoustic_sum_rule, hermiticity, space_group_residual: largest violation over the largest constant;
+        interpolation_error_thz: RMS over branches and q of the frequency differences.
+    """
+    constants = compact_constants(phonopy)
+    largest = np.abs(constants).max() or 1.0
+    difference = frequencies_thz(interpolated_dynamical_matrices(phonopy, np.asarray(qpoints))) - frequencies_thz(exact(np.asarray(qpoints)))
+    return {
+        "acoustic_sum_rule": float(np.abs(constants.sum(axis=1)).max() / largest),
+        "hermiticity": float(_hermiticity(phonopy, constants) / largest),
+        "space_group_residual": float(_space_group_residual(phonopy, constants) / largest),
+        "interpolation_error_thz": float(np.sqrt(np.mean(difference**2))),
+    }
+
+
+def compact_constants(phonopy: Phonopy) -> np.ndarray:
+    """The constants of a Phonopy object in the compact layout (n_primitive, n_supercell, 3, 3) [eV/Å²]."""
+    constants = phonopy.force_constants
+    if constants is None:
+        raise InputError("the Phonopy object has no force constants", "there is nothing to check", "fill it with get_force_constants")
+    full = constants.shape[0] == len(phonopy.supercell) and len(phonopy.supercell) != len(phonopy.primitive)
+    return constants[phonopy.primitive.p2s_map] if full else constants
+
+
+def _image_finder(phonopy: Phonopy) -> Callable[[np.ndarray], np.ndarray]:
+    """Positions (m, 3) [Å] -> indices of the supercell atoms nearest to there, modulo its lattice."""
+    primitive, supercell = phonopy.primitive, phonopy.supercell
+    to_primitive = np.linalg.inv(primitive.cell)
+    repeats = np.rint(supercell.cell @ to_primitive).astype(int)
+    size = abs(round(np.linalg.det(repeats)))
+    to_supercell = np.rint(np.linalg.inv(repeats) * size).astype(int)
+    home = primitive.positions @ to_primitive
+
+    def keys(positions: np.ndarray) -> list[tuple[int, ...]]:
+        from_home = positions @ to_primitive - home[:, None]
+        cells = np.rint(from_home).astype(int)
+        j = np.linalg.norm((from_home - cells) @ primitive.cell, axis=2).argmin(axis=0)
+        cosets = cells[j, np.arange(len(positions))] @ to_supercell % size
+        return list(map(tuple, np.column_stack([j, cosets]).tolist()))
+
+    table = {key: index for index, key in enumerate(keys(supercell.positions))}
+    return lambda positions: np.array([table[key] for key in keys(positions)])
+
+
+def _hermiticity(phonopy: Phonopy, constants: np.ndarray) -> float:
+    """Largest |Phi(i, k) - Phi(k, i)^T|, the partner found by lattice translation."""
+    primitive, supercell = phonopy.primitive, phonopy.supercell
+    find, worst = _image_finder(phonopy), 0.0
+    j = np.array([primitive.p2p_map[s] for s in primitive.s2p_map])
+    home = supercell.positions[primitive.p2s_map]
+    for i in range(len(primitive)):
+        # Seen from k's representative in the home cell, atom i lies at the opposite lattice vector.
+        partner = find(home[i] + home[j] - supercell.positions)
+        worst = max(worst, float(np.abs(constants[i] - constants[j, partner].transpose(0, 2, 1)).max()))
+    return worst
+
+
+def _space_group_residual(phonopy: Phonopy, constants: np.ndarray) -> float:
+    """Largest |Phi(gi, gk) - W Phi(i, k) W^T| over the operations of the crystal that keep the supercell."""
+    primitive, supercell = phonopy.primitive, phonopy.supercell
+    symmetry = _symmetry(primitive, phonopy.symmetry.tolerance)
+    find, worst = _image_finder(phonopy), 0.0
+    j = np.array([primitive.p2p_map[s] for s in primitive.s2p_map])
+    home = supercell.positions[primitive.p2s_map]
+    for rotation, translation in zip(symmetry["rotations"], symmetry["translations"], strict=True):
+        w = primitive.cell.T @ rotation @ np.linalg.inv(primitive.cell.T)
+        lattice = supercell.cell @ w.T @ np.linalg.inv(supercell.cell)
+        if not np.allclose(lattice, np.rint(lattice), atol=1e-3):
+            continue
+        shift = translation @ primitive.cell
+        for i in range(len(primitive)):
+            moved = home[i] @ w.T + shift
+            target = j[find(moved[None])[0]]
+            # Translate so that the image of i is its representative again.
+            images = find(supercell.positions @ w.T + shift - moved + home[target])
+            rotated = np.einsum("ab,kbc,dc->kad", w, constants[i], w)
+            worst = max(worst, float(np.abs(constants[target, images] - rotated).max()))
+    return worst
+
+
+def _symmetry(cell: PhonopyAtoms, symprec: float) -> dict:
+    found = spglib.get_symmetry((cell.cell, cell.scaled_positions, cell.numbers), symprec=symprec)
+    if found is None:
+        raise InputError(
+            f"spglib finds no symmetry at symprec {symprec} Å", "the space-group check needs the operations", "try another symprec"
+        )
+    return found
