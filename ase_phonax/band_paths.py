@@ -168,20 +168,39 @@ def connections_and_labels(segments: list[Segment]) -> tuple[list[bool], list[st
     return continues, labels
 
 
-def path_in_words(segments: list[Segment]) -> str:
+def joints(labels: list[str], continues: list[bool]) -> list[tuple[str, ...]]:
+    """Names at the places where segments begin and end, two of them where the path jumps.
+
+    Args:
+        labels: as `connections_and_labels` returns them, and phonopy's band structures keep them.
+        continues: likewise.
+    """
+    remaining = iter(labels)
+    places: list[tuple[str, ...]] = [(next(remaining),)]
+    for i, continued in enumerate(continues):
+        names = [next(remaining)]
+        if not continued and i < len(continues) - 1:
+            names.append(next(remaining))
+        places.append(tuple(dict.fromkeys(names)))
+    return places
+
+
+def path_in_words(labels: list[str], continues: list[bool]) -> str:
     """The names along a path: "Γ–X–U|K–Γ"."""
-    words = plain_label(segments[0].start)
-    for i, segment in enumerate(segments):
-        if i and segment.start != segments[i - 1].end:
-            words += f"|{plain_label(segment.start)}"
-        words += f"–{plain_label(segment.end)}"
-    return words
+    return "–".join("|".join(map(plain_label, names)) for names in joints(labels, continues))
 
 
-def plain_label(name: str) -> str:
-    """A point's name as Unicode text: "GAMMA" gives "Γ", "W_2" gives "W₂"."""
-    letter, index = _letter_and_index(name)
-    return letter + index.translate(_SUBSCRIPTS)
+def plain_label(mathtext: str) -> str:
+    """A label as Unicode text.
+
+    >>> plain_label(r"$\\Gamma$"), plain_label(r"$\\mathrm{W}_{2}$")
+    ('Γ', 'W₂')
+    """
+    text = mathtext
+    for letter, command in _MATHTEXT.items():
+        text = text.replace(command, letter)
+    body, _, index = text.replace(r"\mathrm", "").replace("$", "").partition("_")
+    return body.strip("{}") + index.strip("{}").translate(_SUBSCRIPTS)
 
 
 def mathtext_label(name: str) -> str:

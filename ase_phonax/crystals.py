@@ -15,9 +15,9 @@ import numpy as np
 import spglib
 from ase import Atoms
 from ase.neighborlist import neighbor_list
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from .errors import StructureError
+from .errors import StructureError, SupercellError
 
 SYMPREC = 1e-5  # [Å] distance below which positions count as equal; phonopy's default
 CLOSEST_DISTANCE = 0.4  # [Å] H2 is 0.74: anything nearer is a damaged file, not chemistry
@@ -117,6 +117,51 @@ def supercell_for_height(cell: NDArray[np.float64], min_height: float) -> NDArra
     # 1e-6: a height of exactly 12 Å that prints as 11.9999999 must not add a layer of cells.
     repeats = [max(1, math.ceil(min_height / height - 1e-6)) for height in cell_heights(cell)]
     return np.diag(repeats).astype(np.int64)
+
+
+def as_supercell_matrix(value: int | ArrayLike) -> NDArray[np.int64]:
+    """A supercell matrix from one integer, three, or nine.
+
+    Args:
+        value: n (n x n x n), (3,) repeats along the cell vectors, (9,) row by row, or (3, 3).
+
+    Returns:
+        (3, 3) with positive determinant.
+
+    Raises:
+        SupercellError: another shape, not integers, singular, or of negative determinant.
+    """
+    what_to_do = "Give three positive integers, such as 3 3 3, or the nine of an integer matrix with determinant > 0."
+    try:
+        numbers = np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        raise SupercellError(f"the supercell {value!r} is not made of numbers", "", what_to_do) from None
+    if numbers.size not in (1, 3, 9):
+        raise SupercellError(
+            f"the supercell {value!r} has {numbers.size} entries", "three cell vectors take 1, 3 or 9", what_to_do
+        )
+    if not np.all(np.isfinite(numbers)) or np.any(numbers != np.rint(numbers)):
+        raise SupercellError(
+            f"the supercell {numbers.tolist()} is not made of integers",
+            "a supercell holds whole cells only",
+            what_to_do,
+        )
+    matrix = np.diag(np.broadcast_to(numbers.ravel(), 3)) if numbers.size < 9 else numbers.reshape(3, 3)
+    matrix = np.rint(matrix).astype(np.int64)
+    volume = round(float(np.linalg.det(matrix)))
+    if volume == 0:
+        raise SupercellError(
+            f"the supercell matrix {matrix.tolist()} is singular",
+            "its vectors do not span space: the supercell would have no volume",
+            what_to_do,
+        )
+    if volume < 0:
+        raise SupercellError(
+            f"the supercell matrix {matrix.tolist()} has the negative determinant {volume}",
+            "it turns the cell's handedness around, which phonopy does not support",
+            f"use {(-matrix).tolist()}, the same supercell with its vectors reversed",
+        )
+    return matrix
 
 
 def get_space_group(atoms: Atoms, symprec: float = SYMPREC) -> SpaceGroup:

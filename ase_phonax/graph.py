@@ -10,6 +10,8 @@ from .errors import StructureError
 
 # Closer than this no potential was trained, and radial functions may be singular.
 MIN_DISTANCE = 0.3  # Å
+# Along a direction without periodicity the neighbour list bins this extent; beyond about 1e5 Å it fails.
+MAX_EXTENT = 1e4  # Å
 # Capacity kept free when a graph is padded, so that a moving structure seldom needs a larger class.
 MARGIN = 1.1
 
@@ -32,6 +34,13 @@ def check_atoms(atoms: Atoms, numbers: tuple[int, ...], model: str) -> None:
                 "energies and force constants of such a structure are not numbers",
                 "check the step or file that produced it",
             )
+    open_extent = np.ptp(atoms.positions, axis=0).max() if not atoms.pbc.all() else 0.0
+    if open_extent > MAX_EXTENT:
+        raise StructureError(
+            f"the atoms extend over {open_extent:.3g} Å",
+            "a structure without periodicity of that size cannot be searched for neighbours",
+            "check the units of the positions, or compute the far parts on their own",
+        )
     unknown = sorted(set(atoms.numbers.tolist()) - set(numbers))
     if unknown:
         raise StructureError(
@@ -59,12 +68,15 @@ def neighbour_list(atoms: Atoms, cutoff: float) -> tuple[np.ndarray, np.ndarray,
         positions[sender] + shift @ cell. Sorted by receiver, then sender, then shift, so that equal
         structures give equal graphs.
     """
-    import vesin
+    import vesin  # looks for torch and cupy when imported: not before it is needed
 
-    pbc = np.array(atoms.pbc, bool)
-    calculator = vesin.NeighborList(cutoff=float(cutoff), full_list=True)
-    i, j, shifts = calculator.compute(
-        points=np.ascontiguousarray(atoms.positions, float), box=complete_cell(atoms.cell.array), periodic=pbc, quantities="ijS"
+    # One thread: its own pool costs more than it gains below a few thousand atoms.
+    search = vesin.NeighborList(cutoff=float(cutoff), full_list=True, n_threads=1)
+    i, j, shifts = search.compute(
+        points=np.ascontiguousarray(atoms.positions, float),
+        box=np.ascontiguousarray(atoms.cell.array, float),
+        periodic=np.array(atoms.pbc, bool),
+        quantities="ijS",
     )
     shifts = np.asarray(shifts, np.int32).reshape(-1, 3)
     order = np.lexsort((shifts[:, 2], shifts[:, 1], shifts[:, 0], j, i))

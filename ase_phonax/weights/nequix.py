@@ -67,7 +67,8 @@ def _header(path: Path, line: bytes) -> dict:
 
 def _leaves(path: Path, file) -> list[np.ndarray]:
     leaves = []
-    while file.peek(1):
+    # Some published files end in a line feed after the last block.
+    while file.peek(2)[:2] not in (b"", b"\n"):
         try:
             leaves.append(np.lib.format.read_array(file, allow_pickle=False))
         except (ValueError, EOFError, OSError) as error:

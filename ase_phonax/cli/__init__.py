@@ -1,0 +1,85 @@
+"""The command `ase-phonax`: one file per subcommand, nothing heavy imported before one runs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from .. import __version__
+from ..errors import PhonaxError
+from . import hessian, models, phonons
+
+_COMMANDS = (phonons, hessian, models)
+
+_DESCRIPTION = """\
+Exact phonons from machine-learned potentials: a structure in, second derivatives by automatic
+differentiation, no displacements to choose, everything in files that phonopy and ASE read.
+"""
+
+_EPILOG = """\
+examples:
+  ase-phonax models                                  what potentials there are
+  ase-phonax phonons NaCl.cif                        relax, bands, densities of states, heat
+  ase-phonax phonons POSCAR --model my.h5 --supercell 4 4 4
+  ase-phonax hessian water.xyz                       vibrations of a molecule
+
+exit codes:
+  0    done; an unstable crystal is a result, not an error
+  1    an unexpected error: please report it with the traceback
+  2    the command line, a structure or an option cannot be used
+  3    the model is missing, damaged or unsuitable
+  4    the structure did not relax
+  5    results cannot be written where they were asked for
+  130  interrupted (Ctrl-C); nothing is left behind
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code (see `ase-phonax --help`).
+
+    Args:
+        argv: arguments without the program's name; those of the process unless given.
+    """
+    _never_fail_on_characters()
+    try:
+        arguments = _parser().parse_args(argv)
+        return arguments.run(arguments)
+    except SystemExit as stop:  # argparse: --help, --version, wrong usage
+        return stop.code if isinstance(stop.code, int) else 2
+    except PhonaxError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; nothing was written", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader, such as `head`, has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        traceback.print_exc()
+        print(f"unexpected error: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ase-phonax",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"ase-phonax {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in _COMMANDS:
+        command.add_parser(commands)
+    return parser
+
+
+def _never_fail_on_characters() -> None:
+    """A terminal that cannot print Γ or Å shall get a question mark, not a traceback after a long run."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")

@@ -1,0 +1,97 @@
+"""Structures and calculators that a command line names, and the warnings met on the way."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..errors import ModelError, StructureError
+
+
+def read_structure(name: str) -> Any:
+    """The structure in a file of any format ASE reads: of several images the last, or the one after "@".
+
+    Returns:
+        ASE atoms without calculator, checked.
+
+    Raises:
+        StructureError: no such file, a format ASE does not know, a damaged file, or atoms that cannot be
+            computed.
+    """
+    import ase.io
+    from ase.io.formats import UnknownFileTypeError
+
+    from ..crystals import check_structure
+
+    path = Path(name if Path(name).exists() else name.rsplit("@", 1)[0])
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise StructureError(f"the structure file {name} {what}", "there is nothing to compute", "check the path")
+    if path.stat().st_size == 0:
+        raise StructureError(
+            f"the structure file {name} is empty", "there is nothing to compute", "check the program that wrote it"
+        )
+    try:
+        atoms = ase.io.read(name)
+    except UnknownFileTypeError as error:
+        raise StructureError(
+            f"the format of {name} is not known to ASE: {error}",
+            "the atoms cannot be found in it",
+            "give it a usual name (POSCAR, *.cif, *.xyz, ...) or convert it; `ase info --formats` lists what is read",
+        ) from error
+    except Exception as error:  # readers raise whatever their parsing ran into
+        raise StructureError(
+            f"{name} cannot be read: {type(error).__name__}: {error}",
+            "the file is damaged, or not of the format its name suggests",
+            "open it in an editor, or write it again",
+        ) from error
+    if isinstance(atoms, list):
+        raise StructureError(
+            f"{name} selects {len(atoms)} images", "one structure is computed at a time", "select one, such as file@0"
+        )
+    check_structure(atoms)
+    atoms.calc = None
+    return atoms
+
+
+def load_calculator(model: str | None, dtype: str) -> Any:
+    """A `PhonaxCalculator` for a registered name or a file; without one, for the first registered model.
+
+    Raises:
+        ModelError: no model is registered and none was named, or it cannot be read.
+    """
+    from ..calculator import PhonaxCalculator
+    from ..weights import list_models
+
+    if model is None:
+        registered = list_models()
+        if not registered:
+            raise ModelError(
+                "no model was named and none is registered",
+                "forces come from a model",
+                "name a model file with --model",
+            )
+        model = registered[0].name
+    return PhonaxCalculator(model, dtype=dtype)
+
+
+@contextmanager
+def collected_warnings() -> Iterator[list[str]]:
+    """User warnings of the block as texts, each once, for the report instead of the terminal."""
+    texts: list[str] = []
+
+    def keep(message: Any, category: Any, filename: Any, lineno: Any, file: Any = None, line: Any = None) -> None:
+        text = " ".join(str(message).split())
+        if not issubclass(category, UserWarning):
+            show(message, category, filename, lineno, file, line)
+        elif text not in texts:
+            texts.append(text)
+
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = keep
+        yield texts

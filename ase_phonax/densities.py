@@ -1,0 +1,160 @@
+"""Phonons sampled over the Brillouin zone: meshes, densities of states, heat, stability.
+
+Every function takes a `Phonopy` object with force constants and returns phonopy's own results. Meshes
+are centred on Gamma: an even mesh beside it loses symmetry in centred lattices.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from phonopy import Phonopy
+from phonopy.phonon.dos import ProjectedDos, TotalDos
+from phonopy.phonon.mesh import Mesh
+from phonopy.phonon.thermal_properties import ThermalProperties
+
+from .errors import InputError
+
+MESH_LENGTH = 100.0  # [Å] q-points along b: MESH_LENGTH * |b| / 2 pi, for total DOS and heat
+PROJECTED_MESH_LENGTH = 40.0  # [Å] the projected DOS needs every q-point, unreduced by symmetry
+DOS_POINTS = 301
+IMAGINARY_THRESHOLD_THZ = 0.05  # below minus this a mode counts as imaginary: interpolation noise is smaller
+
+
+@dataclass(frozen=True)
+class FrequencyRange:
+    """What the frequencies of a mesh, a band path and Gamma say about stability.
+
+    Attributes:
+        gamma_thz: (3 n_atoms,) at Gamma, ascending, imaginary as negative [THz].
+        minimum_thz: lowest frequency met, imaginary as negative [THz].
+        minimum_qpoint: (3,) where it was met, reduced coordinates of the primitive cell.
+        maximum_thz: highest frequency met [THz].
+        imaginary: whether a mode lies below -IMAGINARY_THRESHOLD_THZ, the three acoustic ones at Gamma
+            left aside.
+        fraction_left_out: share of the mesh's modes that thermal properties cannot include.
+    """
+
+    gamma_thz: NDArray[np.float64]
+    minimum_thz: float
+    minimum_qpoint: NDArray[np.float64]
+    maximum_thz: float
+    imaginary: bool
+    fraction_left_out: float
+
+
+def get_mesh(phonopy: Phonopy, length: float = MESH_LENGTH) -> Mesh:
+    """Frequencies on a mesh that holds Gamma and the full symmetry, reduced to irreducible q-points.
+
+    Args:
+        phonopy: with force constants.
+        length: q-points along each reciprocal vector b are length * |b| / 2 pi, at least 1 [Å].
+    """
+    with warnings.catch_warnings():
+        # phonopy picks symmetric numbers of its own for skewed cells, and says so; nothing is lost.
+        warnings.filterwarnings("ignore", message=".*from length input.*incompatible")
+        return phonopy.run_mesh(float(length), is_gamma_center=True)
+
+
+def sampled_mesh(phonopy: Phonopy) -> Mesh:
+    """The mesh that the object holds.
+
+    Raises:
+        InputError: none has been run.
+    """
+    if not isinstance(phonopy.mesh, Mesh):
+        raise InputError(
+            "the Phonopy object has no mesh of frequencies",
+            "densities of states and thermal properties are sums over one",
+            "run ase_phonax.densities.get_mesh(phonopy) first",
+        )
+    return phonopy.mesh
+
+
+def get_densities(phonopy: Phonopy, length: float = PROJECTED_MESH_LENGTH) -> tuple[TotalDos, ProjectedDos]:
+    """Total density of states from the mesh at hand, and its projections on atoms.
+
+    Run `get_mesh` first. The projected one needs eigenvectors at all q-points and therefore a coarser
+    mesh of its own, which is the one that phonopy keeps afterwards. Both are on one frequency grid.
+
+    Args:
+        phonopy: after `get_mesh`.
+        length: of the projected mesh, as in `get_mesh` [Å].
+
+    Returns:
+        total (n_frequencies,) and projected (n_atoms, n_frequencies) densities [states/THz/primitive cell].
+    """
+    frequencies = sampled_mesh(phonopy).frequencies
+    lowest, highest = float(frequencies.min()), float(frequencies.max())
+    margin = 0.02 * max(highest - lowest, 1e-3)
+    # A stable crystal starts at zero: its acoustic noise would put the first point at -1e-7.
+    start = 0.0 if lowest > -IMAGINARY_THRESHOLD_THZ else lowest - margin
+    end = highest + margin
+    pitch = (end - start) / (DOS_POINTS - 1)
+    total = phonopy.run_total_dos(freq_min=start, freq_max=end, freq_pitch=pitch)
+    reciprocal_lengths = np.linalg.norm(np.linalg.inv(phonopy.primitive.cell), axis=0)
+    numbers = np.maximum(1, np.rint(length * reciprocal_lengths)).astype(int)
+    phonopy.run_mesh(numbers, is_gamma_center=True, is_mesh_symmetry=False, with_eigenvectors=True)
+    return total, phonopy.run_projected_dos(freq_min=start, freq_max=end, freq_pitch=pitch)
+
+
+def get_thermal_properties(
+    phonopy: Phonopy, temperatures: Sequence[float] | NDArray[np.float64] | None = None
+) -> ThermalProperties:
+    """Free energy, entropy and heat capacity at constant volume from the mesh at hand.
+
+    Modes at or below 0.001 THz, or below the noise of the acoustic modes at Gamma where that is larger,
+    are left out: imaginary ones, and the three translations.
+
+    Args:
+        phonopy: after `get_mesh`.
+        temperatures: [K]; 0 to 1000 in steps of 10 unless given.
+
+    Returns:
+        phonopy's thermal properties, per mole of primitive cells [kJ/mol, J/K/mol].
+    """
+    if temperatures is None:
+        temperatures = np.arange(0.0, 1001.0, 10.0)
+    cutoff = _thermal_cutoff(sampled_mesh(phonopy))
+    return phonopy.run_thermal_properties(temperatures=temperatures, cutoff_frequency=cutoff)
+
+
+def get_frequency_range(phonopy: Phonopy) -> FrequencyRange:
+    """Extremes, imaginary modes and what thermal properties leave out, over mesh, band path and Gamma.
+
+    Run `get_mesh` first, and `get_band_structure` if its q-points shall count.
+    """
+    mesh = sampled_mesh(phonopy)
+    gamma = phonopy.run_qpoints([[0.0, 0.0, 0.0]]).frequencies[0]
+    qpoints, frequencies = [np.zeros((1, 3)), mesh.qpoints], [gamma[None], mesh.frequencies]
+    if phonopy.band_structure is not None:
+        qpoints += phonopy.band_structure.qpoints
+        frequencies += phonopy.band_structure.frequencies
+    q, f = np.concatenate(qpoints), np.concatenate(frequencies)
+    lowest = int(np.argmin(f.min(axis=1)))
+    left_out = (mesh.frequencies <= _thermal_cutoff(mesh)) & ~_gamma_acoustics(mesh.qpoints, mesh.frequencies)
+    return FrequencyRange(
+        gamma_thz=np.sort(gamma),
+        minimum_thz=float(f[lowest].min()),
+        minimum_qpoint=q[lowest],
+        maximum_thz=float(f.max()),
+        imaginary=bool(np.any((f < -IMAGINARY_THRESHOLD_THZ) & ~_gamma_acoustics(q, f))),
+        fraction_left_out=float(mesh.weights @ left_out.sum(axis=1) / (mesh.weights.sum() * f.shape[1])),
+    )
+
+
+def _gamma_acoustics(qpoints: NDArray[np.float64], frequencies: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(n_qpoints, n_bands) true for the three modes nearest zero at q-points equivalent to Gamma."""
+    acoustic = np.zeros(frequencies.shape, dtype=bool)
+    for i in np.flatnonzero(np.abs(qpoints - np.rint(qpoints)).max(axis=1) < 1e-8):
+        acoustic[i, np.argsort(np.abs(frequencies[i]))[:3]] = True
+    return acoustic
+
+
+def _thermal_cutoff(mesh: Mesh) -> float:
+    noise = np.abs(mesh.frequencies[_gamma_acoustics(mesh.qpoints, mesh.frequencies)]).max(initial=0.0)
+    return max(1e-3, 1.01 * float(noise))

@@ -1,0 +1,202 @@
+"""Pictures of phonons: bands beside their densities of states.
+
+Figures are built without pyplot, so nothing is left open and no display is needed; they are returned as
+`matplotlib.figure.Figure`, to be shown, changed or saved by the caller.
+"""
+
+from __future__ import annotations
+
+import re
+from os import PathLike
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from .band_paths import joints
+
+INK = "#1a1a1a"
+QUIET = "#8c8c8c"
+BANDS = "#1f4e79"
+IMAGINARY = "#c0392b"
+# Okabe and Ito, told apart by colour-blind readers; the red of imaginary modes is not among them.
+ELEMENTS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#8c510a", "#5d3a9b", "#b2b200")
+VISIBLY_IMAGINARY_THZ = 0.05  # the acoustic noise at Gamma shall not redden a stable crystal
+CHARACTER = 0.016  # width of a letter of a label, in units of the width of the band panel
+_STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.linewidth": 0.8,
+    "mathtext.fontset": "dejavusans",
+    "pdf.fonttype": 42,  # text stays text in the pdf
+}
+
+
+def bands_and_dos(phonopy: Any, title: str = "") -> Figure:
+    """Bands along the path at hand, and beside them on the same axis the densities of states.
+
+    Imaginary modes are drawn below zero, in red on a shaded ground. The outline of the densities is the
+    sum of the projections shown, one colour for each element.
+
+    Args:
+        phonopy: a `Phonopy` object after `run_band_structure` and `run_projected_dos`.
+        title: above the picture; may hold mathtext.
+
+    Returns:
+        matplotlib Figure, 7 by 4 inches.
+    """
+    import matplotlib
+
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(7.0, 4.0), layout="constrained")
+        FigureCanvasAgg(figure)
+        left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3.2, 1.0))
+        bottom, top = _frequency_limits(phonopy.band_structure, phonopy.projected_dos)
+        left.set_ylim(bottom, top)
+        _draw_bands(left, phonopy.band_structure)
+        _draw_densities(right, phonopy.projected_dos, phonopy.primitive.symbols)
+        if bottom < -VISIBLY_IMAGINARY_THZ:
+            _mark_imaginary(left, right, bottom)
+        left.set_ylabel("Frequency (THz)")
+        if title:
+            figure.suptitle(title, fontsize=10, color=INK)
+    return figure
+
+
+def save_figure(figure: Figure, stem: str | PathLike[str]) -> list[str]:
+    """Write `stem`.png (300 dots per inch) and `stem`.pdf; the names written come back."""
+    import matplotlib
+
+    names = [f"{stem}.png", f"{stem}.pdf"]
+    with matplotlib.rc_context(_STYLE):
+        figure.savefig(names[0], dpi=300)
+        # No date: the same calculation gives the same file.
+        figure.savefig(names[1], metadata={"CreationDate": None})
+    return names
+
+
+def as_plain_text(text: str) -> str:
+    """A text that mathtext leaves alone."""
+    return text.replace("$", r"\$")
+
+
+def formula_in_mathtext(formula: str) -> str:
+    """A chemical formula with its counts as subscripts.
+
+    >>> formula_in_mathtext("Al2O3")
+    '$\\\\mathrm{Al}_{2}\\\\mathrm{O}_{3}$'
+    """
+    from ase.formula import Formula
+
+    counts = Formula(formula).count()
+    return "$" + "".join(rf"\mathrm{{{el}}}" + (f"_{{{n}}}" if n > 1 else "") for el, n in counts.items()) + "$"
+
+
+def space_group_in_mathtext(symbol: str) -> str:
+    """A Hermann-Mauguin symbol as crystallographers print it.
+
+    >>> space_group_in_mathtext("P6_3/mmc"), space_group_in_mathtext("Fm-3m")
+    ('$P6_{3}/mmc$', '$Fm\\\\bar{3}m$')
+    """
+    printed, characters = "", iter(symbol)
+    for character in characters:
+        if character == "-":
+            printed += rf"\bar{{{next(characters)}}}"
+        elif character == "_":
+            printed += f"_{{{next(characters)}}}"
+        else:
+            printed += character
+    return f"${printed}$"
+
+
+def _frequency_limits(bands: Any, projected: Any) -> tuple[float, float]:
+    frequencies = np.concatenate([np.ravel(f) for f in bands.frequencies])
+    total = np.sum(projected.projected_dos, axis=0)
+    occupied = projected.frequency_points[total > 1e-3 * total.max(initial=0.0)]
+    lowest = min(frequencies.min(), occupied.min(initial=0.0))
+    highest = max(frequencies.max(), occupied.max(initial=0.0), 0.1)
+    margin = 0.04 * (highest - min(lowest, 0.0))
+    return (lowest - margin if lowest < -VISIBLY_IMAGINARY_THZ else 0.0), highest + margin
+
+
+def _draw_bands(axes: Axes, bands: Any) -> None:
+    for distances, frequencies in zip(bands.distances, bands.frequencies, strict=True):
+        axes.plot(distances, frequencies, color=BANDS, linewidth=1.0, solid_capstyle="round")
+        imaginary = np.where(frequencies < -VISIBLY_IMAGINARY_THZ, frequencies, np.nan)
+        if not np.all(np.isnan(imaginary)):
+            axes.plot(distances, imaginary, color=IMAGINARY, linewidth=1.4)
+    _label_path(axes, bands)
+    axes.tick_params(axis="y", direction="in", color=INK)
+    axes.axhline(0.0, color=QUIET, linewidth=0.8, zorder=0)
+
+
+def _label_path(axes: Axes, bands: Any) -> None:
+    places, names = _special_points(bands)
+    start, end = bands.distances[0][0], bands.distances[-1][-1]
+    axes.set_xlim(start, end)
+    for place in places[1:-1]:
+        axes.axvline(place, color=QUIET, linewidth=0.6, zorder=0)
+    rows = _label_rows((places - start) / (end - start), [_visible_length(name) for name in names])
+    axes.set_xticks(places, ["\n" * row + name for row, name in zip(rows, names, strict=True)])
+    axes.tick_params(axis="x", length=0, pad=5)
+
+
+def _label_rows(places: NDArray[np.float64], lengths: list[int]) -> list[int]:
+    """The row below the axis in which each name finds room; `places` in units of the axis width."""
+    rows, taken = [], [-1.0] * len(lengths)
+    for place, length in zip(places, lengths, strict=True):
+        half = 0.5 * CHARACTER * (length + 1)
+        row = next(i for i, end in enumerate(taken) if place - half >= end)
+        taken[row] = place + half
+        rows.append(row)
+    return rows
+
+
+def _visible_length(mathtext: str) -> int:
+    return len(re.sub(r"\\mathrm|[${}_]", "", re.sub(r"\\[A-Z][a-z]+", "G", mathtext)))
+
+
+def _special_points(bands: Any) -> tuple[NDArray[np.float64], list[str]]:
+    """Places along the path where segments meet, and their names: "$U$|$K$" at a jump."""
+    places = np.array([bands.distances[0][0], *(distances[-1] for distances in bands.distances)])
+    if not bands.labels:
+        return places, [""] * len(places)
+    return places, ["|".join(names) for names in joints(bands.labels, bands.path_connections)]
+
+
+def _draw_densities(axes: Axes, projected: Any, symbols: list[str]) -> None:
+    frequencies, densities = projected.frequency_points, np.asarray(projected.projected_dos)
+    total, elements = densities.sum(axis=0), list(dict.fromkeys(symbols))
+    if len(elements) > 1:
+        axes.plot(total, frequencies, color=INK, linewidth=0.8, label="total")
+    for color, element in zip(ELEMENTS * 16, elements, strict=False):
+        mine = densities[[symbol == element for symbol in symbols]].sum(axis=0)
+        axes.fill_betweenx(frequencies, 0.0, mine, color=color, alpha=0.25, linewidth=0)
+        axes.plot(mine, frequencies, color=color, linewidth=1.0, label=element)
+    # A mode at one frequency for all q makes a spike that would flatten the rest.
+    typical = np.percentile(total[total > 0], 90) if np.any(total > 0) else 1.0
+    axes.set_xlim(0.0, 1.08 * min(total.max(), 10 * typical))
+    axes.xaxis.set_major_locator(MaxNLocator(3, prune="lower"))
+    axes.set_xlabel("DOS (1/THz)")
+    axes.tick_params(direction="in", color=INK)
+    axes.axhline(0.0, color=QUIET, linewidth=0.8, zorder=0)
+    axes.legend(frameon=False, fontsize=8, handlelength=1.2, loc="best", borderaxespad=0.3)
+
+
+def _mark_imaginary(left: Axes, right: Axes, bottom: float) -> None:
+    for axes in (left, right):
+        axes.axhspan(bottom, 0.0, color=IMAGINARY, alpha=0.06, linewidth=0, zorder=0)
+    right.annotate(
+        "imaginary",
+        (1.0, 0.0),
+        xycoords="axes fraction",
+        xytext=(-3, 3),
+        textcoords="offset points",
+        ha="right",
+        va="bottom",
+        fontsize=8,
+        color=IMAGINARY,
+    )

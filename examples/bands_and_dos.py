@@ -1,0 +1,45 @@
+"""Bands beside densities of states: from a structure to the figure.
+
+    python bands_and_dos.py [--quick] [--model MODEL]
+
+Writes nacl_bands.png and nacl_bands.pdf. The path is seekpath's, in the basis of the crystal's own cell.
+"""
+
+import argparse
+
+from ase.build import bulk
+
+from ase_phonax import PhonaxCalculator, get_band_structure, get_phonopy
+from ase_phonax.densities import get_densities, get_mesh
+from ase_phonax.figures import bands_and_dos, save_figure
+from ase_phonax.relaxation import relax
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a smaller supercell and coarser sampling")
+    parser.add_argument("--model", default="interim", help="a name of `ase-phonax models`, or a model file")
+    options = parser.parse_args()
+    n, spacing, mesh_length, projected_length = (2, 0.1, 30, 15) if options.quick else (6, 0.02, 100, 60)
+
+    calc = PhonaxCalculator(options.model)
+    atoms, report = relax(bulk("NaCl", "rocksalt", a=5.6), calc)
+    print(f"relaxed {report.space_group_after} in {report.n_steps} steps, forces ≤ {report.max_force:.0e} eV/Å")
+
+    phonopy = get_phonopy(atoms, calc, n)
+    bands = get_band_structure(phonopy, spacing=spacing)
+    get_mesh(phonopy, length=mesh_length)
+    get_densities(phonopy, length=projected_length)
+
+    gamma = phonopy.run_qpoints([[0, 0, 0]]).frequencies[0]
+    print(
+        f"{sum(len(q) for q in bands.qpoints)} q-points on the path; at Γ: "
+        + "  ".join(f"{f:.3f}" for f in gamma)
+        + " THz"
+    )
+    for name in save_figure(bands_and_dos(phonopy, title=f"NaCl, {calc.potential.name}"), "nacl_bands"):
+        print(f"wrote {name}")
+
+
+if __name__ == "__main__":
+    main()

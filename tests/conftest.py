@@ -1,0 +1,50 @@
+"""Shared structures, potentials and the reference data."""
+
+import os
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ase_phonax.exchange import Exchange
+from ase_phonax.networks import make_potential
+from ase_phonax.networks.nequip import NequIPConfig, nequip
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of reference data and public weights named by PHONAX_DATA."""
+    folder = os.environ.get("PHONAX_DATA")
+    if not folder:
+        pytest.skip("PHONAX_DATA is not set: the reference data and public weights are not at hand")
+    return Path(folder)
+
+
+def random_potential(config: NequIPConfig, numbers: tuple[int, ...], seed: int = 0):
+    """An untrained potential: float64 weights from a fixed seed."""
+    network = nequip(config)
+    with jax.enable_x64(True):
+        exchange = Exchange(jnp.zeros(1, int), jnp.zeros(1, int), 1)
+        parameters = network.init(jax.random.PRNGKey(seed), jnp.ones((1, 3)), jnp.zeros(1, int), exchange)
+    return make_potential("nequip", config, jax.tree.map(np.asarray, parameters), numbers, "untrained")
+
+
+SMALL = NequIPConfig(
+    n_species=4,
+    cutoff=3.6,
+    hidden_irreps="6x0e + 4x0o + 4x1o + 3x1e + 2x2e",
+    n_layers=2,
+    l_max=2,
+    n_basis=5,
+    radial_sizes=(16,),
+    embedding=6,
+    average_neighbors=12.0,
+)
+
+
+@pytest.fixture(scope="session")
+def untrained():
+    """A small NequIP with random weights for H, C, O, Si: even and odd irreps, weights per species."""
+    return random_potential(SMALL, (1, 6, 8, 14))

@@ -1,0 +1,170 @@
+"""Plain JAX functions as potentials, against exact answers: a spring chain and Stillinger-Weber silicon."""
+
+import copy
+
+import jax
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from matscipy.calculators.manybody import Manybody
+from matscipy.calculators.manybody.explicit_forms.stillinger_weber import (
+    Stillinger_Weber_PRB_31_5262_Si,
+    StillingerWeber,
+)
+
+from ase_phonax import PhonaxCalculator, Potential, derivatives, evaluation
+from ase_phonax.errors import InputError
+from ase_phonax.force_constants import frequencies_thz
+from ase_phonax.graph import build_graph, extended_graph
+from ase_phonax.networks import make_potential
+from ase_phonax.units import THZ_PER_SQRT_EV_A2_AMU
+
+from .analytic import SPRINGS, silicon_potential, spring_potential, springs, two_hop_potential
+
+DOUBLE = np.dtype("float64")
+# Incommensurate along the chain; the other two components are felt by nothing.
+QPOINTS = np.array([[0.1234567, 0.2, 0.3], [np.sqrt(2) / 5, 0, -0.4], [-0.41, 0.1, 0], [1 / np.pi + 1, 0, 0]])
+
+
+def chain() -> Atoms:
+    """C and O in turn along x, off the origin; bonds of both rest lengths, so all forces vanish."""
+    (short, long), x = SPRINGS, 0.3
+    return Atoms("CO", positions=[[x, 1, 2], [x + short, 1, 2]], cell=[short + long, 9, 10], pbc=True)
+
+
+def silicon(repeat=(1, 1, 1), seed: int = 1) -> Atoms:
+    atoms = bulk("Si", "diamond", 5.431, cubic=True)
+    # Beyond the scale of thermal motion: a few second neighbours come within the cutoff.
+    atoms.rattle(0.08, seed=seed)
+    return atoms.repeat(repeat)
+
+
+def matscipy_silicon() -> Manybody:
+    return Manybody(**StillingerWeber(Stillinger_Weber_PRB_31_5262_Si))
+
+
+def test_chain_has_the_dispersion_of_two_masses_and_two_springs():
+    atoms, (k1, k2) = chain(), SPRINGS.values()
+    calc = PhonaxCalculator(spring_potential((6, 8)))
+    assert np.abs(calc.get_forces(atoms)).max() < 1e-12
+    m1, m2 = atoms.get_masses()
+    mean = (k1 + k2) / 2 * (1 / m1 + 1 / m2)
+    root = np.sqrt(mean**2 - 4 * k1 * k2 * np.sin(np.pi * QPOINTS[:, 0]) ** 2 / (m1 * m2))
+    expected = np.sqrt(np.stack([mean - root, mean + root], 1)) * THZ_PER_SQRT_EV_A2_AMU
+    frequencies = frequencies_thz(calc.get_dynamical_matrix(atoms, QPOINTS))
+    assert np.abs(frequencies[:, 4:] / expected - 1).max() < 1e-10
+    # Springs at rest resist no sideways motion: those eigenvalues are rounding, 1e-16 of the largest.
+    assert np.abs(frequencies[:, :4]).max() < 1e-7 * expected.max()
+
+
+def test_chain_has_phonopys_phase_and_not_its_conjugate():
+    # Kills: the opposite sign of q, the lattice phase without positions, and masses left out. The chain has
+    # no inversion centre, and none of these changes a frequency.
+    atoms, (k1, k2) = chain(), SPRINGS.values()
+    m1, m2 = atoms.get_masses()
+    (short, long), q = SPRINGS, QPOINTS[:, 0]
+    turn = 2j * np.pi * q / (short + long)
+    coupling = -(k1 * np.exp(turn * short) + k2 * np.exp(-turn * long)) / np.sqrt(m1 * m2)
+    along = PhonaxCalculator(spring_potential((6, 8))).get_dynamical_matrix(atoms, QPOINTS)[:, ::3, ::3]
+    assert np.abs(along[:, 0, 1] - coupling).max() < 1e-13
+    assert np.abs(along[:, 1, 0] - coupling.conj()).max() < 1e-13
+    assert np.abs(along[:, [0, 1], [0, 1]] - (k1 + k2) / np.array([m1, m2])).max() < 1e-13
+    assert np.abs(coupling.imag).max() > 0.01
+
+
+@pytest.mark.parametrize("repeat", [(1, 1, 1), (2, 2, 2)], ids=["8 atoms", "64 atoms"])
+def test_silicon_equals_matscipys_derivatives_by_hand(repeat):
+    atoms, reference = silicon(repeat), silicon(repeat)
+    if len(atoms) > 8:  # no copies of each other
+        atoms.rattle(0.02, seed=2)
+        reference.positions = atoms.positions
+    atoms.calc, reference.calc = PhonaxCalculator(silicon_potential()), matscipy_silicon()
+    # Both are float64 sums of the same terms in another order: 1e-12 is rounding, a wrong term is 1e-3.
+    assert abs(atoms.get_potential_energy() / reference.get_potential_energy() - 1) < 1e-12
+    for value, expected in ((atoms.get_forces(), reference.get_forces()), (atoms.get_stress(), reference.get_stress())):
+        assert np.abs(value - expected).max() < 1e-11 * np.abs(expected).max()
+    hessian = atoms.calc.get_hessian(atoms).reshape(3 * len(atoms), -1)
+    expected = np.asarray(reference.calc.get_hessian(reference).todense())
+    assert np.abs(hessian - expected).max() < 1e-9 * np.abs(expected).max()
+
+
+def test_silicon_dynamical_matrix_is_the_fourier_sum_of_matscipys_supercell_hessian():
+    # A third of a reciprocal vector has a complex phase, and the rattled cell no inversion centre: the
+    # conjugate would fail, as would D(q) without the second derivative's images.
+    atoms, n = silicon(), 3
+    big = atoms.repeat((n, 1, 1))
+    big.calc = matscipy_silicon()
+    hessian = np.asarray(big.calc.get_hessian(big).todense()).reshape(n, 8, 3, n, 8, 3)[0]
+    calc = PhonaxCalculator(silicon_potential())
+    qpoints = np.array([[0, 0, 0], [1 / 3, 0, 0]])
+    found = calc.get_dynamical_matrix(atoms, qpoints)
+    distance = atoms.positions[None] - atoms.positions[:, None]
+    masses = np.repeat(atoms.get_masses(), 3)
+    for q, value in zip(qpoints, found, strict=True):
+        k = 2 * np.pi * q @ np.linalg.inv(atoms.cell.array).T
+        cells = np.arange(n)[:, None] * atoms.cell.array[0]
+        phase = np.exp(1j * (distance @ k)[None] + 1j * (cells @ k)[:, None, None])
+        expected = np.einsum("iaRjb,Rij->iajb", hessian, phase).reshape(24, 24) / np.sqrt(np.outer(masses, masses))
+        assert np.abs(value - expected).max() < 1e-9 * np.abs(expected).max()
+    gamma = calc.get_hessian(atoms).reshape(24, 24) / np.sqrt(np.outer(masses, masses))
+    assert np.abs(found[0] - gamma).max() < 1e-12 * np.abs(gamma).max()
+
+
+def test_one_hop_too_few_gives_other_constants():
+    # Trap: where the caller states the layers by hand, one too few is a few per cent off and nothing says
+    # so. Here a Potential knows its own layers; this is what the number must mean.
+    atoms = Atoms("SiO", positions=[[0, 0, 0], [1.3, 1.2, 1.4]], cell=[[2.6, 0.2, 0], [0, 2.7, 0.3], [0.1, 0, 2.8]], pbc=True)
+    potential = two_hop_potential(2.4)
+    graph = build_graph(atoms, potential.cutoff, potential.numbers)
+    parameters = evaluation.cast(potential.parameters, DOUBLE)
+    q = np.array([0.21, -0.37, 0.13])
+    found = {}
+    for hops in (potential.n_layers - 1, potential.n_layers, potential.n_layers + 1):
+        extended, home, cells = extended_graph(graph, hops)
+        with jax.enable_x64(True):
+            constants = derivatives.extended_force_constants(
+                potential.node_energies, potential.cutoff, parameters, extended, len(atoms), home, cells
+            )
+        found[hops] = sum(np.exp(2j * np.pi * np.dot(q, shift)) * phi for shift, phi in constants.items()).reshape(6, 6)
+    exact = evaluation.lattice_dynamical_matrices(potential, parameters, atoms, q, DOUBLE)[0]
+    scale = np.abs(exact).max()
+    assert np.abs(found[2] - exact).max() < 1e-12 * scale
+    assert np.abs(found[3] - exact).max() < 1e-12 * scale
+    assert np.abs(found[1] - exact).max() > 1e-2 * scale
+
+
+def test_a_network_knows_its_own_cutoff_and_layers(untrained):
+    made = make_potential("nequip", untrained.config, untrained.parameters, untrained.numbers, "again")
+    assert (made.cutoff, made.n_layers) == (untrained.config.cutoff, untrained.config.n_layers)
+    assert made.node_energies is untrained.node_energies, "equal configurations share what is compiled"
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"cutoff": 0.0}, "the cutoff is 0.0 Å"),
+        ({"cutoff": -3.0}, "the cutoff is -3.0 Å"),
+        ({"cutoff": np.nan}, "the cutoff is nan Å"),
+        ({"cutoff": np.inf}, "the cutoff is inf Å"),
+        ({"n_layers": 0}, "the number of layers is 0"),
+        ({"n_layers": 1.5}, "the number of layers is 1.5"),
+        ({"numbers": (14, 6)}, r"the atomic numbers are \(14, 6\)"),
+        ({"numbers": (6, 6)}, "give them ascending, once each"),
+    ],
+    ids=str,
+)
+def test_a_potential_that_cannot_be_is_refused(change, text):
+    good = {"cutoff": 3.0, "n_layers": 1, "numbers": (6, 14)}
+    with pytest.raises(InputError, match=text):
+        Potential.from_function(springs, **(good | change))
+
+
+def test_a_potential_is_data_that_copies_share():
+    potential = spring_potential((6, 8))
+    assert copy.deepcopy({"inside": potential})["inside"] is potential
+    assert potential.n_parameters == 2 * len(SPRINGS)
+    assert potential.architecture is None
+    assert potential.parts is None
+    with pytest.raises(AttributeError):
+        potential.cutoff = 3.0
