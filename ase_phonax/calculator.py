@@ -16,6 +16,7 @@ from . import evaluation, force_constants
 from .errors import InputError
 from .evaluation import Progress
 from .force_constants import crystal_atoms
+from .phonons import build_phonopy
 from .potential import Potential
 from .weights import load_model
 
@@ -47,12 +48,16 @@ class PhonaxCalculator(Calculator):
     """
 
     # Stress is offered for three-dimensional periodicity only; ASE raises PropertyNotImplementedError otherwise.
-    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress", "hessian"]  # noqa: RUF012
+    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress", "hessian"]
     nolabel = True  # `ase run` would pass a label otherwise
 
     def __init__(self, model: Any, dtype: str = "float64", **kwargs: Any):
-        if np.dtype(dtype).name not in ("float64", "float32"):
-            raise InputError(f"dtype is {dtype!r}", "second derivatives need real numbers of known noise", 'use "float64" or "float32"')
+        if (dtype if isinstance(dtype, str) else np.dtype(dtype).name) not in ("float64", "float32"):
+            raise InputError(
+                f"dtype is {dtype!r}",
+                "second derivatives need real numbers of known noise",
+                'use "float64" or "float32"',
+            )
         self.potential: Potential = load_model(model)
         self.dtype = np.dtype(dtype)
         self._weights = evaluation.cast(self.potential.parameters, self.dtype)
@@ -63,17 +68,19 @@ class PhonaxCalculator(Calculator):
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         """Energy, forces and stress together, and the Hessian where it is asked for (ASE's interface)."""
         super().calculate(atoms, properties, system_changes)
+        structure: Any = self.atoms  # the copy that ASE made, for its cache
         if "energy" not in self.results or system_changes:
             energies, forces, virial, self._capacity = evaluation.energy_forces_stress(
-                self.potential, self._weights, self.atoms, self.dtype, self._capacity
+                self.potential, self._weights, structure, self.dtype, self._capacity
             )
             energy = float(energies.sum(dtype=np.float64))
-            self.results.update(energy=energy, free_energy=energy, energies=energies, forces=forces)
-            if all(self.atoms.pbc):
+            # A new dictionary: callers that skip ASE's reset must not find the Hessian of other positions.
+            self.results = {"energy": energy, "free_energy": energy, "energies": energies, "forces": forces}
+            if all(structure.pbc):
                 # |V|: the volume of a left-handed cell is as real as any other.
-                self.results["stress"] = full_3x3_to_voigt_6_stress(virial / abs(np.linalg.det(self.atoms.cell.array)))
+                self.results["stress"] = full_3x3_to_voigt_6_stress(virial / abs(np.linalg.det(structure.cell.array)))
         if "hessian" in properties:
-            self.results["hessian"] = self._hessian(self.atoms, np.arange(len(self.atoms)), None)
+            self.results["hessian"] = self._hessian(structure, np.arange(len(structure)), None)
 
     def export_properties(self) -> Properties:
         """Results under ASE's official names only; "hessian" is none and would raise KeyError."""
@@ -89,7 +96,9 @@ class PhonaxCalculator(Calculator):
         """
         return self.get_property("hessian", atoms)
 
-    def get_vibrations(self, atoms: Atoms, indices: Sequence[int] | None = None, *, progress: Progress | None = None) -> VibrationsData:
+    def get_vibrations(
+        self, atoms: Atoms, indices: Sequence[int] | None = None, *, progress: Progress | None = None
+    ) -> VibrationsData:
         """Vibrations as ASE's container, from the exact Hessian.
 
         Args:
@@ -99,12 +108,17 @@ class PhonaxCalculator(Calculator):
         """
         if indices is None:
             indices = VibrationsData.indices_from_constraints(atoms)
-        rows = np.asarray(indices, int)
+        rows = np.arange(len(atoms))[np.asarray(indices, int)]  # counts negative ones from the end
         block = self._hessian(atoms, rows, progress)[:, :, rows, :]
         return VibrationsData(atoms, block, indices=rows)
 
     def get_force_constants(
-        self, atoms: Atoms | Phonopy, supercell_matrix: Any = None, primitive_matrix: Any = "P", *, progress: Progress | None = None
+        self,
+        atoms: Atoms | Phonopy,
+        supercell_matrix: Any = None,
+        primitive_matrix: Any = "P",
+        *,
+        progress: Progress | None = None,
     ) -> np.ndarray:
         """Exact force constants of a supercell, computed on its primitive cell alone.
 
@@ -127,19 +141,21 @@ class PhonaxCalculator(Calculator):
                 )
             phonopy = atoms
         else:
-            from .phonons import build_phonopy
-
             phonopy = build_phonopy(atoms, supercell_matrix, primitive_matrix=primitive_matrix)
         primitive = crystal_atoms(phonopy.primitive)
         qpoints, weights = force_constants.commensurate_qpoints(phonopy.primitive.cell, phonopy.supercell.cell)
-        lattice = evaluation.lattice_dynamical_matrices(self.potential, self._weights, primitive, qpoints, self.dtype, progress)
+        lattice = evaluation.lattice_dynamical_matrices(
+            self.potential, self._weights, primitive, qpoints, self.dtype, progress
+        )
         constants = force_constants.constants_from_lattice_matrices(lattice, qpoints, weights, phonopy)
         constants = force_constants.validate_constants(constants, phonopy)
         if isinstance(atoms, Phonopy):
             phonopy.force_constants = constants
         return constants
 
-    def get_dynamical_matrix(self, atoms: Atoms | PhonopyAtoms, qpoints: Any, *, progress: Progress | None = None) -> np.ndarray:
+    def get_dynamical_matrix(
+        self, atoms: Atoms | PhonopyAtoms, qpoints: Any, *, progress: Progress | None = None
+    ) -> np.ndarray:
         """Exact dynamical matrices at any wave vectors, from this cell alone.
 
         D_ij(q) = sum_R Phi_ij(R) exp[2 pi i q.(R + f_j - f_i)] / sqrt(m_i m_j): phonopy's phase and sign.
@@ -159,8 +175,14 @@ class PhonaxCalculator(Calculator):
         atoms = crystal_atoms(atoms)
         qpoints = np.asarray(qpoints, float).reshape(-1, 3)
         if not np.isfinite(qpoints).all():
-            raise InputError(f"a wave vector is {qpoints[~np.isfinite(qpoints).all(axis=1)][0]}", "phases would not be numbers", "give finite q-points")
-        lattice = evaluation.lattice_dynamical_matrices(self.potential, self._weights, atoms, qpoints, self.dtype, progress)
+            raise InputError(
+                f"a wave vector is {qpoints[~np.isfinite(qpoints).all(axis=1)][0]}",
+                "phases would not be numbers",
+                "give finite q-points",
+            )
+        lattice = evaluation.lattice_dynamical_matrices(
+            self.potential, self._weights, atoms, qpoints, self.dtype, progress
+        )
         scaled = np.linalg.solve(atoms.cell.array.T, atoms.positions.T).T
         return force_constants.phonopy_dynamical_matrices(lattice, qpoints, scaled, atoms.get_masses())
 

@@ -21,7 +21,9 @@ from .potential import NodeEnergies
 COLUMNS_AT_ONCE = 8
 
 
-def edge_vectors(positions: Array, offsets: Array, mask: Array, cutoff: float, exchange: Exchange | TwistedExchange) -> Array:
+def edge_vectors(
+    positions: Array, offsets: Array, mask: Array, cutoff: float, exchange: Exchange | TwistedExchange
+) -> Array:
     """Receiver to sender (n_edges, 3) [Å]; padded edges get a harmless vector beyond the cutoff.
 
     The `where` is on the vector, not on a function of it: a filler there keeps every later derivative
@@ -44,7 +46,9 @@ def _offsets(graph: jraph.GraphsTuple, dtype: Any) -> Array:
     return graph.edges["shifts"].astype(dtype) @ graph.globals["cell"][0].astype(dtype)
 
 
-def node_energies(function: NodeEnergies, cutoff: float, parameters: Any, graph: jraph.GraphsTuple, positions: Array, strain=None) -> Array:
+def node_energies(
+    function: NodeEnergies, cutoff: float, parameters: Any, graph: jraph.GraphsTuple, positions: Array, strain=None
+) -> Array:
     """Energies of the real nodes, zero on padding: (n_nodes,) [eV].
 
     Args:
@@ -60,7 +64,9 @@ def node_energies(function: NodeEnergies, cutoff: float, parameters: Any, graph:
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def energy_forces_stress(function: NodeEnergies, cutoff: float, parameters: Any, graph: jraph.GraphsTuple) -> tuple[Array, Array, Array]:
+def energy_forces_stress(
+    function: NodeEnergies, cutoff: float, parameters: Any, graph: jraph.GraphsTuple
+) -> tuple[Array, Array, Array]:
     """Node energies (n_nodes,) [eV], forces (n_nodes, 3) [eV/Å], virial dE/dstrain (3, 3) [eV].
 
     The symmetric virial over the cell volume is ASE's stress (tension positive).
@@ -71,7 +77,9 @@ def energy_forces_stress(function: NodeEnergies, cutoff: float, parameters: Any,
         energies = node_energies(function, cutoff, parameters, graph, positions, (strain + strain.T) / 2)
         return jnp.sum(energies), energies
 
-    (slope, virial), energies = jax.grad(total, argnums=(0, 1), has_aux=True)(positions, jnp.zeros((3, 3), positions.dtype))
+    (slope, virial), energies = jax.grad(total, argnums=(0, 1), has_aux=True)(
+        positions, jnp.zeros((3, 3), positions.dtype)
+    )
     return energies, -slope, virial
 
 
@@ -91,7 +99,9 @@ def hessian_vector_products(
     return jax.vmap(lambda u: jax.jvp(gradient, (graph.nodes["positions"],), (u,))[1])(directions)
 
 
-def lattice_columns(function: NodeEnergies, cutoff: float, parameters: Any, graph: jraph.GraphsTuple, q: Array, directions: Array) -> Array:
+def lattice_columns(
+    function: NodeEnergies, cutoff: float, parameters: Any, graph: jraph.GraphsTuple, q: Array, directions: Array
+) -> Array:
     """Linear response of the gradient to displacement waves u exp(2 pi i q.R).
 
     Differentiable in `parameters` (and everything else): see `exchange.TwistedExchange`.
@@ -126,7 +136,9 @@ def lattice_columns(function: NodeEnergies, cutoff: float, parameters: Any, grap
 _lattice_columns = jax.jit(lattice_columns, static_argnums=(0, 1))
 
 
-def lattice_dynamical_matrix(function: NodeEnergies, cutoff: float, parameters: Any, graph: jraph.GraphsTuple, q: Array) -> Array:
+def lattice_dynamical_matrix(
+    function: NodeEnergies, cutoff: float, parameters: Any, graph: jraph.GraphsTuple, q: Array
+) -> Array:
     """sum_R Phi(R) exp(2 pi i q.R) of an unpadded graph: (2, 3n, 3n) real and imaginary part [eV/Å²].
 
     The traced form, for losses and further derivatives; `dynamical_matrices` is the blocked one.
@@ -156,7 +168,9 @@ def _in_blocks(columns, directions: np.ndarray, size: int):
         yield np.asarray(columns(block))[:count]
 
 
-def hessian(function: NodeEnergies, cutoff: float, parameters: Any, graph: jraph.GraphsTuple, atoms: np.ndarray, progress=None) -> np.ndarray:
+def hessian(
+    function: NodeEnergies, cutoff: float, parameters: Any, graph: jraph.GraphsTuple, atoms: np.ndarray, progress=None
+) -> np.ndarray:
     """Second derivatives of the total energy, rows of the given atoms: (len(atoms), 3, n, 3) [eV/Å²]."""
     n, dtype = int(graph.n_node[0]), graph.nodes["positions"].dtype
     directions = _unit_directions(graph, atoms, dtype)
@@ -220,7 +234,7 @@ def extended_force_constants(
     result: dict[tuple[int, int, int], np.ndarray] = {}
     for a in range(n_ext):
         for b in range(n_ext):
-            shift = tuple(int(s) for s in cells[b] - cells[a])
-            target = result.setdefault(shift, np.zeros((n_home, 3, n_home, 3)))
+            x, y, z = (cells[b] - cells[a]).tolist()
+            target = result.setdefault((x, y, z), np.zeros((n_home, 3, n_home, 3)))
             target[image_to_home[a], :, image_to_home[b], :] += full[a, :, b, :]
     return result

@@ -21,10 +21,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array, lax
 
-from .potential import LayerParts, NetworkParts
+from .potential import NetworkParts
 
 Blocks = tuple[Array, ...]
 
@@ -90,13 +89,16 @@ def lattice_columns(
         (c, n, 3) complex change of the gradient in the home cell [eV/Å].
     """
     wave = _wave(neighbours, qpoints, directions, 1 if real else 2)
-    df, tape = None, []
+    df: Array | None = None
+    tape: list[tuple[Array | None, Blocks, Blocks | None]] = []
     for layer, state in zip(parts.layers, states, strict=True):
         own = parameters[layer.name]
-        before = df
-        df, da, dh = _forward(layer[1:], own, neighbours, state, wave, before)
-        tape.append((before, da, dh))
-    df_bar = _readout_response(parts.readout, parameters, _last_features(parts, parameters, states, neighbours), neighbours.species, df)
+        entering = df
+        df, da, dh = _forward(layer[1:], own, neighbours, state, wave, entering)
+        tape.append((entering, da, dh))
+    df_bar = _readout_response(
+        parts.readout, parameters, _last_features(parts, parameters, states, neighbours), neighbours.species, df
+    )
     dr_bar = jnp.zeros((*neighbours.vectors.shape, *wave.u.shape[2:]), neighbours.vectors.dtype)
     for layer, state, response in reversed(list(zip(parts.layers, states, tape, strict=True))):
         df_bar, dr_bar = _backward(layer[1:], parameters[layer.name], neighbours, state, wave, response, df_bar, dr_bar)
@@ -263,21 +265,26 @@ def _forward(layer, own, neighbours: Neighbours, state: LayerState, wave: _Wave,
         da = [jnp.einsum("qukx,qxc->ukc", j * mask[:, None, None, None], dr) for j in slope]
         if dh is not None:
             maps, read = _maps(coefficients, own, r, mask), _read(dh, neighbours, wave, x)
-            da = [d + _contract(*m, z, "in") for d, m, z in zip(da, maps, read, strict=True)]
+            da = [d + _contract(m, z, "in") for d, m, z in zip(da, maps, read, strict=True)]
         return tuple(da)
 
     shapes = jax.eval_shape(body, 0)
     da = _for_atoms(neighbours, body, tuple(jnp.zeros((n, *s.shape), s.dtype) for s in shapes))
     still = jnp.zeros((*state.features.shape, wave.u[0, 0].size), state.features.dtype)
-    move = lambda a, f: jax.jvp(lambda *z: update(own, *z, neighbours.species), (state.aggregated, state.features), (a, f))[1]
+
+    def move(a, f):
+        primals = (state.aggregated, state.features)
+        return jax.jvp(lambda *z: update(own, *z, neighbours.species), primals, (a, f))[1]
+
     return jax.vmap(move, -1, -1)(da, still if df is None else df), da, dh
 
 
-def _contract(angular: Array, radial: Array, z: Array, side: str) -> Array:
+def _contract(maps: tuple[Array, Array], z: Array, side: str) -> Array:
     """T z summed over slots, T = angular (x) radial, one matrix product per channel.
 
     side "in": z (u, q, i, c) -> (u, k, c); "out": z (u, q, k, c) -> (u, i, c).
     """
+    angular, radial = maps
     t = angular[None] * radial.transpose(1, 0, 2)[:, :, None]
     if side == "in":
         return jnp.einsum("uqik,uqic->ukc", t, z)
@@ -285,7 +292,9 @@ def _contract(angular: Array, radial: Array, z: Array, side: str) -> Array:
 
 
 @partial(jax.jit, static_argnums=0)
-def _backward(layer, own, neighbours: Neighbours, state: LayerState, wave: _Wave, response, df_bar: Array, dr_bar: Array):
+def _backward(
+    layer, own, neighbours: Neighbours, state: LayerState, wave: _Wave, response, df_bar: Array, dr_bar: Array
+):
     """Response of the cotangents of the features entering (n, d, 2c) and of the edges (n, k, 3, 2, c)."""
     mix, coefficients, update = layer
     df, da, dh = response
@@ -315,12 +324,14 @@ def _backward(layer, own, neighbours: Neighbours, state: LayerState, wave: _Wave
         if dh is None:
             return (edge * mask[:, None, None],)
         cross = jax.vmap(jax.jacfwd(lambda r: _pull(own_bar, coefficients(own, r))))(r)
-        edge += sum(jnp.einsum("quix,uqic->qxc", j, z) for j, z in zip(cross, _read(dh, neighbours, wave, x), strict=True))
+        edge += sum(
+            jnp.einsum("quix,uqic->qxc", j, z) for j, z in zip(cross, _read(dh, neighbours, wave, x), strict=True)
+        )
         their_bar = tuple(b[senders] for b in state.aggregated_bar)
         back = jax.vmap(jax.jacfwd(lambda r, b: _pull(b, coefficients(own, r))))(-r, their_bar)
         maps, read = _maps(coefficients, own, -r, mask), _read(da_bar_first, neighbours, wave, x)
         dh_bar = tuple(
-            _contract(*m, z, "out") - jnp.einsum("quix,qxc->uic", j * mask[:, None, None, None], dr)
+            _contract(m, z, "out") - jnp.einsum("quix,qxc->uic", j * mask[:, None, None, None], dr)
             for m, z, j in zip(maps, read, back, strict=True)
         )
         return (edge * mask[:, None, None], dh_bar)

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
 
 from . import derivatives, edge_expansion
-from .graph import build_graph, check_atoms, dense_slots, pad
+from .graph import build_graph, check_atoms, dense_slots, pad, size_class
 from .potential import Potential
 
 Progress = Callable[[int, int], None]
@@ -23,7 +24,10 @@ WAVES = (16, 64)
 
 def cast(tree: Any, dtype: np.dtype) -> Any:
     """Floating arrays of a tree in the given precision, as NumPy arrays."""
-    convert = lambda x: np.asarray(x, dtype) if np.asarray(x).dtype.kind == "f" else np.asarray(x)
+
+    def convert(x: Any) -> np.ndarray:
+        return np.asarray(x, dtype) if np.asarray(x).dtype.kind == "f" else np.asarray(x)
+
     return jax.tree.map(convert, tree)
 
 
@@ -39,7 +43,8 @@ def energy_forces_stress(
     check_atoms(atoms, potential.numbers, potential.name)
     graph = build_graph(atoms, potential.cutoff, potential.numbers)
     n, n_edges = len(atoms), len(graph.senders)
-    fits = capacity is not None and n < capacity[0] and n_edges <= capacity[1]
+    # A much smaller structure than the last one is not worth the time of the large class.
+    fits = capacity is not None and n < capacity[0] <= 4 * size_class(n + 1) and n_edges <= capacity[1]
     padded = pad(graph, *capacity) if fits and capacity else pad(graph)
     with jax.enable_x64(dtype == np.float64):
         energies, forces, virial = derivatives.energy_forces_stress(
@@ -50,7 +55,12 @@ def energy_forces_stress(
 
 
 def lattice_dynamical_matrices(
-    potential: Potential, parameters: Any, atoms: Atoms, qpoints: np.ndarray, dtype: np.dtype, progress: Progress | None = None
+    potential: Potential,
+    parameters: Any,
+    atoms: Atoms,
+    qpoints: np.ndarray,
+    dtype: np.dtype,
+    progress: Progress | None = None,
 ) -> np.ndarray:
     """sum_R Phi(R) exp(2 pi i q.R), home cell first, no masses: (n_q, 3n, 3n) complex [eV/Å²].
 
@@ -71,7 +81,12 @@ def lattice_dynamical_matrices(
 
 
 def hessian(
-    potential: Potential, parameters: Any, atoms: Atoms, dtype: np.dtype, rows: np.ndarray, progress: Progress | None = None
+    potential: Potential,
+    parameters: Any,
+    atoms: Atoms,
+    dtype: np.dtype,
+    rows: np.ndarray,
+    progress: Progress | None = None,
 ) -> np.ndarray:
     """d²E/dx_i dx_j of the total energy of this cell, rows of the given atoms: (len(rows), 3, n, 3) [eV/Å²].
 
@@ -81,14 +96,22 @@ def hessian(
     graph = build_graph(atoms, potential.cutoff, potential.numbers)
     if potential.parts is None or len(graph.senders) == 0:
         with jax.enable_x64(dtype == np.float64):
-            return derivatives.hessian(potential.node_energies, potential.cutoff, parameters, cast(pad(graph), dtype), rows, progress)
+            return derivatives.hessian(
+                potential.node_energies, potential.cutoff, parameters, cast(pad(graph), dtype), rows, progress
+            )
     waves = [(0, 3 * i + x) for i in rows for x in range(3)]
     columns = _columns(potential, parameters, graph, np.zeros((1, 3)), waves, dtype, progress)
     return columns.real.reshape(len(rows), 3, len(atoms), 3)
 
 
 def _columns(
-    potential: Potential, parameters: Any, graph, qpoints: np.ndarray, waves: list[tuple[int, int]], dtype: np.dtype, progress
+    potential: Potential,
+    parameters: Any,
+    graph,
+    qpoints: np.ndarray,
+    waves: list[tuple[int, int]],
+    dtype: np.dtype,
+    progress,
 ) -> np.ndarray:
     """Columns (q index, 3 atom + axis) of the lattice dynamical matrix: (n_waves, 3n) complex."""
     assert potential.parts is not None
@@ -96,7 +119,7 @@ def _columns(
     slots = dense_slots(graph, potential.cutoff)
     slots["mask"] = slots["mask"].astype(dtype)
     # Phases of all waves real: the sine copies vanish and are left out.
-    real = bool(np.allclose((2 * qpoints) % 1.0, 0.0, atol=1e-12))
+    real = bool(np.all(np.abs(2 * qpoints - np.rint(2 * qpoints)) < 1e-12))
     size = next((w for w in WAVES if len(waves) <= w), WAVES[-1])
     done, result = 0, []
     with jax.enable_x64(dtype == np.float64):
@@ -109,7 +132,9 @@ def _columns(
             for row, (k, axis) in enumerate(block):
                 directions[row, axis // 3, axis % 3] = 1
                 q[row] = qpoints[k]
-            found = edge_expansion.lattice_columns(potential.parts, parameters, neighbours, states, q, directions, real)
+            found = edge_expansion.lattice_columns(
+                potential.parts, parameters, neighbours, states, jnp.asarray(q), jnp.asarray(directions), real
+            )
             result.append(np.asarray(found)[: len(block), :n].reshape(len(block), 3 * n))
             done += len(block)
             if progress:

@@ -5,6 +5,7 @@ nothing is written and nothing is repaired.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import spglib
@@ -38,7 +39,9 @@ def crystal_atoms(cell: Atoms | PhonopyAtoms) -> Atoms:
     return cell
 
 
-def phonopy_dynamical_matrices(lattice: np.ndarray, qpoints: np.ndarray, scaled_positions: np.ndarray, masses: np.ndarray) -> np.ndarray:
+def phonopy_dynamical_matrices(
+    lattice: np.ndarray, qpoints: np.ndarray, scaled_positions: np.ndarray, masses: np.ndarray
+) -> np.ndarray:
     """From the lattice phase to phonopy's convention.
 
     D_ij(q) = exp[2 pi i q.(f_j - f_i)] sum_R Phi_ij(R) exp(2 pi i q.R) / sqrt(m_i m_j).
@@ -88,7 +91,9 @@ def commensurate_qpoints(primitive: np.ndarray, supercell: np.ndarray) -> tuple[
     return np.array(kept) / size, np.array(weights)
 
 
-def constants_from_lattice_matrices(lattice: np.ndarray, qpoints: np.ndarray, weights: np.ndarray, phonopy: Phonopy) -> np.ndarray:
+def constants_from_lattice_matrices(
+    lattice: np.ndarray, qpoints: np.ndarray, weights: np.ndarray, phonopy: Phonopy
+) -> np.ndarray:
     """Inverse Fourier sum over commensurate q onto phonopy's supercell.
 
     Phi(i, k) = (1/N) sum_q Re[D_ij(q) exp(-2 pi i q.R_ik)], with k an image of the primitive atom j in the
@@ -143,14 +148,13 @@ def validate_constants(constants: np.ndarray, phonopy: Phonopy) -> np.ndarray:
 
 def interpolated_dynamical_matrices(phonopy: Phonopy, qpoints: np.ndarray) -> np.ndarray:
     """D(q) that phonopy interpolates from its supercell constants: (n_q, 3n, 3n) [eV/Å²/amu]."""
-    matrix, result = phonopy.dynamical_matrix, []
-    for q in np.asarray(qpoints, float):
-        matrix.run(q)
-        result.append(matrix.dynamical_matrix.copy())
-    return np.array(result)
+    result = phonopy.run_qpoints(np.asarray(qpoints, float), with_dynamical_matrices=True)
+    return np.array(result.dynamical_matrices)
 
 
-def checks(phonopy: Phonopy, exact: Callable[[np.ndarray], np.ndarray], qpoints: Sequence | np.ndarray = RANDOM_Q) -> dict[str, float]:
+def checks(
+    phonopy: Phonopy, exact: Callable[[np.ndarray], np.ndarray], qpoints: Sequence | np.ndarray = RANDOM_Q
+) -> dict[str, float]:
     """What can be checked for free: numerical noise, symmetry of the structure, error of the supercell.
 
     Args:
@@ -164,7 +168,9 @@ def checks(phonopy: Phonopy, exact: Callable[[np.ndarray], np.ndarray], qpoints:
     """
     constants = compact_constants(phonopy)
     largest = np.abs(constants).max() or 1.0
-    difference = frequencies_thz(interpolated_dynamical_matrices(phonopy, np.asarray(qpoints))) - frequencies_thz(exact(np.asarray(qpoints)))
+    difference = frequencies_thz(interpolated_dynamical_matrices(phonopy, np.asarray(qpoints))) - frequencies_thz(
+        exact(np.asarray(qpoints))
+    )
     return {
         "acoustic_sum_rule": float(np.abs(constants.sum(axis=1)).max() / largest),
         "hermiticity": float(_hermiticity(phonopy, constants) / largest),
@@ -177,7 +183,9 @@ def compact_constants(phonopy: Phonopy) -> np.ndarray:
     """The constants of a Phonopy object in the compact layout (n_primitive, n_supercell, 3, 3) [eV/Å²]."""
     constants = phonopy.force_constants
     if constants is None:
-        raise InputError("the Phonopy object has no force constants", "there is nothing to check", "fill it with get_force_constants")
+        raise InputError(
+            "the Phonopy object has no force constants", "there is nothing to check", "fill it with get_force_constants"
+        )
     full = constants.shape[0] == len(phonopy.supercell) and len(phonopy.supercell) != len(phonopy.primitive)
     return constants[phonopy.primitive.p2s_map] if full else constants
 
@@ -239,9 +247,12 @@ def _space_group_residual(phonopy: Phonopy, constants: np.ndarray) -> float:
 
 
 def _symmetry(cell: PhonopyAtoms, symprec: float) -> dict:
-    found = spglib.get_symmetry((cell.cell, cell.scaled_positions, cell.numbers), symprec=symprec)
+    structure: Any = (cell.cell, cell.scaled_positions, cell.numbers)
+    found = spglib.get_symmetry(structure, symprec=symprec)
     if found is None:
         raise InputError(
-            f"spglib finds no symmetry at symprec {symprec} Å", "the space-group check needs the operations", "try another symprec"
+            f"spglib finds no symmetry at symprec {symprec} Å",
+            "the space-group check needs the operations",
+            "try another symprec",
         )
     return found

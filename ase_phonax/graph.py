@@ -1,5 +1,7 @@
 """Atoms -> graph: neighbour list, integer shifts, padding to size classes, the extended graph."""
 
+from typing import Any
+
 import jraph
 import numpy as np
 from ase import Atoms
@@ -24,7 +26,9 @@ def check_atoms(atoms: Atoms, numbers: tuple[int, ...], model: str) -> None:
             a periodic direction without a cell vector.
     """
     if len(atoms) == 0:
-        raise StructureError("the structure has no atoms", "there is nothing to compute", "check the file it was read from")
+        raise StructureError(
+            "the structure has no atoms", "there is nothing to compute", "check the file it was read from"
+        )
     for what, values in (("positions", atoms.positions), ("cell", atoms.cell.array)):
         bad = np.argwhere(~np.isfinite(values))
         if len(bad):
@@ -70,8 +74,10 @@ def neighbour_list(atoms: Atoms, cutoff: float) -> tuple[np.ndarray, np.ndarray,
     """
     import vesin  # looks for torch and cupy when imported: not before it is needed
 
+    # A hair inside the cutoff, where the envelope is zero to any precision: a pair at exactly the cutoff, as
+    # crystals with round lattice constants have, could be found from one end and not from the other.
     # One thread: its own pool costs more than it gains below a few thousand atoms.
-    search = vesin.NeighborList(cutoff=float(cutoff), full_list=True, n_threads=1)
+    search = vesin.NeighborList(cutoff=float(cutoff) * (1 - 1e-10), full_list=True, n_threads=1)
     i, j, shifts = search.compute(
         points=np.ascontiguousarray(atoms.positions, float),
         box=np.ascontiguousarray(atoms.cell.array, float),
@@ -110,7 +116,10 @@ def build_graph(atoms: Atoms, cutoff: float, numbers: tuple[int, ...]) -> jraph.
             "remove duplicated atoms or check the units of the positions",
         )
     return jraph.GraphsTuple(
-        nodes={"positions": atoms.positions.astype(float), "species": np.searchsorted(numbers, atoms.numbers).astype(np.int32)},
+        nodes={
+            "positions": atoms.positions.astype(float),
+            "species": np.searchsorted(numbers, atoms.numbers).astype(np.int32),
+        },
         edges={"shifts": shifts},
         globals={"cell": cell[None]},
         senders=senders,
@@ -144,7 +153,7 @@ def pad(graph: jraph.GraphsTuple, n_nodes: int | None = None, n_edges: int | Non
     )
 
 
-def dense_slots(graph: jraph.GraphsTuple, cutoff: float) -> dict[str, np.ndarray]:
+def dense_slots(graph: jraph.GraphsTuple, cutoff: float) -> dict[str, Any]:
     """The edges of an unpadded graph as neighbour slots of each atom, padded to size classes.
 
     Returns:
@@ -158,7 +167,7 @@ def dense_slots(graph: jraph.GraphsTuple, cutoff: float) -> dict[str, np.ndarray
     slot = np.arange(len(graph.receivers)) - (np.cumsum(count) - count)[graph.receivers]
     flat = graph.receivers * k + slot
     shifts = graph.edges["shifts"]
-    keys = {edge: place for edge, place in zip(_keys(graph.receivers, graph.senders, shifts), flat.tolist(), strict=True)}
+    keys = dict(zip(_keys(graph.receivers, graph.senders, shifts), flat.tolist(), strict=True))
     positions, cell = graph.nodes["positions"], graph.globals["cell"][0]
 
     def slots(values: np.ndarray, filler) -> np.ndarray:
@@ -168,7 +177,9 @@ def dense_slots(graph: jraph.GraphsTuple, cutoff: float) -> dict[str, np.ndarray
 
     return {
         "n_atoms": np.int32(n_atoms),
-        "vectors": slots(positions[graph.senders] + shifts @ cell - positions[graph.receivers], np.array([2.0, 0, 0]) * cutoff),
+        "vectors": slots(
+            positions[graph.senders] + shifts @ cell - positions[graph.receivers], np.array([2.0, 0, 0]) * cutoff
+        ),
         "senders": slots(graph.senders, 0),
         "shifts": slots(shifts, 0),
         "mask": slots(np.ones(len(flat), bool), False),

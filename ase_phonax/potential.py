@@ -100,7 +100,9 @@ class Potential:
             )
         if list(self.numbers) != sorted(set(self.numbers)):
             raise InputError(
-                f"the atomic numbers are {self.numbers}", "species are positions in this list", "give them ascending, once each"
+                f"the atomic numbers are {self.numbers}",
+                "species are positions in this list",
+                "give them ascending, once each",
             )
 
     def __deepcopy__(self, memo):
@@ -132,7 +134,9 @@ class Potential:
             parameters: first argument of the function; an empty dict when None.
             name: shown in summaries.
         """
-        return cls(node_energies, {} if parameters is None else parameters, float(cutoff), n_layers, tuple(numbers), name)
+        return cls(
+            node_energies, {} if parameters is None else parameters, float(cutoff), n_layers, tuple(numbers), name
+        )
 
 
 def _leaves(tree: Any) -> list:

@@ -13,7 +13,6 @@ from ase import units
 from ase.build import bulk
 from ase.filters import FrechetCellFilter
 from ase.io.trajectory import Trajectory
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
 from ase.md.verlet import VelocityVerlet
 from ase.optimize import BFGS
 
@@ -34,9 +33,10 @@ def main() -> None:
 
     moving = atoms if options.quick else atoms.repeat(2)
     moving.calc = calc
-    rng = np.random.default_rng(1)
-    MaxwellBoltzmannDistribution(moving, temperature_K=300, rng=rng)
-    Stationary(moving)
+    # Atoms at rest positions with twice 300 K: half of it becomes potential energy.
+    momenta = np.random.default_rng(1).standard_normal((len(moving), 3))
+    momenta *= np.sqrt(moving.get_masses() * units.kB * 600)[:, None]
+    moving.set_momenta(momenta - momenta.mean(axis=0))
     dynamics = VelocityVerlet(moving, timestep=2 * units.fs)
     trajectory = Trajectory("nacl_md.traj", "w", moving)
     dynamics.attach(trajectory.write, interval=10)

@@ -123,7 +123,11 @@ def errors(function, cutoff, parameters, graph, energy, forces, stress, n_atoms)
     periodic = jnp.any(stress != 0)
     volume = jnp.abs(jnp.linalg.det(graph.globals["cell"][0]))
     real = (jnp.arange(positions.shape[0]) < n_atoms)[:, None]
-    return (value - energy) / n_atoms, (slope + forces) * real, jnp.where(periodic, virial - stress * volume, 0.0) / n_atoms
+    return (
+        (value - energy) / n_atoms,
+        (slope + forces) * real,
+        jnp.where(periodic, virial - stress * volume, 0.0) / n_atoms,
+    )
 
 
 def train(config: NequIPConfig, training: list[Frame], parameters, minutes: float):
@@ -165,7 +169,10 @@ def train(config: NequIPConfig, training: list[Frame], parameters, minutes: floa
             chosen = [by_size[size][j] for j in np.resize(shuffled[size][i : i + BATCH], BATCH)]
             batch = (
                 jax.tree.map(lambda *x: np.stack(x), *[f.graph for f in chosen]),
-                *(np.stack([getattr(f, key) for f in chosen]).astype(np.float32) for key in ("energy", "forces", "stress", "n_atoms")),
+                *(
+                    np.stack([getattr(f, key) for f in chosen]).astype(np.float32)
+                    for key in ("energy", "forces", "stress", "n_atoms")
+                ),
             )
             k += 1
             rate = 4e-3 * 0.5 * (1 + np.cos(np.pi * min(progress, 1.0))) + 1e-5
@@ -182,10 +189,15 @@ def held_out_errors(config, parameters, frames: list[Frame]) -> dict[str, dict[s
     evaluate = jax.jit(lambda *inputs: errors(function, config.cutoff, *inputs))
     table: dict[str, list] = {}
     for f in frames:
-        e, df, _ = evaluate(parameters, f.graph, f.energy, f.forces.astype(np.float32), f.stress.astype(np.float32), f.n_atoms)
+        e, df, _ = evaluate(
+            parameters, f.graph, f.energy, f.forces.astype(np.float32), f.stress.astype(np.float32), f.n_atoms
+        )
         table.setdefault(f.substance, []).append((abs(float(e)), float(np.abs(df[: f.n_atoms]).mean())))
     mean = {name: np.mean(rows, axis=0) for name, rows in table.items()}
-    return {name: {"energy_meV_per_atom": round(1e3 * e, 2), "force_meV_per_A": round(1e3 * f, 1)} for name, (e, f) in mean.items()}
+    return {
+        name: {"energy_meV_per_atom": round(1e3 * e, 2), "force_meV_per_A": round(1e3 * f, 1)}
+        for name, (e, f) in mean.items()
+    }
 
 
 def main() -> None:

@@ -32,19 +32,30 @@ CRYSTALS = {
     "triclinic, no symmetry": (triclinic(), np.array([[1, 0, 0], [1, 2, 0], [0, 0, 1]])),
     "one atom, cell smaller than the cutoff": (bulk("Si", "bcc", 2.7), np.diag([3, 3, 3])),
     "left-handed rutile": (
-        left_handed(crystal(("Si", "O"), [(0, 0, 0), (0.31, 0.31, 0)], spacegroup=136, cellpar=[4.3, 4.3, 2.8, 90, 90, 90])),
+        left_handed(
+            crystal(("Si", "O"), [(0, 0, 0), (0.31, 0.31, 0)], spacegroup=136, cellpar=[4.3, 4.3, 2.8, 90, 90, 90])
+        ),
         np.diag([1, 1, 2]),
     ),
     "monoclinic": (
-        crystal(("C", "O"), [(0.12, 0.25, 0.31), (0.36, 0.02, 0.77)], spacegroup=4, cellpar=[3.76, 3.45, 4.07, 90, 104, 90]),
+        crystal(
+            ("C", "O"), [(0.12, 0.25, 0.31), (0.36, 0.02, 0.77)], spacegroup=4, cellpar=[3.76, 3.45, 4.07, 90, 104, 90]
+        ),
         np.diag([2, 1, 1]),
     ),
     "quartz, chiral": (
-        crystal(("Si", "O"), [(0.47, 0, 1 / 3), (0.41, 0.27, 0.45)], spacegroup=154, cellpar=[4.66, 4.66, 5.19, 90, 90, 120]),
+        crystal(
+            ("Si", "O"), [(0.47, 0, 1 / 3), (0.41, 0.27, 0.45)], spacegroup=154, cellpar=[4.66, 4.66, 5.19, 90, 90, 120]
+        ),
         np.diag([1, 1, 2]),
     ),
     "perovskite": (
-        Atoms("SiCO3", scaled_positions=[[0, 0, 0], [0.5] * 3, [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]], cell=[3.3] * 3, pbc=True),
+        Atoms(
+            "SiCO3",
+            scaled_positions=[[0, 0, 0], [0.5] * 3, [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]],
+            cell=[3.3] * 3,
+            pbc=True,
+        ),
         np.diag([2, 1, 1]),
     ),
 }

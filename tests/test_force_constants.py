@@ -82,7 +82,9 @@ def test_the_three_routes_agree(calc, untrained):
             function, cutoff, calc._weights, evaluation.cast(big, DOUBLE), len(atoms), home, cells
         )
     n = 3 * len(atoms)
-    extended = [sum(np.exp(2j * np.pi * (q @ shift)) * phi for shift, phi in by_shift.items()).reshape(n, n) for q in qpoints]
+    extended = [
+        sum(np.exp(2j * np.pi * (q @ shift)) * phi for shift, phi in by_shift.items()).reshape(n, n) for q in qpoints
+    ]
     scale = np.abs(twisted).max()
     assert np.abs(twisted - expansion).max() < 1e-9 * scale
     assert np.abs(np.array(extended) - expansion).max() < 1e-9 * scale
@@ -131,7 +133,9 @@ def test_interpolation_converges_to_the_exact_matrix_as_the_supercell_grows(calc
     for n in (1, 2, 3, 5):
         phonopy = build_phonopy(atoms, n)
         calc.get_force_constants(phonopy)
-        errors.append(force_constants.checks(phonopy, lambda q: calc.get_dynamical_matrix(atoms, q))["interpolation_error_thz"])
+        errors.append(
+            force_constants.checks(phonopy, lambda q: calc.get_dynamical_matrix(atoms, q))["interpolation_error_thz"]
+        )
     assert errors[1] < errors[0]
     assert errors[2] < errors[1]
     # Constants fade towards their range of 14.4 Å; 5 repeats are 12.4 Å high.

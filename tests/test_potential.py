@@ -5,8 +5,10 @@ import copy
 import jax
 import numpy as np
 import pytest
-from ase import Atoms
+from ase import Atoms, units
 from ase.build import bulk
+from ase.md.verlet import VelocityVerlet
+from ase.optimize import BFGS
 from matscipy.calculators.manybody import Manybody
 from matscipy.calculators.manybody.explicit_forms.stillinger_weber import (
     Stillinger_Weber_PRB_31_5262_Si,
@@ -20,7 +22,7 @@ from ase_phonax.graph import build_graph, extended_graph
 from ase_phonax.networks import make_potential
 from ase_phonax.units import THZ_PER_SQRT_EV_A2_AMU
 
-from .analytic import SPRINGS, silicon_potential, spring_potential, springs, two_hop_potential
+from .analytic import SPRINGS, fresh, silicon_potential, spring_potential, springs, two_hop_potential
 
 DOUBLE = np.dtype("float64")
 # Incommensurate along the chain; the other two components are felt by nothing.
@@ -59,8 +61,8 @@ def test_chain_has_the_dispersion_of_two_masses_and_two_springs():
 
 
 def test_chain_has_phonopys_phase_and_not_its_conjugate():
-    # Kills: the opposite sign of q, the lattice phase without positions, and masses left out. The chain has
-    # no inversion centre, and none of these changes a frequency.
+    # Kills the opposite sign of q and the lattice phase without positions: no frequency shows either, but
+    # the matrix of this chain, which has no inversion centre, does.
     atoms, (k1, k2) = chain(), SPRINGS.values()
     m1, m2 = atoms.get_masses()
     (short, long), q = SPRINGS, QPOINTS[:, 0]
@@ -71,6 +73,19 @@ def test_chain_has_phonopys_phase_and_not_its_conjugate():
     assert np.abs(along[:, 1, 0] - coupling.conj()).max() < 1e-13
     assert np.abs(along[:, [0, 1], [0, 1]] - (k1 + k2) / np.array([m1, m2])).max() < 1e-13
     assert np.abs(coupling.imag).max() > 0.01
+
+
+def test_diatomic_has_five_zeros_and_the_frequency_of_its_spring():
+    # Trap: six modes dropped (a linear molecule has five), and NaN where a mode is unstable.
+    atoms = Atoms("CO", positions=[[1, 1, 1], np.array([1, 1, 1]) + 1.2 * np.array([2, -1, 2]) / 3])
+    for stiffness, factor in ((7.0, 1), (-7.0, 1j)):
+        calc = PhonaxCalculator(spring_potential((6, 8), {1.2: stiffness}))
+        energies = calc.get_vibrations(atoms).get_energies()
+        expected = factor * np.sqrt(7.0 / 12.011 + 7.0 / 15.999) * units._hbar * 1e10 / np.sqrt(units._e * units._amu)
+        k = np.abs(energies).argmax()
+        assert abs(energies[k] - expected) < 1e-7
+        # Eigenvalues are zero to rounding, 1e-16 of the largest; frequencies are their roots.
+        assert np.abs(np.delete(energies, k)).max() < 1e-6 * abs(expected)
 
 
 @pytest.mark.parametrize("repeat", [(1, 1, 1), (2, 2, 2)], ids=["8 atoms", "64 atoms"])
@@ -91,7 +106,7 @@ def test_silicon_equals_matscipys_derivatives_by_hand(repeat):
 
 def test_silicon_dynamical_matrix_is_the_fourier_sum_of_matscipys_supercell_hessian():
     # A third of a reciprocal vector has a complex phase, and the rattled cell no inversion centre: the
-    # conjugate would fail, as would D(q) without the second derivative's images.
+    # conjugate fails.
     atoms, n = silicon(), 3
     big = atoms.repeat((n, 1, 1))
     big.calc = matscipy_silicon()
@@ -107,14 +122,40 @@ def test_silicon_dynamical_matrix_is_the_fourier_sum_of_matscipys_supercell_hess
         phase = np.exp(1j * (distance @ k)[None] + 1j * (cells @ k)[:, None, None])
         expected = np.einsum("iaRjb,Rij->iajb", hessian, phase).reshape(24, 24) / np.sqrt(np.outer(masses, masses))
         assert np.abs(value - expected).max() < 1e-9 * np.abs(expected).max()
+    assert np.abs(found[1].conj() - expected).max() > 1e-2 * np.abs(expected).max()
     gamma = calc.get_hessian(atoms).reshape(24, 24) / np.sqrt(np.outer(masses, masses))
     assert np.abs(found[0] - gamma).max() < 1e-12 * np.abs(gamma).max()
+
+
+def test_relaxation_and_dynamics_compile_once_and_again_only_beyond_the_capacity():
+    compiled, calc = derivatives.energy_forces_stress._cache_size, PhonaxCalculator(fresh(silicon_potential()))
+    before = compiled()
+    atoms = silicon()
+    atoms.calc = calc
+    BFGS(atoms, logfile=None).run(fmax=1e-4, steps=100)
+    assert np.abs(atoms.get_forces()).max() < 1e-4
+    spread = np.sqrt(units.kB * 600 * atoms.get_masses()[:, None])
+    atoms.set_momenta(spread * np.random.default_rng(0).standard_normal((8, 3)))
+    energies = []
+    dynamics = VelocityVerlet(atoms, timestep=1.0 * units.fs)
+    dynamics.attach(lambda: energies.append(atoms.get_total_energy()))
+    dynamics.run(100)
+    assert np.ptp(energies) < 0.02 * atoms.get_kinetic_energy(), "forces are the slope of the energy"
+    assert compiled() - before == 1
+    volume = atoms.get_volume()
+    for factor, expected in ((0.9, 2), (1.0, 2), (0.9, 2)):  # 12 second neighbours come into reach, and leave
+        atoms.set_cell(silicon().cell * factor, scale_atoms=True)
+        atoms.get_forces()
+        assert compiled() - before == expected
+    assert atoms.get_volume() < volume
 
 
 def test_one_hop_too_few_gives_other_constants():
     # Trap: where the caller states the layers by hand, one too few is a few per cent off and nothing says
     # so. Here a Potential knows its own layers; this is what the number must mean.
-    atoms = Atoms("SiO", positions=[[0, 0, 0], [1.3, 1.2, 1.4]], cell=[[2.6, 0.2, 0], [0, 2.7, 0.3], [0.1, 0, 2.8]], pbc=True)
+    atoms = Atoms(
+        "SiO", positions=[[0, 0, 0], [1.3, 1.2, 1.4]], cell=[[2.6, 0.2, 0], [0, 2.7, 0.3], [0.1, 0, 2.8]], pbc=True
+    )
     potential = two_hop_potential(2.4)
     graph = build_graph(atoms, potential.cutoff, potential.numbers)
     parameters = evaluation.cast(potential.parameters, DOUBLE)

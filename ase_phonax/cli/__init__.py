@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from .. import __version__
 from ..errors import PhonaxError
 from . import hessian, models, phonons
 
 _COMMANDS = (phonons, hessian, models)
+_INTERRUPTED = (130, 143)  # 128 + SIGINT, 128 + SIGTERM
 
 _DESCRIPTION = """\
 Exact phonons from machine-learned potentials: a structure in, second derivatives by automatic
@@ -33,7 +37,7 @@ exit codes:
   3    the model is missing, damaged or unsuitable
   4    the structure did not relax
   5    results cannot be written where they were asked for
-  130  interrupted (Ctrl-C); nothing is left behind
+  130  interrupted (Ctrl-C; 143 where terminated); nothing is left behind
 """
 
 
@@ -44,17 +48,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments without the program's name; those of the process unless given.
     """
     _never_fail_on_characters()
+    code = _run(argv)
+    if argv is None and code in _INTERRUPTED:
+        # Interrupted in the middle of a computation, JAX's threads may crash a regular shutdown.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _run(argv: Sequence[str] | None) -> int:
     try:
-        arguments = _parser().parse_args(argv)
-        return arguments.run(arguments)
-    except SystemExit as stop:  # argparse: --help, --version, wrong usage
+        with _termination_cleans_up():
+            arguments = _parser().parse_args(argv)
+            return arguments.run(arguments)
+    except SystemExit as stop:  # argparse: --help, --version, wrong usage; or a signal
         return stop.code if isinstance(stop.code, int) else 2
     except PhonaxError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted; nothing was written", file=sys.stderr)
-        return 130
+        return _INTERRUPTED[0]
     except BrokenPipeError:  # the reader, such as `head`, has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -62,6 +77,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         print(f"unexpected error: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
+
+
+@contextmanager
+def _termination_cleans_up() -> Iterator[None]:
+    """Let a batch system's SIGTERM unwind the stack, so that no half-written folder stays behind."""
+
+    def stop(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():  # signals belong to the main thread
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -189,5 +189,5 @@ def _table(summary: dict[str, Any], output: Path) -> str:
     for note in summary["warnings"]:
         text.row("note", note)
     text.group(f"results in {output}")
-    text.row("", ", ".join(FILES))
+    text.paragraph(", ".join(FILES))
     return str(text)

@@ -94,7 +94,9 @@ class PhononResults:
 
     def at_room_temperature(self) -> dict[str, float]:
         """Heat at 300 K, per mole of primitive cells."""
-        temperatures, *curves = self.thermal.thermal_properties or ()
+        found = self.thermal.thermal_properties
+        assert found is not None, "thermal properties have been run"
+        temperatures, *curves = found
         i = int(np.argmin(np.abs(temperatures - ROOM_TEMPERATURE)))
         names = ("free_energy_kJ_mol", "entropy_J_K_mol", "heat_capacity_J_K_mol")
         return {name: float(curve[i]) for name, curve in zip(names, curves, strict=True)}
@@ -186,12 +188,12 @@ def table(results: PhononResults, output: Path) -> str:
     if results.notes:
         text.group("notes")
         for note in results.notes:
-            text.row("-", note)
+            text.paragraph(f"- {note}")
     times = results.watch.rounded()
     text.group("seconds")
-    text.row("", ", ".join(f"{name.replace('_', ' ')} {seconds:.1f}" for name, seconds in times.items()))
+    text.paragraph(", ".join(f"{name.replace('_', ' ')} {seconds:.1f}" for name, seconds in times.items()))
     text.group(f"results in {output}")
-    text.row("", ", ".join(FILES))
+    text.paragraph(", ".join(FILES))
     return str(text)
 
 
@@ -215,11 +217,10 @@ def _describe_structure(text: Table, results: PhononResults) -> None:
     else:
         cell = "cell fixed" if options.fix_cell else f"volume {100 * relaxation.volume_change:+.2f} %"
         text.row("relaxation", f"{relaxation.n_steps} steps, symmetry kept, {cell}")
-    text.row(
-        "largest force, stress",
-        f"{relaxation.max_force:.1e} eV/Å, {relaxation.max_stress or 0.0:.1e} eV/Å³"
-        f" (before: {relaxation.initial_max_force:.1e}, {relaxation.initial_max_stress or 0.0:.1e})",
-    )
+    residual = f"{relaxation.max_force:.1e} eV/Å, {relaxation.max_stress or 0.0:.1e} eV/Å³"
+    if options.relax:
+        residual += f" (before: {relaxation.initial_max_force:.1e}, {relaxation.initial_max_stress or 0.0:.1e})"
+    text.row("largest force, stress", residual)
     matrix = matrix_in_words(results.phonopy.supercell_matrix.tolist())
     text.row("supercell", f"{matrix}, {len(results.phonopy.supercell)} atoms")
 

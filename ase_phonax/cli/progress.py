@@ -3,31 +3,64 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 SILENT_SECONDS = 2.0  # anything quicker needs no bar
+_FORMAT = "{desc}: {percentage:3.0f}%|{bar:30}| {n_fmt}/{total_fmt} [{elapsed}]"
+_FORMAT_WITHOUT_TOTAL = "{desc}: {n_fmt} [{elapsed}]"
 
 
 @contextmanager
 def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
     """A callback progress(done, total) that draws a bar on stderr where that is a terminal.
 
-    The bar appears after two seconds and is wiped when the block ends. `total` 0 means unknown.
+    The bar appears after two seconds, its clock runs between calls too (compiling takes longer than
+    some computations), and it is wiped when the block ends. `total` 0 means unknown.
     """
     from tqdm import tqdm
 
+    silent = not sys.stderr.isatty()
     with tqdm(
-        desc=description, delay=SILENT_SECONDS, leave=False, file=sys.stderr, disable=not sys.stderr.isatty()
+        desc=description,
+        delay=SILENT_SECONDS,
+        leave=False,
+        file=sys.stderr,
+        disable=silent,
+        bar_format=_FORMAT_WITHOUT_TOTAL,
     ) as bar:
 
         def progress(done: int, total: int) -> None:
             if total and bar.total != total:
-                bar.total = total
+                bar.total, bar.bar_format = total, _FORMAT
             bar.update(done - bar.n)
 
-        yield progress
+        if silent:
+            yield progress
+        else:
+            with _running_clock(bar):
+                yield progress
+
+
+@contextmanager
+def _running_clock(bar: Any) -> Iterator[None]:
+    finished = threading.Event()
+
+    def tick() -> None:
+        if not finished.wait(SILENT_SECONDS):
+            while not finished.wait(0.5):
+                bar.refresh()
+
+    clock = threading.Thread(target=tick, daemon=True)
+    clock.start()
+    try:
+        yield
+    finally:
+        finished.set()
+        clock.join()
 
 
 class Stopwatch:

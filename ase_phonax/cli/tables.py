@@ -26,6 +26,10 @@ class Table:
             text, WIDTH, initial_indent=f"  {label:<{_LABEL}}", subsequent_indent=" " * (_LABEL + 2)
         ) or [f"  {label}"]
 
+    def paragraph(self, text: str) -> None:
+        """Lines of the group without a label."""
+        self._lines += textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="  ")
+
     def __str__(self) -> str:
         return "\n".join(self._lines)
 

@@ -18,7 +18,12 @@ ARCHITECTURES: dict[str, Architecture] = {"nequip": Architecture(NequIPConfig, n
 
 
 def make_potential(
-    architecture: str, config: Any, parameters: Any, numbers: Sequence[int], name: str, provenance: Provenance | None = None
+    architecture: str,
+    config: Any,
+    parameters: Any,
+    numbers: Sequence[int],
+    name: str,
+    provenance: Provenance | None = None,
 ) -> Potential:
     """A `Potential` from an architecture's configuration and its parameters."""
     network = ARCHITECTURES[architecture].build(config)

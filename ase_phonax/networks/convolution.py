@@ -98,12 +98,13 @@ def plan_convolution(irreps_in: Irreps, l_max: int, wanted: tuple[e3nn.Irrep, ..
                     found.append((block, ir_out, slice(start, start + ir_out.dim)))
                     start += ir_out.dim
         tensors.append(np.concatenate(columns, -1) if columns else np.zeros((ir_in.dim, (l_max + 1) ** 2, 0)))
-    paths, start, channels = [], 0, {}
-    for block, ir_out, columns in sorted(found, key=lambda p: p[1]):
+    paths, first = [], 0
+    channels: dict[e3nn.Irrep, int] = {}
+    for block, ir_out, place in sorted(found, key=lambda p: p[1]):
         mul = irreps_in[block][0]
-        paths.append(Path(block, ir_out, columns, slice(start, start + mul)))
+        paths.append(Path(block, ir_out, place, slice(first, first + mul)))
         channels[ir_out] = channels.get(ir_out, 0) + mul
-        start += mul
+        first += mul
     return ConvolutionPlan(irreps_in, l_max, tuple(tensors), tuple(paths), tuple((m, ir) for ir, m in channels.items()))
 
 
@@ -129,7 +130,9 @@ def coefficients(plan: ConvolutionPlan, y: Array, weights: Array) -> tuple[tuple
         angular = jnp.einsum("...j,ijk->...ik", y, jnp.asarray(tensor, y.dtype))
         own = sorted((p for p in plan.paths if p.block == block), key=lambda p: p.columns.start)
         mul = plan.irreps_in[block][0]
-        columns = [jnp.broadcast_to(weights[..., p.weights, None], weights.shape[:-1] + (mul, p.ir_out.dim)) for p in own]
+        columns = [
+            jnp.broadcast_to(weights[..., p.weights, None], weights.shape[:-1] + (mul, p.ir_out.dim)) for p in own
+        ]
         radial = jnp.concatenate(columns, -1) if own else jnp.zeros(weights.shape[:-1] + (mul, 0), weights.dtype)
         result.append((angular, radial))
     return tuple(result)

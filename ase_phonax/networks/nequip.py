@@ -67,11 +67,15 @@ class NequIPConfig:
     def __post_init__(self):
         if self.self_connection not in ("species", "shared"):
             raise InputError(
-                f"self_connection is {self.self_connection!r}", "it decides the shape of the parameters", 'use "species" or "shared"'
+                f"self_connection is {self.self_connection!r}",
+                "it decides the shape of the parameters",
+                'use "species" or "shared"',
             )
 
 
-def _linear(name: str, irreps_in: conv.Irreps, blocks: tuple[Array, ...], irreps_out: conv.Irreps, select=None) -> tuple:
+def _linear(
+    name: str, irreps_in: conv.Irreps, blocks: tuple[Array, ...], irreps_out: conv.Irreps, select=None
+) -> tuple:
     """Equivariant linear map, block by block; zero where no input has the irrep.
 
     Weights are standard normal at initialisation and divided by the root of the fan-in when used
@@ -156,12 +160,13 @@ class Layer(hk.Module):
         square = sum(w * jnp.sum(x**2, -2).mean(-1) for w, x in zip(weights, blocks, strict=True))
         factor = jax.lax.rsqrt(square + 1e-12)[..., None, None]
         affine = [
-            hk.get_parameter(f"norm_{ir}", (mul,), blocks[0].dtype, jnp.ones).astype(blocks[0].dtype) for mul, ir in self.irreps_pre
+            hk.get_parameter(f"norm_{ir}", (mul,), blocks[0].dtype, jnp.ones).astype(blocks[0].dtype)
+            for mul, ir in self.irreps_pre
         ]
         return tuple(x * a[:, None] * factor for x, a in zip(blocks, affine, strict=True))
 
     def _gate(self, blocks: tuple[Array, ...]) -> Array:
-        gates, result, start = None, [], 0
+        gates, result, start = blocks[0], [], 0
         for (_, ir), x in zip(self.irreps_pre, blocks, strict=True):
             if ir == e3nn.Irrep("0e") and self.n_gates:
                 x, gates = x[..., : -self.n_gates, :], jax.nn.silu(x[..., -self.n_gates :, :]) / SILU_NORM
@@ -222,7 +227,9 @@ def _edge(config: NequIPConfig, vectors: Array) -> tuple[Array, Array]:
     """Edge vectors (..., 3) [Å] -> harmonics (..., s) and closed radial basis (..., b)."""
     r = jnp.sqrt(jnp.sum(vectors**2, -1))
     basis = bessel_basis(r, config.n_basis, config.cutoff)
-    return conv.harmonics(vectors, config.l_max), basis * polynomial_envelope(r, config.cutoff, config.envelope_p)[..., None]
+    return conv.harmonics(vectors, config.l_max), basis * polynomial_envelope(r, config.cutoff, config.envelope_p)[
+        ..., None
+    ]
 
 
 def _layer_irreps(config: NequIPConfig) -> list[tuple[conv.Irreps, conv.Irreps]]:
@@ -270,7 +277,9 @@ def nequip(config: NequIPConfig) -> Network:
 
 
 @lru_cache
-def _layer_functions(config: NequIPConfig, irreps_in: conv.Irreps, irreps_out: conv.Irreps) -> tuple[Callable[..., Any], ...]:
+def _layer_functions(
+    config: NequIPConfig, irreps_in: conv.Irreps, irreps_out: conv.Irreps
+) -> tuple[Callable[..., Any], ...]:
     """mix, coefficients and update of a layer; equal layers get the same functions."""
 
     def build():
@@ -278,7 +287,7 @@ def _layer_functions(config: NequIPConfig, irreps_in: conv.Irreps, irreps_out: c
         return layer.mix, (layer.mix, lambda r: layer.coefficients(*_edge(config, r)), layer.update)
 
     _, applies = hk.multi_transform(build)
-    return tuple((lambda own, *inputs, f=_pure(f): f({"layer": own}, *inputs)) for f in applies)
+    return tuple((lambda own, *inputs, apply=apply: apply({"layer": own}, None, *inputs)) for apply in applies)
 
 
 def _pure(apply: Callable[..., Any]) -> Callable[..., Any]:

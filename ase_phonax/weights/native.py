@@ -53,7 +53,9 @@ def save_model(potential: Potential, path: str | os.PathLike, *, overwrite: bool
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
         os.close(handle)
     except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}", "the model would be lost", "choose a writable folder") from error
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror}", "the model would be lost", "choose a writable folder"
+        ) from error
     try:
         with h5py.File(temporary, "w") as file:
             file.attrs["header"] = json.dumps(header)
@@ -76,13 +78,20 @@ def read_native(path: Path) -> Potential:
         with h5py.File(path, "r") as file:
             header = json.loads(file.attrs["header"])
             parameters = {
-                module: {name: np.array(data) for name, data in group.items()} for module, group in file["parameters"].items()
+                module: {name: np.array(data) for name, data in group.items()}
+                for module, group in file["parameters"].items()
             }
     except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise _unreadable(path, f"it is not a complete model file ({error})") from error
-    if header.get("format") != FORMAT or header.get("version", 0) > VERSION or header.get("architecture") not in ARCHITECTURES:
+    if (
+        header.get("format") != FORMAT
+        or header.get("version", 0) > VERSION
+        or header.get("architecture") not in ARCHITECTURES
+    ):
         found = {key: header.get(key) for key in ("format", "version", "architecture")}
-        raise _unreadable(path, f"its header says {found}, this version reads {FORMAT!r} up to {VERSION} with {sorted(ARCHITECTURES)}")
+        raise _unreadable(
+            path, f"its header says {found}, this version reads {FORMAT!r} up to {VERSION} with {sorted(ARCHITECTURES)}"
+        )
     try:
         kind = ARCHITECTURES[header["architecture"]].config
         values = {k: tuple(v) if isinstance(v, list) else v for k, v in header["config"].items()}

@@ -37,7 +37,9 @@ def read_nequix(path: Path) -> Potential:
         header["atomic_numbers"],
         name=path.stem,
         provenance=Provenance(
-            level_of_theory="PBE / PBE+U (Materials Project settings)" if "-mp-" in path.stem else "see the Nequix documentation",
+            level_of_theory="PBE / PBE+U (Materials Project settings)"
+            if "-mp-" in path.stem
+            else "see the Nequix documentation",
             training_set="see the Nequix documentation",
             licence="MIT",
             citation="Koker, Kotak, Smidt, arXiv:2508.16067",
@@ -59,7 +61,9 @@ def _header(path: Path, line: bytes) -> dict:
         header = json.loads(line)
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise _foreign(path, f"its first line is not JSON ({error.__class__.__name__})") from error
-    missing = {"atomic_numbers", "hidden_irreps", "lmax", "cutoff", "n_layers", "scale", "shift"} - set(header if isinstance(header, dict) else ())
+    missing = {"atomic_numbers", "hidden_irreps", "lmax", "cutoff", "n_layers", "scale", "shift"} - set(
+        header if isinstance(header, dict) else ()
+    )
     if missing:
         raise _foreign(path, f"its header lacks {', '.join(sorted(missing))}")
     return header

@@ -40,7 +40,7 @@ class ModelCard:
 
 def list_models() -> list[ModelCard]:
     """Cards of the models that ship with the package, by name."""
-    cards = {}
+    cards: dict[str, ModelCard] = {}
     for folder in MODEL_FOLDERS:
         for path in sorted(folder.glob("*.json")):
             card = json.loads(path.read_text(encoding="utf-8"))
@@ -65,5 +65,6 @@ def find_model(model: str | os.PathLike) -> Path:
     raise ModelError(
         f"there is no model {text!r}: neither a registered name nor a file",
         "without a model nothing can be computed",
-        (f"did you mean {near[0]!r}? " if near else "") + f"registered names: {', '.join(cards) or 'none'}; or give the path of a model file",
+        (f"did you mean {near[0]!r}? " if near else "")
+        + f"registered names: {', '.join(cards) or 'none'}; or give the path of a model file",
     )

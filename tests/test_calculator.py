@@ -1,0 +1,271 @@
+"""PhonaxCalculator as ASE uses it: every periodicity, its cache, its copies, and what it refuses."""
+
+import copy
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import jax
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk, molecule
+from ase.calculators.calculator import PropertyNotImplementedError
+from ase.calculators.fd import calculate_numerical_stress
+from ase.calculators.mixing import SumCalculator
+from ase.constraints import FixAtoms
+from ase.io import read, write
+from ase.mep import NEB
+from ase.optimize import FIRE
+from ase.outputs import all_outputs
+from scipy.spatial.transform import Rotation
+
+from ase_phonax import PhonaxCalculator, evaluation, save_model
+from ase_phonax.errors import InputError, ModelError, StructureError
+
+from .analytic import fresh, silicon_potential, two_hop_potential
+from .crystals import left_handed, triclinic
+
+STRUCTURES = {
+    "crystal": triclinic(),
+    "left-handed crystal": left_handed(triclinic()),
+    "cell smaller than the cutoff": Atoms(
+        "SiO", positions=[[0.1, 0, 0], [1.4, 1.2, 1.5]], cell=[[2.6, 0.2, 0], [0, 2.7, 0.3], [0.1, 0, 2.8]], pbc=True
+    ),
+    "one-atom crystal": Atoms("C", cell=[1.9, 2.0, 2.1], pbc=True),
+    "molecule": molecule("CH3OH"),
+    "wire": Atoms("COH", positions=[[0, 0, 0], [1.2, 0.2, 0.1], [1.9, 1.0, 0]], cell=[3.1, 0, 0], pbc=(1, 0, 0)),
+    "slab": Atoms("SiOH", positions=[[0, 0, 0], [1.3, 1.2, 0.9], [0, 0.3, 1.6]], cell=[2.8, 3.0, 0], pbc=(1, 1, 0)),
+    "isolated atoms": Atoms("HSi", positions=[[0, 0, 0], [0, 0, 50]]),
+    "one atom": Atoms("O"),
+}
+CRYSTALLINE = [name for name, atoms in STRUCTURES.items() if all(atoms.pbc)]
+
+
+@pytest.fixture(scope="module")
+def calc(untrained):
+    calculator = PhonaxCalculator(untrained)
+    # The capacity never shrinks: after the largest structure all others share its compiled function.
+    calculator.get_potential_energy(triclinic().repeat((2, 1, 1)))
+    return calculator
+
+
+def rattled_silicon(seed: int = 1) -> Atoms:
+    atoms = bulk("Si", "diamond", 5.431, cubic=True)
+    atoms.rattle(0.05, seed=seed)
+    return atoms
+
+
+def with_calc(atoms: Atoms, calc) -> Atoms:
+    atoms = atoms.copy()
+    atoms.calc = calc
+    return atoms
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_forces_are_the_slope_of_the_energy(name, calc):
+    atoms = with_calc(STRUCTURES[name], calc)
+    forces, start = atoms.get_forces(), atoms.positions.copy()
+    direction = np.random.default_rng(2).standard_normal(start.shape)
+
+    def energy(h):
+        atoms.positions = start + h * direction
+        return atoms.get_potential_energy()
+
+    slopes = [(energy(h) - energy(-h)) / (2 * h) for h in (2e-3, 1e-3)]
+    # Extrapolated central differences: their own error is about 1e-10 eV/Å here.
+    assert abs((4 * slopes[1] - slopes[0]) / 3 + np.sum(forces * direction)) < 1e-8 * max(1, np.abs(forces).max())
+    assert np.abs(forces.sum(0)).max() < 1e-12
+    if len(atoms) == 1 or name == "isolated atoms":
+        assert np.abs(forces).max() < 1e-13
+
+
+@pytest.mark.parametrize("name", CRYSTALLINE)
+def test_stress_equals_ases_finite_differences(name, calc):
+    # Trap: opposite sign, and volume 1 for a left-handed cell.
+    atoms = with_calc(STRUCTURES[name], calc)
+    stress = atoms.get_stress()
+    assert np.abs(stress).max() > 1e-3
+    assert np.abs(stress - calculate_numerical_stress(atoms, eps=1e-4)).max() < 1e-6 * np.abs(stress).max()
+
+
+@pytest.mark.parametrize("name", [name for name in STRUCTURES if name not in CRYSTALLINE])
+def test_stress_without_a_volume_is_not_implemented(name, calc):
+    with pytest.raises(PropertyNotImplementedError):
+        with_calc(STRUCTURES[name], calc).get_stress()
+
+
+@pytest.mark.parametrize("name", ["crystal", "molecule", "slab"])
+def test_translation_rotation_and_order_do_not_matter(name, calc):
+    atoms = with_calc(STRUCTURES[name], calc)
+    energy, forces = atoms.get_potential_energy(), atoms.get_forces()
+    turn = Rotation.random(random_state=4).as_matrix()
+    order = np.random.default_rng(1).permutation(len(atoms))
+    moved = with_calc(atoms, calc)
+    moved.set_cell(atoms.cell.array @ turn.T)
+    moved.positions = atoms.positions @ turn.T + [0.3, -7.1, 2.2]
+    moved = with_calc(moved[order], calc)
+    assert abs(moved.get_potential_energy() - energy) < 1e-12
+    assert np.abs(moved.get_forces() - (forces @ turn.T)[order]).max() < 1e-12
+    assert np.abs(calc.results["energies"].sum() - energy) < 1e-12
+    if name == "crystal":
+        turned = turn @ atoms.get_stress(voigt=False) @ turn.T
+        assert np.abs(moved.get_stress(voigt=False) - turned).max() < 1e-13
+
+
+def test_atoms_without_neighbours_keep_their_energy(calc):
+    # Trap: atoms that have no edge vanish from the graph.
+    together = calc.get_potential_energy(STRUCTURES["isolated atoms"])
+    alone = [calc.get_potential_energy(Atoms(symbol)) for symbol in ("H", "Si")]
+    assert abs(together - sum(alone)) < 1e-13
+    assert min(abs(e) for e in alone) > 1e-6
+
+
+def test_results_are_cached_until_something_changes(calc, monkeypatch):
+    calls, original = [], evaluation.energy_forces_stress
+    monkeypatch.setattr(evaluation, "energy_forces_stress", lambda *args: calls.append(0) or original(*args))
+    atoms = with_calc(triclinic(), calc)
+    atoms.get_potential_energy()
+    atoms.get_forces()
+    atoms.get_stress()
+    assert len(calls) == 1
+    for count, change in enumerate(
+        (
+            lambda: atoms.rattle(0.01),
+            lambda: atoms.set_cell(atoms.cell * 1.01),
+            lambda: atoms.set_atomic_numbers([14, 8, 6, 6]),
+            lambda: atoms.pop(0),  # another number of atoms: cached by peers, with wrong results
+            lambda: setattr(atoms, "pbc", (1, 1, 0)),
+        ),
+        start=2,
+    ):
+        change()
+        energy, forces = atoms.get_potential_energy(), atoms.get_forces()
+        assert len(calls) == count
+        assert forces.shape == (len(atoms), 3)
+    assert "stress" not in calc.results, "left over from the periodic structure"
+    assert energy == PhonaxCalculator(calc.potential).get_potential_energy(atoms)
+
+
+def test_hessian_in_the_results_is_current_and_harms_nothing(tmp_path):
+    calc = PhonaxCalculator(silicon_potential())
+    atoms = with_calc(rattled_silicon(), calc)
+    before = calc.get_hessian(atoms)
+    assert set(calc.export_properties()) <= set(all_outputs)
+    assert atoms.get_properties(["energy"])["energy"] == atoms.get_potential_energy()
+    write(tmp_path / "silicon.extxyz", atoms)
+    again = read(tmp_path / "silicon.extxyz")
+    assert abs(again.get_potential_energy() - atoms.get_potential_energy()) < 1e-7
+    assert np.abs(again.get_forces() - atoms.get_forces()).max() < 1e-7
+    # `get_properties` recomputes without telling the cache: the Hessian of the old positions must not survive.
+    atoms.rattle(0.1, seed=3)
+    atoms.get_properties(["energy"])
+    after = calc.get_hessian(atoms)
+    assert np.array_equal(after, PhonaxCalculator(silicon_potential()).get_hessian(atoms))
+    assert np.abs(after - before).max() > 0.1
+    twice = SumCalculator([calc, PhonaxCalculator(silicon_potential())])
+    assert np.allclose(twice.get_property("hessian", atoms), 2 * after, rtol=1e-14)
+
+
+def test_copies_dictionaries_and_images_of_a_path(untrained, tmp_path):
+    atoms = triclinic()
+    save_model(untrained, tmp_path / "model.h5")
+    calc = PhonaxCalculator(tmp_path / "model.h5")
+    expected = calc.get_forces(atoms)
+    assert calc.todict() == {"model": str(tmp_path / "model.h5"), "dtype": "float64"}
+    for other in (copy.deepcopy(calc), PhonaxCalculator(**calc.todict())):
+        assert np.array_equal(other.get_forces(atoms), expected)
+    first, last = rattled_silicon(), rattled_silicon()
+    first.positions[0] += [0.5, 0, 0]
+    last.positions[0] -= [0.5, 0, 0]
+    images = [first, first.copy(), first.copy(), first.copy(), last]
+    silicon = PhonaxCalculator(silicon_potential())
+    for image in images:
+        image.calc = copy.deepcopy(silicon)
+    path = NEB(images, method="improvedtangent")
+    path.interpolate()
+    steepest = np.abs(path.get_forces()).max()
+    FIRE(path, logfile=None).run(fmax=0.0, steps=12)
+    assert np.abs(path.get_forces()).max() < 0.5 * steepest
+    for image in images:
+        assert abs(image.get_potential_energy() - silicon.get_potential_energy(image)) < 1e-10
+
+
+def test_threads_agree_with_serial_and_leave_precision_alone():
+    potential = fresh(two_hop_potential(3.0))  # so that the threads compile as well
+    structures = [STRUCTURES["crystal"], STRUCTURES["cell smaller than the cutoff"]]
+
+    def work(atoms):
+        calc = PhonaxCalculator(potential)
+        return [calc.get_property("hessian", atoms), *(calc.reset() or calc.get_forces(atoms) for _ in range(20))]
+
+    with ThreadPoolExecutor(2) as pool:
+        running = [pool.submit(work, atoms) for atoms in structures]
+        dtypes = {jax.numpy.ones(1).dtype.name}
+        while not all(future.done() for future in running):
+            dtypes.add(jax.numpy.ones(1).dtype.name)
+    assert dtypes == {"float32"}
+    for future, atoms in zip(running, structures, strict=True):
+        for found, expected in zip(future.result(), work(atoms), strict=True):
+            assert found.dtype == np.float64
+            assert np.array_equal(found, expected)
+
+
+def test_importing_and_computing_flips_no_jax_setting():
+    script = """
+import jax
+before = dict(jax.config.values)
+import numpy as np
+from ase.build import bulk
+from tests.analytic import silicon_potential
+from ase_phonax import PhonaxCalculator, get_phonopy, networks, weights
+atoms = bulk("Si")
+calc = PhonaxCalculator(silicon_potential())
+calc.get_forces(atoms), calc.get_hessian(atoms), calc.get_dynamical_matrix(atoms, [0.1, 0.2, 0.3])
+changed = {k: (v, jax.config.values[k]) for k, v in before.items() if jax.config.values[k] != v}
+assert len(before) > 50 and not changed, changed
+assert jax.numpy.ones(1).dtype == "float32"
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_vibrations_leave_out_fixed_and_unwanted_atoms(calc):
+    atoms = triclinic()
+    full = calc.get_hessian(atoms)
+    assert np.array_equal(calc.get_vibrations(atoms).get_hessian(), full)
+    chosen = calc.get_vibrations(atoms, indices=[2, -1])
+    assert chosen.get_indices().tolist() == [2, 3], "a negative index counts from the end"
+    assert np.array_equal(chosen.get_hessian(), full[2:, :, 2:])
+    atoms.set_constraint(FixAtoms([0, 2]))
+    assert np.array_equal(calc.get_vibrations(atoms).get_hessian(), full[1::2, :, 1::2])
+    with pytest.raises(IndexError):
+        calc.get_vibrations(atoms, indices=[4])
+
+
+@pytest.mark.parametrize(
+    ("atoms", "text"),
+    [
+        (Atoms("H", positions=[[np.nan, 0, 0]]), "the positions of atom 0 is"),
+        (Atoms("HO", positions=[[0, 0, 0], [0, 0, 0.01]]), "atoms 0 and 1 .* are 0.0100 Å apart"),
+        (Atoms("HU", positions=[[0, 0, 0], [0, 0, 2]]), "the model 'untrained' does not know U"),
+        (Atoms(), "the structure has no atoms"),
+    ],
+    ids=["NaN", "on top of each other", "unknown element", "empty"],
+)
+def test_bad_structures_are_refused_by_every_result(atoms, text, calc):
+    for ask in (calc.get_potential_energy, calc.get_hessian, calc.get_vibrations):
+        with pytest.raises(StructureError, match=text):
+            ask(atoms)
+
+
+def test_bad_arguments_are_refused(untrained, tmp_path, calc):
+    for dtype in ("int32", "float16", "double precision"):
+        with pytest.raises(InputError, match=f"dtype is '{dtype}'"):
+            PhonaxCalculator(untrained, dtype=dtype)
+    with pytest.raises(ModelError, match=r"there is no model .*nowhere\.h5"):
+        PhonaxCalculator(tmp_path / "nowhere.h5")
+    with pytest.raises(StructureError, match="wave vectors and supercells need periodicity"):
+        calc.get_dynamical_matrix(STRUCTURES["slab"], [0, 0, 0])
+    with pytest.raises(InputError, match="a wave vector is"):
+        calc.get_dynamical_matrix(triclinic(), [0, np.nan, 0])

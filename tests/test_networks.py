@@ -1,0 +1,213 @@
+"""What every architecture must keep, trained or not: symmetry, smoothness, finite derivatives, phonon degeneracies."""
+
+import dataclasses
+
+import e3nn_jax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import spglib
+from ase import Atoms
+from ase.build import bulk
+from scipy.spatial.transform import Rotation
+
+from ase_phonax import PhonaxCalculator, derivatives
+from ase_phonax.errors import InputError
+from ase_phonax.exchange import Exchange
+from ase_phonax.graph import build_graph, pad
+from ase_phonax.networks import ARCHITECTURES, make_potential
+from ase_phonax.networks.nequip import SILU_NORM, TANH_NORM, NequIPConfig, nequip
+
+CUTOFF = 3.6
+# Odd scalars first appear after three layers and are first read by a fourth: fewer would leave them untested.
+ODD = NequIPConfig(
+    n_species=2,
+    cutoff=CUTOFF,
+    hidden_irreps="3x0e + 2x0o + 2x1o + 2x1e",
+    n_layers=4,
+    l_max=1,
+    n_basis=4,
+    radial_sizes=(8,),
+    embedding=3,
+)
+NEQUIX = NequIPConfig(
+    n_species=2,
+    cutoff=CUTOFF,
+    hidden_irreps="4x0e + 3x1o + 2x2e",
+    n_layers=3,
+    l_max=2,
+    n_basis=4,
+    radial_sizes=(8,),
+    embedding=0,
+    self_connection="shared",
+    layer_norm=True,
+    average_neighbors=4.0,
+)
+# A new architecture is one line here: its key, a small configuration, and how the energy touches the cutoff:
+# as (cutoff - r)**order, so that order - 1 derivatives are continuous. Envelope C² times Bessel basis: 4.
+CASES = {"nequip, odd irreps": ("nequip", ODD, 4), "nequip, as Nequix": ("nequip", NEQUIX, 4)}
+
+
+def untrained(architecture: str, config):
+    """A potential of C and Si with float64 weights from a fixed seed."""
+    network = ARCHITECTURES[architecture].build(config)
+    with jax.enable_x64(True):
+        exchange = Exchange(jnp.zeros(1, int), jnp.zeros(1, int), 1)
+        init = jax.jit(network.init)
+        parameters = init(jax.random.PRNGKey(3), jnp.ones((1, 3)), jnp.zeros(1, int), exchange)
+    return make_potential(architecture, config, jax.tree.map(np.asarray, parameters), (6, 14), "untrained")
+
+
+@pytest.fixture(scope="module", params=CASES)
+def case(request):
+    """A calculator whose capacity already holds every cluster here, and the order at the cutoff."""
+    architecture, config, order = CASES[request.param]
+    calc = PhonaxCalculator(untrained(architecture, config))
+    calc.get_potential_energy(cluster())
+    return calc, order
+
+
+def cluster() -> Atoms:
+    """Six atoms without any symmetry: left and right are different."""
+    positions = (
+        np.random.default_rng(8).uniform(-1, 1, (6, 3)) + np.diag([1.5, 1.5, 1.5, -1.5, -1.5, -1.5])[:, [0, 1, 2]]
+    )
+    return Atoms("CSiCSi2C", positions=positions)
+
+
+def energy_and_forces(calc, atoms: Atoms):
+    return calc.get_potential_energy(atoms), calc.get_forces(atoms)
+
+
+def test_every_architecture_is_tested_here():
+    assert {architecture for architecture, *_ in CASES.values()} == set(ARCHITECTURES)
+
+
+@pytest.mark.parametrize("proper", [True, False], ids=["rotation", "rotation and inversion"])
+def test_energies_are_invariant_and_forces_equivariant(case, proper):
+    # Kills: an odd scalar used as a gate, as where a library merges or sorts scalar blocks anew (trap): then
+    # the mirror image of a chiral cluster has another energy.
+    calc, atoms = case[0], cluster()
+    energy, forces = energy_and_forces(calc, atoms)
+    turn = Rotation.random(random_state=6).as_matrix() * (1 if proper else -1)
+    order = np.random.default_rng(0).permutation(len(atoms))
+    moved = Atoms(atoms.numbers[order], positions=(atoms.positions @ turn.T)[order] + [1.0, -2.0, 3.0])
+    other, turned = energy_and_forces(calc, moved)
+    assert np.abs(forces).max() > 1e-2
+    assert abs(other - energy) < 1e-12 * max(1, abs(energy))
+    assert np.abs(turned - (forces @ turn.T)[order]).max() < 1e-12 * np.abs(forces).max()
+
+
+def test_odd_scalars_take_part_so_that_inversion_tests_them():
+    potential = untrained("nequip", ODD)
+    silent = {name: dict(arrays) for name, arrays in potential.parameters.items()}
+    assert "skip_0o" in silent["layer_3"] or any("0o" in key for key in silent["layer_3"])
+    silent["layer_2"]["collect_0o"] = np.zeros_like(silent["layer_2"]["collect_0o"])
+    calcs = [PhonaxCalculator(dataclasses.replace(potential, parameters=p)) for p in (potential.parameters, silent)]
+    first, second = (calc.get_potential_energy(cluster()) for calc in calcs)
+    assert abs(first - second) > 1e-5
+
+
+def test_energy_touches_the_cutoff_with_continuous_derivatives(case):
+    # Kills: a neighbour that enters with a jump in force or force constant.
+    calc, order = case
+
+    def energy(r):
+        return calc.get_potential_energy(Atoms("CSiC", positions=[[0, 0, 0], [0, 2, 0], [r, 0, 0]]))
+
+    beyond = energy(CUTOFF + 0.01)
+    assert energy(CUTOFF + 5.0) == beyond
+    steps = np.array([0.04, 0.02, 0.01])
+    contact = np.abs([energy(CUTOFF - step) - beyond for step in steps])
+    slopes = np.log2(contact[:-1] / contact[1:])
+    # Terms of the next order shift the slope by a few times step / cutoff.
+    assert np.abs(slopes - order).max() < 0.15
+    assert order >= 3, "force constants must be continuous"
+
+
+def test_an_isolated_atom_is_finite_with_all_derivatives(case):
+    calc = case[0]
+    potential, atoms = calc.potential, Atoms("Si")
+    energy, forces = energy_and_forces(calc, atoms)
+    assert np.isfinite(energy)
+    assert not forces.any()
+    assert not calc.get_hessian(atoms).any()
+    graph = pad(build_graph(atoms, CUTOFF, potential.numbers))
+
+    def total(parameters):
+        positions = jnp.asarray(graph.nodes["positions"])
+        return jnp.sum(derivatives.node_energies(potential.node_energies, CUTOFF, parameters, graph, positions))
+
+    with jax.enable_x64(True):
+        slopes = jax.jit(jax.grad(total))(potential.parameters)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slopes))
+
+
+def multiplicities(eigenvalues: np.ndarray) -> list[int]:
+    """How often each eigenvalue occurs, ascending; equal within 1e-11 of the largest."""
+    gaps = np.diff(eigenvalues) > 1e-11 * np.abs(eigenvalues).max()
+    return np.diff(np.concatenate([[0], np.flatnonzero(gaps) + 1, [len(eigenvalues)]])).tolist()
+
+
+CRYSTALS = {"diamond": bulk("Si", "diamond", 4.6), "zincblende": bulk("SiC", "zincblende", 4.6)}
+
+
+@pytest.mark.parametrize("name", CRYSTALS)
+def test_random_weights_have_the_degeneracies_and_the_sum_rule(case, name):
+    atoms, t = CRYSTALS[name], 0.173
+    points = {"Γ": [0, 0, 0], "Δ": [t, t, 0], "X": [0.5, 0.5, 0], "Λ": [t, t, t], "general": [0.11, 0.27, -0.38]}
+    matrices = case[0].get_dynamical_matrix(atoms, list(points.values()))
+    found = {point: np.linalg.eigvalsh(matrix) for point, matrix in zip(points, matrices, strict=True)}
+    scale = np.abs(np.array(list(found.values()))).max()
+    assert np.abs(matrices - matrices.conj().swapaxes(1, 2)).max() < 1e-13 * scale
+    assert multiplicities(found["Γ"]) == [3, 3]
+    masses = np.repeat(np.sqrt(atoms.get_masses()), 3).reshape(2, 3)[:, 0]
+    translations = np.kron(masses, np.eye(3))
+    assert np.abs(matrices[0] @ translations.T).max() < 1e-12 * scale * masses.max()
+    for point in ("Δ", "Λ"):  # along fourfold and threefold axes transverse modes come in pairs
+        assert sorted(multiplicities(found[point])) == [1, 1, 2, 2]
+    # At X the glide of diamond pairs the longitudinal modes as well; two kinds of atoms part them.
+    assert sorted(multiplicities(found["X"])) == ([2, 2, 2] if name == "diamond" else [1, 1, 2, 2])
+    assert multiplicities(found["general"]) == [1] * 6
+
+
+@pytest.mark.parametrize("name", CRYSTALS)
+def test_dynamical_matrix_turns_with_the_wave_vector(case, name):
+    # With positions in the phase D(Wq) is D(q) turned and its atoms exchanged, without a phase factor. Kills
+    # the lattice phase and the conjugate; no degeneracy sees those.
+    atoms, q = CRYSTALS[name], np.array([0.11, 0.27, -0.38])
+    scaled = atoms.get_scaled_positions(wrap=False)
+    symmetry = spglib.get_symmetry((atoms.cell.array, scaled, atoms.numbers))
+    assert len(symmetry["rotations"]) == (48 if name == "diamond" else 24)
+    turned = [q @ np.linalg.inv(w) for w in symmetry["rotations"]]
+    matrices = case[0].get_dynamical_matrix(atoms, np.array([q, *turned])).reshape(-1, 2, 3, 2, 3)
+    for w, t, found in zip(symmetry["rotations"], symmetry["translations"], matrices[1:], strict=True):
+        rotation = atoms.cell.array.T @ w @ np.linalg.inv(atoms.cell.array.T)
+        moved = (scaled @ w.T + t)[:, None] - scaled
+        image = np.abs(moved - np.rint(moved)).max(-1).argmin(1)
+        expected = np.einsum("ab,ibjc,dc->iajd", rotation, matrices[0], rotation)
+        assert np.abs(found[image][:, :, image] - expected).max() < 1e-11 * np.abs(expected).max()
+
+
+def test_activations_have_unit_mean_square_as_e3nn_has_it():
+    x = np.linspace(-3, 3, 7)
+    with jax.enable_x64(True):
+        for activation, norm in ((jax.nn.silu, SILU_NORM), (jnp.tanh, TANH_NORM)):
+            expected = e3nn_jax.normalize_function(activation)(jnp.asarray(x))
+            assert np.abs(activation(x) / norm - expected).max() < 1e-12
+
+
+def test_equal_configurations_share_one_network_and_what_is_compiled():
+    assert nequip(ODD) is nequip(dataclasses.replace(ODD))
+    assert nequip(ODD) is not nequip(dataclasses.replace(ODD, n_basis=5))
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [({"self_connection": "none"}, "self_connection is 'none'"), ({"hidden_irreps": "4x1o"}, "have no even scalars")],
+    ids=["self_connection", "no scalars for the gates"],
+)
+def test_configurations_that_cannot_be_are_refused(change, text):
+    with pytest.raises(InputError, match=text):
+        untrained("nequip", dataclasses.replace(ODD, **change))
