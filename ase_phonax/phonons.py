@@ -74,7 +74,9 @@ def build_phonopy(
     )
     primitive = _resolve_primitive_matrix(primitive_matrix, atoms, symprec)
     try:
-        phonopy = Phonopy(unitcell, matrix, primitive_matrix=primitive, symprec=symprec, **phonopy_kwargs)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Warning: Point group symmetries")  # said below, with its meaning
+            phonopy = Phonopy(unitcell, matrix, primitive_matrix=primitive, symprec=symprec, **phonopy_kwargs)
     except (RuntimeError, ValueError) as error:
         raise SupercellError(
             f"phonopy cannot build supercell {matrix.tolist()} with primitive matrix {np.asarray(primitive).tolist()}:"
@@ -83,6 +85,7 @@ def build_phonopy(
             'use primitive_matrix="P" or "auto", and a supercell matrix that is a multiple of the primitive cell',
         ) from error
     _warn_unless_primitive(phonopy, symprec)
+    _warn_unless_symmetric(phonopy)
     return phonopy
 
 
@@ -208,6 +211,18 @@ def _warn_unless_primitive(phonopy: Phonopy, symprec: float) -> None:
             f"The cell is kept with {len(phonopy.primitive)} atoms, but its primitive cell has {group.n_primitive}"
             f" ({group}): bands are folded and thermal properties count the larger cell."
             ' primitive_matrix="auto" reduces it.',
+            UnstableWarning,
+            stacklevel=4,
+        )
+
+
+def _warn_unless_symmetric(phonopy: Phonopy) -> None:
+    n_crystal = len(phonopy.primitive_symmetry.pointgroup_operations)
+    n_supercell = len(phonopy.symmetry.pointgroup_operations)
+    if n_supercell < n_crystal:
+        warnings.warn(
+            f"The supercell keeps {n_supercell} of the crystal's {n_crystal} point-group operations: frequencies"
+            " interpolated between its q-points may split where they should be degenerate.",
             UnstableWarning,
             stacklevel=4,
         )

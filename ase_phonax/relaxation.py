@@ -113,7 +113,7 @@ def relax(
         raise _not_converged(relaxed, n_steps, fmax, smax)
     _check_result(relaxed)
     after = get_space_group(relaxed, symprec) if symmetric else None
-    volume_change = relaxed.cell.volume / atoms.cell.volume - 1 if periodic else 0.0
+    volume_change = float(relaxed.cell.volume / atoms.cell.volume - 1) if periodic else 0.0
     _warn_of_surprises(before, after, volume_change)
     return relaxed, RelaxationReport(
         n_steps=n_steps,

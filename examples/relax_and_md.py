@@ -21,7 +21,7 @@ from ase_phonax import PhonaxCalculator
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="8 atoms and 40 steps instead of 64 and 1000")
+    parser.add_argument("--quick", action="store_true", help="8 atoms and 100 steps instead of 64 and 1000")
     parser.add_argument("--model", default="interim", help="a name of `ase-phonax models`, or a model file")
     options = parser.parse_args()
     calc = PhonaxCalculator(options.model)
@@ -33,16 +33,16 @@ def main() -> None:
 
     moving = atoms if options.quick else atoms.repeat(2)
     moving.calc = calc
-    # Atoms at rest positions with twice 300 K: half of it becomes potential energy.
-    momenta = np.random.default_rng(1).standard_normal((len(moving), 3))
-    momenta *= np.sqrt(moving.get_masses() * units.kB * 600)[:, None]
+    # From the minimum, half of the kinetic energy turns into potential energy: twice 300 K at the start.
+    momenta = np.random.default_rng(1).standard_normal((len(moving), 3)) * np.sqrt(moving.get_masses())[:, None]
     moving.set_momenta(momenta - momenta.mean(axis=0))
+    moving.set_momenta(moving.get_momenta() * np.sqrt(600 / moving.get_temperature()))
     dynamics = VelocityVerlet(moving, timestep=2 * units.fs)
     trajectory = Trajectory("nacl_md.traj", "w", moving)
     dynamics.attach(trajectory.write, interval=10)
     history = []
     dynamics.attach(lambda: history.append((moving.get_total_energy(), moving.get_temperature())))
-    dynamics.run(40 if options.quick else 1000)
+    dynamics.run(100 if options.quick else 1000)
     trajectory.close()
 
     energies, temperatures = np.array(history).T

@@ -13,21 +13,22 @@ from ase.neighborlist import neighbor_list
 from ase.stress import full_3x3_to_voigt_6_stress
 from ase.vibrations import VibrationsData
 
-CUTOFF = 6.0  # [Å]
+CUTOFF = 4.5  # [Å]
+TURN = 0.4722  # the minimum then lies at 2.8 Å
 
 
 class PairCalculator(Calculator):
-    """phi(r) = strength x^4 (x - turn), x = 1 - r / cutoff: minimum at x = 0.8 turn, C³ at the cutoff.
+    """phi(r) = strength x⁴ (x - turn), x = 1 - r / cutoff: minimum at x = 0.8 turn, C³ at the cutoff.
 
     Args:
-        turn: of unlike and of single-element pairs; 2/3 puts the minimum at 2.8 Å.
+        turn: of unlike pairs, and of all pairs where `like` is not given.
         like: `turn` of like pairs in a compound; 0 repels at every distance.
         strength: [eV].
     """
 
     implemented_properties = ["energy", "free_energy", "forces", "stress"]
 
-    def __init__(self, turn: float = 2 / 3, like: float | None = None, strength: float = 40.0):
+    def __init__(self, turn: float = TURN, like: float | None = None, strength: float = 155.0):
         super().__init__()
         self.turn, self.like, self.strength = turn, turn if like is None else like, strength
         self.potential = SimpleNamespace(name="pair-potential")

@@ -9,18 +9,11 @@ from phonopy.structure.atoms import PhonopyAtoms
 
 from ase_phonax import PhonaxCalculator
 
-# Name and atoms in the file's cell: rock salt (8), zincblende (8), wurtzite (4); soft and hard, light and heavy.
+# Name and atoms in the file's cell: rock salt and zincblende (8), wurtzite (4); soft and hard, light and heavy.
 CHOSEN = [
-    ("LiF", 8),
-    ("MgO", 8),
-    ("NaCl", 8),
-    ("PbSe", 8),
-    ("BN", 8),
-    ("GaSb", 8),
-    ("CuBr", 8),
-    ("BAs", 8),
-    ("SiC", 4),
-    ("ZnO", 4),
+    *[("MgO", 8), ("NaCl", 8), ("KF", 8), ("PbSe", 8)],
+    *[("BAs", 8), ("CuBr", 8), ("GaSb", 8)],
+    *[("ZnO", 4), ("BP", 4), ("CdS", 4)],
 ]
 DISTANCE = 0.003  # Å
 

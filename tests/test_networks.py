@@ -17,10 +17,12 @@ from ase_phonax.errors import InputError
 from ase_phonax.exchange import Exchange
 from ase_phonax.graph import build_graph, pad
 from ase_phonax.networks import ARCHITECTURES, make_potential
+from ase_phonax.networks.convolution import parse_irreps
 from ase_phonax.networks.nequip import SILU_NORM, TANH_NORM, NequIPConfig, nequip
+from ase_phonax.networks.nequip import _layer_irreps as nequip_irreps
 
 CUTOFF = 3.6
-# Odd scalars first appear after three layers and are first read by a fourth: fewer would leave them untested.
+# Odd irreps first appear after two layers, and reach the energy after four: fewer would leave them untested.
 ODD = NequIPConfig(
     n_species=2,
     cutoff=CUTOFF,
@@ -35,7 +37,7 @@ NEQUIX = NequIPConfig(
     n_species=2,
     cutoff=CUTOFF,
     hidden_irreps="4x0e + 3x1o + 2x2e",
-    n_layers=3,
+    n_layers=2,
     l_max=2,
     n_basis=4,
     radial_sizes=(8,),
@@ -70,10 +72,8 @@ def case(request):
 
 def cluster() -> Atoms:
     """Six atoms without any symmetry: left and right are different."""
-    positions = (
-        np.random.default_rng(8).uniform(-1, 1, (6, 3)) + np.diag([1.5, 1.5, 1.5, -1.5, -1.5, -1.5])[:, [0, 1, 2]]
-    )
-    return Atoms("CSiCSi2C", positions=positions)
+    corners = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1], [0, 0, 0.2], [2, 0, 0.5]])
+    return Atoms("CSiCSi2C", positions=1.1 * corners + np.random.default_rng(8).uniform(-0.3, 0.3, (6, 3)))
 
 
 def energy_and_forces(calc, atoms: Atoms):
@@ -93,20 +93,51 @@ def test_energies_are_invariant_and_forces_equivariant(case, proper):
     turn = Rotation.random(random_state=6).as_matrix() * (1 if proper else -1)
     order = np.random.default_rng(0).permutation(len(atoms))
     moved = Atoms(atoms.numbers[order], positions=(atoms.positions @ turn.T)[order] + [1.0, -2.0, 3.0])
-    other, turned = energy_and_forces(calc, moved)
+    other, found = energy_and_forces(calc, moved)
     assert np.abs(forces).max() > 1e-2
     assert abs(other - energy) < 1e-12 * max(1, abs(energy))
-    assert np.abs(turned - (forces @ turn.T)[order]).max() < 1e-12 * np.abs(forces).max()
+    assert np.abs(found - (forces @ turn.T)[order]).max() < 1e-12 * np.abs(forces).max()
 
 
-def test_odd_scalars_take_part_so_that_inversion_tests_them():
-    potential = untrained("nequip", ODD)
-    silent = {name: dict(arrays) for name, arrays in potential.parameters.items()}
-    assert "skip_0o" in silent["layer_3"] or any("0o" in key for key in silent["layer_3"])
-    silent["layer_2"]["collect_0o"] = np.zeros_like(silent["layer_2"]["collect_0o"])
-    calcs = [PhonaxCalculator(dataclasses.replace(potential, parameters=p)) for p in (potential.parameters, silent)]
-    first, second = (calc.get_potential_energy(cluster()) for calc in calcs)
-    assert abs(first - second) > 1e-5
+def turned(irreps, features: np.ndarray, turn: np.ndarray) -> np.ndarray:
+    """Features of scalars and vectors (n, d) in a turned frame; 0o and 1e also change sign with the hand."""
+    blocks, start = [], 0
+    for mul, ir in irreps:
+        block = features[:, start : (start := start + mul * ir.dim)].reshape(len(features), mul, ir.dim)
+        hand = 1.0 if ir.p == (-1) ** ir.l else np.linalg.det(turn)
+        blocks.append((hand * (block @ turn.T if ir.l else block)).reshape(len(features), -1))
+    return np.concatenate(blocks, 1)
+
+
+@pytest.mark.parametrize("index", [0, 3], ids=lambda i: f"layer {i}")
+def test_every_layer_is_equivariant_with_every_irrep_in_use(index):
+    # In a whole network odd scalars reach the energy only after six layers. Here a layer is fed with all
+    # irreps at once: an odd scalar that gates, or one that takes an even function, shows immediately.
+    config = dataclasses.replace(ODD, n_layers=5)
+    potential = untrained("nequip", config)
+    name, *functions = potential.parts.layers[index]
+    mix, coefficients, update = (jax.jit(f) for f in functions)
+    own, rng = potential.parameters[name], np.random.default_rng(1)
+    irreps_in, irreps_out = nequip_irreps(config)[index]
+    assert index == 0 or irreps_in == irreps_out == parse_irreps(ODD.hidden_irreps)
+
+    def layer(features, vectors):
+        """Two atoms, of which the first hears the second along three edges, and the second nothing."""
+        blocks, messages = mix(own, features), []
+        for r in vectors:
+            maps = coefficients(own, r)
+            messages.append([np.asarray((h[1] @ a) * w) for h, (a, w) in zip(blocks, maps, strict=True)])
+        sums = [np.sum(block, 0) for block in zip(*messages, strict=True)]
+        return np.asarray(update(own, tuple(np.stack([m, 0 * m]) for m in sums), features, np.array([0, 1])))
+
+    with jax.enable_x64(True):
+        features = rng.standard_normal((2, sum(mul * ir.dim for mul, ir in irreps_in)))
+        vectors, turn = rng.uniform(0.5, 1.5, (3, 3)), -Rotation.random(random_state=2).as_matrix()
+        here = layer(features, vectors)
+        there = layer(turned(irreps_in, features, turn), vectors @ turn.T)
+    expected = turned(irreps_out, here, turn)
+    assert np.abs(there - expected).max() < 1e-12 * np.abs(expected).max()
+    assert np.abs(here[0]).min() > 1e-4, "every channel of every irrep is in use"
 
 
 def test_energy_touches_the_cutoff_with_continuous_derivatives(case):
@@ -127,21 +158,25 @@ def test_energy_touches_the_cutoff_with_continuous_derivatives(case):
 
 
 def test_an_isolated_atom_is_finite_with_all_derivatives(case):
+    # Trap: no neighbours is where norms and square roots give NaN, first in a derivative.
     calc = case[0]
-    potential, atoms = calc.potential, Atoms("Si")
-    energy, forces = energy_and_forces(calc, atoms)
+    energy, forces = energy_and_forces(calc, Atoms("Si"))
     assert np.isfinite(energy)
     assert not forces.any()
-    assert not calc.get_hessian(atoms).any()
-    graph = pad(build_graph(atoms, CUTOFF, potential.numbers))
+    graph = pad(build_graph(Atoms("Si"), CUTOFF, calc.potential.numbers))
 
-    def total(parameters):
-        positions = jnp.asarray(graph.nodes["positions"])
-        return jnp.sum(derivatives.node_energies(potential.node_energies, CUTOFF, parameters, graph, positions))
+    def total(parameters, positions):
+        return jnp.sum(derivatives.node_energies(calc.potential.node_energies, CUTOFF, parameters, graph, positions))
+
+    @jax.jit
+    def slopes(parameters, positions):
+        second = jax.jvp(lambda x: jax.grad(total, 1)(parameters, x), (positions,), (jnp.ones_like(positions),))[1]
+        return jax.grad(total)(parameters, positions), second
 
     with jax.enable_x64(True):
-        slopes = jax.jit(jax.grad(total))(potential.parameters)
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slopes))
+        by_parameters, second = slopes(calc.potential.parameters, graph.nodes["positions"])
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(by_parameters))
+    assert not second.any()
 
 
 def multiplicities(eigenvalues: np.ndarray) -> list[int]:
@@ -180,8 +215,8 @@ def test_dynamical_matrix_turns_with_the_wave_vector(case, name):
     scaled = atoms.get_scaled_positions(wrap=False)
     symmetry = spglib.get_symmetry((atoms.cell.array, scaled, atoms.numbers))
     assert len(symmetry["rotations"]) == (48 if name == "diamond" else 24)
-    turned = [q @ np.linalg.inv(w) for w in symmetry["rotations"]]
-    matrices = case[0].get_dynamical_matrix(atoms, np.array([q, *turned])).reshape(-1, 2, 3, 2, 3)
+    star = [q @ np.linalg.inv(w) for w in symmetry["rotations"]]
+    matrices = case[0].get_dynamical_matrix(atoms, np.array([q, *star])).reshape(-1, 2, 3, 2, 3)
     for w, t, found in zip(symmetry["rotations"], symmetry["translations"], matrices[1:], strict=True):
         rotation = atoms.cell.array.T @ w @ np.linalg.inv(atoms.cell.array.T)
         moved = (scaled @ w.T + t)[:, None] - scaled

@@ -1,6 +1,9 @@
 """Plain JAX functions as potentials, against exact answers: a spring chain and Stillinger-Weber silicon."""
 
 import copy
+import subprocess
+import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -142,12 +145,31 @@ def test_relaxation_and_dynamics_compile_once_and_again_only_beyond_the_capacity
     dynamics.run(100)
     assert np.ptp(energies) < 0.02 * atoms.get_kinetic_energy(), "forces are the slope of the energy"
     assert compiled() - before == 1
-    volume = atoms.get_volume()
     for factor, expected in ((0.9, 2), (1.0, 2), (0.9, 2)):  # 12 second neighbours come into reach, and leave
         atoms.set_cell(silicon().cell * factor, scale_atoms=True)
         atoms.get_forces()
         assert compiled() - before == expected
-    assert atoms.get_volume() < volume
+
+
+def test_importing_and_computing_flips_no_jax_setting():
+    # Trap: an import that turns on NaN debugging or float64 for everything else in the process.
+    script = """
+import jax
+before = dict(jax.config.values)
+import numpy as np
+from ase.build import bulk
+from tests.analytic import silicon_potential
+from ase_phonax import PhonaxCalculator, get_phonopy, networks, weights
+atoms = bulk("Si")
+calc = PhonaxCalculator(silicon_potential())
+calc.get_forces(atoms), calc.get_hessian(atoms), calc.get_dynamical_matrix(atoms, [0.1, 0.2, 0.3])
+changed = {k: (v, jax.config.values[k]) for k, v in before.items() if jax.config.values[k] != v}
+assert len(before) > 50 and not changed, changed
+assert jax.numpy.ones(1).dtype == "float32"
+"""
+    root = Path(__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=root)
+    assert done.returncode == 0, done.stderr
 
 
 def test_one_hop_too_few_gives_other_constants():

@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         with watch.section("structure"):
             atoms = loading.read_structure(arguments.structure)
         with atomic_directory(output, overwrite=arguments.overwrite, own_files=FILES) as folder:
-            with watch.section("model"):
+            with watch.section("model"), progress_bar("loading the model"):
                 calc = loading.load_calculator(arguments.model, arguments.dtype)
             with watch.section("relaxation"):
                 atoms, report = _relaxed(atoms, calc, arguments.no_relax)
@@ -125,9 +125,9 @@ def _whole_body_motions(atoms: Atoms) -> np.ndarray:
 def _relaxed(atoms: Atoms, calc: Any, no_relax: bool) -> tuple[Atoms, RelaxationReport]:
     from ..relaxation import relax, report_unrelaxed
 
-    if no_relax:
-        return report_unrelaxed(atoms, calc)
-    with progress_bar("relaxation") as progress:
+    with progress_bar("forces" if no_relax else "relaxation") as progress:
+        if no_relax:
+            return report_unrelaxed(atoms, calc)
         return relax(atoms, calc, fix_cell=True, callback=lambda step, force, stress: progress(step, 0))
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from ..errors import ModelError, StructureError
 
+_FOR_THE_REPORT = (UserWarning, RuntimeWarning)  # seekpath's edge cases are of the second kind
+
 
 def read_structure(name: str) -> Any:
     """The structure in a file of any format ASE reads: of several images the last, or the one after "@".
@@ -97,18 +99,19 @@ def _keep_what_is_compiled() -> None:
 
 @contextmanager
 def collected_warnings() -> Iterator[list[str]]:
-    """User warnings of the block as texts, each once, for the report instead of the terminal."""
+    """User and run-time warnings of the block as texts, each once, for the report instead of the terminal."""
     texts: list[str] = []
 
     def keep(message: Any, category: Any, filename: Any, lineno: Any, file: Any = None, line: Any = None) -> None:
         text = " ".join(str(message).split())
-        if not issubclass(category, UserWarning):
+        if not issubclass(category, _FOR_THE_REPORT):
             show(message, category, filename, lineno, file, line)
         elif text not in texts:
             texts.append(text)
 
     with warnings.catch_warnings():
         show = warnings.showwarning
-        warnings.simplefilter("always", UserWarning)
+        for category in _FOR_THE_REPORT:
+            warnings.simplefilter("always", category)
         warnings.showwarning = keep
         yield texts

@@ -247,7 +247,7 @@ def _describe_heat(text: Table, results: PhononResults) -> None:
     text.row("heat capacity", f"{heat['heat_capacity_J_K_mol']:.3f} J/K/mol")
     if results.frequencies.fraction_left_out > 0:
         share = 100 * results.frequencies.fraction_left_out
-        text.row("left out", f"{share:.2f} % of the modes, being imaginary: these numbers are incomplete")
+        text.row("left out", f"{share:.2f} % of the modes, being imaginary or zero: these numbers are incomplete")
 
 
 def _band_path(results: PhononResults) -> str:

@@ -177,7 +177,7 @@ def _compute(chosen: PhononOptions, crystal: Crystal, watch: Stopwatch, notes: l
     from ..force_constants import crystal_atoms
     from .phonon_results import PhononResults
 
-    with watch.section("model"):
+    with watch.section("model"), progress_bar("loading the model"):
         calc = loading.load_calculator(chosen.model, chosen.dtype)
     with watch.section("relaxation"):
         atoms, relaxation = _relaxed(crystal.atoms, calc, chosen)
@@ -190,9 +190,9 @@ def _compute(chosen: PhononOptions, crystal: Crystal, watch: Stopwatch, notes: l
     with watch.section("checks"), progress_bar("checks") as progress:
         primitive = crystal_atoms(phonopy.primitive)
         checks = force_constants.checks(phonopy, lambda q: calc.get_dynamical_matrix(primitive, q, progress=progress))
-    with watch.section("bands"):
+    with watch.section("bands"), progress_bar("bands"):
         bands = phonons.get_band_structure(phonopy, chosen.path)
-    with watch.section("densities"):
+    with watch.section("densities"), progress_bar("densities of states"):
         densities.get_mesh(phonopy)
         thermal = densities.get_thermal_properties(phonopy)
         frequencies = densities.get_frequency_range(phonopy)
@@ -221,9 +221,9 @@ def _relaxed(atoms: Atoms, calc: Any, chosen: PhononOptions) -> tuple[Atoms, Any
     """The relaxed structure with its report; or the structure as it is, and the forces on it."""
     from ..relaxation import relax, report_unrelaxed
 
-    if not chosen.relax:
-        return report_unrelaxed(atoms, calc, SYMPREC)
-    with progress_bar("relaxation") as progress:
+    with progress_bar("relaxation" if chosen.relax else "forces") as progress:
+        if not chosen.relax:
+            return report_unrelaxed(atoms, calc, SYMPREC)
         return relax(
             atoms,
             calc,

@@ -1,0 +1,531 @@
+"""The command line as a user meets it, on a potential that needs no network."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import phonopy
+import pytest
+import yaml
+from ase import Atoms
+from ase.build import bulk, molecule
+from ase.constraints import FixAtoms
+from ase.io import read, write
+from ase.vibrations import VibrationsData
+
+from ase_phonax.cli import hessian, loading, main
+from ase_phonax.cli.output import atomic_directory
+from ase_phonax.cli.phonon_results import FILES
+from ase_phonax.cli.tables import frequencies_in_words, matrix_in_words, vector_in_words
+from ase_phonax.errors import ModelError, OutputError
+
+from .pair_potential import PairCalculator
+
+KEYS = {
+    "model",
+    "dtype",
+    "formula",
+    "space_group",
+    "n_atoms_primitive",
+    "supercell_matrix",
+    "max_force",
+    "gamma_frequencies_thz",
+    "min_frequency_thz",
+    "max_frequency_thz",
+    "imaginary_modes",
+    "thermal_300K",
+    "checks",
+    "timings_s",
+}
+
+
+def use(calc: PairCalculator, monkeypatch) -> None:
+    monkeypatch.setattr(loading, "load_calculator", lambda model, dtype: calc)
+
+
+@pytest.fixture
+def ionic(monkeypatch):
+    calc = PairCalculator(like=0.0)
+    use(calc, monkeypatch)
+    return calc
+
+
+@pytest.fixture
+def metal(monkeypatch):
+    calc = PairCalculator()
+    use(calc, monkeypatch)
+    return calc
+
+
+@pytest.fixture
+def inside(tmp_path, monkeypatch):
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def salt(tmp_path_factory):
+    """One complete run on a conventional, turned, unrelaxed cell: (folder, text printed, calculator)."""
+    folder = tmp_path_factory.mktemp("salt")
+    atoms = bulk("NaCl", "rocksalt", a=5.6, cubic=True)
+    atoms.rotate(20, (1, 1, 0), rotate_cell=True)
+    write(folder / "salt.extxyz", atoms)
+    calc = PairCalculator(like=0.0)
+    with pytest.MonkeyPatch.context() as patch:
+        use(calc, patch)
+        printed = []
+        patch.setattr("builtins.print", lambda *texts, **options: printed.append(" ".join(map(str, texts))))
+        code = main(
+            ["phonons", str(folder / "salt.extxyz"), "--output", str(folder / "out"), "--supercell", "3", "3", "3"]
+        )
+    assert code == 0, printed
+    return folder, "\n".join(printed), calc
+
+
+def summary_of(folder: Path) -> dict:
+    return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+
+
+# ---- phonons: what is written ----------------------------------------------------------------------
+
+
+def test_exactly_the_promised_files_are_written_and_nothing_beside_them(salt):
+    folder, _, _ = salt
+    assert sorted(path.name for path in (folder / "out").iterdir()) == sorted(FILES)
+    assert sorted(path.name for path in folder.iterdir()) == ["out", "salt.extxyz"]
+
+
+def test_the_summary_holds_every_promised_key_and_means_it(salt):
+    folder, _, calc = salt
+    found = summary_of(folder / "out")
+    assert found.keys() >= KEYS
+    assert found["formula"] == "NaCl"
+    assert (found["space_group"], found["space_group_number"]) == ("Fm-3m", 225)
+    assert (found["n_atoms_given"], found["n_atoms_primitive"]) == (8, 2)
+    assert found["supercell_matrix"] == [[3, 0, 0], [0, 3, 0], [0, 0, 3]]
+    assert found["model"] == "pair-potential"
+    assert found["max_force"] <= 1e-4
+    assert found["relaxed"]
+    assert not found["imaginary_modes"]
+    assert found["warnings"] == []
+    gamma = found["gamma_frequencies_thz"]
+    assert gamma == sorted(gamma)
+    relaxed = read(folder / "out" / "relaxed.extxyz")
+    exact = np.linalg.eigvalsh(calc.get_dynamical_matrix(relaxed, [[0, 0, 0]])[0])[3:]
+    np.testing.assert_allclose(gamma[3:], np.sqrt(exact) * 15.633302, atol=1e-5)
+    assert set(found["thermal_300K"]) == {"free_energy_kJ_mol", "entropy_J_K_mol", "heat_capacity_J_K_mol"}
+    assert found["thermal_300K"]["heat_capacity_J_K_mol"] == pytest.approx(6 * 8.314, rel=0.1)
+    checks = found["checks"]
+    assert set(checks) == {"acoustic_sum_rule", "hermiticity", "space_group_residual", "interpolation_error_thz"}
+    assert max(checks[name] for name in ("acoustic_sum_rule", "hermiticity", "space_group_residual")) < 1e-9
+    assert checks["interpolation_error_thz"] < 1e-6  # the potential ends within half the supercell
+    assert found["timings_s"]["total"] > 0
+
+
+def test_phonopy_reads_the_yaml_and_gives_the_same_frequencies(salt):
+    folder, _, _ = salt
+    found = summary_of(folder / "out")
+    again = phonopy.load(folder / "out" / "phonopy_params.yaml", primitive_matrix="P", log_level=0)
+    gamma = np.sort(again.run_qpoints([[0, 0, 0]]).frequencies[0])
+    np.testing.assert_allclose(gamma[3:], found["gamma_frequencies_thz"][3:], atol=1e-6)
+    with h5py.File(folder / "out" / "force_constants.hdf5") as file:
+        np.testing.assert_allclose(file["force_constants"][:], again.force_constants, atol=1e-12)
+        np.testing.assert_array_equal(file["p2s_map"][:], again.primitive.p2s_map)
+        assert file["physical_unit"][0] == b"eV/angstrom^2"
+
+
+def test_the_text_files_hold_what_their_names_say(salt):
+    folder, _, _ = salt
+    found = summary_of(folder / "out")
+    bands = yaml.safe_load((folder / "out" / "band.yaml").read_text())
+    highest = max(band["frequency"] for point in bands["phonon"] for band in point["band"])
+    assert highest <= found["max_frequency_thz"] + 1e-6
+    assert bands["labels"][0] == [r"$\Gamma$", r"$\mathrm{X}$"]
+    heat = yaml.safe_load((folder / "out" / "thermal_properties.yaml").read_text())["thermal_properties"]
+    at_300 = next(entry for entry in heat if entry["temperature"] == 300.0)
+    assert at_300["heat_capacity"] == pytest.approx(found["thermal_300K"]["heat_capacity_J_K_mol"], abs=1e-6)
+    total = np.loadtxt(folder / "out" / "total_dos.dat")
+    projected = np.loadtxt(folder / "out" / "projected_dos.dat")
+    assert total.shape[1] == 2
+    assert projected.shape[1] == 3
+    relaxed = read(folder / "out" / "relaxed.extxyz")
+    assert np.abs(relaxed.get_forces()).max() < 1e-4
+    assert (folder / "out" / "bands.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "out" / "bands.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_the_primitive_cell_keeps_the_orientation_of_the_file(salt):
+    folder, _, _ = salt
+    given, relaxed = read(folder / "salt.extxyz"), read(folder / "out" / "relaxed.extxyz")
+    halves = 2 * relaxed.cell[:] @ np.linalg.inv(given.cell[:])
+    np.testing.assert_allclose(halves / np.abs(halves).max(), np.rint(halves / np.abs(halves).max()), atol=1e-9)
+
+
+def test_the_table_says_what_a_person_wants_to_know(salt):
+    _, text, _ = salt
+    for pattern in (
+        r"^NaCl   Fm-3m \(225\)   pair-potential, float64",
+        r"reduced from 8 atoms to the primitive 2, orientation kept",
+        r"relaxation\s+\d+ steps, symmetry kept, volume [+-]\d",
+        r"supercell\s+3 × 3 × 3, 54 atoms",
+        r"at Γ\s+0\.000 \(3\)  \d+\.\d+ \(3\)",
+        r"lowest\s+0\.000 at q = \(0, 0, 0\)",
+        r"band path\s+Γ–X–U\|K–Γ–L–W–X",
+        r"no imaginary modes \(beyond 0\.05 THz",
+        r"acoustic sum rule\s+\d\.\de-\d+   rounding",
+        r"the supercell is large enough",
+        r"heat capacity\s+\d+\.\d+ J/K/mol",
+        r"results in .*out",
+    ):
+        assert re.search(pattern, text, re.MULTILINE), f"{pattern}\n{text}"
+    assert max(map(len, text.splitlines())) <= 100
+
+
+# ---- phonons: options ------------------------------------------------------------------------------
+
+
+def test_options_reach_the_calculation(metal, inside, capsys):
+    """One run with everything turned: cell kept, not relaxed, own path, nine integers, own folder."""
+    atoms = bulk("Cu", "fcc", a=3.9, cubic=True)
+    atoms.set_constraint(FixAtoms([0]))
+    write("POSCAR", atoms, format="vasp")
+    supercell = ["--supercell", *"200020002"]
+    flags = ["--keep-cell", "--no-relax", "--path", "GX,MG", "--dtype", "float32"]
+    assert main(["phonons", "POSCAR", *flags, *supercell]) == 0
+    found = summary_of(inside / "POSCAR-phonons")
+    assert found["n_atoms_primitive"] == 4
+    assert not found["relaxed"]
+    assert found["relaxation_steps"] == 0
+    assert found["dtype"] == "float32"
+    assert found["band_path"] == "Γ–X|M–Γ"
+    np.testing.assert_allclose(found["cell"], np.eye(3) * 3.9, atol=1e-12)
+    assert any("kept with 4 atoms" in note for note in found["warnings"])
+    text = capsys.readouterr().out
+    assert "relaxation            none, as asked" in text
+    assert "constraints           those of the file are dropped" in text
+    assert "4 atoms as given; a primitive cell has 1" in text
+
+
+def test_an_unstable_crystal_is_a_result_with_exit_code_zero(metal, inside, capsys):
+    """The supercell reaches the length asked for; a warning becomes a note instead of noise."""
+    write("sc.cif", bulk("Po", "sc", a=2.9))
+    assert main(["phonons", "sc.cif", "--min-length", "10"]) == 0
+    found = summary_of(inside / "sc-phonons")
+    assert found["imaginary_modes"]
+    assert found["min_frequency_thz"] < -1.0
+    assert found["supercell_matrix"] == [[4, 0, 0], [0, 4, 0], [0, 0, 4]]
+    assert 0.1 < found["thermal_fraction_of_modes_left_out"] < 0.5
+    assert any("volume changed" in note for note in found["warnings"])
+    text, errors = capsys.readouterr()
+    assert errors == ""
+    assert "- The volume changed by" in text
+    assert "UNSTABLE: there are imaginary modes" in text
+    assert "% of the modes, being imaginary or zero" in text
+
+
+# ---- phonons: bad input ----------------------------------------------------------------------------
+
+
+def broken_files(folder: Path) -> None:
+    """Files a user may give by mistake."""
+    good = bulk("NaCl", "rocksalt", a=5.65, cubic=True)
+    write(folder / "good.cif", good)
+    (folder / "empty.cif").touch()
+    (folder / "poem.txt").write_text("Shall I compare thee to a summer's day?\n")
+    (folder / "damaged.cif").write_text("data_x\nloop_\n_atom_site_label\n_atom_site_fract_x\nNa1 0.0 0.0\n")
+    (folder / "noatoms.xyz").write_text("0\n\n")
+    (folder / "folder.cif").mkdir()
+    write(folder / "water.xyz", molecule("H2O"))
+    nan = good.copy()
+    nan.positions[3, 1] = np.nan
+    write(folder / "nan.extxyz", nan)
+    near = good.copy()
+    near.positions[1] = near.positions[0] + [0.1, 0, 0]
+    write(folder / "near.extxyz", near)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["missing.cif"], "the structure file missing.cif does not exist"),
+        (["folder.cif"], "is a folder"),
+        (["empty.cif"], "is empty"),
+        (["poem.txt"], "the format of poem.txt is not known"),
+        (["damaged.cif"], "damaged.cif cannot be read"),
+        (["noatoms.xyz"], "noatoms.xyz cannot be read|has no atoms"),
+        (["water.xyz"], r"not periodic in three directions \(pbc = F F F\)"),
+        (["nan.extxyz"], "position 3 is not a finite number"),
+        (["near.extxyz"], r"atoms 0 \(Na\) and 1 \(Cl\) are 0\.1 Å apart"),
+        (["good.cif", "--supercell", "2", "2"], "has 2 entries"),
+        (["good.cif", "--supercell", "2", "2", "0"], "is singular"),
+        (["good.cif", "--supercell", "-1", "1", "1"], "negative determinant"),
+        (["good.cif", "--path", "GQ"], "names the point 'Q'"),
+    ],
+)
+def test_bad_structures_and_options_are_clear_errors_before_anything_is_computed(
+    ionic, inside, capsys, arguments, text
+):
+    broken_files(inside)
+    before = sorted(inside.iterdir())
+    assert main(["phonons", *arguments]) == 2
+    printed = capsys.readouterr()
+    assert re.search(text, printed.err), printed.err
+    assert re.fullmatch(r"error: .*\n  why it matters: .*\n  what to do: .*\n", printed.err), printed.err
+    assert printed.out == ""
+    assert ionic.n_calls == 0
+    assert sorted(inside.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["phonons"], "required: STRUCTURE"),
+        (["phonons", "--supercell", "2", "2", "2", "x.cif"], "'x.cif' is not an integer"),
+        (["phonons", "x.cif", "--min-length", "-3"], "'-3' is not a positive number"),
+        (["phonons", "x.cif", "--supercell", "2", "2", "2", "--min-length", "10"], "not allowed with"),
+        (["phonons", "x.cif", "--dtype", "float16"], "invalid choice"),
+        (["phonon", "x.cif"], "invalid choice: 'phonon'"),
+        ([], "required: COMMAND"),
+    ],
+)
+def test_a_wrong_command_line_exits_with_two(arguments, text, capsys):
+    assert main(arguments) == 2
+    assert text in capsys.readouterr().err
+
+
+def test_a_structure_that_does_not_relax_leaves_nothing(ionic, inside, capsys, monkeypatch):
+    write("salt.cif", bulk("NaCl", "rocksalt", a=5.2))
+    monkeypatch.setattr("ase_phonax.relaxation._optimize", lambda *arguments: (500, False))
+    assert main(["phonons", "salt.cif"]) == 4
+    assert "did not relax in 500 steps" in capsys.readouterr().err
+    assert [path.name for path in inside.iterdir()] == ["salt.cif"]
+
+
+def test_an_existing_folder_is_kept_unless_told_otherwise(ionic, inside, capsys):
+    write("salt.cif", bulk("NaCl", "rocksalt", a=5.65))
+    (inside / "salt-phonons").mkdir()
+    (inside / "salt-phonons" / "summary.json").write_text("old")
+    assert main(["phonons", "salt.cif"]) == 5
+    assert "exists already" in capsys.readouterr().err
+    assert ionic.n_calls == 0
+    assert (inside / "salt-phonons" / "summary.json").read_text() == "old"
+    assert main(["phonons", "salt.cif", "--overwrite", "--fix-cell", "--supercell", "2", "2", "2"]) == 0
+    found = summary_of(inside / "salt-phonons")
+    assert found["fixed_cell"]
+    assert found["volume_change"] == pytest.approx(0.0, abs=1e-9)
+    assert sorted(path.name for path in inside.iterdir()) == ["salt-phonons", "salt.cif"]
+
+
+def test_overwrite_never_deletes_what_is_not_ours(ionic, inside, capsys):
+    write("salt.cif", bulk("NaCl", "rocksalt", a=5.65))
+    assert main(["phonons", "salt.cif", "--overwrite", "--output", "."]) == 5
+    assert "holds files that are not results of this command: salt.cif" in capsys.readouterr().err
+    (inside / "taken").write_text("a file")
+    assert main(["phonons", "salt.cif", "--overwrite", "--output", "taken"]) == 5
+    assert "is not a folder" in capsys.readouterr().err
+
+
+def test_an_unwritable_place_is_found_before_the_computation(ionic, inside, capsys):
+    write("salt.cif", bulk("NaCl", "rocksalt", a=5.65))
+    assert main(["phonons", "salt.cif", "--output", "no/such/parent"]) == 5
+    assert "results cannot be written" in capsys.readouterr().err
+    assert main(["phonons", "salt.cif", "--output", "salt.cif/below"]) == 5
+    assert ionic.n_calls == 0
+
+
+def test_a_model_error_passes_through_with_its_code(inside, capsys, monkeypatch):
+    write("salt.cif", bulk("NaCl", "rocksalt", a=5.65))
+
+    def no_model(model, dtype):
+        raise ModelError(f"there is no model {model!r}", "nothing can be computed", "name another")
+
+    monkeypatch.setattr(loading, "load_calculator", no_model)
+    assert main(["phonons", "salt.cif", "--model", "nonsense"]) == 3
+    assert "there is no model 'nonsense'" in capsys.readouterr().err
+    assert [path.name for path in inside.iterdir()] == ["salt.cif"]
+
+
+@pytest.mark.parametrize(
+    ("stop", "code"), [(KeyboardInterrupt(), 130), (SystemExit(143), 143), (ZeroDivisionError(), 1)]
+)
+def test_whatever_stops_the_computation_nothing_half_written_stays(ionic, inside, capsys, monkeypatch, stop, code):
+    write("salt.cif", bulk("NaCl", "rocksalt", a=5.65))
+
+    def interrupted(*arguments, **options):
+        assert any(path.name.startswith(".salt-phonons.partial") for path in inside.iterdir())
+        raise stop
+
+    monkeypatch.setattr(ionic, "get_force_constants", interrupted)
+    assert main(["phonons", "salt.cif", "--no-relax"]) == code
+    assert [path.name for path in inside.iterdir()] == ["salt.cif"]
+    if code == 1:
+        assert capsys.readouterr().err.splitlines()[-1].startswith("unexpected error: ZeroDivisionError")
+
+
+def test_a_disk_that_fills_up_while_writing_is_named(ionic, inside, capsys, monkeypatch):
+    write("salt.cif", bulk("NaCl", "rocksalt", a=5.65))
+
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ase_phonax.figures.save_figure", full)
+    assert main(["phonons", "salt.cif", "--no-relax", "--supercell", "2", "2", "2"]) == 5
+    assert "No space left on device" in capsys.readouterr().err
+    assert [path.name for path in inside.iterdir()] == ["salt.cif"]
+
+
+def test_an_earlier_result_survives_a_failed_replacement(tmp_path, monkeypatch):
+    target = tmp_path / "out"
+    target.mkdir()
+    (target / "old").touch()
+    renames = []
+    rename = Path.rename
+
+    def second_fails(self, other):
+        renames.append(self)
+        if len(renames) == 2:
+            raise OSError(5, "Input/output error")
+        return rename(self, other)
+
+    monkeypatch.setattr(Path, "rename", second_fails)
+    with (
+        pytest.raises(OutputError, match="Input/output error"),
+        atomic_directory(target, overwrite=True, own_files=("old",)) as folder,
+    ):
+        (folder / "new").touch()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert [path.name for path in target.iterdir()] == ["old"]
+
+
+# ---- hessian ---------------------------------------------------------------------------------------
+
+
+def test_a_dimer_has_one_vibration_and_five_whole_body_motions(metal, inside, capsys):
+    write("dimer.xyz", Atoms("Cu2", positions=[[0, 0, 0], [0, 1.5, 2.2]]))
+    assert main(["hessian", "dimer.xyz"]) == 0
+    assert sorted(path.name for path in (inside / "dimer-hessian").iterdir()) == sorted(hessian.FILES)
+    found = summary_of(inside / "dimer-hessian")
+    _, _, curvature = metal._derivatives(np.array([2.79992]), True)
+    expected = np.sqrt(2 * curvature[0] / 63.546) * 15.633302 * 33.35641
+    assert found["wavenumbers_cm1"] == pytest.approx([expected], rel=1e-3)
+    assert found["whole_body_motions"] == 5
+    vibrations = VibrationsData.read(inside / "dimer-hessian" / "vibrations.json")
+    assert vibrations.get_frequencies()[-1].real == pytest.approx(expected, rel=1e-3)
+    assert "5 projected out" in capsys.readouterr().out
+
+
+def test_an_imaginary_vibration_is_printed_with_an_i(metal, inside, capsys):
+    """A square of atoms buckles into a tetrahedron."""
+    square = 2.75 * np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]])
+    write("square.xyz", Atoms("Cu4", positions=square))
+    assert main(["hessian", "square.xyz"]) == 0
+    found = summary_of(inside / "square-hessian")
+    assert found["imaginary_modes"] >= 1
+    assert len(found["wavenumbers_cm1"]) == 6
+    text = capsys.readouterr().out
+    assert re.search(r"wavenumbers\s+\d+\.\di", text)
+    assert "not a minimum" in text
+
+
+def test_fixed_atoms_stay_fixed_and_nothing_is_projected_out(metal, inside):
+    chain = Atoms("Cu2", positions=[[0, 0, 0], [0, 0, 2.8]])
+    chain.set_constraint(FixAtoms([0]))
+    write("fixed.traj", chain)
+    assert main(["hessian", "fixed.traj", "--no-relax"]) == 0
+    found = summary_of(inside / "fixed-hessian")
+    assert len(found["wavenumbers_cm1"]) == 3
+    assert found["whole_body_motions"] == 0
+
+
+# ---- models, help, and the process as a whole ------------------------------------------------------
+
+
+def test_models_are_listed_with_what_decides_between_them(capsys, monkeypatch):
+    from ase_phonax.weights.registry import ModelCard
+
+    card = ModelCard("tiny", ("Si", "O"), "PBE", 58920, "seven crystals", "MIT", "For tests.", "models/tiny.h5")
+    monkeypatch.setattr("ase_phonax.weights.list_models", lambda: [card])
+    assert main(["models"]) == 0
+    text = capsys.readouterr().out
+    for part in ("tiny\n", "2: Si O", "PBE", "58,920", "seven crystals", "MIT", "For tests.", "models/tiny.h5"):
+        assert part in text
+    monkeypatch.setattr("ase_phonax.weights.list_models", list)
+    assert main(["models"]) == 0
+    assert "No model is registered" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [[], ["phonons"], ["hessian"], ["models"]])
+def test_help_of_every_command_is_there(command, capsys):
+    assert main([*command, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("usage: ase-phonax")
+    if not command:
+        for code in ("0 ", "1 ", "2 ", "3 ", "4 ", "5 ", "130"):
+            assert re.search(rf"^  {code}", text, re.MULTILINE)
+
+
+def run_python(code: str, folder: Path) -> subprocess.CompletedProcess:
+    root = str(Path(__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": root}
+    return subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def test_help_and_version_import_nothing_heavy_and_are_quick(tmp_path):
+    code = """
+import sys, time
+start = time.perf_counter()
+from ase_phonax.cli import main
+codes = [main(["--help"]), main(["phonons", "--help"]), main(["--version"])]
+assert codes == [0, 0, 0]
+heavy = {"numpy", "ase", "jax", "phonopy", "scipy", "matplotlib", "spglib"} & set(sys.modules)
+assert not heavy, heavy
+assert time.perf_counter() - start < 1.0
+"""
+    done = run_python(code, tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_ctrl_c_in_the_real_process_exits_with_130_and_cleans_up(tmp_path):
+    """Sent to a process that is in the middle of its force constants."""
+    write(tmp_path / "salt.cif", bulk("NaCl", "rocksalt", a=5.65))
+    code = """
+import sys, time
+from pathlib import Path
+from ase_phonax.cli import loading, main
+from tests.pair_potential import PairCalculator
+class Slow(PairCalculator):
+    def get_force_constants(self, *arguments, **options):
+        Path("ready").touch()
+        time.sleep(60)
+loading.load_calculator = lambda model, dtype: Slow(like=0.0)
+sys.argv = ["ase-phonax", "phonons", "salt.cif", "--no-relax"]
+sys.exit(main())
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.time() + 60
+    while not (tmp_path / "ready").exists() and process.poll() is None and time.time() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130, errors
+    assert "nothing was written" in errors
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ready", "salt.cif"]
+
+
+def test_numbers_read_well():
+    assert frequencies_in_words([-1e-7, 0.0, 1e-7, 4.5, 4.5001, 9.0]) == "0.000 (3)  4.500 (2)  9.000"
+    assert frequencies_in_words([-2.0, 1.0]) == "-2.000  1.000"
+    assert vector_in_words([-0.0, 0.5, 1 / 3]) == "(0, 0.5, 0.3333)"
+    assert matrix_in_words([[2, 0, 0], [0, 2, 0], [0, 0, 3]]) == "2 × 2 × 3"
+    assert matrix_in_words([[2, 1, 0], [0, 2, 0], [0, 0, 3]]) == "2 1 0, 0 2 0, 0 0 3"
