@@ -54,7 +54,7 @@ def check_structure(atoms: Atoms) -> None:
         raise StructureError(
             "the structure has no atoms", "there is nothing to compute", "check that the file is complete"
         )
-    _check_finite(atoms)
+    check_finite(atoms)
     if np.any(atoms.numbers < 1):
         index = int(np.argmax(atoms.numbers < 1))
         raise StructureError(
@@ -72,7 +72,7 @@ def require_crystal(atoms: Atoms) -> None:
         StructureError: as `check_structure`; or not periodic in all three directions; or cell vectors
             that lie in one plane.
     """
-    _check_finite(atoms)
+    check_finite(atoms)
     if not all(atoms.pbc):
         flags = " ".join("T" if periodic else "F" for periodic in atoms.pbc)
         raise StructureError(
@@ -229,7 +229,12 @@ def reduce_to_primitive(atoms: Atoms, symprec: float = SYMPREC) -> Atoms:
     )
 
 
-def _check_finite(atoms: Atoms) -> None:
+def check_finite(atoms: Atoms) -> None:
+    """Refuse positions and cells that are not numbers.
+
+    Raises:
+        StructureError: naming the first bad one.
+    """
     for name, values in (("position", atoms.positions), ("cell vector", atoms.cell[:])):
         bad = ~np.isfinite(values).all(axis=1)
         if bad.any():

@@ -8,10 +8,9 @@ from ase import Atoms
 from ase.data import chemical_symbols
 from ase.geometry import complete_cell
 
+from .crystals import CLOSEST_DISTANCE, check_finite
 from .errors import StructureError
 
-# Closer than this no potential was trained, and radial functions may be singular.
-MIN_DISTANCE = 0.3  # Å
 # Along a direction without periodicity the neighbour list bins this extent; beyond about 1e5 Å it fails.
 MAX_EXTENT = 1e4  # Å
 # Capacity kept free when a graph is padded, so that a moving structure seldom needs a larger class.
@@ -29,15 +28,7 @@ def check_atoms(atoms: Atoms, numbers: tuple[int, ...], model: str) -> None:
         raise StructureError(
             "the structure has no atoms", "there is nothing to compute", "check the file it was read from"
         )
-    for what, values in (("positions", atoms.positions), ("cell", atoms.cell.array)):
-        bad = np.argwhere(~np.isfinite(values))
-        if len(bad):
-            where = f"atom {bad[0][0]}" if what == "positions" else f"vector {bad[0][0]}"
-            raise StructureError(
-                f"the {what} of {where} is {values[bad[0][0]].tolist()}",
-                "energies and force constants of such a structure are not numbers",
-                "check the step or file that produced it",
-            )
+    check_finite(atoms)
     open_extent = np.ptp(atoms.positions, axis=0).max() if not atoms.pbc.all() else 0.0
     if open_extent > MAX_EXTENT:
         raise StructureError(
@@ -102,13 +93,13 @@ def build_graph(atoms: Atoms, cutoff: float, numbers: tuple[int, ...]) -> jraph.
         globals: cell (1, 3, 3) [Å], zero vectors completed.
 
     Raises:
-        StructureError: two atoms closer than `MIN_DISTANCE`.
+        StructureError: two atoms closer than `CLOSEST_DISTANCE`.
     """
     receivers, senders, shifts = neighbour_list(atoms, cutoff)
     cell = complete_cell(atoms.cell.array)
     vectors = atoms.positions[senders] + shifts @ cell - atoms.positions[receivers]
     lengths = np.linalg.norm(vectors, axis=1)
-    if len(lengths) and lengths.min() < MIN_DISTANCE:
+    if len(lengths) and lengths.min() < CLOSEST_DISTANCE:
         k = int(lengths.argmin())
         raise StructureError(
             f"atoms {receivers[k]} and {senders[k]} (image {shifts[k].tolist()}) are {lengths[k]:.4f} Å apart",

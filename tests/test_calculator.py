@@ -222,7 +222,7 @@ def test_vibrations_leave_out_fixed_and_unwanted_atoms(calc):
 @pytest.mark.parametrize(
     ("atoms", "text"),
     [
-        (Atoms("H", positions=[[np.nan, 0, 0]]), "the positions of atom 0 is"),
+        (Atoms("H", positions=[[np.nan, 0, 0]]), "the position 0 is not a finite number"),
         (Atoms("HO", positions=[[0, 0, 0], [0, 0, 0.01]]), "atoms 0 and 1 .* are 0.0100 Å apart"),
         (Atoms("HU", positions=[[0, 0, 0], [0, 0, 2]]), "the model 'untrained' does not know U"),
         (Atoms(), "the structure has no atoms"),

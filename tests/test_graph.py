@@ -12,7 +12,6 @@ from ase.geometry import complete_cell
 from ase_phonax import PhonaxCalculator, derivatives, edge_expansion, evaluation
 from ase_phonax.errors import StructureError
 from ase_phonax.graph import (
-    MARGIN,
     build_graph,
     check_atoms,
     dense_slots,
@@ -101,7 +100,7 @@ def test_padding_leaves_room_and_joins_padding_with_padding_only():
     padded = pad(graph)
     n, n_edges = len(triclinic()), len(graph.senders)
     assert len(padded.nodes["species"]) > n
-    assert len(padded.senders) >= MARGIN * n_edges
+    assert len(padded.senders) >= 1.1 * n_edges
     assert np.array_equal(padded.senders[:n_edges], graph.senders)
     assert min(padded.senders[n_edges:].min(), padded.receivers[n_edges:].min()) >= n
 
@@ -119,13 +118,13 @@ def test_energies_and_forces_of_padded_graph_equal_unpadded(untrained):
     assert np.abs(energies[:n] - plain[0]).max() < 1e-14
     assert np.abs(forces[:n] - plain[1]).max() < 1e-13
     assert np.abs(virial - plain[2]).max() < 1e-12
-    # Derivatives with respect to padding are exact zeros, never NaN: the filler vector is beyond the cutoff.
+    # Exact zeros, never NaN: padding edges of zero length would show here.
     assert not np.any(energies[n:])
     assert not np.any(forces[n:])
 
 
 def test_hessian_of_padded_graph_equals_unpadded(untrained):
-    # Kills 0 * NaN: second derivatives of a norm at a zero padding vector.
+    # Kills 0 * NaN: padding edges of zero length, whose second derivatives are infinite.
     atoms = triclinic()[[0, 1, 2]]
     graph = build_graph(atoms, CUTOFF, NUMBERS)
     rows = np.arange(3)
@@ -151,14 +150,16 @@ def test_crystals_of_one_size_share_what_is_compiled(untrained):
         calc.get_forces(atoms)
         return calc.get_hessian(atoms)
 
-    double = use(triclinic())
+    first, other = CRYSTALS["wurtzite, polar"][0], triclinic()
+    other.set_cell(other.cell * 0.97, scale_atoms=True)
+    counts = [np.bincount(neighbour_list(atoms, CUTOFF)[0]) for atoms in (first, other)]
+    assert counts[0].sum() != counts[1].sum()
+    assert counts[0].max() != counts[1].max()
+    double = use(first)
     before = compiled()
-    other = triclinic()
-    other.set_cell(other.cell.array @ np.diag([1.01, 0.99, 1.02]), scale_atoms=True)
-    other.set_atomic_numbers([6, 14, 14, 1])
-    assert np.abs(use(other) - double).max() > 0.1
+    use(other)
     assert compiled() == before
-    single = PhonaxCalculator(untrained, dtype="float32").get_hessian(triclinic())
+    single = PhonaxCalculator(untrained, dtype="float32").get_hessian(first)
     # float32: rounding of 6e-8 in sums over a few dozen terms, twice differentiated.
     assert 1e-9 < np.abs(single - double).max() / np.abs(double).max() < 2e-5
 
@@ -204,8 +205,8 @@ def test_the_extended_graph_of_silicon_has_the_known_size():
 
 BAD = {
     "no atoms": (Atoms(), "the structure has no atoms"),
-    "position": (Atoms("HO", positions=[[0, 0, 0], [0, np.nan, 1]]), "the positions of atom 1 is"),
-    "infinite cell": (Atoms("H", cell=[3, np.inf, 3], pbc=True), "the cell of vector 1 is"),
+    "position": (Atoms("HO", positions=[[0, 0, 0], [0, np.nan, 1]]), "the position 1 is not a finite number"),
+    "infinite cell": (Atoms("H", cell=[3, np.inf, 3], pbc=True), "the cell vector 1 is not a finite number"),
     "element": (Atoms("HUO", positions=np.eye(3) * 2), "the model 'tiny' does not know U\n"),
     "no cell": (Atoms("Si", pbc=True), "has no volume but pbc is"),
     "flat cell": (Atoms("Si", cell=[[2, 0, 0], [0, 2, 0], [2, 2, 0]], pbc=True), "has no volume but pbc is"),
