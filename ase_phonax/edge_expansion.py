@@ -231,7 +231,8 @@ def _last_features(parts: NetworkParts, parameters, states, neighbours) -> Array
 
 def _columns(z: Array) -> Array:
     """(..., 2, c) -> (..., 2c)."""
-    return z.reshape(*z.shape[:-2], -1)
+    # The size is spelled out: a block without outputs has no elements to infer it from.
+    return z.reshape(*z.shape[:-2], z.shape[-2] * z.shape[-1])
 
 
 def _changes(neighbours: Neighbours, wave: _Wave, x) -> Array:

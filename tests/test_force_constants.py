@@ -13,8 +13,8 @@ from .crystals import CRYSTALS, triclinic
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The cell is kept:ase_phonax.errors.UnstableWarning"),
-    # phonopy, where a supercell has less symmetry than the crystal: some here are chosen so.
-    pytest.mark.filterwarnings("ignore:Warning. Point group symmetries:UserWarning"),
+    # Some supercells here have less symmetry than their crystals, on purpose.
+    pytest.mark.filterwarnings("ignore:The supercell keeps:ase_phonax.errors.UnstableWarning"),
 ]
 DOUBLE = np.dtype("float64")
 
