@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .calculator import PhonaxCalculator
+    from .densities import get_densities, get_mesh
     from .errors import PhonaxError
+    from .figures import bands_and_dos, save_figure
+    from .force_constants import frequencies_thz
     from .phonons import get_band_structure, get_phonopy
     from .potential import Potential
+    from .relaxation import relax
     from .weights import list_models, load_model, save_model
 
 __version__ = "0.1.0"
@@ -21,10 +25,16 @@ __all__ = [
     "PhonaxError",
     "Potential",
     "__version__",
+    "bands_and_dos",
+    "frequencies_thz",
     "get_band_structure",
+    "get_densities",
+    "get_mesh",
     "get_phonopy",
     "list_models",
     "load_model",
+    "relax",
+    "save_figure",
     "save_model",
 ]
 
@@ -32,10 +42,16 @@ _HOMES = {
     "PhonaxCalculator": "calculator",
     "PhonaxError": "errors",
     "Potential": "potential",
+    "bands_and_dos": "figures",
+    "frequencies_thz": "force_constants",
     "get_band_structure": "phonons",
+    "get_densities": "densities",
+    "get_mesh": "densities",
     "get_phonopy": "phonons",
     "list_models": "weights",
     "load_model": "weights",
+    "relax": "relaxation",
+    "save_figure": "figures",
     "save_model": "weights",
 }
 

@@ -39,7 +39,7 @@ class PhonaxCalculator(Calculator):
 
     Args:
         model: path of a model file, a name of `list_models()`, or a `Potential`.
-        dtype: "float64" (default) or "float32" (faster; noise about 1e-6 of the largest constant).
+        dtype: "float64" (default) or "float32" (faster; noise 1e-6 to 1e-5 of the largest constant).
         **kwargs: passed to ASE's Calculator (`atoms`, `directory`, ...).
 
     Raises:

@@ -9,10 +9,16 @@ import argparse
 
 from ase.build import bulk
 
-from ase_phonax import PhonaxCalculator, get_band_structure, get_phonopy
-from ase_phonax.densities import get_densities, get_mesh
-from ase_phonax.figures import bands_and_dos, save_figure
-from ase_phonax.relaxation import relax
+from ase_phonax import (
+    PhonaxCalculator,
+    bands_and_dos,
+    get_band_structure,
+    get_densities,
+    get_mesh,
+    get_phonopy,
+    relax,
+    save_figure,
+)
 
 
 def main() -> None:

@@ -12,9 +12,7 @@ import argparse
 import numpy as np
 from ase.build import bulk
 
-from ase_phonax import PhonaxCalculator, get_phonopy
-from ase_phonax.force_constants import frequencies_thz
-from ase_phonax.relaxation import relax
+from ase_phonax import PhonaxCalculator, frequencies_thz, get_phonopy, relax
 
 
 def main() -> None:

@@ -14,9 +14,7 @@ import numpy as np
 from ase.build import bulk
 from ase.spectrum.band_structure import BandStructure
 
-from ase_phonax import PhonaxCalculator, Potential
-from ase_phonax.force_constants import frequencies_thz
-from ase_phonax.relaxation import relax
+from ase_phonax import PhonaxCalculator, Potential, frequencies_thz, relax
 
 SWITCH, CUTOFF = 7.0, 9.0  # Å: the pair energy fades to zero in between
 

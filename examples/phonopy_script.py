@@ -15,8 +15,7 @@ from ase.build import bulk
 from phonopy import Phonopy
 from phonopy.structure.atoms import PhonopyAtoms
 
-from ase_phonax import PhonaxCalculator
-from ase_phonax.relaxation import relax
+from ase_phonax import PhonaxCalculator, relax
 
 
 def new_phonopy(atoms: Atoms, n: int) -> Phonopy:

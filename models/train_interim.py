@@ -1,9 +1,9 @@
 """Train the interim model: a small NequIP that imitates nequix-mp-1-pft on a handful of substances.
 
-    python models/train_interim.py --weights FOLDER_WITH_NQX [--minutes 20] [--output models]
+    python models/train_interim.py --weights FOLDER_WITH_NQX [--minutes 20] [--labels FILE.extxyz] [--output models]
 
-Labels (energy, forces, stress) are made by the teacher itself; nothing else is needed. Seeds are fixed.
-The result is for examples and tests. Adam is written out: a dozen lines spare a dependency.
+Labels (energy, forces, stress) are made by the teacher itself; nothing else is needed. Seeds are fixed, but
+training stops by the clock. The result is for examples and tests. Adam is written out: a dozen lines spare a dependency.
 """
 
 import argparse

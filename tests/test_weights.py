@@ -163,3 +163,13 @@ def test_every_shipped_model_loads_and_agrees_with_its_card():
         atoms = bulk("Si")
         atoms.calc = PhonaxCalculator(card.name)
         assert np.isfinite(atoms.get_potential_energy())
+
+
+def test_the_interim_model_gives_the_energy_and_forces_it_shipped_with():
+    # Frozen from version 0.1.0. Edge vectors turned the wrong way round would flip the odd harmonics.
+    atoms = bulk("SiC", "zincblende", 4.38)
+    atoms.positions[1] += [0.05, -0.02, 0.03]
+    atoms.calc = PhonaxCalculator("interim")
+    assert atoms.get_potential_energy() == pytest.approx(-15.029680186623263, abs=1e-9)
+    forces = [0.9658050323608259, -0.46824325836863145, 0.6249217003388896]
+    assert atoms.get_forces()[0] == pytest.approx(forces, abs=1e-9)

@@ -23,7 +23,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "--dtype",
         choices=("float64", "float32"),
         default="float64",
-        help="precision; float32 is faster, with noise of about 1e-6 of the largest constant (default: %(default)s)",
+        help="precision; float32 is faster, with noise of 1e-6 to 1e-5 of the largest constant (default: %(default)s)",
     )
 
 

@@ -183,7 +183,7 @@ def table(results: PhononResults, output: Path) -> str:
     residual = checks["space_group_residual"]
     text.row("space group", f"{residual:.1e}   {symmetry_in_words(residual)}")
     error = checks["interpolation_error_thz"]
-    text.row("supercell", f"{error:.3f} THz RMS against exact D(q)   {interpolation_in_words(error)}")
+    text.row("supercell", f"{error:.1g} THz RMS against exact D(q)   {interpolation_in_words(error)}")
     _describe_heat(text, results)
     if results.notes:
         text.group("notes")
