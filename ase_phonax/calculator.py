@@ -105,9 +105,18 @@ class PhonaxCalculator(Calculator):
             atoms: FixAtoms constraints are honoured: fixed atoms have no rows and columns.
             indices: atoms that vibrate; all free ones when None.
             progress: called with (done, total) columns.
+
+        Raises:
+            InputError: no atom is left to vibrate.
         """
         if indices is None:
             indices = VibrationsData.indices_from_constraints(atoms)
+        if len(indices) == 0:
+            raise InputError(
+                f"none of the {len(atoms)} atoms may vibrate",
+                "there are no modes without a moving atom",
+                "loosen the constraints, or name atoms in `indices`",
+            )
         rows = np.arange(len(atoms))[np.asarray(indices, int)]  # counts negative ones from the end
         block = self._hessian(atoms, rows, progress)[:, :, rows, :]
         return VibrationsData(atoms, block, indices=rows)

@@ -3,7 +3,7 @@
     python models/train_interim.py --weights FOLDER_WITH_NQX [--minutes 20] [--labels FILE.extxyz] [--output models]
 
 Labels (energy, forces, stress) are made by the teacher itself; nothing else is needed. Seeds are fixed, but
-training stops by the clock. The result is for examples and tests. Adam is written out: a dozen lines spare a dependency.
+training stops by the clock. The result is for examples and tests. Adam is written out: it spares a dependency.
 """
 
 import argparse

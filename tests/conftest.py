@@ -47,5 +47,5 @@ SMALL = NequIPConfig(
 
 @pytest.fixture(scope="session")
 def untrained():
-    """A small NequIP with random weights for H, C, O, Si: even and odd irreps, weights per species."""
+    """A small NequIP with random weights for H, C, O, Si: weights per species (odd irreps at work: test_networks)."""
     return random_potential(SMALL, (1, 6, 8, 14))

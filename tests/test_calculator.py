@@ -219,6 +219,8 @@ def test_vibrations_leave_out_fixed_and_unwanted_atoms(calc):
     assert np.array_equal(calc.get_vibrations(atoms).get_hessian(), full[1::2, :, 1::2])
     with pytest.raises(IndexError):
         calc.get_vibrations(atoms, indices=[4])
+    with pytest.raises(ValueError, match="may vibrate"):
+        calc.get_vibrations(atoms, indices=[])
 
 
 @pytest.mark.parametrize(
