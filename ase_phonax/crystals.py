@@ -131,7 +131,7 @@ def as_supercell_matrix(value: int | ArrayLike) -> NDArray[np.int64]:
     Raises:
         SupercellError: another shape, not integers, singular, or of negative determinant.
     """
-    what_to_do = "Give three positive integers, such as 3 3 3, or the nine of an integer matrix with determinant > 0."
+    what_to_do = "give three positive integers, such as 3 3 3, or the nine of an integer matrix with determinant > 0."
     try:
         numbers = np.asarray(value, dtype=float)
     except (TypeError, ValueError):

@@ -11,9 +11,14 @@ of passes through the network. Phases enter only where a neighbour is read. The 
 every edge both ways, so what the reverse pass would scatter to senders is *read* from them as well,
 along the reverse edge, with the same phase.
 
-One receiver is treated at a time and its tensors are formed anew for each block of columns: memory is
-that of one neighbourhood plus the columns, whatever the cell. `derivatives.lattice_columns` is the
+One atom is treated at a time and the tensors of its edges are formed anew for each block of columns: memory
+is that of one neighbourhood plus the columns, whatever the cell. `derivatives.lattice_columns` is the
 independent reference; it is also the form to differentiate further.
+
+Axes: n atoms, q neighbour slots, u channels of a block, i components of h, k components of a, d flat
+features, x Cartesian, c waves, p = 2 real and imaginary part (1 where all phases are real). The prefix d
+marks a response to the wave, the suffix _bar a cotangent. Layer functions are static arguments of jit:
+they must be the same objects every time, as `networks` makes them.
 """
 
 from functools import partial
@@ -29,15 +34,15 @@ Blocks = tuple[Array, ...]
 
 
 class Neighbours(NamedTuple):
-    """Dense neighbour slots of the primitive cell; n atoms and k slots include padding.
+    """Dense neighbour slots of the primitive cell; atoms and slots include padding.
 
     Attributes:
         n_atoms: number of real atoms.
-        vectors: (n, k, 3) receiver to sender [Å]; a filler beyond the cutoff on padding.
-        senders: (n, k).
-        shifts: (n, k, 3) integer cell of the sender.
-        mask: (n, k) 1 for real slots, else 0, in the floating dtype.
-        reverse: (n, k) flat slot of the same edge seen from the sender.
+        vectors: (n, q, 3) receiver to sender [Å]; a filler beyond the cutoff on padding.
+        senders: (n, q).
+        shifts: (n, q, 3) integer cell of the sender.
+        mask: (n, q) 1 for real slots, else 0, in the floating dtype.
+        reverse: (n, q) flat slot of the same edge seen from the sender.
         species: (n,).
     """
 
@@ -124,10 +129,7 @@ def expand(parts: NetworkParts, parameters: Any, neighbours: Neighbours) -> list
 
 
 class _Wave(NamedTuple):
-    """Phases cos, sin (n, k, c) of every slot and displacements u (n, 3, 2, c).
-
-    The axis of 2 holds real and imaginary part, here and below; it is 1 where phases are real.
-    """
+    """Phases cos, sin (n, q, c) of every slot and displacements u (n, 3, p, c)."""
 
     cos: Array
     sin: Array
@@ -142,7 +144,7 @@ def _wave(neighbours: Neighbours, qpoints: Array, directions: Array, copies: int
 
 
 def _turn(z: Array, cos: Array, sin: Array) -> Array:
-    """z (..., k, m, 2, c) read across the slots (k, c): multiplied by the phase of each."""
+    """z (..., q, m, p, c) read across the slots (q, c): multiplied by the phase of each."""
     c, s = cos[:, None], sin[:, None]
     if z.shape[-2] == 1:
         return c[..., None, :] * z
@@ -159,17 +161,17 @@ def _for_atoms(neighbours: Neighbours, body, out: Any) -> Any:
 
 
 def _maps(coefficients, own, r: Array, mask: Array) -> tuple:
-    """Per block (angular (k, i, m), radial (k, u, m)) of the slots of one atom."""
+    """Per block (angular (q, i, k), radial (q, u, k)) of the slots of one atom."""
     return tuple((a, w * mask[:, None, None]) for a, w in jax.vmap(coefficients, (None, 0))(own, r))
 
 
 def _push(h: Blocks, maps) -> Blocks:
-    """Messages of one edge: h (u, i) -> (u, m)."""
+    """Messages of one edge: h (u, i) -> (u, k)."""
     return tuple((x @ a) * w for x, (a, w) in zip(h, maps, strict=True))
 
 
 def _pull(a_bar: Blocks, maps) -> Blocks:
-    """Transpose of `_push`: (u, m) -> (u, i)."""
+    """Transpose of `_push`: (u, k) -> (u, i)."""
     return tuple((x * w) @ a.T for x, (a, w) in zip(a_bar, maps, strict=True))
 
 
@@ -230,30 +232,34 @@ def _last_features(parts: NetworkParts, parameters, states, neighbours) -> Array
 
 
 def _columns(z: Array) -> Array:
-    """(..., 2, c) -> (..., 2c)."""
+    """(..., p, c) -> (..., pc)."""
     # The size is spelled out: a block without outputs has no elements to infer it from.
     return z.reshape(*z.shape[:-2], z.shape[-2] * z.shape[-1])
 
 
 def _changes(neighbours: Neighbours, wave: _Wave, x) -> Array:
-    """Change of the edge vectors of atom x: (k, 3, 2, c)."""
+    """Change of the edge vectors of atom x: (q, 3, p, c)."""
     read = _turn(wave.u[neighbours.senders[x]], wave.cos[x], wave.sin[x])
     return (read - wave.u[x]) * neighbours.mask[x][:, None, None, None]
 
 
 def _read(blocks: Blocks, neighbours: Neighbours, wave: _Wave, x) -> Blocks:
-    """Columns (u, n, i, 2, c) of the neighbours of x, turned: per block (u, k, i, 2c)."""
+    """Columns (u, n, i, p, c) of the neighbours of x, turned: per block (u, q, i, pc)."""
     return tuple(_columns(_turn(z[:, neighbours.senders[x]], wave.cos[x], wave.sin[x])) for z in blocks)
 
 
 def _channel_first(blocks: Blocks, wave: _Wave) -> Blocks:
-    """Per block (n, u, i, 2c) -> (u, n, i, 2, c)."""
+    """Per block (n, u, i, pc) -> (u, n, i, p, c)."""
     return tuple(jnp.moveaxis(z, 1, 0).reshape(z.shape[1], z.shape[0], z.shape[2], *wave.u.shape[2:]) for z in blocks)
 
 
 @partial(jax.jit, static_argnums=0)
 def _forward(layer, own, neighbours: Neighbours, state: LayerState, wave: _Wave, df: Array | None):
-    """Response of the features, (n, d, 2c) entering (None: none yet) -> (n, d', 2c), of a and of h."""
+    """Responses of the features leaving the layer (n, d', pc), of a, and of h.
+
+    df (n, d, pc) is the response of those entering; None in the first layer, whose features depend on the
+    species alone: then h has none either.
+    """
     mix, coefficients, update = layer
     n = neighbours.species.shape[0]
     dh = None if df is None else _channel_first(jax.vmap(lambda f: mix(own, f), -1, -1)(df), wave)
@@ -296,7 +302,10 @@ def _contract(maps: tuple[Array, Array], z: Array, side: str) -> Array:
 def _backward(
     layer, own, neighbours: Neighbours, state: LayerState, wave: _Wave, response, df_bar: Array, dr_bar: Array
 ):
-    """Response of the cotangents of the features entering (n, d, 2c) and of the edges (n, k, 3, 2, c)."""
+    """Responses of the cotangents of the features entering (n, d, pc) and of the edges (n, q, 3, p, c).
+
+    df_bar (n, d', pc) belongs to the features leaving the layer; dr_bar collects the edges of all layers.
+    """
     mix, coefficients, update = layer
     df, da, dh = response
     still = jnp.zeros((*state.features.shape, wave.u[0, 0].size), state.features.dtype)
@@ -318,6 +327,8 @@ def _backward(
         r, mask, senders = neighbours.vectors[x], neighbours.mask[x], neighbours.senders[x]
         dr = _columns(_changes(neighbours, wave, x))
         hs, own_bar = tuple(h[senders] for h in state.mixed), tuple(b[x] for b in state.aggregated_bar)
+        # J, K and J2 of the edges that end here, then J2 of those that start here: along the reverse edge
+        # this atom is the sender and its neighbour the receiver.
         slope = jax.vmap(jax.jacfwd(lambda r, h: _push(h, coefficients(own, r))))(r, hs)
         curvature = jax.vmap(jax.jacfwd(jax.grad(scalar)), (0, 0, None))(r, hs, own_bar)
         edge = jnp.einsum("qxy,qyc->qxc", curvature, dr)

@@ -1,4 +1,4 @@
-"""Force constants on a supercell from exact D(q), and the free checks of every result.
+"""Force constants on a supercell from exact D(q), and the checks of every result.
 
 Conventions (phases, signs, units): docs/conventions.md. `Phonopy` objects come in and arrays go out;
 nothing is written and nothing is repaired.
@@ -148,14 +148,19 @@ def validate_constants(constants: np.ndarray, phonopy: Phonopy) -> np.ndarray:
 
 def interpolated_dynamical_matrices(phonopy: Phonopy, qpoints: np.ndarray) -> np.ndarray:
     """D(q) that phonopy interpolates from its supercell constants: (n_q, 3n, 3n) [eV/Å²/amu]."""
-    result = phonopy.run_qpoints(np.asarray(qpoints, float), with_dynamical_matrices=True)
-    return np.array(result.dynamical_matrices)
+    # Not run_qpoints, which would replace the caller's own q-points in the object.
+    matrix: Any = phonopy.dynamical_matrix
+    result = []
+    for q in np.asarray(qpoints, float):
+        matrix.run(q)
+        result.append(matrix.dynamical_matrix.copy())
+    return np.array(result)
 
 
 def checks(
     phonopy: Phonopy, exact: Callable[[np.ndarray], np.ndarray], qpoints: Sequence | np.ndarray = RANDOM_Q
 ) -> dict[str, float]:
-    """What can be checked for free: numerical noise, symmetry of the structure, error of the supercell.
+    """Numerical noise, symmetry of the structure, error of the supercell.
 
     Args:
         phonopy: with compact or full force constants.
@@ -165,7 +170,16 @@ def checks(
     Returns:
         acoustic_sum_rule, hermiticity, space_group_residual: largest violation over the largest constant;
         interpolation_error_thz: RMS over branches and q of the frequency differences.
+
+    Raises:
+        InputError: no force constants; or NAC parameters, which the exact matrices know nothing of.
     """
+    if phonopy.nac_params is not None:
+        raise InputError(
+            "the Phonopy object has nac_params",
+            "its interpolated D(q) then holds a dipole term that the exact D(q) of a short-range model lacks",
+            "compare before setting nac_params",
+        )
     constants = compact_constants(phonopy)
     largest = np.abs(constants).max() or 1.0
     difference = frequencies_thz(interpolated_dynamical_matrices(phonopy, np.asarray(qpoints))) - frequencies_thz(
@@ -180,7 +194,11 @@ def checks(
 
 
 def compact_constants(phonopy: Phonopy) -> np.ndarray:
-    """The constants of a Phonopy object in the compact layout (n_primitive, n_supercell, 3, 3) [eV/Å²]."""
+    """The constants of a Phonopy object in the compact layout (n_primitive, n_supercell, 3, 3) [eV/Å²].
+
+    Raises:
+        InputError: it has none.
+    """
     constants = phonopy.force_constants
     if constants is None:
         raise InputError(
@@ -224,7 +242,10 @@ def _hermiticity(phonopy: Phonopy, constants: np.ndarray) -> float:
 
 
 def _space_group_residual(phonopy: Phonopy, constants: np.ndarray) -> float:
-    """Largest |Phi(gi, gk) - W Phi(i, k) W^T| over the operations of the crystal that keep the supercell."""
+    """Largest |Phi(gi, gk) - W Phi(i, k) W^T| over the operations of the crystal that keep the supercell.
+
+    Others have no meaning on that supercell: an anisotropic one is checked against fewer.
+    """
     primitive, supercell = phonopy.primitive, phonopy.supercell
     symmetry = _symmetry(primitive, phonopy.symmetry.tolerance)
     find, worst = _image_finder(phonopy), 0.0

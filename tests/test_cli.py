@@ -267,6 +267,7 @@ def broken_files(folder: Path) -> None:
         (["good.cif", "--supercell", "2", "2"], "has 2 entries"),
         (["good.cif", "--supercell", "2", "2", "0"], "is singular"),
         (["good.cif", "--supercell", "-1", "1", "1"], "negative determinant"),
+        (["good.cif", "--supercell", "100", "100", "100"], "has 2000000 atoms"),
         (["good.cif", "--path", "GQ"], "names the point 'Q'"),
     ],
 )

@@ -34,7 +34,7 @@ exit codes:
   0    done; an unstable crystal is a result, not an error
   1    an unexpected error: please report it with the traceback
   2    the command line, a structure or an option cannot be used
-  3    the model is missing, damaged or unsuitable
+  3    the model is missing, damaged or of a kind that is not read
   4    the structure did not relax
   5    results cannot be written where they were asked for
   130  interrupted (Ctrl-C; 143 where terminated); nothing is left behind

@@ -46,7 +46,7 @@ def read_structure(name: str) -> Any:
         ) from error
     except Exception as error:  # readers raise whatever their parsing ran into
         raise StructureError(
-            f"{name} cannot be read: {type(error).__name__}: {error}",
+            f"{name} cannot be read: {type(error).__name__} {error}",
             "the file is damaged, or not of the format its name suggests",
             "open it in an editor, or write it again",
         ) from error

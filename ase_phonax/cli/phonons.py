@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SYMPREC = 1e-3  # [Å] files round coordinates to about this; the relaxation then makes the symmetry exact
 MIN_LENGTH = 12.0  # [Å]
+MAX_SUPERCELL_ATOMS = 10_000  # phonopy itself takes hours to set up larger ones
 SUFFIX = "phonons"
 
 _DESCRIPTION = """\
@@ -165,7 +166,7 @@ def _read_crystal(chosen: PhononOptions) -> Crystal:
     had_constraints = bool(given.constraints)
     atoms.set_constraint()
     if chosen.supercell is not None:
-        as_supercell_matrix(chosen.supercell)
+        _refuse_enormous(len(atoms), as_supercell_matrix(chosen.supercell))
     if chosen.path is not None:
         named_path(chosen.path, atoms.cell[:])
     return Crystal(atoms, len(given), group, had_constraints)
@@ -185,6 +186,7 @@ def _compute(chosen: PhononOptions, crystal: Crystal, watch: Stopwatch, notes: l
         matrix = supercell_for_height(atoms.cell[:], chosen.min_length)
     else:
         matrix = as_supercell_matrix(chosen.supercell)
+    _refuse_enormous(len(atoms), matrix)
     with watch.section("force_constants"), progress_bar("force constants") as progress:
         phonopy = phonons.get_phonopy(atoms, calc, matrix, symprec=SYMPREC, progress=progress)
     with watch.section("checks"), progress_bar("checks") as progress:
@@ -215,6 +217,20 @@ def _compute(chosen: PhononOptions, crystal: Crystal, watch: Stopwatch, notes: l
         watch=watch,
         notes=notes,
     )
+
+
+def _refuse_enormous(n_atoms: int, matrix: Any) -> None:
+    import numpy as np
+
+    from ..errors import SupercellError
+
+    total = n_atoms * round(float(np.linalg.det(matrix)))
+    if total > MAX_SUPERCELL_ATOMS:
+        raise SupercellError(
+            f"the supercell {matrix.tolist()} has {total} atoms",
+            f"above {MAX_SUPERCELL_ATOMS} setting it up takes phonopy hours, and constants fade long before its edge",
+            "take a smaller one: the interpolation error that is printed says whether it suffices",
+        )
 
 
 def _relaxed(atoms: Atoms, calc: Any, chosen: PhononOptions) -> tuple[Atoms, Any]:
