@@ -111,7 +111,7 @@ class PhonaxCalculator(Calculator):
         """
         if indices is None:
             indices = VibrationsData.indices_from_constraints(atoms)
-        if len(indices) == 0:
+        if len(indices) == 0 < len(atoms):  # an empty structure gets an error of its own
             raise InputError(
                 f"none of the {len(atoms)} atoms may vibrate",
                 "there are no modes without a moving atom",

@@ -139,7 +139,9 @@ def test_parameter_gradients_through_the_matrix_equal_finite_differences(untrain
             expected = central(along, 2e-3)
             # 1e-7 of this array's own gradient; its direction may by chance be nearly perpendicular to it.
             size = float(jnp.linalg.norm(slope))
-            assert abs(float(jnp.sum(slope * direction)) - expected) <= 1e-7 * size + 1e-11 * scale
+            error = abs(float(jnp.sum(slope * direction)) - expected)
+            print(f"parameter array {k}: error {error / (size or 1.0):.0e} of its gradient")
+            assert error <= 1e-7 * size + 1e-11 * scale
             checked += size > 1e-3 * scale
         assert checked > len(leaves) / 2, "gradients that vanish test nothing"
 
