@@ -178,6 +178,19 @@ def get_space_group(atoms: Atoms, symprec: float = SYMPREC) -> SpaceGroup:
     return SpaceGroup(dataset.international, int(dataset.number), len(set(dataset.mapping_to_primitive)))
 
 
+def get_operations(atoms: Atoms, symprec: float = SYMPREC) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Operations f -> W f + t of the space group, in reduced coordinates of the cell given.
+
+    Returns:
+        rotations W (n, 3, 3) and translations t (n, 3).
+
+    Raises:
+        StructureError: spglib finds no symmetry at this tolerance.
+    """
+    dataset = _symmetry_dataset(atoms, symprec)
+    return np.asarray(dataset.rotations), np.asarray(dataset.translations)
+
+
 def get_primitive_matrix(atoms: Atoms, symprec: float = SYMPREC) -> NDArray[np.float64]:
     """Matrix to a primitive cell, in phonopy's sense: primitive vectors = matrix.T @ cell.
 

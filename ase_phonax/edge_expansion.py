@@ -151,13 +151,15 @@ def _turn(z: Array, cos: Array, sin: Array) -> Array:
     return jnp.stack([c * z[..., 0, :] - s * z[..., 1, :], s * z[..., 0, :] + c * z[..., 1, :]], -2)
 
 
-def _for_atoms(neighbours: Neighbours, body, out: Any) -> Any:
-    """out[x] = body(x) for the real atoms x, one at a time; rows of padding keep what they hold."""
+def _for_atoms(neighbours: Neighbours, body) -> Any:
+    """body(x) stacked over the real atoms x, one at a time; zeros on padding."""
+    n = neighbours.species.shape[0]
+    zeros = jax.tree.map(lambda s: jnp.zeros((n, *s.shape), s.dtype), jax.eval_shape(body, 0))
 
     def step(x, out):
         return jax.tree.map(lambda o, v: lax.dynamic_update_index_in_dim(o, v, x, 0), out, body(x))
 
-    return lax.fori_loop(0, neighbours.n_atoms, step, out)
+    return lax.fori_loop(0, neighbours.n_atoms, step, zeros)
 
 
 def _maps(coefficients, own, r: Array, mask: Array) -> tuple:
@@ -186,9 +188,7 @@ def _primal_forward(layer, own, neighbours: Neighbours, features: Array):
             jnp.einsum("qui,qik,quk->uk", h[neighbours.senders[x]], a, w) for h, (a, w) in zip(mixed, maps, strict=True)
         )
 
-    n = features.shape[0]
-    shapes = jax.eval_shape(body, 0)
-    aggregated = _for_atoms(neighbours, body, tuple(jnp.zeros((n, *s.shape), s.dtype) for s in shapes))
+    aggregated = _for_atoms(neighbours, body)
     return mixed, aggregated, update(own, aggregated, features, neighbours.species)
 
 
@@ -205,9 +205,8 @@ def _primal_backward(layer, own, neighbours: Neighbours, features: Array, aggreg
             jnp.einsum("quk,qik,quk->ui", b[neighbours.senders[x]], a, w) for b, (a, w) in zip(a_bar, maps, strict=True)
         )
 
-    mixed, unmix = jax.vjp(lambda f: mix(own, f), features)
-    h_bar = _for_atoms(neighbours, body, jax.tree.map(jnp.zeros_like, mixed))
-    return a_bar, f_bar + unmix(h_bar)[0]
+    _, unmix = jax.vjp(lambda f: mix(own, f), features)
+    return a_bar, f_bar + unmix(_for_atoms(neighbours, body))[0]
 
 
 @partial(jax.jit, static_argnums=0)
@@ -261,7 +260,6 @@ def _forward(layer, own, neighbours: Neighbours, state: LayerState, wave: _Wave,
     species alone: then h has none either.
     """
     mix, coefficients, update = layer
-    n = neighbours.species.shape[0]
     dh = None if df is None else _channel_first(jax.vmap(lambda f: mix(own, f), -1, -1)(df), wave)
 
     def body(x):
@@ -275,8 +273,7 @@ def _forward(layer, own, neighbours: Neighbours, state: LayerState, wave: _Wave,
             da = [d + _contract(m, z, "in") for d, m, z in zip(da, maps, read, strict=True)]
         return tuple(da)
 
-    shapes = jax.eval_shape(body, 0)
-    da = _for_atoms(neighbours, body, tuple(jnp.zeros((n, *s.shape), s.dtype) for s in shapes))
+    da = _for_atoms(neighbours, body)
     still = jnp.zeros((*state.features.shape, wave.u[0, 0].size), state.features.dtype)
 
     def move(a, f):
@@ -348,9 +345,7 @@ def _backward(
         )
         return (edge * mask[:, None, None], dh_bar)
 
-    n = neighbours.species.shape[0]
-    zeros = jax.tree.map(lambda s: jnp.zeros((n, *s.shape), s.dtype), jax.eval_shape(body, 0))
-    result = _for_atoms(neighbours, body, zeros)
+    result = _for_atoms(neighbours, body)
     dr_bar = dr_bar + result[0].reshape(dr_bar.shape)
     if dh is None:
         return df_skip, dr_bar

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import spglib
 from ase import Atoms
 from phonopy import Phonopy
 from phonopy.harmonic.dynmat_to_fc import get_commensurate_points
 from phonopy.structure.atoms import PhonopyAtoms
 
+from .crystals import get_operations
 from .errors import InputError, StructureError
 from .units import THZ_PER_SQRT_EV_A2_AMU
 
@@ -109,7 +109,7 @@ def constants_from_lattice_matrices(
     """
     primitive, supercell = phonopy.primitive, phonopy.supercell
     n = len(primitive)
-    j = np.array([primitive.p2p_map[s] for s in primitive.s2p_map])
+    j = _images_of(phonopy)
     cells = supercell.positions - primitive.positions[j]
     cells = np.rint(cells @ np.linalg.inv(primitive.cell)).astype(int)
     shifts = cells[None] - cells[primitive.p2s_map][:, None]
@@ -121,6 +121,11 @@ def constants_from_lattice_matrices(
             where = np.flatnonzero(j == image)
             constants[i, where] = np.einsum("kq,qab->kab", phase[where], blocks[:, i, :, image, :], optimize=True).real
     return constants / weights.sum()
+
+
+def _images_of(phonopy: Phonopy) -> np.ndarray:
+    """(n_supercell,) which primitive atom each atom of the supercell is an image of."""
+    return np.array([phonopy.primitive.p2p_map[s] for s in phonopy.primitive.s2p_map])
 
 
 def validate_constants(constants: np.ndarray, phonopy: Phonopy) -> np.ndarray:
@@ -232,7 +237,7 @@ def _hermiticity(phonopy: Phonopy, constants: np.ndarray) -> float:
     """Largest |Phi(i, k) - Phi(k, i)^T|, the partner found by lattice translation."""
     primitive, supercell = phonopy.primitive, phonopy.supercell
     find, worst = _image_finder(phonopy), 0.0
-    j = np.array([primitive.p2p_map[s] for s in primitive.s2p_map])
+    j = _images_of(phonopy)
     home = supercell.positions[primitive.p2s_map]
     for i in range(len(primitive)):
         # Seen from k's representative in the home cell, atom i lies at the opposite lattice vector.
@@ -247,11 +252,11 @@ def _space_group_residual(phonopy: Phonopy, constants: np.ndarray) -> float:
     Others have no meaning on that supercell: an anisotropic one is checked against fewer.
     """
     primitive, supercell = phonopy.primitive, phonopy.supercell
-    symmetry = _symmetry(primitive, phonopy.symmetry.tolerance)
+    rotations, translations = get_operations(crystal_atoms(primitive), phonopy.symmetry.tolerance)
     find, worst = _image_finder(phonopy), 0.0
-    j = np.array([primitive.p2p_map[s] for s in primitive.s2p_map])
+    j = _images_of(phonopy)
     home = supercell.positions[primitive.p2s_map]
-    for rotation, translation in zip(symmetry["rotations"], symmetry["translations"], strict=True):
+    for rotation, translation in zip(rotations, translations, strict=True):
         w = primitive.cell.T @ rotation @ np.linalg.inv(primitive.cell.T)
         lattice = supercell.cell @ w.T @ np.linalg.inv(supercell.cell)
         if not np.allclose(lattice, np.rint(lattice), atol=1e-3):
@@ -265,15 +270,3 @@ def _space_group_residual(phonopy: Phonopy, constants: np.ndarray) -> float:
             rotated = np.einsum("ab,kbc,dc->kad", w, constants[i], w)
             worst = max(worst, float(np.abs(constants[target, images] - rotated).max()))
     return worst
-
-
-def _symmetry(cell: PhonopyAtoms, symprec: float) -> dict:
-    structure: Any = (cell.cell, cell.scaled_positions, cell.numbers)
-    found = spglib.get_symmetry(structure, symprec=symprec)
-    if found is None:
-        raise InputError(
-            f"spglib finds no symmetry at symprec {symprec} Å",
-            "the space-group check needs the operations",
-            "try another symprec",
-        )
-    return found

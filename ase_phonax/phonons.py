@@ -8,8 +8,7 @@ cell vectors, so the supercell's vectors are `supercell_matrix.T @ cell`, and th
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from ase import Atoms
@@ -26,9 +25,10 @@ from .crystals import SYMPREC
 from .errors import InputError, SupercellError, UnstableWarning
 from .force_constants import crystal_atoms, validate_constants
 
-_CENTRINGS = ("P", "F", "I", "A", "C", "R")
+if TYPE_CHECKING:
+    from .evaluation import Progress
 
-Progress = Callable[[int, int], None]
+_CENTRINGS = ("P", "F", "I", "A", "C", "R")
 
 
 class ForceConstantsCalculator(Protocol):

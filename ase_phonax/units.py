@@ -6,6 +6,3 @@ THZ_PER_SQRT_EV_A2_AMU = 15.63330230
 
 CM1_PER_THZ = 33.35640952  # 1e12 Hz / (100 c), c = 299792458 m/s exactly
 MEV_PER_THZ = 4.135667697  # h in eV s (SI 2019, exact) times 1e15
-
-# e²/(4 pi epsilon_0) in eV Å: phonopy's `nac_params["factor"]`; also Å³ per e²Å²/eV.
-COULOMB_EV_A = 14.39964

@@ -22,11 +22,6 @@ def parse_irreps(text: str) -> Irreps:
     return tuple((int(mul), ir) for mul, ir in e3nn.Irreps(text))
 
 
-def dimension(irreps: Irreps) -> int:
-    """Length of a flat feature vector."""
-    return sum(mul * ir.dim for mul, ir in irreps)
-
-
 def split(irreps: Irreps, features: Array) -> tuple[Array, ...]:
     """(..., d) -> per block (..., mul, 2l+1)."""
     blocks, start = [], 0
