@@ -13,11 +13,13 @@ from phonopy import Phonopy
 from phonopy.structure.atoms import PhonopyAtoms
 
 from . import evaluation, force_constants
+from .crystals import SYMPREC
 from .errors import InputError
 from .evaluation import Progress
 from .force_constants import crystal_atoms
 from .phonons import build_phonopy
 from .potential import Potential
+from .stars import Stars, exact_operations
 from .weights import load_model
 
 
@@ -62,6 +64,7 @@ class PhonaxCalculator(Calculator):
         self.dtype = np.dtype(dtype)
         self._weights = evaluation.cast(self.potential.parameters, self.dtype)
         self._capacity: tuple[int, int] | None = None
+        self._stars: tuple[Any, Stars] | None = None
         name = self.potential.name if isinstance(model, Potential) else str(model)
         super().__init__(model=name, dtype=self.dtype.name, **kwargs)
 
@@ -153,9 +156,7 @@ class PhonaxCalculator(Calculator):
             phonopy = build_phonopy(atoms, supercell_matrix, primitive_matrix=primitive_matrix)
         primitive = crystal_atoms(phonopy.primitive)
         qpoints, weights = force_constants.commensurate_qpoints(phonopy.primitive.cell, phonopy.supercell.cell)
-        lattice = evaluation.lattice_dynamical_matrices(
-            self.potential, self._weights, primitive, qpoints, self.dtype, progress
-        )
+        lattice = self._lattice_matrices(primitive, qpoints, True, progress)
         constants = force_constants.constants_from_lattice_matrices(lattice, qpoints, weights, phonopy)
         constants = force_constants.validate_constants(constants, phonopy)
         if isinstance(atoms, Phonopy):
@@ -163,7 +164,12 @@ class PhonaxCalculator(Calculator):
         return constants
 
     def get_dynamical_matrix(
-        self, atoms: Atoms | PhonopyAtoms, qpoints: Any, *, progress: Progress | None = None
+        self,
+        atoms: Atoms | PhonopyAtoms,
+        qpoints: Any,
+        *,
+        symmetry: bool = True,
+        progress: Progress | None = None,
     ) -> np.ndarray:
         """Exact dynamical matrices at any wave vectors, from this cell alone.
 
@@ -172,6 +178,9 @@ class PhonaxCalculator(Calculator):
         Args:
             atoms: a crystal, usually primitive; its own masses are used.
             qpoints: (n_q, 3) or (3,) in reduced coordinates of its reciprocal cell.
+            symmetry: compute one member of each star of wave vectors and rotate it to the others, where the
+                atoms obey the space group to 1e-8 Å; matrices of the last structure are remembered. Else
+                every q-point by itself.
             progress: called with (done, total) columns.
 
         Returns:
@@ -189,11 +198,48 @@ class PhonaxCalculator(Calculator):
                 "phases would not be numbers",
                 "give finite q-points",
             )
-        lattice = evaluation.lattice_dynamical_matrices(
+        lattice = self._lattice_matrices(atoms, qpoints, symmetry, progress)
+        scaled = np.linalg.solve(atoms.cell.array.T, atoms.positions.T).T
+        return force_constants.phonopy_dynamical_matrices(lattice, qpoints, scaled, atoms.get_masses())
+
+    def get_dynamical_matrix_gradient(
+        self, atoms: Atoms | PhonopyAtoms, qpoints: Any, *, progress: Progress | None = None
+    ) -> np.ndarray:
+        """Exact derivatives of `get_dynamical_matrix` with respect to the wave vector.
+
+        Args:
+            atoms, qpoints, progress: as there.
+
+        Returns:
+            (n_q, 3, 3n, 3n) complex: dD/dk along x, y, z, with k in 1/Å without 2 pi [eV/Å/amu].
+        """
+        atoms = crystal_atoms(atoms)
+        qpoints = np.asarray(qpoints, float).reshape(-1, 3)
+        lattice = self._lattice_matrices(atoms, qpoints, True, progress)
+        slopes = evaluation.lattice_dynamical_slopes(
             self.potential, self._weights, atoms, qpoints, self.dtype, progress
         )
         scaled = np.linalg.solve(atoms.cell.array.T, atoms.positions.T).T
-        return force_constants.phonopy_dynamical_matrices(lattice, qpoints, scaled, atoms.get_masses())
+        return force_constants.phonopy_dynamical_gradients(
+            lattice, slopes, qpoints, scaled, atoms.get_masses(), atoms.cell[:]
+        )
+
+    def _lattice_matrices(
+        self, atoms: Atoms, qpoints: np.ndarray, symmetry: bool, progress: Progress | None
+    ) -> np.ndarray:
+        """In the lattice phase; with symmetry, the stars of the last structure are remembered."""
+
+        def compute(qpoints: np.ndarray) -> np.ndarray:
+            return evaluation.lattice_dynamical_matrices(
+                self.potential, self._weights, atoms, qpoints, self.dtype, progress
+            )
+
+        if not symmetry:
+            return compute(qpoints)
+        structure = (atoms.cell[:].tobytes(), atoms.positions.tobytes(), atoms.numbers.tobytes())
+        if self._stars is None or self._stars[0] != structure:
+            self._stars = structure, Stars(exact_operations(atoms, SYMPREC))
+        return self._stars[1].lattice_matrices(qpoints, compute)
 
     def _hessian(self, atoms: Atoms, rows: np.ndarray, progress: Progress | None) -> np.ndarray:
         return evaluation.hessian(self.potential, self._weights, atoms, self.dtype, rows, progress)

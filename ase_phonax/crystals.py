@@ -210,6 +210,20 @@ def get_primitive_matrix(atoms: Atoms, symprec: float = SYMPREC) -> NDArray[np.f
     return np.linalg.inv(inverse)
 
 
+def get_conventional_matrix(atoms: Atoms, symprec: float = SYMPREC) -> NDArray[np.int64]:
+    """Matrix to the conventional cell of the space group: conventional vectors = matrix.T @ cell.
+
+    Args:
+        atoms: crystal in a primitive cell.
+
+    Returns:
+        (3, 3) with positive determinant: 1, 2, 3 or 4.
+    """
+    lattice, _, _ = _ask_spglib(spglib.standardize_cell, atoms, symprec, to_primitive=False, no_idealize=True)
+    matrix = np.rint((lattice @ np.linalg.inv(atoms.cell[:])).T).astype(np.int64)
+    return matrix if np.linalg.det(matrix) > 0 else -matrix
+
+
 def reduce_to_primitive(atoms: Atoms, symprec: float = SYMPREC) -> Atoms:
     """A primitive cell in the orientation given; the structure itself where it is primitive already.
 

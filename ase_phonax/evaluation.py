@@ -80,6 +80,33 @@ def lattice_dynamical_matrices(
     return columns.reshape(len(qpoints), 3 * n, 3 * n).transpose(0, 2, 1)
 
 
+def lattice_dynamical_slopes(
+    potential: Potential,
+    parameters: Any,
+    atoms: Atoms,
+    qpoints: np.ndarray,
+    dtype: np.dtype,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """d/dq_x of `lattice_dynamical_matrices`, x along each reduced component: (n_q, 3, 3n, 3n) complex [eV/Å²].
+
+    Forward-mode differentiation of the linear response with respect to its wave vector.
+    """
+    check_atoms(atoms, potential.numbers, potential.name)
+    graph = build_graph(atoms, potential.cutoff, potential.numbers)
+    qpoints, n = np.asarray(qpoints, float).reshape(-1, 3), len(atoms)
+    if potential.parts is None or len(graph.senders) == 0:
+        with jax.enable_x64(dtype == np.float64):
+            return derivatives.dynamical_slopes(
+                potential.node_energies, potential.cutoff, parameters, cast(pad(graph), dtype), qpoints, progress
+            )
+    waves = [(q, a) for q in range(len(qpoints)) for a in range(3 * n)]
+    columns = [
+        _columns(potential, parameters, graph, qpoints, waves, dtype, progress, slope) for slope in np.eye(3, dtype=dtype)
+    ]
+    return np.array(columns).reshape(3, len(qpoints), 3 * n, 3 * n).transpose(1, 0, 3, 2)
+
+
 def hessian(
     potential: Potential,
     parameters: Any,
@@ -112,14 +139,18 @@ def _columns(
     waves: list[tuple[int, int]],
     dtype: np.dtype,
     progress,
+    slope: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Columns (q index, 3 atom + axis) of the lattice dynamical matrix: (n_waves, 3n) complex."""
+    """Columns (q index, 3 atom + axis) of the lattice dynamical matrix: (n_waves, 3n) complex.
+
+    With `slope`, a direction (3,) of q, their derivatives along it instead.
+    """
     assert potential.parts is not None
     n = int(graph.n_node[0])
     slots = dense_slots(graph, potential.cutoff)
     slots["mask"] = slots["mask"].astype(dtype)
     # Phases of all waves real: the sine copies vanish and are left out.
-    real = bool(np.all(np.abs(2 * qpoints - np.rint(2 * qpoints)) < 1e-12))
+    real = slope is None and bool(np.all(np.abs(2 * qpoints - np.rint(2 * qpoints)) < 1e-12))
     size = next((w for w in WAVES if len(waves) <= w), WAVES[-1])
     done, result = 0, []
     with jax.enable_x64(dtype == np.float64):
@@ -132,9 +163,16 @@ def _columns(
             for row, (k, axis) in enumerate(block):
                 directions[row, axis // 3, axis % 3] = 1
                 q[row] = qpoints[k]
-            found = edge_expansion.lattice_columns(
-                potential.parts, parameters, neighbours, states, jnp.asarray(q), jnp.asarray(directions), real
-            )
+
+            def columns(q, directions=jnp.asarray(directions)):
+                return edge_expansion.lattice_columns(
+                    potential.parts, parameters, neighbours, states, q, directions, real
+                )
+
+            if slope is None:
+                found = columns(jnp.asarray(q))
+            else:
+                found = jax.jvp(columns, (jnp.asarray(q),), (jnp.tile(jnp.asarray(slope), (size, 1)),))[1]
             result.append(np.asarray(found)[: len(block), :n].reshape(len(block), 3 * n))
             done += len(block)
             if progress:

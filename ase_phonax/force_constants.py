@@ -15,11 +15,13 @@ from phonopy.structure.atoms import PhonopyAtoms
 
 from .crystals import get_operations
 from .errors import InputError, StructureError
+from .stars import exact_operations, rotated
 from .units import THZ_PER_SQRT_EV_A2_AMU
 
 # Incommensurate wave vectors at which interpolated and exact D(q) are compared: fixed, so that two runs
-# print the same number.
-RANDOM_Q = np.random.default_rng(20).uniform(-0.5, 0.5, (20, 3))
+# print the same number, and spread evenly over the zone: the additive recurrence of powers of 1/g, where
+# g^4 = g + 1 (M. Roberts, "The unreasonable effectiveness of quasirandom sequences", 2018).
+PROBES = (0.5 + np.outer(np.arange(1, 11), 1.2207440846057596 ** -np.arange(1.0, 4.0))) % 1.0 - 0.5
 
 
 def crystal_atoms(cell: Atoms | PhonopyAtoms) -> Atoms:
@@ -58,6 +60,31 @@ def phonopy_dynamical_matrices(
     phase = np.repeat(np.exp(2j * np.pi * np.asarray(qpoints) @ scaled_positions.T), 3, axis=1)
     root = np.repeat(np.sqrt(masses), 3)
     return phase.conj()[:, :, None] * lattice * phase[:, None, :] / np.outer(root, root)
+
+
+def phonopy_dynamical_gradients(
+    lattice: np.ndarray,
+    slopes: np.ndarray,
+    qpoints: np.ndarray,
+    scaled_positions: np.ndarray,
+    masses: np.ndarray,
+    cell: np.ndarray,
+) -> np.ndarray:
+    """dD/dk in phonopy's convention, k in 1/Å without 2 pi.
+
+    Args:
+        lattice: (n_q, 3n, 3n) as in `phonopy_dynamical_matrices` [eV/Å²].
+        slopes: (n_q, 3, 3n, 3n) its derivatives along the reduced components of q [eV/Å²].
+        cell: (3, 3) lattice vectors in rows [Å]; the others as there.
+
+    Returns:
+        (n_q, 3, 3n, 3n) along x, y, z [eV/Å/amu].
+    """
+    apart = np.repeat(np.repeat(scaled_positions[None] - scaled_positions[:, None], 3, 0), 3, 1)
+    full = slopes + 2j * np.pi * np.moveaxis(apart, -1, 0) * lattice[:, None]
+    along = [phonopy_dynamical_matrices(full[:, x], qpoints, scaled_positions, masses) for x in range(3)]
+    # q_x = a_x.k, so that d/dk = sum over x of a_x d/dq_x.
+    return np.einsum("xqij,xa->qaij", along, cell)
 
 
 def frequencies_thz(dynamical: np.ndarray) -> np.ndarray:
@@ -163,17 +190,19 @@ def interpolated_dynamical_matrices(phonopy: Phonopy, qpoints: np.ndarray) -> np
 
 
 def checks(
-    phonopy: Phonopy, exact: Callable[[np.ndarray], np.ndarray], qpoints: Sequence | np.ndarray = RANDOM_Q
+    phonopy: Phonopy, exact: Callable[..., np.ndarray], qpoints: Sequence | np.ndarray = PROBES
 ) -> dict[str, float]:
     """Numerical noise, symmetry of the structure, error of the supercell.
 
     Args:
         phonopy: with compact or full force constants.
-        exact: q-points -> exact D(q) of `phonopy.primitive` in phonopy's convention [eV/Å²/amu].
+        exact: exact(q-points, symmetry=...) -> D(q) of `phonopy.primitive` in phonopy's convention
+            [eV/Å²/amu]; with symmetry=False each q-point by itself.
         qpoints: where interpolation is compared with it.
 
     Returns:
-        acoustic_sum_rule, hermiticity, space_group_residual: largest violation over the largest constant;
+        acoustic_sum_rule, hermiticity, space_group_residual: largest violation over the largest constant
+            (the last one also that of an exact D(q) over its own largest entry);
         interpolation_error_thz: RMS over branches and q of the frequency differences.
 
     Raises:
@@ -187,13 +216,19 @@ def checks(
         )
     constants = compact_constants(phonopy)
     largest = np.abs(constants).max() or 1.0
-    difference = frequencies_thz(interpolated_dynamical_matrices(phonopy, np.asarray(qpoints))) - frequencies_thz(
-        exact(np.asarray(qpoints))
-    )
+    qpoints = np.asarray(qpoints, float)
+    operations = exact_operations(crystal_atoms(phonopy.primitive), phonopy.symmetry.tolerance)
+    # One wave vector once more, moved by an operation: constants are unfolded with the symmetry, so that
+    # only an exact matrix can say whether it holds.
+    last = len(operations.rotations) - 1
+    moved = np.linalg.solve(operations.rotations[last].T, qpoints[0])
+    found, image = exact(qpoints, symmetry=True), exact(moved[None], symmetry=False)[0]
+    difference = frequencies_thz(interpolated_dynamical_matrices(phonopy, qpoints)) - frequencies_thz(found)
+    asymmetry = np.abs(rotated(found[0], last, operations) - image).max() / (np.abs(image).max() or 1.0)
     return {
         "acoustic_sum_rule": float(np.abs(constants.sum(axis=1)).max() / largest),
         "hermiticity": float(_hermiticity(phonopy, constants) / largest),
-        "space_group_residual": float(_space_group_residual(phonopy, constants) / largest),
+        "space_group_residual": float(max(asymmetry, _space_group_residual(phonopy, constants) / largest)),
         "interpolation_error_thz": float(np.sqrt(np.mean(difference**2))),
     }
 

@@ -7,7 +7,10 @@ cell vectors, so the supercell's vectors are `supercell_matrix.T @ cell`, and th
 
 from __future__ import annotations
 
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -16,6 +19,8 @@ from ase.dft.kpoints import BandPath
 from numpy.typing import ArrayLike, NDArray
 from phonopy import Phonopy
 from phonopy.phonon.band_structure import BandStructure
+from phonopy.structure import cells as phonopy_cells
+from phonopy.structure import symmetry as phonopy_symmetry
 from phonopy.structure.atoms import PhonopyAtoms
 from phonopy.structure.cells import get_primitive_matrix_by_centring
 
@@ -24,11 +29,16 @@ from .band_paths import SPACING
 from .crystals import SYMPREC
 from .errors import InputError, SupercellError, UnstableWarning
 from .force_constants import crystal_atoms, validate_constants
+from .permutations import operation_permutations
 
 if TYPE_CHECKING:
     from .evaluation import Progress
 
 _CENTRINGS = ("P", "F", "I", "A", "C", "R")
+# Atoms of a supercell above which phonopy is not asked for its space group: the list of operations and
+# permutations alone would take gigabytes, and only displacements and symmetrisation would use it.
+SYMMETRY_LIMIT = 2000
+_SETUP = threading.Lock()
 
 
 class ForceConstantsCalculator(Protocol):
@@ -76,7 +86,7 @@ def build_phonopy(
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Warning: Point group symmetries")  # said below, with its meaning
-            phonopy = Phonopy(unitcell, matrix, primitive_matrix=primitive, symprec=symprec, **phonopy_kwargs)
+            phonopy = _set_up(unitcell, matrix, primitive, symprec, phonopy_kwargs)
     except (RuntimeError, ValueError) as error:
         raise SupercellError(
             f"phonopy cannot build supercell {matrix.tolist()} with primitive matrix {np.asarray(primitive).tolist()}:"
@@ -216,9 +226,55 @@ def _warn_unless_primitive(phonopy: Phonopy, symprec: float) -> None:
         )
 
 
+def _set_up(unitcell: PhonopyAtoms, matrix: Any, primitive: Any, symprec: float, options: dict[str, Any]) -> Phonopy:
+    n_atoms = len(unitcell) * round(abs(float(np.linalg.det(matrix))))
+    symmetric = options.pop("is_symmetry", True)
+    with _quick_permutations():
+        phonopy = Phonopy(
+            unitcell,
+            matrix,
+            primitive_matrix=primitive,
+            symprec=symprec,
+            is_symmetry=symmetric and n_atoms <= SYMMETRY_LIMIT,
+            **options,
+        )
+        if symmetric and n_atoms > SYMMETRY_LIMIT:
+            # Meshes and irreps use the symmetry of the primitive cell, which is as cheap as ever.
+            phonopy._primitive_symmetry = phonopy_symmetry.Symmetry(phonopy.primitive, symprec)
+    return phonopy
+
+
+@contextmanager
+def _quick_permutations() -> Iterator[None]:
+    """Let phonopy set up large supercells in seconds, for the duration of the block.
+
+    Its search over pairs of atoms, for each operation of the supercell, is replaced by a composition with
+    the same result (docs/upstream.md); where that finds none, phonopy's own search decides. To be removed
+    when phonopy composes permutations itself.
+    """
+    modules = (phonopy_cells, phonopy_symmetry)
+    with _SETUP:
+        original = phonopy_cells.compute_all_sg_permutations
+
+        def quick(*arguments: Any, lang: Any = "Rust") -> NDArray[np.int64]:
+            found = operation_permutations(*arguments)
+            return original(*arguments, lang=lang) if found is None else found
+
+        try:
+            for module in modules:
+                module.compute_all_sg_permutations = quick
+            yield
+        finally:
+            for module in modules:
+                module.compute_all_sg_permutations = original
+
+
 def _warn_unless_symmetric(phonopy: Phonopy) -> None:
-    n_crystal = len(phonopy.primitive_symmetry.pointgroup_operations)
-    n_supercell = len(phonopy.symmetry.pointgroup_operations)
+    rotations = phonopy.primitive_symmetry.pointgroup_operations
+    repeats = np.rint(phonopy.supercell.cell @ np.linalg.inv(phonopy.primitive.cell))
+    # The supercell's own vectors, rotated, are whole combinations of themselves.
+    rotated = repeats @ np.transpose(rotations, (0, 2, 1)) @ np.linalg.inv(repeats)
+    n_crystal, n_supercell = len(rotations), int(np.sum(np.abs(rotated - np.rint(rotated)).max(axis=(1, 2)) < 1e-6))
     if n_supercell < n_crystal:
         warnings.warn(
             f"The supercell keeps {n_supercell} of the crystal's {n_crystal} point-group operations: frequencies"

@@ -93,7 +93,7 @@ def test_constants_reach_phonopy_and_give_the_exact_frequencies(calc):
     assert phonopy.force_constants.shape == (10, 1500, 3, 3)
     np.testing.assert_allclose(phonopy.supercell.cell, np.transpose(matrix) @ phonopy.primitive.cell, atol=1e-12)
     # The potential reaches 4.5 Å, the supercell more than twice that: interpolation is exact.
-    found = checks(phonopy, lambda q: calc.get_dynamical_matrix(crystal_atoms(phonopy.primitive), q))
+    found = checks(phonopy, lambda q, **how: calc.get_dynamical_matrix(crystal_atoms(phonopy.primitive), q, **how))
     assert found["interpolation_error_thz"] < 1e-6
 
 

@@ -1,0 +1,80 @@
+"""D(q) over a star of wave vectors from one member, against the direct computation."""
+
+import numpy as np
+import pytest
+
+from ase_phonax import PhonaxCalculator, evaluation, stars
+from ase_phonax.force_constants import phonopy_dynamical_matrices
+
+from .crystals import CRYSTALS
+
+DOUBLE = np.dtype("float64")
+
+
+@pytest.fixture(scope="module")
+def calc(untrained):
+    return PhonaxCalculator(untrained)
+
+
+def lattice(calc, atoms, qpoints):
+    return evaluation.lattice_dynamical_matrices(calc.potential, calc._weights, atoms, qpoints, DOUBLE)
+
+
+SYMMETRIC = ["zincblende, no inversion", "wurtzite, polar", "left-handed rutile", "quartz, chiral"]
+
+
+@pytest.mark.parametrize("name", SYMMETRIC)
+def test_a_star_is_unfolded_to_what_each_member_has(name, calc):
+    """Kills: a conjugate q, W for its transpose, a missing phase of atoms that land in other cells."""
+    atoms, _ = CRYSTALS[name]
+    operations = stars.exact_operations(atoms, 1e-5)
+    start = np.array([0.13, -0.28, 0.41])
+    picked = np.random.default_rng(1).permutation(len(operations.rotations))[:5]
+    # q' with W^T q' = q, one of them with time reversal, two of them in other Brillouin zones.
+    members = np.array([np.linalg.solve(operations.rotations[k].T, start) for k in picked])
+    members = np.concatenate([[start], members, -members[:1], members[-2:] + [1, -2, 0]])
+    found = stars.Stars(operations)
+    unfolded = found.lattice_matrices(members, lambda q: lattice(calc, atoms, q))
+    assert len(found) == 1
+    direct = lattice(calc, atoms, members)
+    # Sums in other orders, and positions that are symmetric to 1e-15.
+    assert np.abs(unfolded - direct).max() < 1e-11 * np.abs(direct).max()
+
+
+def test_an_operation_turns_phonopys_matrix_without_a_phase(calc):
+    atoms, _ = CRYSTALS["quartz, chiral"]
+    operations = stars.exact_operations(atoms, 1e-5)
+    q = np.array([0.13, -0.28, 0.41])
+    masses, scaled = atoms.get_masses(), atoms.get_scaled_positions(wrap=False)
+    for index in range(len(operations.rotations)):
+        there = np.linalg.solve(operations.rotations[index].T, q)
+        both = np.array([q, there])
+        here, expected = phonopy_dynamical_matrices(lattice(calc, atoms, both), both, scaled, masses)
+        assert np.abs(stars.rotated(here, index, operations) - expected).max() < 1e-11 * np.abs(expected).max()
+
+
+def test_a_structure_symmetric_only_within_tolerance_keeps_its_wave_vectors():
+    atoms, _ = CRYSTALS["perovskite"]
+    assert len(stars.exact_operations(atoms, 1e-3).rotations) == 48
+    moved = atoms.copy()
+    moved.positions[2] += [0, 0, 3e-4]  # within symprec of cubic, but tetragonal
+    assert len(stars.exact_operations(moved, 1e-3).rotations) == 8
+    strained = atoms.copy()
+    strained.set_cell(atoms.cell[:] * [1, 1, 1.0001], scale_atoms=True)
+    assert len(stars.exact_operations(strained, 1e-3).rotations) == 16
+
+
+def test_known_stars():
+    """The 64 wave vectors of 4 x 4 x 4 cells of a face-centred lattice fall into 8 stars, with 48 operations."""
+    atoms, _ = CRYSTALS["diamond"]
+    grid = np.stack(np.meshgrid(*[np.arange(4) / 4] * 3, indexing="ij"), -1).reshape(-1, 3)
+    found, computed = stars.Stars(stars.exact_operations(atoms, 1e-5)), []
+
+    def compute(qpoints):
+        computed.extend(qpoints)
+        return np.zeros((len(qpoints), 6, 6), complex)
+
+    found.lattice_matrices(grid, compute)
+    assert len(found) == len(computed) == 8
+    found.lattice_matrices(-grid[::-1] + [0, 1, 0], compute)
+    assert len(computed) == 8
