@@ -184,45 +184,19 @@ def hessian(
     return np.array(rows).reshape(len(atoms), 3, n, 3)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _lattice_column_slopes(function, cutoff, parameters, graph, q, directions, slope):
-    return jax.jvp(lambda q: lattice_columns(function, cutoff, parameters, graph, q, directions), (q,), (slope,))[1]
-
-
 def dynamical_matrices(
     function: NodeEnergies, cutoff: float, parameters: Any, graph: jraph.GraphsTuple, qpoints: np.ndarray, progress=None
 ) -> np.ndarray:
     """sum_R Phi(R) exp(2 pi i q.R) by the twisted graph: (n_q, 3n, 3n) complex [eV/Å²]."""
-    return _assembled(
-        lambda q, d: _lattice_columns(function, cutoff, parameters, graph, q, d), graph, qpoints, progress
-    )
-
-
-def dynamical_slopes(
-    function: NodeEnergies, cutoff: float, parameters: Any, graph: jraph.GraphsTuple, qpoints: np.ndarray, progress=None
-) -> np.ndarray:
-    """Derivatives of `dynamical_matrices` along the reduced components of q: (n_q, 3, 3n, 3n) complex [eV/Å²]."""
-    slopes = [
-        _assembled(
-            lambda q, d, s=s: _lattice_column_slopes(function, cutoff, parameters, graph, q, d, s),
-            graph,
-            qpoints,
-            progress,
-        )
-        for s in np.eye(3, dtype=graph.nodes["positions"].dtype)
-    ]
-    return np.stack(slopes, 1)
-
-
-def _assembled(columns, graph: jraph.GraphsTuple, qpoints: np.ndarray, progress) -> np.ndarray:
-    """Matrices (n_q, 3n, 3n) from columns(q, directions) (n_directions, 2, n_nodes, 3)."""
     n, dtype = int(graph.n_node[0]), graph.nodes["positions"].dtype
     directions = _unit_directions(graph, np.arange(n), dtype)
     result = []
     for q in np.asarray(qpoints, dtype):
-        blocks = _in_blocks(lambda d, q=q: columns(q, d), directions, COLUMNS_AT_ONCE)
-        found = np.concatenate([b[:, :, :n] for b in blocks]).reshape(3 * n, 2, 3 * n)
-        result.append((found[:, 0] + 1j * found[:, 1]).T)
+        blocks = _in_blocks(
+            lambda d, q=q: _lattice_columns(function, cutoff, parameters, graph, q, d), directions, COLUMNS_AT_ONCE
+        )
+        columns = np.concatenate([b[:, :, :n] for b in blocks]).reshape(3 * n, 2, 3 * n)
+        result.append((columns[:, 0] + 1j * columns[:, 1]).T)
         if progress:
             progress(len(result), len(qpoints))
     return np.array(result)

@@ -5,6 +5,7 @@ NumPy arrays; no global JAX setting is touched.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -20,6 +21,8 @@ Progress = Callable[[int, int], None]
 
 # Waves per compiled call of the edge expansion; few columns use the small block.
 WAVES = (16, 64)
+# Reduced units: truncation (2 pi S step)^6 / 140 is 3e-9 for constants that reach S = 5 cells, rounding 1e-12.
+Q_STEP = 2e-3
 
 
 def cast(tree: Any, dtype: np.dtype) -> Any:
@@ -90,19 +93,26 @@ def lattice_dynamical_slopes(
 ) -> np.ndarray:
     """d/dq_x of `lattice_dynamical_matrices`, x along each reduced component: (n_q, 3, 3n, 3n) complex [eV/Å²].
 
-    Forward-mode differentiation of the linear response with respect to its wave vector.
+    Forward-mode differentiation of the edge expansion with respect to its wave vector. The twisted graph
+    cannot be differentiated so (its phases are residuals of a custom rule): there, central differences of
+    sixth order of the exact matrices, which are trigonometric polynomials of q.
     """
+    qpoints = np.asarray(qpoints, float).reshape(-1, 3)
+    if potential.parts is None:
+        steps = Q_STEP * np.array([k * axis for axis in np.eye(3) for k in (1, 2, 3, -1, -2, -3)])
+        around = (qpoints[:, None] + steps).reshape(-1, 3)
+        found = lattice_dynamical_matrices(potential, parameters, atoms, around, dtype, progress)
+        found = found.reshape(len(qpoints), 3, 2, 3, *found.shape[1:])
+        return np.einsum("k,qxkij->qxij", [45, -9, 1], found[:, :, 0] - found[:, :, 1]) / (60 * Q_STEP)
     check_atoms(atoms, potential.numbers, potential.name)
     graph = build_graph(atoms, potential.cutoff, potential.numbers)
-    qpoints, n = np.asarray(qpoints, float).reshape(-1, 3), len(atoms)
-    if potential.parts is None or len(graph.senders) == 0:
-        with jax.enable_x64(dtype == np.float64):
-            return derivatives.dynamical_slopes(
-                potential.node_energies, potential.cutoff, parameters, cast(pad(graph), dtype), qpoints, progress
-            )
+    n = len(atoms)
+    if len(graph.senders) == 0:
+        return np.zeros((len(qpoints), 3, 3 * n, 3 * n), complex)
     waves = [(q, a) for q in range(len(qpoints)) for a in range(3 * n)]
     columns = [
-        _columns(potential, parameters, graph, qpoints, waves, dtype, progress, slope) for slope in np.eye(3, dtype=dtype)
+        _columns(potential, parameters, graph, qpoints, waves, dtype, progress, slope)
+        for slope in np.eye(3, dtype=dtype)
     ]
     return np.array(columns).reshape(3, len(qpoints), 3 * n, 3 * n).transpose(1, 0, 3, 2)
 
@@ -163,16 +173,20 @@ def _columns(
             for row, (k, axis) in enumerate(block):
                 directions[row, axis // 3, axis % 3] = 1
                 q[row] = qpoints[k]
-
-            def columns(q, directions=jnp.asarray(directions)):
-                return edge_expansion.lattice_columns(
-                    potential.parts, parameters, neighbours, states, q, directions, real
-                )
-
+            respond = partial(
+                edge_expansion.lattice_columns,
+                potential.parts,
+                parameters,
+                neighbours,
+                states,
+                directions=jnp.asarray(directions),
+                real=real,
+            )
+            wave = jnp.asarray(q)
             if slope is None:
-                found = columns(jnp.asarray(q))
+                found = respond(wave)
             else:
-                found = jax.jvp(columns, (jnp.asarray(q),), (jnp.tile(jnp.asarray(slope), (size, 1)),))[1]
+                found = jax.jvp(respond, (wave,), (jnp.tile(jnp.asarray(slope), (size, 1)),))[1]
             result.append(np.asarray(found)[: len(block), :n].reshape(len(block), 3 * n))
             done += len(block)
             if progress:
