@@ -43,7 +43,7 @@ class RelaxationReport:
         initial_max_force: largest force on an atom before [eV/Å].
         initial_max_stress: largest entry of the stress before [eV/Å³]; None without periodicity.
         max_force: after.
-        max_stress: after; with `fix_cell` whatever remains.
+        max_stress: after; with `fix_cell` whatever remains, with `fix_volume` mostly pressure.
         volume_change: relative.
         symmetrised_by: largest distance an atom was moved to make the symmetry exact, before the first step [Å].
         space_group_before: as found in the structure given; None where symmetry was not imposed.
@@ -67,6 +67,7 @@ def relax(
     calc: Any,
     *,
     fix_cell: bool = False,
+    fix_volume: bool = False,
     fmax: float = FMAX,
     smax: float = SMAX,
     max_steps: int = MAX_STEPS,
@@ -83,6 +84,7 @@ def relax(
         atoms: structure to start from; not changed.
         calc: ASE calculator with energy and forces, and stress unless the cell is fixed.
         fix_cell: move atoms only.
+        fix_volume: move atoms and the shape of the cell; the pressure that remains is part of the result.
         fmax: largest force on an atom at the end [eV/Å].
         smax: largest volume x stress / n_atoms at the end [eV], as ASE's cell filters scale it.
         max_steps: optimizer steps before giving up.
@@ -93,13 +95,19 @@ def relax(
         relaxed copy with the calculator attached and the constraints it came with, and the report.
 
     Raises:
-        StructureError: no energy can be computed for it.
+        StructureError: no energy can be computed for it; or `fix_volume` without periodicity in three directions.
         RelaxationError: not stationary after `max_steps`; the values reached are in the message.
     """
     check_structure(atoms)
     relaxed = atoms.copy()
     relaxed.calc = calc
     periodic = bool(all(relaxed.pbc))
+    if fix_volume and not periodic:
+        raise StructureError(
+            f"the structure has pbc {relaxed.pbc.tolist()} and its volume is to be kept",
+            "only a cell that repeats in three directions has a volume",
+            "set atoms.pbc = True for a crystal, or leave out fix_volume",
+        )
     initial_force, initial_stress = largest_force(relaxed), largest_stress(relaxed) if periodic else None
     symmetric = periodic and not atoms.constraints
     before = get_space_group(relaxed, symprec) if symmetric else None
@@ -107,7 +115,8 @@ def relax(
         relaxed.set_constraint(FixSymmetry(relaxed, symprec=symprec))
     symmetrised_by = _largest_shift(atoms, relaxed) if symmetric else 0.0
 
-    n_steps, converged = _optimize(relaxed, fix_cell or not periodic, fmax, smax, max_steps, callback)
+    held = "cell" if fix_cell or not periodic else "volume" if fix_volume else "nothing"
+    n_steps, converged = _optimize(relaxed, held, fmax, smax, max_steps, callback)
     relaxed.set_constraint(atoms.constraints)
     if not converged:
         raise _not_converged(relaxed, n_steps, fmax, smax)
@@ -167,23 +176,35 @@ def largest_stress(atoms: Atoms) -> float:
     return float(np.abs(atoms.get_stress(apply_constraint=False)).max())
 
 
+class _ShapeBFGS(CellAwareBFGS):
+    """Ends when the stress is a pure pressure: ASE's own would wait for the pressure to vanish as well."""
+
+    def gradient_converged(self, gradient: Any) -> bool:
+        strained: Any = self.atoms
+        stress = strained.atoms.get_stress(voigt=False)
+        deviator = stress - np.trace(stress) / 3 * np.eye(3)
+        forces = np.linalg.norm(strained.atoms.get_forces(), axis=1)
+        return bool(forces.max() < self.fmax and np.abs(deviator).max() < self.smax)
+
+
 def _optimize(
-    atoms: Atoms, fix_cell: bool, fmax: float, smax: float, max_steps: int, callback: Callback | None
+    atoms: Atoms, held: str, fmax: float, smax: float, max_steps: int, callback: Callback | None
 ) -> tuple[int, bool]:
     """Steps taken and whether the last one was stationary; `atoms` are moved."""
     n_steps = 0
     no_log: Any = None  # ASE annotates text and files only
     while True:
-        if fix_cell:
-            optimizer = BFGS(atoms, logfile=no_log, maxstep=LONGEST_STEP)
+        if held == "cell":
+            optimizer: Any = BFGS(atoms, logfile=no_log, maxstep=LONGEST_STEP)
             limits = {"fmax": fmax}
         else:
             # The elastic start Hessian needs cell variables that are plain strains: exp_cell_factor 1.
-            strained: Any = FrechetCellFilter(atoms, exp_cell_factor=1.0)
-            optimizer = CellAwareBFGS(strained, logfile=no_log, maxstep=LONGEST_STEP)
+            strained: Any = FrechetCellFilter(atoms, exp_cell_factor=1.0, constant_volume=held == "volume")
+            kind = _ShapeBFGS if held == "volume" else CellAwareBFGS
+            optimizer = kind(strained, logfile=no_log, maxstep=LONGEST_STEP)
             limits = {"fmax": fmax, "smax": smax * len(atoms) / atoms.cell.volume}
         done = n_steps
-        optimizer.attach(lambda done=done, opt=optimizer: _watch(atoms, done + opt.nsteps, fix_cell, callback))
+        optimizer.attach(lambda done=done, opt=optimizer: _watch(atoms, done + opt.nsteps, held, callback))
         budget = min(STEPS_BEFORE_FRESH_START, max_steps - n_steps)
         converged = bool(optimizer.run(**limits, steps=budget))
         n_steps += optimizer.nsteps
@@ -191,7 +212,7 @@ def _optimize(
             return n_steps, converged
 
 
-def _watch(atoms: Atoms, step: int, fix_cell: bool, callback: Callback | None) -> None:
+def _watch(atoms: Atoms, step: int, held: str, callback: Callback | None) -> None:
     force = largest_force(atoms)
     if not np.isfinite(force):
         raise RelaxationError(
@@ -200,7 +221,7 @@ def _watch(atoms: Atoms, step: int, fix_cell: bool, callback: Callback | None) -
             "start from a more reasonable structure, or use another model",
         )
     if callback is not None:
-        callback(step, force, 0.0 if fix_cell else largest_stress(atoms))
+        callback(step, force, 0.0 if held == "cell" else largest_stress(atoms))
 
 
 def _largest_shift(before: Atoms, after: Atoms) -> float:
@@ -224,7 +245,9 @@ def _not_converged(atoms: Atoms, n_steps: int, fmax: float, smax: float) -> Rela
     reached = f"largest force {largest_force(atoms):.3g} eV/Å (wanted {fmax:g})"
     if all(atoms.pbc):
         limit = smax * len(atoms) / atoms.cell.volume
-        reached += f", largest stress {largest_stress(atoms):.3g} eV/Å³ (wanted {limit:.2g} unless the cell is fixed)"
+        reached += (
+            f", largest stress {largest_stress(atoms):.3g} eV/Å³ (wanted {limit:.2g} unless cell or volume are fixed)"
+        )
     return RelaxationError(
         f"the structure did not relax in {n_steps} steps: {reached}",
         "away from a stationary point frequencies are shifted and may turn imaginary for no physical reason",

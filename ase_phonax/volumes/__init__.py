@@ -1,0 +1,19 @@
+"""A crystal at several volumes: Grüneisen parameters and the quasi-harmonic approximation.
+
+At each volume atoms and shape of the cell are relaxed and exact force constants are computed on the same
+supercell (`points`); phonopy's own classes make of them mode Grüneisen parameters (`gruneisen`) and
+free energies against volume (`quasi_harmonic`); `pictures` draws both.
+"""
+
+from .gruneisen import Gruneisen, get_gruneisen
+from .points import VolumePoint, phonons_at_volumes
+from .quasi_harmonic import QuasiHarmonic, get_quasi_harmonic
+
+__all__ = [
+    "Gruneisen",
+    "QuasiHarmonic",
+    "VolumePoint",
+    "get_gruneisen",
+    "get_quasi_harmonic",
+    "phonons_at_volumes",
+]

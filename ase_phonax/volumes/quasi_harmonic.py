@@ -1,0 +1,229 @@
+"""The quasi-harmonic approximation, through `phonopy.run_qha`."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from phonopy import QHAResult, run_qha
+from phonopy.physical_units import get_physical_units
+from phonopy.qha import output
+
+from ..errors import InputError, StructureError, UnstableWarning
+from .points import VolumePoint, odd_mesh_numbers
+
+RATIOS = (0.96, 0.98, 1.0, 1.02, 1.04, 1.06, 1.08)  # heat swells crystals: more room above than below
+MIN_VOLUMES = 5  # phonopy fits S(V) and C(V) with polynomials of degree four
+MESH_LENGTH = 60.0  # [Å] as in `densities.get_mesh`
+EQUATIONS = ("vinet", "birch_murnaghan", "murnaghan")
+T_MAX, T_STEP = 1000.0, 10.0  # [K]
+_WRITERS = {
+    "helmholtz-volume.dat": output.write_helmholtz_volume,
+    "volume-temperature.dat": output.write_volume_temperature,
+    "thermal_expansion.dat": output.write_thermal_expansion,
+    "gibbs-temperature.dat": output.write_gibbs_temperature,
+    "entropy-temperature.dat": output.write_entropy_temperature,
+    "enthalpy-temperature.dat": output.write_enthalpy_temperature,
+    "bulk_modulus-temperature.dat": output.write_bulk_modulus_temperature,
+    "gruneisen-temperature.dat": output.write_gruneisen_temperature,
+}
+_LATTICE_WRITERS = {
+    "lattice_parameters-temperature.dat": output.write_lattice_parameters_temperature,
+    "axial_thermal_expansion.dat": output.write_axial_thermal_expansion,
+}
+_CP_FILES = ("Cp-temperature.dat", "entropy-volume.dat", "Cv-volume.dat", "dsdv-temperature.dat")
+ENERGIES_FILE = "e-v.dat"
+FILES = (ENERGIES_FILE, *_WRITERS, *_CP_FILES, *_LATTICE_WRITERS)  # those of the lattice not for every crystal
+
+
+@dataclass(frozen=True)
+class QuasiHarmonic:
+    """Free energies against volume, minimised at each temperature.
+
+    Attributes:
+        points: the volumes fitted.
+        left_out: volumes with imaginary modes, where the free energy is not defined.
+        result: phonopy's own, per primitive cell [eV, Å, K].
+        mesh_numbers: of the q-points summed over, the same at every volume.
+        pressure_gpa: at which G is minimal.
+    """
+
+    points: tuple[VolumePoint, ...]
+    left_out: tuple[VolumePoint, ...]
+    result: QHAResult
+    mesh_numbers: tuple[int, int, int]
+    pressure_gpa: float
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names that `write_quasi_harmonic` writes."""
+        return tuple(name for name in FILES if self.result.lattice is not None or name not in _LATTICE_WRITERS)
+
+    def at(self, temperature: float) -> dict[str, float]:
+        """The results at the temperature of the run nearest to one wanted.
+
+        Returns:
+            temperature_k, volume [Å³], gibbs_free_energy [eV], bulk_modulus_gpa, thermal_expansion_per_k
+            (of the volume), heat_capacity_p_J_K_mol and entropy_J_K_mol (per mole of primitive cells), gruneisen.
+            Expansion, heat capacity and γ are differences over temperature: NaN at the lowest one, where
+            phonopy's arrays hold a filler 0.
+        """
+        found, units = self.result, get_physical_units()
+        i = int(np.argmin(np.abs(found.temperatures - temperature)))
+        known = 1.0 if i > 0 else np.nan
+        per_mole = 1000 * units.EvTokJmol
+        return {
+            "temperature_k": float(found.temperatures[i]),
+            "volume": float(found.equilibrium_volumes[i]),
+            "gibbs_free_energy": float(found.gibbs_free_energies[i]),
+            "bulk_modulus_gpa": float(found.bulk_moduli[i] * units.EVAngstromToGPa),
+            "thermal_expansion_per_k": float(known * found.thermal_expansion[i]),
+            "heat_capacity_p_J_K_mol": float(known * found.heat_capacity_P.heat_capacities[i] * per_mole),
+            "entropy_J_K_mol": float(found.entropy_temperature[i] * per_mole),
+            "gruneisen": float(known * found.gruneisen_parameters[i]),
+        }
+
+
+def get_quasi_harmonic(
+    points: Sequence[VolumePoint],
+    *,
+    t_max: float = T_MAX,
+    t_step: float = T_STEP,
+    pressure_gpa: float = 0.0,
+    eos: str = EQUATIONS[0],
+    mesh_length: float = MESH_LENGTH,
+) -> QuasiHarmonic:
+    """Thermal expansion, bulk modulus, Gibbs energy and heat capacity at constant pressure.
+
+    At each temperature F(V) = E(V) + F_vib(V, T) + pV is fitted by an equation of state. Volumes with
+    imaginary modes are left out, with a warning; temperatures whose equilibrium volume lies outside the
+    volumes computed are cut off, with a warning, because a fit knows nothing there. The three acoustic modes
+    at Γ are left out of the sums.
+
+    Args:
+        points: five or more of `phonons_at_volumes`.
+        t_max, t_step: temperatures from 0 [K].
+        pressure_gpa: [GPa].
+        eos: "vinet", "birch_murnaghan" or "murnaghan".
+        mesh_length: q-points along each reciprocal vector b are about length * |b| / 2 pi [Å].
+
+    Raises:
+        InputError: temperatures, equation or number of volumes that cannot be used; or an equilibrium that lies
+            outside the volumes at every temperature.
+        StructureError: too few volumes without imaginary modes.
+    """
+    check_temperatures(t_max, t_step)
+    # One more than asked for: phonopy's differences use it up.
+    temperatures = np.arange(0.0, t_max + 1.5 * t_step, t_step)
+    if eos not in EQUATIONS:
+        raise InputError(
+            f"the equation of state {eos!r} is unknown", "it is what F(V) is fitted by", f"use one of {EQUATIONS}"
+        )
+    stable, unstable = _sorted_by_stability(points)
+    numbers = odd_mesh_numbers(stable[-1].phonopy, mesh_length)
+
+    def run(upto: int) -> QHAResult:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Lattice parameters are extrapolated")  # said below, and cut off
+            return run_qha(
+                [point.phonopy for point in stable],
+                temperatures[:upto],
+                internal_energies=[point.energy for point in stable],
+                mesh=numbers,
+                pressure=pressure_gpa or None,
+                eos=eos,
+                exclude_gamma_acoustic=True,
+            )
+
+    result = _with_clear_failure(run, len(temperatures), stable)
+    inside = _inside(result, stable)
+    if inside < len(result.temperatures):
+        edge = result.temperatures[inside - 1]
+        warnings.warn(
+            f"Above {edge:g} K the equilibrium volume lies outside the volumes computed ({stable[0].name} to"
+            f" {stable[-1].name}): results end there. A wider range of volumes goes further.",
+            UnstableWarning,
+            stacklevel=2,
+        )
+        result = run(int(np.searchsorted(temperatures, edge)) + 2)
+    return QuasiHarmonic(stable, unstable, result, numbers, pressure_gpa)
+
+
+def write_quasi_harmonic(found: QuasiHarmonic, folder: Path) -> None:
+    """phonopy's own data files, `found.files`, into an existing folder."""
+    lines = [f"{point.volume:20.12f} {point.energy:20.12f}" for point in found.points]
+    header = "#   cell volume (Å³)       energy (eV)"
+    (folder / ENERGIES_FILE).write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    for name, writer in _WRITERS.items():
+        writer(found.result, filename=folder / name)
+    output.write_heat_capacity_P(found.result, *(folder / name for name in _CP_FILES))
+    if found.result.lattice is not None:
+        for name, writer in _LATTICE_WRITERS.items():
+            writer(found.result, filename=folder / name)
+
+
+def check_temperatures(t_max: float, t_step: float) -> None:
+    """Refuse temperatures that give no differences, or more of them than anybody reads.
+
+    Raises:
+        InputError: fewer than three temperatures up to t_max, or more than 100,000 [K].
+    """
+    if not (0 < t_step <= t_max / 2 < np.inf and t_max / t_step < 1e5):
+        raise InputError(
+            f"temperatures up to {t_max:g} K in steps of {t_step:g} K are fewer than three or more than 100,000",
+            "thermal expansion is a difference between neighbouring temperatures",
+            "give a positive step of at most half the highest temperature, such as 10 K",
+        )
+
+
+def _sorted_by_stability(points: Sequence[VolumePoint]) -> tuple[tuple[VolumePoint, ...], tuple[VolumePoint, ...]]:
+    ordered = sorted(points, key=lambda point: point.volume)
+    if len(ordered) < MIN_VOLUMES:
+        raise InputError(
+            f"{len(ordered)} volumes are given",
+            f"phonopy fits entropy and heat capacity over volume with polynomials that take {MIN_VOLUMES}",
+            f"give {MIN_VOLUMES} or more; seven are better",
+        )
+    unstable = tuple(point for point in ordered if point.frequencies.imaginary)
+    stable = tuple(point for point in ordered if not point.frequencies.imaginary)
+    named = "; ".join(f"{point.name}: {point.instability}" for point in unstable)
+    if len(stable) < MIN_VOLUMES:
+        raise StructureError(
+            f"only {len(stable)} of {len(ordered)} volumes have no imaginary modes. Unstable: {named}",
+            "an imaginary mode has no free energy, so there is no quasi-harmonic approximation for this crystal there",
+            "look at the modes with `ase-phonax phonons`, follow the instability to the stable structure,"
+            " or choose volumes at which it is stable",
+        )
+    if unstable:
+        warnings.warn(f"Volumes with imaginary modes are left out of the fit: {named}.", UnstableWarning, stacklevel=3)
+    return stable, unstable
+
+
+def _with_clear_failure(run, n: int, points: tuple[VolumePoint, ...]) -> QHAResult:  # type: ignore[no-untyped-def]
+    try:
+        return run(n)
+    except RuntimeError as error:
+        raise InputError(
+            f"the free energies of the volumes {points[0].name} to {points[-1].name} fit no equation of state: {error}",
+            "without a minimum of F(V) there is no equilibrium volume",
+            "choose volumes around the minimum, more of them, or another equation of state",
+        ) from error
+
+
+def _inside(result: QHAResult, points: tuple[VolumePoint, ...]) -> int:
+    """How many temperatures from the lowest on have their equilibrium within the volumes computed."""
+    volumes = result.equilibrium_volumes
+    outside = (volumes < points[0].volume) | (volumes > points[-1].volume)
+    n = int(np.argmax(outside)) if outside.any() else len(volumes)
+    if n < 2:
+        raise InputError(
+            f"at {result.temperatures[n]:g} K the equilibrium volume is {volumes[n]:.3f} Å³, outside the volumes"
+            f" computed ({points[0].name} to {points[-1].name})",
+            "a fit knows nothing outside its points",
+            "choose a range of volumes that holds the equilibrium at low temperature and zero-point motion"
+            " (and at the pressure, where one is given)",
+        )
+    return n
