@@ -21,8 +21,31 @@ from .errors import InputError
 
 MESH_LENGTH = 100.0  # [Å] q-points along b: MESH_LENGTH * |b| / 2 pi, for total DOS and heat
 PROJECTED_MESH_LENGTH = 40.0  # [Å] the projected DOS needs every q-point, unreduced by symmetry
+FIRST_MESH_LENGTH = 20.0  # [Å] where a series of exact meshes begins
+CONVERGED = 1e-3  # relative, of heat at 300 K: a tenth of what potentials are good for
+EVERYWHERE = (True, True, True)
 DOS_POINTS = 301
 IMAGINARY_THRESHOLD_THZ = 0.05  # below minus this a mode counts as imaginary: interpolation noise is smaller
+
+
+@dataclass(frozen=True)
+class MeshStep:
+    """A mesh and its heat at 300 K, per mole of primitive cells [kJ/mol, J/K/mol, J/K/mol]."""
+
+    numbers: tuple[int, ...]
+    n_irreducible: int
+    free_energy: float
+    entropy: float
+    heat_capacity: float
+    n_modes: int
+
+    def change(self, other: MeshStep) -> float:
+        """Largest relative difference; that of free energies in units of RT per mode."""
+        return max(
+            abs(self.entropy - other.entropy) / abs(self.entropy or 1.0),
+            abs(self.heat_capacity - other.heat_capacity) / abs(self.heat_capacity or 1.0),
+            abs(self.free_energy - other.free_energy) / (2.494 * self.n_modes),
+        )
 
 
 @dataclass(frozen=True)
@@ -47,17 +70,68 @@ class FrequencyRange:
     fraction_left_out: float
 
 
-def get_mesh(phonopy: Phonopy, length: float = MESH_LENGTH) -> Mesh:
+def get_mesh(
+    phonopy: Phonopy,
+    length: float = MESH_LENGTH,
+    *,
+    numbers: Sequence[int] | None = None,
+    repeated: tuple[bool, bool, bool] = EVERYWHERE,
+) -> Mesh:
     """Frequencies on a mesh that holds Gamma and the full symmetry, reduced to irreducible q-points.
 
     Args:
         phonopy: with force constants.
         length: q-points along each reciprocal vector b are length * |b| / 2 pi, at least 1 [Å].
+        numbers: (3,) of q-points along each reciprocal vector, instead of `length`.
+        repeated: directions that are sampled; the others, the vacuum of a layer, get one q-point.
     """
-    with warnings.catch_warnings():
-        # phonopy picks symmetric numbers of its own for skewed cells, and says so; nothing is lost.
-        warnings.filterwarnings("ignore", message=".*from length input.*incompatible")
-        return phonopy.run_mesh(float(length), is_gamma_center=True)
+    if numbers is None and all(repeated):
+        with warnings.catch_warnings():
+            # phonopy picks symmetric numbers of its own for skewed cells, and says so; nothing is lost.
+            warnings.filterwarnings("ignore", message=".*from length input.*incompatible")
+            return phonopy.run_mesh(float(length), is_gamma_center=True)
+    if numbers is None:
+        numbers = np.where(repeated, _numbers(phonopy, length), 1).tolist()
+    return phonopy.run_mesh(list(numbers), is_gamma_center=True)
+
+
+def converge_mesh(
+    phonopy: Phonopy, *, repeated: tuple[bool, bool, bool] = EVERYWHERE, tolerance: float = CONVERGED
+) -> tuple[Mesh, list[MeshStep]]:
+    """The coarsest of a series of meshes whose heat at 300 K has stopped changing.
+
+    For exact D(q), where a q-point costs something: lengths grow by half from 20 Å to MESH_LENGTH.
+
+    Args:
+        phonopy: with force constants; inside `exact_matrices` for exact meshes.
+        repeated: as in `get_mesh`.
+        tolerance: relative change of entropy and heat capacity, and of the free energy over k_B T per mode.
+
+    Returns:
+        the last mesh, and every one tried.
+    """
+    steps: list[MeshStep] = []
+    length = FIRST_MESH_LENGTH
+    while True:
+        mesh = get_mesh(phonopy, length, repeated=repeated)
+        steps.append(_heat_step(phonopy, mesh))
+        if (len(steps) > 1 and steps[-1].change(steps[-2]) < tolerance) or length >= MESH_LENGTH:
+            return mesh, steps
+        length = min(1.5 * length, MESH_LENGTH)
+
+
+def _heat_step(phonopy: Phonopy, mesh: Mesh) -> MeshStep:
+    found = get_thermal_properties(phonopy, [300.0]).thermal_properties
+    assert found is not None, "thermal properties have been run"
+    _, free_energy, entropy, heat_capacity = (float(np.ravel(x)[0]) for x in found)
+    n_modes = mesh.frequencies.shape[1]
+    numbers = tuple(int(n) for n in mesh.mesh_numbers)
+    return MeshStep(numbers, len(mesh.qpoints), free_energy, entropy, heat_capacity, n_modes)
+
+
+def _numbers(phonopy: Phonopy, length: float) -> NDArray[np.int64]:
+    reciprocal_lengths = np.linalg.norm(np.linalg.inv(phonopy.primitive.cell), axis=0)
+    return np.maximum(1, np.rint(length * reciprocal_lengths)).astype(np.int64)
 
 
 def sampled_mesh(phonopy: Phonopy) -> Mesh:
@@ -75,7 +149,9 @@ def sampled_mesh(phonopy: Phonopy) -> Mesh:
     return phonopy.mesh
 
 
-def get_densities(phonopy: Phonopy, length: float = PROJECTED_MESH_LENGTH) -> tuple[TotalDos, ProjectedDos]:
+def get_densities(
+    phonopy: Phonopy, length: float = PROJECTED_MESH_LENGTH, *, repeated: tuple[bool, bool, bool] = EVERYWHERE
+) -> tuple[TotalDos, ProjectedDos]:
     """Total density of states from the mesh at hand, and its projections on atoms.
 
     Run `get_mesh` first. The projected one needs eigenvectors at all q-points and therefore a coarser
@@ -84,6 +160,7 @@ def get_densities(phonopy: Phonopy, length: float = PROJECTED_MESH_LENGTH) -> tu
     Args:
         phonopy: after `get_mesh`.
         length: of the projected mesh, as in `get_mesh` [Å].
+        repeated: as in `get_mesh`.
 
     Returns:
         total (n_frequencies,) and projected (n_atoms, n_frequencies) densities [states/THz/primitive cell].
@@ -96,8 +173,7 @@ def get_densities(phonopy: Phonopy, length: float = PROJECTED_MESH_LENGTH) -> tu
     end = highest + margin
     pitch = (end - start) / (DOS_POINTS - 1)
     total = phonopy.run_total_dos(freq_min=start, freq_max=end, freq_pitch=pitch)
-    reciprocal_lengths = np.linalg.norm(np.linalg.inv(phonopy.primitive.cell), axis=0)
-    numbers = np.maximum(1, np.rint(length * reciprocal_lengths)).astype(int)
+    numbers = np.where(repeated, _numbers(phonopy, length), 1)
     phonopy.run_mesh(numbers, is_gamma_center=True, is_mesh_symmetry=False, with_eigenvectors=True)
     return total, phonopy.run_projected_dos(freq_min=start, freq_max=end, freq_pitch=pitch)
 
@@ -145,6 +221,12 @@ def get_frequency_range(phonopy: Phonopy) -> FrequencyRange:
         imaginary=bool(np.any((f < -IMAGINARY_THRESHOLD_THZ) & ~_gamma_acoustics(q, f))),
         fraction_left_out=float(mesh.weights @ left_out.sum(axis=1) / (mesh.weights.sum() * f.shape[1])),
     )
+
+
+def acoustic_noise(phonopy: Phonopy) -> float:
+    """Largest frequency of the three acoustic modes at Gamma, which are zero but for noise [THz]."""
+    gamma = phonopy.run_qpoints([[0.0, 0.0, 0.0]]).frequencies
+    return float(np.abs(gamma[_gamma_acoustics(np.zeros((1, 3)), gamma)]).max())
 
 
 def _gamma_acoustics(qpoints: NDArray[np.float64], frequencies: NDArray[np.float64]) -> NDArray[np.bool_]:

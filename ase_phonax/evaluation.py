@@ -19,8 +19,10 @@ from .potential import Potential
 
 Progress = Callable[[int, int], None]
 
-# Waves per compiled call of the edge expansion; few columns use the small block.
-WAVES = (16, 64)
+# Waves per compiled call of the edge expansion. Crystals have one size only: a second one would cost more
+# to compile than small calls waste. Hessians, whose phases are all real, are compiled separately anyway.
+WAVES = 64
+FEW_WAVES = 16
 # Reduced units: truncation (2 pi S step)^6 / 140 is 3e-9 for constants that reach S = 5 cells, rounding 1e-12.
 Q_STEP = 2e-3
 
@@ -159,9 +161,9 @@ def _columns(
     n = int(graph.n_node[0])
     slots = dense_slots(graph, potential.cutoff)
     slots["mask"] = slots["mask"].astype(dtype)
-    # Phases of all waves real: the sine copies vanish and are left out.
-    real = slope is None and bool(np.all(np.abs(2 * qpoints - np.rint(2 * qpoints)) < 1e-12))
-    size = next((w for w in WAVES if len(waves) <= w), WAVES[-1])
+    # At Gamma phases are 1: the sine copies vanish and are left out.
+    real = slope is None and not qpoints.any()
+    size = FEW_WAVES if real and len(waves) <= FEW_WAVES else WAVES
     done, result = 0, []
     with jax.enable_x64(dtype == np.float64):
         neighbours = edge_expansion.Neighbours(**cast(slots, dtype))

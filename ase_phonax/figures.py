@@ -18,6 +18,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from .band_paths import joints
+from .errors import InputError
+from .units import FREQUENCY_UNITS
 
 INK = "#1a1a1a"
 QUIET = "#8c8c8c"
@@ -35,7 +37,7 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def bands_and_dos(phonopy: Any, title: str = "") -> Figure:
+def bands_and_dos(phonopy: Any, title: str = "", unit: str = "THz") -> Figure:
     """Bands along the path at hand, and beside them on the same axis the densities of states.
 
     Imaginary modes are drawn below zero, in red on a shaded ground. The outline of the densities is the
@@ -44,23 +46,26 @@ def bands_and_dos(phonopy: Any, title: str = "") -> Figure:
     Args:
         phonopy: a `Phonopy` object after `run_band_structure` and `run_projected_dos`.
         title: above the picture; may hold mathtext.
+        unit: of frequencies, "THz", "cm-1" or "meV".
 
     Returns:
         matplotlib Figure, 7 by 4 inches.
     """
     import matplotlib
 
+    factor, printed = frequency_unit(unit)
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(7.0, 4.0), layout="constrained")
         FigureCanvasAgg(figure)
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3.2, 1.0))
         bottom, top = _frequency_limits(phonopy.band_structure, phonopy.projected_dos)
-        left.set_ylim(bottom, top)
-        _draw_bands(left, phonopy.band_structure)
-        _draw_densities(right, phonopy.projected_dos, phonopy.primitive.symbols)
+        left.set_ylim(factor * bottom, factor * top)
+        _draw_bands(left, phonopy.band_structure, factor)
+        _draw_densities(right, phonopy.projected_dos, phonopy.primitive.symbols, factor)
+        right.set_xlabel(f"DOS (1/{printed})")
         if bottom < -VISIBLY_IMAGINARY_THZ:
-            _mark_imaginary(left, right, bottom)
-        left.set_ylabel("Frequency (THz)")
+            _mark_imaginary(left, right, factor * bottom)
+        left.set_ylabel(f"Frequency ({printed})")
         if title:
             figure.suptitle(title, fontsize=10, color=INK)
     return figure
@@ -76,6 +81,21 @@ def save_figure(figure: Figure, stem: str | PathLike[str]) -> list[str]:
         # No date: the same calculation gives the same file.
         figure.savefig(names[1], metadata={"CreationDate": None})
     return names
+
+
+def frequency_unit(name: str) -> tuple[float, str]:
+    """Factor from THz and printed name of a unit of frequency.
+
+    Raises:
+        InputError: an unknown one.
+    """
+    if name not in FREQUENCY_UNITS:
+        raise InputError(
+            f"the unit of frequency is {name!r}",
+            "numbers would be of no known scale",
+            f"use {', '.join(FREQUENCY_UNITS)}",
+        )
+    return FREQUENCY_UNITS[name]
 
 
 def as_plain_text(text: str) -> str:
@@ -122,10 +142,11 @@ def _frequency_limits(bands: Any, projected: Any) -> tuple[float, float]:
     return (lowest - margin if lowest < -VISIBLY_IMAGINARY_THZ else 0.0), highest + margin
 
 
-def _draw_bands(axes: Axes, bands: Any) -> None:
-    for distances, frequencies in zip(bands.distances, bands.frequencies, strict=True):
+def _draw_bands(axes: Axes, bands: Any, factor: float) -> None:
+    for distances, in_thz in zip(bands.distances, bands.frequencies, strict=True):
+        frequencies = factor * in_thz
         axes.plot(distances, frequencies, color=BANDS, linewidth=1.0, solid_capstyle="round")
-        imaginary = np.where(frequencies < -VISIBLY_IMAGINARY_THZ, frequencies, np.nan)
+        imaginary = np.where(in_thz < -VISIBLY_IMAGINARY_THZ, frequencies, np.nan)
         if not np.all(np.isnan(imaginary)):
             axes.plot(distances, imaginary, color=IMAGINARY, linewidth=1.4)
     _label_path(axes, bands)
@@ -167,8 +188,8 @@ def _special_points(bands: Any) -> tuple[NDArray[np.float64], list[str]]:
     return places, ["|".join(names) for names in joints(bands.labels, bands.path_connections)]
 
 
-def _draw_densities(axes: Axes, projected: Any, symbols: list[str]) -> None:
-    frequencies, densities = projected.frequency_points, np.asarray(projected.projected_dos)
+def _draw_densities(axes: Axes, projected: Any, symbols: list[str], factor: float) -> None:
+    frequencies, densities = factor * projected.frequency_points, np.asarray(projected.projected_dos) / factor
     total, elements = densities.sum(axis=0), list(dict.fromkeys(symbols))
     if len(elements) > 1:
         axes.plot(total, frequencies, color=INK, linewidth=0.8, label="total")
@@ -180,7 +201,6 @@ def _draw_densities(axes: Axes, projected: Any, symbols: list[str]) -> None:
     typical = np.percentile(total[total > 0], 90) if np.any(total > 0) else 1.0
     axes.set_xlim(0.0, 1.08 * min(total.max(), 10 * typical))
     axes.xaxis.set_major_locator(MaxNLocator(3, prune="lower"))
-    axes.set_xlabel("DOS (1/THz)")
     axes.tick_params(direction="in", color=INK)
     axes.axhline(0.0, color=QUIET, linewidth=0.8, zorder=0)
     axes.legend(frameon=False, fontsize=8, handlelength=1.2, loc="best", borderaxespad=0.3)

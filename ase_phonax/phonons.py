@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -28,6 +28,7 @@ from . import band_paths, crystals
 from .band_paths import SPACING
 from .crystals import SYMPREC
 from .errors import InputError, SupercellError, UnstableWarning
+from .exact_matrices import exact_matrices
 from .force_constants import crystal_atoms, validate_constants
 from .permutations import operation_permutations
 
@@ -154,6 +155,8 @@ def get_band_structure(
     *,
     spacing: float = SPACING,
     with_eigenvectors: bool = False,
+    exact: Any = None,
+    progress: Progress | None = None,
 ) -> BandStructure:
     """Frequencies along a path through the Brillouin zone of the phonopy object's own primitive cell.
 
@@ -163,6 +166,9 @@ def get_band_structure(
             as "GXWLG" or "GX,KG", or an ASE BandPath of the primitive or of the unit cell.
         spacing: largest distance between q-points [1/Å, 2 pi included]; a BandPath brings its own points.
         with_eigenvectors: keep them, columns of (3 n_atoms, 3 n_atoms) for each q-point.
+        exact: the `PhonaxCalculator` of the constants, for exact D(q) at every q-point of the path instead
+            of interpolation from the supercell.
+        progress: called as progress(done, total) while exact matrices are computed.
 
     Returns:
         phonopy's band structure, also in `phonopy.band_structure`; frequencies [THz], imaginary negative.
@@ -178,12 +184,11 @@ def get_band_structure(
     else:
         segments = band_paths.ase_path(path, primitive.cell[:], phonopy.unitcell.cell)
     connections, labels = band_paths.connections_and_labels(segments)
-    return phonopy.run_band_structure(
-        [segment.qpoints for segment in segments],
-        with_eigenvectors=with_eigenvectors,
-        path_connections=connections,
-        labels=labels,
-    )
+    lines = [segment.qpoints for segment in segments]
+    with nullcontext() if exact is None else exact_matrices(phonopy, exact, np.concatenate(lines), progress):
+        return phonopy.run_band_structure(
+            lines, with_eigenvectors=with_eigenvectors, path_connections=connections, labels=labels
+        )
 
 
 def _checked_masses(atoms: Atoms, masses: ArrayLike | None) -> NDArray[np.float64]:
@@ -252,9 +257,9 @@ def _quick_permutations() -> Iterator[None]:
     the same result (docs/upstream.md); where that finds none, phonopy's own search decides. To be removed
     when phonopy composes permutations itself.
     """
-    modules = (phonopy_cells, phonopy_symmetry)
+    modules: tuple[Any, ...] = (phonopy_cells, phonopy_symmetry)
     with _SETUP:
-        original = phonopy_cells.compute_all_sg_permutations
+        original: Any = phonopy_cells.compute_all_sg_permutations
 
         def quick(*arguments: Any, lang: Any = "Rust") -> NDArray[np.int64]:
             found = operation_permutations(*arguments)

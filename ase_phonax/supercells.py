@@ -79,9 +79,9 @@ def supercell_candidates(
     sizes = [round(np.linalg.det(matrix)) for matrix in matrices]
     kept, furthest = [one], _image_distance(one, atoms, free)
     distances = [_image_distance(matrix, atoms, free) for matrix in matrices]
-    heights = [cell_heights(matrix.T @ atoms.cell[:])[free].min(initial=np.inf) for matrix in matrices]
+    faces = [cell_heights(matrix.T @ atoms.cell[:])[free].min(initial=np.inf) for matrix in matrices]
     # Of equal size the one with the furthest images first, and then the roundest.
-    for index in np.lexsort((-np.array(heights), -np.round(distances, 6), sizes)):
+    for index in np.lexsort((-np.array(faces), -np.round(distances, 6), sizes)):
         small = sizes[index] * len(atoms) <= max_atoms
         if small and distances[index] > furthest + 1e-6 and _keeps(matrices[index], rotations):
             kept.append(matrices[index])

@@ -62,7 +62,9 @@ def test_constants_equal_richardson_differences_of_the_forces(name, calc):
     error = np.abs(richardson(calc, supercell, direction) - expected).max() / largest
     # The promise is 1e-7; the extrapolated differences themselves reach about 1e-9.
     assert error < 1e-7
-    checks = force_constants.checks(phonopy, lambda q, **how: calc.get_dynamical_matrix(as_atoms(phonopy.primitive), q, **how))
+    checks = force_constants.checks(
+        phonopy, lambda q, **how: calc.get_dynamical_matrix(as_atoms(phonopy.primitive), q, **how)
+    )
     print(f"{name}: differences {error:.0e},", ", ".join(f"{k} {v:.0e}" for k, v in checks.items()))
     assert checks["acoustic_sum_rule"] < 1e-10
     assert checks["hermiticity"] < 1e-10
@@ -139,7 +141,9 @@ def test_interpolation_converges_to_the_exact_matrix_as_the_supercell_grows(calc
         phonopy = build_phonopy(atoms, n)
         calc.get_force_constants(phonopy)
         errors.append(
-            force_constants.checks(phonopy, lambda q, **how: calc.get_dynamical_matrix(atoms, q, **how))["interpolation_error_thz"]
+            force_constants.checks(phonopy, lambda q, **how: calc.get_dynamical_matrix(atoms, q, **how))[
+                "interpolation_error_thz"
+            ]
         )
     print("interpolation error in THz for 1, 2, 3, 5 repeats:", errors)
     assert errors[1] < errors[0]

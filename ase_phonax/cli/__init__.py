@@ -13,9 +13,10 @@ from contextlib import contextmanager
 
 from .. import __version__
 from ..errors import PhonaxError
-from . import hessian, models, phonons
+from . import gruneisen, hessian, models, phonons, qha
+from .config import apply_config
 
-_COMMANDS = (phonons, hessian, models)
+_COMMANDS = (phonons, gruneisen, qha, hessian, models)
 _INTERRUPTED = (130, 143)  # 128 + SIGINT, 128 + SIGTERM
 
 _DESCRIPTION = """\
@@ -60,7 +61,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     try:
         with _termination_cleans_up():
-            arguments = _parser().parse_args(argv)
+            parser, commands = _parser()
+            given = sys.argv[1:] if argv is None else argv
+            apply_config(given, commands.__getitem__)
+            arguments = parser.parse_args(given)
             return arguments.run(arguments)
     except SystemExit as stop:  # argparse: --help, --version, wrong usage; or a signal
         return stop.code if isinstance(stop.code, int) else 2
@@ -96,7 +100,8 @@ def _termination_cleans_up() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """The parser, and those of the commands."""
     parser = argparse.ArgumentParser(
         prog="ase-phonax",
         description=_DESCRIPTION,
@@ -107,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in _COMMANDS:
         command.add_parser(commands)
-    return parser
+    return parser, dict(commands.choices)
 
 
 def _never_fail_on_characters() -> None:

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..units import FREQUENCY_UNITS
+
+MAX_MESH = 500  # 500³ q-points are more than any memory holds, and none of them is needed
+MAX_TEMPERATURES = 10_000
 
 
 def add_structure(parser: argparse.ArgumentParser, metavar: str, help: str) -> None:
@@ -39,6 +46,84 @@ def add_output(parser: argparse.ArgumentParser, suffix: str) -> None:
     group.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run in that folder")
 
 
+def add_mesh(group: Any) -> None:
+    """`--mesh` and `--mesh-length`."""
+    either = group.add_mutually_exclusive_group()
+    either.add_argument(
+        "--mesh",
+        metavar=("NA", "NB", "NC"),
+        nargs=3,
+        type=mesh_number,
+        help="q-points along the three reciprocal vectors, for the total density of states and heat; Γ is one of them",
+    )
+    either.add_argument(
+        "--mesh-length",
+        metavar="Å",
+        type=positive,
+        help="the same by density: length times |b|/2π along each vector (default: 100; with --exact, a series of"
+        " meshes until heat at 300 K changes by less than 0.1 %%)",
+    )
+
+
+def mesh_number(text: str) -> int:
+    """A number of q-points along one direction."""
+    value = integer(text)
+    if not 1 <= value <= MAX_MESH:
+        raise argparse.ArgumentTypeError(f"{value} q-points along one direction: a mesh has 1 to {MAX_MESH}")
+    return value
+
+
+def add_temperatures(group: Any) -> None:
+    """`--temperatures`."""
+    group.add_argument(
+        "--temperatures",
+        metavar=("FROM", "TO", "STEP"),
+        nargs=3,
+        type=float,
+        default=(0.0, 1000.0, 10.0),
+        help="of thermal properties [K] (default: 0 1000 10)",
+    )
+
+
+def temperatures(arguments: argparse.Namespace) -> list[float]:
+    """The temperatures of `--temperatures` [K].
+
+    Raises:
+        InputError: negative, not ascending, or too many.
+    """
+    first, last, step = arguments.temperatures
+    count = (last - first) / step if step else float("inf")
+    if not (first >= 0 and 0 <= count <= MAX_TEMPERATURES):
+        raise InputError(
+            f"the temperatures {first:g} to {last:g} K in steps of {step:g} K are no series",
+            f"they start at 0 K or above, ascend, and are at most {MAX_TEMPERATURES}",
+            "write them like --temperatures 0 1000 10",
+        )
+    return [first + i * step for i in range(int(count + 1e-9) + 1)]
+
+
+def add_unit(group: Any) -> None:
+    """`--unit`."""
+    group.add_argument(
+        "--unit",
+        choices=tuple(FREQUENCY_UNITS),
+        default="THz",
+        help="of frequencies printed and drawn; files of phonopy stay in THz (default: %(default)s)",
+    )
+
+
+def add_reporting(parser: argparse.ArgumentParser) -> None:
+    """`--quiet` and `--log`."""
+    group = parser.add_argument_group("reporting")
+    group.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    group.add_argument(
+        "--log",
+        metavar="FILE.jsonl",
+        type=Path,
+        help="write a line of JSON as each step begins and ends, and the results at the end",
+    )
+
+
 def output_directory(structure: str, output: Path | None, suffix: str) -> Path:
     """Where results go: `output`, or "<stem of the structure>-<suffix>" in the working directory."""
     if output is not None:
@@ -56,6 +141,14 @@ def integer(text: str) -> int:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not an integer (the structure comes before the options)"
         ) from None
+
+
+def positive_integer(text: str) -> int:
+    """A whole number above zero."""
+    value = integer(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return value
 
 
 def positive(text: str) -> float:

@@ -7,6 +7,7 @@ import secrets
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 
 from ..errors import OutputError
@@ -21,7 +22,7 @@ def atomic_directory(target: Path, *, overwrite: bool, own_files: Collection[str
     Args:
         target: folder to create; its parent must exist.
         overwrite: replace an existing `target`, if it holds nothing but `own_files`.
-        own_files: names of the files that the command writes.
+        own_files: names of the files that the command writes, or patterns such as "mode_*.extxyz".
 
     Raises:
         OutputError: `target` exists, holds foreign files, or cannot be written.
@@ -72,7 +73,9 @@ def _check_target(target: Path, overwrite: bool, own_files: Collection[str]) -> 
             "earlier results would be lost",
             "choose another name with --output, or replace them with --overwrite",
         )
-    foreign = sorted(entry.name for entry in target.iterdir() if entry.name not in own_files)
+    foreign = sorted(
+        entry.name for entry in target.iterdir() if not any(fnmatch(entry.name, pattern) for pattern in own_files)
+    )
     if foreign:
         raise OutputError(
             f"the folder {target} holds files that are not results of this command: {', '.join(foreign[:5])}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from ase import Atoms
@@ -20,8 +20,9 @@ from phonopy.phonon.thermal_properties import ThermalProperties
 from .. import __version__, figures
 from ..band_paths import path_in_words
 from ..crystals import SpaceGroup
-from ..densities import IMAGINARY_THRESHOLD_THZ, FrequencyRange
+from ..densities import IMAGINARY_THRESHOLD_THZ, FrequencyRange, MeshStep
 from ..relaxation import RelaxationReport
+from ..units import FREQUENCY_UNITS
 from .progress import Stopwatch
 from .tables import (
     Table,
@@ -35,7 +36,10 @@ from .tables import (
 )
 
 if TYPE_CHECKING:
-    from .phonons import PhononOptions
+    import argparse
+
+    from ..supercells import SupercellChoice
+    from .crystal import Crystal
 
 FILES = (
     "summary.json",
@@ -49,36 +53,67 @@ FILES = (
     "force_constants.hdf5",
     "relaxed.extxyz",
 )
+# What sections may write: an earlier run with other options can be replaced.
+MORE_FILES: tuple[str, ...] = ("irreps.yaml",)
 ROOM_TEMPERATURE = 300.0  # [K]
 
 
-@dataclass(frozen=True)
-class Crystal:
-    """The structure as it enters: `atoms` to compute, reduced from `n_atoms_given` of the file."""
+def own_files() -> tuple[str, ...]:
+    """Names, or patterns of names, that this command may have written."""
+    return FILES + MORE_FILES
 
-    atoms: Atoms
-    n_atoms_given: int
-    space_group: SpaceGroup
-    had_constraints: bool
+
+class Section(Protocol):
+    """What one of `phonons.SECTIONS` found."""
+
+    def files(self) -> tuple[str, ...]:
+        """Names written."""
+
+    def summary(self) -> dict[str, Any]:
+        """Its share of summary.json: built-in types only."""
+
+    def describe(self, text: Table) -> None:
+        """Its groups of the table."""
+
+    def write(self, folder: Path) -> None:
+        """Write `files`."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Bands, densities and heat.
+
+    Attributes:
+        bands_exact: drawn from exact matrices.
+        convergence: the series of exact meshes; empty where the others are interpolated.
+        noise_thz: largest acoustic frequency at Gamma, zero but for noise [THz].
+    """
+
+    bands: BandStructure
+    bands_exact: bool
+    total_dos: TotalDos
+    projected_dos: ProjectedDos
+    mesh_numbers: tuple[int, ...]
+    convergence: list[MeshStep]
+    thermal: ThermalProperties
+    frequencies: FrequencyRange
+    noise_thz: float
 
 
 @dataclass(frozen=True)
 class PhononResults:
     """Everything one run found; units as in phonopy (THz, eV/Å²) and in `RelaxationReport`."""
 
-    options: PhononOptions
+    arguments: argparse.Namespace
     crystal: Crystal
     atoms: Atoms
     model: str
     relaxation: RelaxationReport
+    choice: SupercellChoice | None
     phonopy: Phonopy
     checks: dict[str, float]
-    bands: BandStructure
-    total_dos: TotalDos
-    projected_dos: ProjectedDos
-    mesh_numbers: tuple[int, ...]
-    thermal: ThermalProperties
-    frequencies: FrequencyRange
+    sampling: Sampling
+    sections: list[Section]
     watch: Stopwatch
     notes: list[str]
 
@@ -92,18 +127,28 @@ class PhononResults:
         """That of the structure computed."""
         return self.relaxation.space_group_after or self.crystal.space_group
 
-    def at_room_temperature(self) -> dict[str, float]:
-        """Heat at 300 K, per mole of primitive cells."""
-        found = self.thermal.thermal_properties
+    def heat(self) -> tuple[float, dict[str, float]]:
+        """The temperature nearest to 300 K [K], and heat there per mole of primitive cells."""
+        found = self.sampling.thermal.thermal_properties
         assert found is not None, "thermal properties have been run"
         temperatures, *curves = found
         i = int(np.argmin(np.abs(temperatures - ROOM_TEMPERATURE)))
         names = ("free_energy_kJ_mol", "entropy_J_K_mol", "heat_capacity_J_K_mol")
-        return {name: float(curve[i]) for name, curve in zip(names, curves, strict=True)}
+        return float(temperatures[i]), {name: float(curve[i]) for name, curve in zip(names, curves, strict=True)}
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of all files written."""
+        return FILES + tuple(name for section in self.sections for name in section.files())
+
+    @property
+    def tolerance_thz(self) -> float:
+        """Interpolation error that is small enough."""
+        return float(self.arguments.tolerance)
 
 
 def write_results(results: PhononResults, folder: Path) -> None:
-    """Write all FILES into an existing folder."""
+    """Write all files into an existing folder."""
     phonopy = results.phonopy
     write(folder / "relaxed.extxyz", _with_plain_results(results.atoms), format="extxyz")
     phonopy.save(folder / "phonopy_params.yaml")
@@ -113,10 +158,11 @@ def write_results(results: PhononResults, folder: Path) -> None:
         p2s_map=phonopy.primitive.p2s_map,
         physical_unit="eV/angstrom^2",
     )
-    results.bands.write_yaml(filename=folder / "band.yaml")
-    results.total_dos.write(filename=folder / "total_dos.dat")
-    results.projected_dos.write(filename=folder / "projected_dos.dat")
-    results.thermal.write_yaml(filename=folder / "thermal_properties.yaml", volume=phonopy.primitive.volume)
+    sampling = results.sampling
+    sampling.bands.write_yaml(filename=folder / "band.yaml")
+    sampling.total_dos.write(filename=folder / "total_dos.dat")
+    sampling.projected_dos.write(filename=folder / "projected_dos.dat")
+    sampling.thermal.write_yaml(filename=folder / "thermal_properties.yaml", volume=phonopy.primitive.volume)
     title = "    ".join(
         (
             figures.formula_in_mathtext(results.formula),
@@ -124,19 +170,23 @@ def write_results(results: PhononResults, folder: Path) -> None:
             figures.as_plain_text(results.model),
         )
     )
-    figures.save_figure(figures.bands_and_dos(phonopy, title), folder / "bands")
+    figures.save_figure(figures.bands_and_dos(phonopy, title, results.arguments.unit), folder / "bands")
+    for section in results.sections:
+        section.write(folder)
     text = json.dumps(summary(results), indent=2, ensure_ascii=False)
     (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
 
 
 def summary(results: PhononResults) -> dict[str, Any]:
     """The contents of summary.json: built-in types only."""
-    phonopy, relaxation, frequencies = results.phonopy, results.relaxation, results.frequencies
-    return {
+    phonopy, relaxation, arguments = results.phonopy, results.relaxation, results.arguments
+    sampling, frequencies, choice = results.sampling, results.sampling.frequencies, results.choice
+    temperature, heat = results.heat()
+    found = {
         "version": __version__,
         "model": results.model,
-        "dtype": results.options.dtype,
-        "structure_file": results.options.structure,
+        "dtype": arguments.dtype,
+        "structure_file": arguments.structure,
         "formula": results.formula,
         "space_group": results.space_group.international,
         "space_group_number": results.space_group.number,
@@ -145,8 +195,13 @@ def summary(results: PhononResults) -> dict[str, Any]:
         "cell": phonopy.primitive.cell.tolist(),
         "supercell_matrix": phonopy.supercell_matrix.tolist(),
         "n_atoms_supercell": len(phonopy.supercell),
-        "relaxed": results.options.relax,
-        "fixed_cell": results.options.fix_cell,
+        "supercell_tolerance_thz": None if choice is None else choice.tolerance_thz,
+        "supercell_reached_tolerance": None if choice is None else choice.reached,
+        "supercells_tried": []
+        if choice is None
+        else [{"matrix": m.tolist(), "n_atoms": n, "error_thz": e} for m, n, e in choice.tried],
+        "relaxed": not arguments.no_relax,
+        "fixed_cell": arguments.fix_cell,
         "energy": relaxation.energy,
         "max_force": relaxation.max_force,
         "max_stress": relaxation.max_stress,
@@ -160,20 +215,26 @@ def summary(results: PhononResults) -> dict[str, Any]:
         "max_frequency_thz": frequencies.maximum_thz,
         "imaginary_modes": frequencies.imaginary,
         "imaginary_threshold_thz": IMAGINARY_THRESHOLD_THZ,
-        "thermal_300K": results.at_room_temperature(),
+        "thermal": {"temperature_K": temperature, **heat},
         "thermal_fraction_of_modes_left_out": frequencies.fraction_left_out,
         "checks": results.checks,
         "band_path": _band_path(results),
-        "mesh": list(results.mesh_numbers),
+        "bands_exact": sampling.bands_exact,
+        "mesh": list(sampling.mesh_numbers),
+        "mesh_exact": arguments.exact,
+        "mesh_convergence": [vars(step) for step in sampling.convergence],
         "warnings": list(results.notes),
-        "files": list(FILES),
+        "files": list(results.files),
         "timings_s": results.watch.rounded(),
     }
+    for section in results.sections:
+        found |= section.summary()
+    return found
 
 
 def table(results: PhononResults, output: Path) -> str:
     """The same for people."""
-    text = Table(f"{results.formula}   {results.space_group}   {results.model}, {results.options.dtype}")
+    text = Table(f"{results.formula}   {results.space_group}   {results.model}, {results.arguments.dtype}")
     _describe_structure(text, results)
     _describe_frequencies(text, results)
     text.group("checks (largest entry over the largest force constant)")
@@ -183,8 +244,11 @@ def table(results: PhononResults, output: Path) -> str:
     residual = checks["space_group_residual"]
     text.row("space group", f"{residual:.1e}   {symmetry_in_words(residual)}")
     error = checks["interpolation_error_thz"]
-    text.row("supercell", f"{error:.1g} THz RMS against exact D(q)   {interpolation_in_words(error)}")
+    words = interpolation_in_words(error, results.tolerance_thz)
+    text.row("supercell", f"{error:.2g} THz RMS against exact D(q)   {words}")
     _describe_heat(text, results)
+    for section in results.sections:
+        section.describe(text)
     if results.notes:
         text.group("notes")
         for note in results.notes:
@@ -193,12 +257,12 @@ def table(results: PhononResults, output: Path) -> str:
     text.group("seconds")
     text.paragraph(", ".join(f"{name.replace('_', ' ')} {seconds:.1f}" for name, seconds in times.items()))
     text.group(f"results in {output}")
-    text.paragraph(", ".join(FILES))
+    text.paragraph(", ".join(results.files))
     return str(text)
 
 
 def _describe_structure(text: Table, results: PhononResults) -> None:
-    relaxation, crystal, options = results.relaxation, results.crystal, results.options
+    relaxation, crystal, arguments = results.relaxation, results.crystal, results.arguments
     n_atoms = len(results.phonopy.primitive)
     text.group("structure")
     if crystal.n_atoms_given > n_atoms:
@@ -212,27 +276,52 @@ def _describe_structure(text: Table, results: PhononResults) -> None:
     text.row("a b c, α β γ", "{:.4f} {:.4f} {:.4f} Å, {:.2f} {:.2f} {:.2f}°".format(*lengths))
     if crystal.had_constraints:
         text.row("constraints", "those of the file are dropped: every atom vibrates")
-    if not options.relax:
+    if crystal.vacuum_in_words:
+        text.row("vacuum", crystal.vacuum_in_words)
+    if arguments.no_relax:
         text.row("relaxation", "none, as asked")
     else:
-        cell = "cell fixed" if options.fix_cell else f"volume {100 * relaxation.volume_change:+.2f} %"
+        cell = "cell fixed" if arguments.fix_cell else f"volume {100 * relaxation.volume_change:+.2f} %"
         text.row("relaxation", f"{relaxation.n_steps} steps, symmetry kept, {cell}")
     residual = f"{relaxation.max_force:.1e} eV/Å, {relaxation.max_stress or 0.0:.1e} eV/Å³"
-    if options.relax:
+    if not arguments.no_relax:
         residual += f" (before: {relaxation.initial_max_force:.1e}, {relaxation.initial_max_stress or 0.0:.1e})"
     text.row("largest force, stress", residual)
     matrix = matrix_in_words(results.phonopy.supercell_matrix.tolist())
-    text.row("supercell", f"{matrix}, {len(results.phonopy.supercell)} atoms")
+    text.row("supercell", f"{matrix}, {len(results.phonopy.supercell)} atoms{_choice_in_words(results)}")
+
+
+def _choice_in_words(results: PhononResults) -> str:
+    choice = results.choice
+    if choice is None:
+        return ", as asked"
+    others = [f"{error:.2g} THz with {n}" for _, n, error in choice.tried if n < choice.n_atoms]
+    tried = f" ({', '.join(others[-2:])})" if others else ""
+    if choice.reached:
+        return f", the smallest within {choice.tolerance_thz:g} THz{tried}"
+    return (
+        f", the largest allowed; it misses the {choice.tolerance_thz:g} THz wanted{tried}: bands are drawn from exact"
+        " D(q), densities and heat carry the error (--exact or --max-atoms)"
+    )
 
 
 def _describe_frequencies(text: Table, results: PhononResults) -> None:
-    found = results.frequencies
-    text.group("frequencies (THz; imaginary as negative)")
-    text.row("at Γ", frequencies_in_words(found.gamma_thz.tolist()))
-    text.row("lowest", f"{frequency(found.minimum_thz)} at q = {vector_in_words(found.minimum_qpoint.tolist())}")
-    text.row("highest", frequency(found.maximum_thz))
-    text.row("band path", _band_path(results))
-    threshold = f"{IMAGINARY_THRESHOLD_THZ:g} THz, acoustic modes at Γ left aside"
+    sampling, unit = results.sampling, results.arguments.unit
+    found = sampling.frequencies
+    printed = FREQUENCY_UNITS[unit][1]
+    text.group(f"frequencies ({printed}; imaginary as negative)")
+    text.row("at Γ", frequencies_in_words(found.gamma_thz.tolist(), unit))
+    text.row("lowest", f"{frequency(found.minimum_thz, unit)} at q = {vector_in_words(found.minimum_qpoint.tolist())}")
+    text.row("highest", frequency(found.maximum_thz, unit))
+    how = "exact D(q)" if sampling.bands_exact else "interpolated from the supercell"
+    text.row("band path", f"{_band_path(results)}   {how}")
+    numbers = " × ".join(map(str, sampling.mesh_numbers))
+    if sampling.convergence:
+        change = sampling.convergence[-1].change(sampling.convergence[-2]) if len(sampling.convergence) > 1 else 0.0
+        text.row("mesh", f"{numbers}, exact D(q); heat at 300 K changed by {100 * change:.2g} % from the last one")
+    else:
+        text.row("mesh", f"{numbers}, {'exact D(q)' if results.arguments.exact else 'interpolated'}")
+    threshold = f"{frequency(IMAGINARY_THRESHOLD_THZ, unit)} {printed}, acoustic modes at Γ left aside"
     if found.imaginary:
         text.row("stability", f"UNSTABLE: there are imaginary modes (beyond {threshold})")
     else:
@@ -240,18 +329,18 @@ def _describe_frequencies(text: Table, results: PhononResults) -> None:
 
 
 def _describe_heat(text: Table, results: PhononResults) -> None:
-    heat = results.at_room_temperature()
-    text.group(f"heat at {ROOM_TEMPERATURE:.0f} K, per mole of cells of {len(results.phonopy.primitive)} atoms")
+    temperature, heat = results.heat()
+    text.group(f"heat at {temperature:g} K, per mole of cells of {len(results.phonopy.primitive)} atoms")
     text.row("free energy", f"{heat['free_energy_kJ_mol']:.3f} kJ/mol")
     text.row("entropy", f"{heat['entropy_J_K_mol']:.3f} J/K/mol")
     text.row("heat capacity", f"{heat['heat_capacity_J_K_mol']:.3f} J/K/mol")
-    if results.frequencies.fraction_left_out > 0:
-        share = 100 * results.frequencies.fraction_left_out
+    if results.sampling.frequencies.fraction_left_out > 0:
+        share = 100 * results.sampling.frequencies.fraction_left_out
         text.row("left out", f"{share:.2f} % of the modes, being imaginary or zero: these numbers are incomplete")
 
 
 def _band_path(results: PhononResults) -> str:
-    return path_in_words(list(results.bands.labels or []), list(results.bands.path_connections))
+    return path_in_words(list(results.sampling.bands.labels or []), list(results.sampling.bands.path_connections))
 
 
 def _with_plain_results(atoms: Atoms) -> Atoms:

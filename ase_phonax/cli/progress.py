@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, TextIO
+
+from ..errors import OutputError
 
 SILENT_SECONDS = 2.0  # anything quicker needs no bar
 _FORMAT = "{desc}: {percentage:3.0f}%|{bar:30}| {n_fmt}/{total_fmt} [{elapsed}]"
 _FORMAT_WITHOUT_TOTAL = "{desc}: {n_fmt} [{elapsed}]"
+_QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
+
+
+@contextmanager
+def without_progress(quiet: bool = True) -> Iterator[None]:
+    """No bars inside the block, if `quiet`."""
+    token = _QUIET.set(quiet)
+    try:
+        yield
+    finally:
+        _QUIET.reset(token)
 
 
 @contextmanager
@@ -23,7 +39,7 @@ def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
     """
     from tqdm import tqdm
 
-    silent = not sys.stderr.isatty()
+    silent = _QUIET.get() or not sys.stderr.isatty()
     with tqdm(
         desc=description,
         delay=SILENT_SECONDS,
@@ -64,20 +80,58 @@ def _running_clock(bar: Any) -> Iterator[None]:
 
 
 class Stopwatch:
-    """Wall-clock seconds by section, in the order they were entered."""
+    """Wall-clock seconds by section, in the order they were entered; a log of them where one is wanted."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: TextIO | None = None) -> None:
         self.seconds: dict[str, float] = {}
         self._start = time.perf_counter()
+        self._log = log
+
+    @classmethod
+    @contextmanager
+    def logging_to(cls, path: Path | None) -> Iterator[Stopwatch]:
+        """A stopwatch that writes a line of JSON for each event to a file, at once; None for no file.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        if path is None:
+            yield cls()
+            return
+        try:
+            log = path.open("w", encoding="utf-8")
+        except OSError as error:
+            raise OutputError(
+                f"the log {path} cannot be written: {error.strerror}",
+                "its reader would wait in vain",
+                "choose another file with --log; its folder must exist",
+            ) from error
+        with log:
+            watch = cls(log)
+            try:
+                yield watch
+            except BaseException as error:
+                watch.note("failed", {"error": type(error).__name__, "message": str(error)})
+                raise
+            watch.note("finished", {"seconds": watch.rounded()})
+
+    def note(self, event: str, values: dict[str, Any]) -> None:
+        """A line in the log, if there is one."""
+        if self._log is not None:
+            line = {"event": event, "elapsed_s": round(time.perf_counter() - self._start, 3), **values}
+            self._log.write(json.dumps(line, ensure_ascii=False) + "\n")
+            self._log.flush()
 
     @contextmanager
     def section(self, name: str) -> Iterator[None]:
         """Add the time spent in the block to a section."""
         start = time.perf_counter()
+        self.note("begin", {"section": name})
         try:
             yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+            self.note("end", {"section": name, "section_s": round(self.seconds[name], 3)})
 
     def rounded(self) -> dict[str, float]:
         """Sections and "total", to milliseconds."""

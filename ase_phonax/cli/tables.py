@@ -5,6 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from ..units import FREQUENCY_UNITS
+
 WIDTH = 100
 _LABEL = 22
 _DEGENERATE_THZ = 5e-4
@@ -34,12 +36,15 @@ class Table:
         return "\n".join(self._lines)
 
 
-def frequency(value_thz: float) -> str:
-    """A frequency without the sign of a rounding error."""
-    return f"{value_thz:.3f}" if abs(value_thz) >= 5e-4 else "0.000"
+def frequency(value_thz: float, unit: str = "THz") -> str:
+    """A frequency in a unit of `units.FREQUENCY_UNITS`, without the sign of a rounding error."""
+    factor = FREQUENCY_UNITS[unit][0]
+    digits = 3 if factor < 10 else 1  # 0.03 of the last place of 1/cm is 0.001 THz
+    value = factor * value_thz
+    return f"{value if abs(value) >= 0.5 * 10.0**-digits else 0.0:.{digits}f}"
 
 
-def frequencies_in_words(values_thz: Sequence[float]) -> str:
+def frequencies_in_words(values_thz: Sequence[float], unit: str = "THz") -> str:
     """Ascending frequencies, degenerate ones once: "0.000 (3)  4.933 (2)  7.840"."""
     groups: list[list[float]] = []
     for value in values_thz:
@@ -48,7 +53,7 @@ def frequencies_in_words(values_thz: Sequence[float]) -> str:
         else:
             groups.append([value])
     return "  ".join(
-        frequency(sum(group) / len(group)) + (f" ({len(group)})" if len(group) > 1 else "") for group in groups
+        frequency(sum(group) / len(group), unit) + (f" ({len(group)})" if len(group) > 1 else "") for group in groups
     )
 
 
@@ -81,8 +86,8 @@ def symmetry_in_words(value: float) -> str:
     return "LARGE: structure or supercell do not have the symmetry found"
 
 
-def interpolation_in_words(error_thz: float) -> str:
+def interpolation_in_words(error_thz: float, tolerance_thz: float) -> str:
     """What the error of interpolating between the supercell's q-points means for its size."""
-    if error_thz <= 0.05:
+    if error_thz <= tolerance_thz:
         return "the supercell is large enough"
     return "visible in the bands: take a larger supercell" + (" (much larger)" if error_thz > 0.3 else "")

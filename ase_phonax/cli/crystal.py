@@ -1,0 +1,170 @@
+"""What the commands on crystals share: the structure, its relaxation, its supercell."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from . import loading, options
+from .progress import progress_bar
+
+if TYPE_CHECKING:
+    import numpy as np
+    from ase import Atoms
+
+    from ..crystals import SpaceGroup
+    from ..relaxation import RelaxationReport
+    from ..supercells import SupercellChoice
+
+SYMPREC = 1e-3  # [Å] files round coordinates to about this; the relaxation then makes the symmetry exact
+TOLERANCE_THZ = 0.05  # as `supercells`, which a parser cannot import cheaply; a test compares them
+MAX_ATOMS = 1000
+MAX_SUPERCELL_ATOMS = 10_000  # phonopy itself takes hours to set up larger ones
+
+
+@dataclass(frozen=True)
+class Crystal:
+    """The structure as it enters: `atoms` to compute, reduced from `n_atoms_given` of the file.
+
+    Attributes:
+        repeated: directions that supercells, paths and meshes extend in; not the vacuum of a layer.
+        vacuum_in_words: what was done about a vacuum; "" for a crystal in three dimensions.
+    """
+
+    atoms: Atoms
+    n_atoms_given: int
+    space_group: SpaceGroup
+    had_constraints: bool
+    repeated: tuple[bool, bool, bool] = (True, True, True)
+    vacuum_in_words: str = ""
+
+
+def add_structure_options(parser: argparse.ArgumentParser) -> Any:
+    """The structure file, the cell, the tolerance of its symmetry; the group of options is returned."""
+    options.add_structure(parser, "STRUCTURE", "file of any format ASE reads (POSCAR, CIF, extxyz, ...)")
+    options.add_model(parser)
+    group = parser.add_argument_group("structure")
+    group.add_argument(
+        "--keep-cell", action="store_true", help="keep the cell as it is (default: reduce it to a primitive cell)"
+    )
+    group.add_argument(
+        "--symprec",
+        metavar="Å",
+        type=options.positive,
+        default=SYMPREC,
+        help="positions nearer than this count as equal when the symmetry is found (default: %(default)g)",
+    )
+    return group
+
+
+def add_supercell_options(parser: argparse.ArgumentParser) -> None:
+    """How the supercell is found."""
+    group = parser.add_argument_group("supercell")
+    cells = group.add_mutually_exclusive_group()
+    cells.add_argument(
+        "--supercell",
+        metavar="N",
+        nargs="+",
+        type=options.integer,
+        help="repeats along the three vectors of the primitive cell, or the nine integers of a matrix, row by row,"
+        " in phonopy's sense (columns count cell vectors)",
+    )
+    cells.add_argument(
+        "--min-length",
+        metavar="Å",
+        type=options.positive,
+        help="fewest repeats that bring opposite faces this far apart",
+    )
+    cells.add_argument(
+        "--tolerance",
+        metavar="THz",
+        type=options.positive,
+        default=TOLERANCE_THZ,
+        help="otherwise: the smallest supercell whose frequencies differ by no more than this (RMS) from the exact ones"
+        " at wave vectors in between (default: %(default)g)",
+    )
+    group.add_argument(
+        "--max-atoms",
+        metavar="N",
+        type=options.positive_integer,
+        default=MAX_ATOMS,
+        help="... of at most this many atoms; if none meets the tolerance, the largest (default: %(default)d)",
+    )
+
+
+def read_crystal(arguments: argparse.Namespace) -> Crystal:
+    """The structure, primitive unless told otherwise; a supercell that cannot be is refused here.
+
+    Raises:
+        StructureError, SupercellError: what cannot be computed.
+    """
+    from ..crystals import as_supercell_matrix, get_space_group, reduce_to_primitive, require_crystal
+
+    given = loading.read_structure(arguments.structure)
+    require_crystal(given)
+    group = get_space_group(given, arguments.symprec)
+    atoms = given.copy() if arguments.keep_cell else reduce_to_primitive(given, arguments.symprec)
+    had_constraints = bool(given.constraints)
+    atoms.set_constraint()
+    if arguments.supercell is not None:
+        refuse_enormous(len(atoms), as_supercell_matrix(arguments.supercell))
+    return Crystal(atoms, len(given), group, had_constraints)
+
+
+def relaxed(crystal: Crystal, calc: Any, arguments: argparse.Namespace) -> tuple[Atoms, RelaxationReport]:
+    """The relaxed structure with its report; or the structure as it is, and the forces on it."""
+    from ..relaxation import relax, report_unrelaxed
+
+    with progress_bar("forces" if arguments.no_relax else "relaxation") as progress:
+        if arguments.no_relax:
+            return report_unrelaxed(crystal.atoms, calc, arguments.symprec)
+        return relax(
+            crystal.atoms,
+            calc,
+            fix_cell=arguments.fix_cell,
+            symprec=arguments.symprec,
+            callback=lambda step, force, stress: progress(step, 0),
+        )
+
+
+def find_supercell(
+    crystal: Crystal, atoms: Atoms, calc: Any, arguments: argparse.Namespace
+) -> tuple[np.ndarray, SupercellChoice | None]:
+    """The supercell asked for, or the one chosen and how."""
+    import numpy as np
+
+    from ..crystals import as_supercell_matrix, supercell_for_height
+    from ..supercells import choose_supercell
+
+    if arguments.supercell is not None:
+        return as_supercell_matrix(arguments.supercell), None
+    if arguments.min_length is not None:
+        matrix = supercell_for_height(atoms.cell[:], arguments.min_length)
+        matrix[np.diag(~np.array(crystal.repeated))] = 1
+        refuse_enormous(len(atoms), matrix)
+        return matrix, None
+    with progress_bar("choosing the supercell") as progress:
+        choice = choose_supercell(
+            atoms, calc, arguments.tolerance, arguments.max_atoms, repeated=crystal.repeated, progress=progress
+        )
+    return choice.matrix, choice
+
+
+def refuse_enormous(n_atoms: int, matrix: np.ndarray) -> None:
+    """Refuse what phonopy would take hours to set up.
+
+    Raises:
+        SupercellError: more than MAX_SUPERCELL_ATOMS.
+    """
+    import numpy as np
+
+    from ..errors import SupercellError
+
+    total = n_atoms * round(float(np.linalg.det(matrix)))
+    if total > MAX_SUPERCELL_ATOMS:
+        raise SupercellError(
+            f"the supercell {matrix.tolist()} has {total} atoms",
+            f"above {MAX_SUPERCELL_ATOMS} setting it up takes phonopy hours, and constants fade long before its edge",
+            "take a smaller one, or leave it to --tolerance to find one",
+        )
