@@ -21,6 +21,7 @@ from ase.optimize.cellawarebfgs import CellAwareBFGS
 
 from .crystals import SYMPREC, SpaceGroup, check_structure, get_space_group
 from .errors import RelaxationError, StructureError, UnstableWarning
+from .two_dimensional import layer_constraint
 
 FMAX = 1e-4  # [eV/Å]
 SMAX = 1e-4  # [eV] volume times stress per atom, the scale of ASE's cell filters; tighter than 1e-4 eV/Å³
@@ -68,6 +69,7 @@ def relax(
     *,
     fix_cell: bool = False,
     fix_volume: bool = False,
+    vacuum_axis: int | None = None,
     fmax: float = FMAX,
     smax: float = SMAX,
     max_steps: int = MAX_STEPS,
@@ -85,6 +87,7 @@ def relax(
         calc: ASE calculator with energy and forces, and stress unless the cell is fixed.
         fix_cell: move atoms only.
         fix_volume: move atoms and the shape of the cell; the pressure that remains is part of the result.
+        vacuum_axis: cell vector of a layer that stays as it is, with the plane of the others (`two_dimensional`).
         fmax: largest force on an atom at the end [eV/Å].
         smax: largest volume x stress / n_atoms at the end [eV], as ASE's cell filters scale it.
         max_steps: optimizer steps before giving up.
@@ -114,6 +117,8 @@ def relax(
     if symmetric:
         relaxed.set_constraint(FixSymmetry(relaxed, symprec=symprec))
     symmetrised_by = _largest_shift(atoms, relaxed) if symmetric else 0.0
+    if vacuum_axis is not None:
+        relaxed.set_constraint([*relaxed.constraints, layer_constraint(relaxed.cell[:], vacuum_axis)])
 
     held = "cell" if fix_cell or not periodic else "volume" if fix_volume else "nothing"
     n_steps, converged = _optimize(relaxed, held, fmax, smax, max_steps, callback)
