@@ -1,0 +1,120 @@
+"""Symmetry of modes as `ase-phonax phonons` shows it: always at Gamma, elsewhere where asked."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from phonopy import Phonopy
+
+    from ..mode_symmetry import ModeSet, QpointIrreps
+    from .tables import Table
+
+FILE = "irreps.yaml"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """`--irreps-q`."""
+    group = parser.add_argument_group("symmetry of modes")
+    group.add_argument(
+        "--irreps-q",
+        metavar=("QA", "QB", "QC"),
+        nargs=3,
+        type=float,
+        action="append",
+        default=None,
+        help="irreducible representations at this wave vector as well as at Γ, in reduced coordinates of the primitive"
+        " cell; may be given several times (default: Γ only)",
+    )
+
+
+def check_options(arguments: argparse.Namespace, atoms: Atoms) -> None:
+    """Refuse wave vectors that are none.
+
+    Raises:
+        InputError: not three finite numbers.
+    """
+    from ..mode_symmetry import checked_qpoint
+
+    for qpoint in arguments.irreps_q or []:
+        checked_qpoint(qpoint)
+
+
+def compute(
+    arguments: argparse.Namespace, phonopy: Phonopy, calc: Any, *, noise_thz: float = 0.0, **context: Any
+) -> IrrepsSection:
+    """Irreducible representations at Gamma, then at each q-point asked for."""
+    from ..mode_symmetry import find_irreps
+
+    qpoints = [(0.0, 0.0, 0.0), *map(tuple, arguments.irreps_q or [])]
+    found = [find_irreps(phonopy, qpoint, noise_thz=noise_thz) for qpoint in dict.fromkeys(qpoints)]
+    return IrrepsSection(tuple(found), str(context.get("unit", "THz")))
+
+
+@dataclass(frozen=True)
+class IrrepsSection:
+    """What was found, Gamma first; `unit` is the one of printed frequencies."""
+
+    irreps: tuple[QpointIrreps, ...]
+    unit: str = "THz"
+
+    def files(self) -> tuple[str, ...]:
+        """Names written."""
+        return (FILE,)
+
+    def summary(self) -> dict[str, Any]:
+        """Entries of summary.json."""
+        return {
+            "irreps": [
+                {
+                    "qpoint": entry.qpoint.tolist(),
+                    "little_cogroup": entry.little_cogroup,
+                    "splitting_thz": entry.splitting_thz,
+                    "note": entry.note,
+                    "modes": [
+                        {
+                            "modes": list(found.modes),
+                            "frequency_thz": found.frequency_thz,
+                            "label": found.label,
+                            "infrared": found.infrared,
+                            "raman": found.raman,
+                            "acoustic": found.acoustic,
+                        }
+                        for found in entry.sets
+                    ],
+                }
+                for entry in self.irreps
+            ]
+        }
+
+    def describe(self, text: Table) -> None:
+        """One group: a row of symbols for each q-point."""
+        from .tables import vector_in_words
+
+        text.group(f"symmetry of modes ({self.unit}; degeneracy in parentheses)")
+        for entry in self.irreps:
+            at_gamma = not entry.qpoint.any()
+            name = f"at Γ, {entry.little_cogroup}" if at_gamma else f"at q, {entry.little_cogroup}"
+            where = "" if at_gamma else f"q = {vector_in_words(entry.qpoint.tolist())}:  "
+            text.row(name, where + ";  ".join(self._in_words(found) for found in entry.sets))
+            if entry.note:
+                text.row("", f"without symbols: {entry.note}")
+
+    def write(self, folder: Path) -> None:
+        """Write irreps.yaml."""
+        from ..mode_symmetry import write_irreps
+
+        write_irreps(self.irreps, folder / FILE)
+
+    def _in_words(self, found: ModeSet) -> str:
+        """ "T2g 15.212 (3) Raman"."""
+        from .tables import frequency
+
+        parts = [found.label or "?", frequency(found.frequency_thz, self.unit)]
+        if found.degeneracy > 1:
+            parts.append(f"({found.degeneracy})")
+        return " ".join([*parts, found.activity]).rstrip()
