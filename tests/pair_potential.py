@@ -74,7 +74,7 @@ class PairCalculator(Calculator):
             progress(1, 1)
         return constants[phonopy.primitive.p2s_map]
 
-    def get_dynamical_matrix(self, atoms, qpoints, *, progress=None):
+    def get_dynamical_matrix(self, atoms, qpoints, *, symmetry=True, progress=None):
         n, roots = len(atoms), np.sqrt(atoms.get_masses())
         i, j, vectors, blocks = self._blocks(atoms)
         matrices = []

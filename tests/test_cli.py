@@ -21,6 +21,7 @@ from ase.io import read, write
 from ase.vibrations import VibrationsData
 
 from ase_phonax.cli import hessian, loading, main
+from ase_phonax.cli.crystal import MAX_ATOMS, TOLERANCE_THZ
 from ase_phonax.cli.output import atomic_directory
 from ase_phonax.cli.phonon_results import FILES
 from ase_phonax.cli.tables import frequencies_in_words, matrix_in_words, vector_in_words
@@ -40,7 +41,7 @@ KEYS = {
     "min_frequency_thz",
     "max_frequency_thz",
     "imaginary_modes",
-    "thermal_300K",
+    "thermal",
     "checks",
     "timings_s",
 }
@@ -99,7 +100,7 @@ def summary_of(folder: Path) -> dict:
 
 def test_exactly_the_promised_files_are_written_and_nothing_beside_them(salt):
     folder, _, _ = salt
-    assert sorted(path.name for path in (folder / "out").iterdir()) == sorted(FILES)
+    assert sorted(path.name for path in (folder / "out").iterdir()) == sorted([*FILES, "irreps.yaml"])
     assert sorted(path.name for path in folder.iterdir()) == ["out", "salt.extxyz"]
 
 
@@ -121,8 +122,8 @@ def test_the_summary_holds_every_promised_key_and_means_it(salt):
     relaxed = read(folder / "out" / "relaxed.extxyz")
     exact = np.linalg.eigvalsh(calc.get_dynamical_matrix(relaxed, [[0, 0, 0]])[0])[3:]
     np.testing.assert_allclose(gamma[3:], np.sqrt(exact) * 15.633302, atol=1e-5)
-    assert set(found["thermal_300K"]) == {"free_energy_kJ_mol", "entropy_J_K_mol", "heat_capacity_J_K_mol"}
-    assert found["thermal_300K"]["heat_capacity_J_K_mol"] == pytest.approx(6 * 8.314, rel=0.1)
+    assert set(found["thermal"]) == {"temperature_K", "free_energy_kJ_mol", "entropy_J_K_mol", "heat_capacity_J_K_mol"}
+    assert found["thermal"]["heat_capacity_J_K_mol"] == pytest.approx(6 * 8.314, rel=0.1)
     checks = found["checks"]
     assert set(checks) == {"acoustic_sum_rule", "hermiticity", "space_group_residual", "interpolation_error_thz"}
     assert max(checks[name] for name in ("acoustic_sum_rule", "hermiticity", "space_group_residual")) < 1e-9
@@ -151,7 +152,7 @@ def test_the_text_files_hold_what_their_names_say(salt):
     assert bands["labels"][0] == [r"$\Gamma$", r"$\mathrm{X}$"]
     heat = yaml.safe_load((folder / "out" / "thermal_properties.yaml").read_text())["thermal_properties"]
     at_300 = next(entry for entry in heat if entry["temperature"] == 300.0)
-    assert at_300["heat_capacity"] == pytest.approx(found["thermal_300K"]["heat_capacity_J_K_mol"], abs=1e-6)
+    assert at_300["heat_capacity"] == pytest.approx(found["thermal"]["heat_capacity_J_K_mol"], abs=1e-6)
     total = np.loadtxt(folder / "out" / "total_dos.dat")
     projected = np.loadtxt(folder / "out" / "projected_dos.dat")
     assert total.shape[1] == 2
@@ -212,6 +213,131 @@ def test_options_reach_the_calculation(metal, inside, capsys):
     assert "relaxation            none, as asked" in text
     assert "constraints           those of the file are dropped" in text
     assert "4 atoms as given; a primitive cell has 1" in text
+
+
+def test_the_supercell_is_the_smallest_that_meets_the_tolerance(ionic, inside, capsys):
+    """The potential reaches 4.5 Å: from some supercell on interpolation is exact, and the next smaller one is not."""
+    write("salt.cif", bulk("NaCl", "rocksalt", a=5.6))
+    assert main(["phonons", "salt.cif", "--tolerance", "1e-3"]) == 0
+    found = summary_of(inside / "salt-phonons")
+    assert found["supercell_reached_tolerance"]
+    tried = {entry["n_atoms"]: entry["error_thz"] for entry in found["supercells_tried"]}
+    assert tried[found["n_atoms_supercell"]] < 1e-3
+    assert found["checks"]["interpolation_error_thz"] == pytest.approx(tried[found["n_atoms_supercell"]], abs=1e-9)
+    assert any(error > 1e-3 for n, error in tried.items() if n < found["n_atoms_supercell"])
+    text = capsys.readouterr().out
+    assert "the smallest within 0.001 THz" in text
+    assert "interpolated from the supercell" in text
+
+
+def test_at_the_cap_the_error_is_said_and_the_bands_are_exact(ionic, inside, capsys):
+    write("salt.cif", bulk("NaCl", "rocksalt", a=5.6))
+    assert main(["phonons", "salt.cif", "--tolerance", "1e-3", "--max-atoms", "10"]) == 0
+    found = summary_of(inside / "salt-phonons")
+    assert not found["supercell_reached_tolerance"]
+    assert found["n_atoms_supercell"] <= 10
+    assert found["bands_exact"]
+    assert not found["mesh_exact"]
+    text = " ".join(capsys.readouterr().out.split())
+    assert "the largest allowed; it misses the 0.001 THz wanted" in text
+    bands = yaml.safe_load((inside / "salt-phonons" / "band.yaml").read_text())
+    relaxed = read(inside / "salt-phonons" / "relaxed.extxyz")
+    point = bands["phonon"][20]
+    exact = np.linalg.eigvalsh(ionic.get_dynamical_matrix(relaxed, point["q-position"])[0])
+    frequencies = [band["frequency"] for band in point["band"]]
+    # band.yaml has ten digits of a frequency, seven of q.
+    np.testing.assert_allclose(np.square(frequencies), exact * 15.633302**2, atol=1e-4)
+
+
+def test_exact_everything_with_a_mesh_that_has_converged(ionic, inside, capsys):
+    """Exact on a tiny supercell equals interpolated on one that holds all constants."""
+    write("salt.cif", bulk("NaCl", "rocksalt", a=5.6))
+    assert main(["phonons", "salt.cif", "--exact", "--supercell", "1", "--output", "exact"]) == 0
+    assert main(["phonons", "salt.cif", "--supercell", "4", "--output", "large"]) == 0
+    exact, large = summary_of(inside / "exact"), summary_of(inside / "large")
+    assert exact["bands_exact"]
+    assert exact["mesh_exact"]
+    assert len(exact["mesh_convergence"]) > 1
+    assert exact["max_frequency_thz"] == pytest.approx(large["max_frequency_thz"], abs=1e-6)
+    for name in ("entropy_J_K_mol", "heat_capacity_J_K_mol"):
+        assert exact["thermal"][name] == pytest.approx(large["thermal"][name], rel=2e-3)
+    for name in ("exact", "large"):
+        dos = np.loadtxt(inside / name / "projected_dos.dat")
+        # Two atoms, three modes each; what the coarse grid of frequencies loses is below a percent.
+        assert dos[:, 1:].sum() * (dos[1, 0] - dos[0, 0]) == pytest.approx(6, rel=0.01)
+    assert "changed by" in capsys.readouterr().out
+
+
+def test_units_change_what_is_printed_and_drawn_not_what_is_written(ionic, inside, capsys):
+    write("salt.cif", bulk("NaCl", "rocksalt", a=5.6))
+    flags = ["--supercell", "2", "--mesh", "4", "4", "4", "--temperatures", "0", "600", "200"]
+    assert main(["phonons", "salt.cif", *flags, "--unit", "cm-1"]) == 0
+    found = summary_of(inside / "salt-phonons")
+    assert found["mesh"] == [4, 4, 4]
+    assert found["thermal"]["temperature_K"] in (200, 400)
+    text = capsys.readouterr().out
+    assert "frequencies (cm⁻¹; imaginary as negative)" in text
+    highest = float(re.search(r"highest\s+(\S+)", text)[1])
+    assert highest == pytest.approx(found["max_frequency_thz"] * 33.35641, abs=0.06)
+    heat = yaml.safe_load((inside / "salt-phonons" / "thermal_properties.yaml").read_text())["thermal_properties"]
+    assert [entry["temperature"] for entry in heat] == [0, 200, 400, 600]
+
+
+def test_a_configuration_file_takes_every_option_and_the_command_line_wins(ionic, inside, capsys):
+    write("salt.cif", bulk("NaCl", "rocksalt", a=5.6))
+    Path("run.yaml").write_text(
+        "supercell: [2, 2, 2]\nno_relax: true\nmesh: [3, 3, 3]\nunit: meV\noutput: there\nirreps-q: [[0.5, 0.5, 0]]\n"
+    )
+    assert main(["phonons", "salt.cif", "--config", "run.yaml", "--unit", "THz"]) == 0
+    found = summary_of(inside / "there")
+    assert found["supercell_matrix"] == [[2, 0, 0], [0, 2, 0], [0, 0, 2]]
+    assert not found["relaxed"]
+    assert found["mesh"] == [3, 3, 3]
+    assert "frequencies (THz" in capsys.readouterr().out
+    # A supercell in the file gives way to a tolerance on the command line.
+    flags = ["--config", "run.yaml", "--tolerance", "0.3", "--output", "other"]
+    assert main(["phonons", "salt.cif", *flags]) == 0
+    assert summary_of(inside / "other")["supercells_tried"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("tolerence: 0.1\n", "did you mean 'tolerance'?"),
+        ("quiet: 3\n", "switched on or off"),
+        ("- 1\n", "holds a list"),
+        ("a: [\n", "is not YAML"),
+        ("tolerance: never\n", "is not a positive number"),
+        ("mesh: [1, 2]\n", "expected 3 arguments"),
+        ("model_file_of_mine: x\n", "unknown option"),
+    ],
+)
+def test_a_configuration_with_a_mistake_is_refused(text, message, ionic, inside, capsys):
+    write("salt.cif", bulk("NaCl", "rocksalt", a=5.6))
+    Path("run.yaml").write_text(text)
+    assert main(["phonons", "salt.cif", "--config", "run.yaml"]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(inside.glob("*phonons*"))
+
+
+def test_quiet_says_nothing_and_the_log_everything(ionic, inside, capsys):
+    write("salt.cif", bulk("NaCl", "rocksalt", a=5.6))
+    flags = ["--supercell", "2", "--mesh", "3", "3", "3", "--quiet", "--log", "run.jsonl"]
+    assert main(["phonons", "salt.cif", *flags]) == 0
+    assert capsys.readouterr() == ("", "")
+    lines = [json.loads(line) for line in Path("run.jsonl").read_text().splitlines()]
+    assert [line["event"] for line in lines][-2:] == ["results", "finished"]
+    assert {"begin", "end"} <= {line["event"] for line in lines}
+    assert lines[-2]["n_atoms_supercell"] == 16
+    Path("bad.cif").write_text("nothing\n")
+    assert main(["phonons", "bad.cif", "--log", "bad.jsonl"]) == 2
+    assert json.loads(Path("bad.jsonl").read_text().splitlines()[-1])["event"] == "failed"
+
+
+def test_defaults_of_the_parser_are_those_of_the_library():
+    from ase_phonax import supercells
+
+    assert (TOLERANCE_THZ, MAX_ATOMS) == (supercells.TOLERANCE_THZ, supercells.MAX_ATOMS)
 
 
 def test_an_unstable_crystal_is_a_result_with_exit_code_zero(metal, inside, capsys):

@@ -321,7 +321,7 @@ def _describe_frequencies(text: Table, results: PhononResults) -> None:
         text.row("mesh", f"{numbers}, exact D(q); heat at 300 K changed by {100 * change:.2g} % from the last one")
     else:
         text.row("mesh", f"{numbers}, {'exact D(q)' if results.arguments.exact else 'interpolated'}")
-    threshold = f"{frequency(IMAGINARY_THRESHOLD_THZ, unit)} {printed}, acoustic modes at Γ left aside"
+    threshold = f"{FREQUENCY_UNITS[unit][0] * IMAGINARY_THRESHOLD_THZ:.2g} {printed}, acoustic modes at Γ left aside"
     if found.imaginary:
         text.row("stability", f"UNSTABLE: there are imaginary modes (beyond {threshold})")
     else:
