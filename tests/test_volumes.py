@@ -15,8 +15,9 @@ from scipy.optimize import minimize_scalar
 
 from ase_phonax import densities
 from ase_phonax.cli import gruneisen as gruneisen_command
-from ase_phonax.cli import loading
+from ase_phonax.cli import loading, volume_runs
 from ase_phonax.cli import qha as qha_command
+from ase_phonax.cli.crystal import Crystal
 from ase_phonax.errors import InputError, StructureError, UnstableWarning
 from ase_phonax.relaxation import relax
 from ase_phonax.volumes import get_gruneisen, get_quasi_harmonic, phonons_at_volumes
@@ -360,13 +361,41 @@ def test_the_command_qha_writes_what_it_announces(ase_phonax, tmp_path):
     assert f"{summary['curves']['volume'][at_300]:.4f}" in table
     columns = np.loadtxt(folder / "volume-temperature.dat")
     np.testing.assert_allclose(columns[:, 1], summary["curves"]["volume"])
-    ase_phonax("qha", "Cu.vasp", "--supercell", "2", "--mesh-length", "20", "--overwrite", "--max-temperature", "200")
+    again = ("--supercell", "2", "--mesh-length", "20", "--n-volumes", "5", "--max-temperature", "200")
+    ase_phonax("qha", "Cu.vasp", "--overwrite", *again)
 
 
 def test_the_volume_of_the_file_counts_where_that_is_asked(ase_phonax, tmp_path):
     ase_phonax("gruneisen", "Cu.vasp", "--supercell", "2", "--mesh-length", "20", "--keep-volume")
     summary = json.loads((tmp_path / "Cu-gruneisen" / "summary.json").read_text())
     assert summary["volume"] == pytest.approx(3.95**3 / 4, rel=1e-9)
+
+
+def test_reports_can_be_logged_silenced_and_configured(ase_phonax, tmp_path):
+    words = ("gruneisen", "Cu.vasp", "--supercell", "2", "--mesh-length", "20")
+    assert ase_phonax(*words, "--quiet", "--log", "run.jsonl", "--unit", "cm-1") == ""
+    events = [json.loads(line) for line in (tmp_path / "run.jsonl").read_text().splitlines()]
+    result = next(event for event in events if event["event"] == "results")
+    assert (
+        result["gruneisen_average"]
+        == json.loads((tmp_path / "Cu-gruneisen" / "summary.json").read_text())["gruneisen_average"]
+    )
+    assert events[-1]["event"] == "finished"
+
+
+def test_the_supercell_is_chosen_by_tolerance_where_none_is_given(ase_phonax, tmp_path):
+    ase_phonax("gruneisen", "Cu.vasp", "--mesh-length", "20", "--tolerance", "0.2")
+    summary = json.loads((tmp_path / "Cu-gruneisen" / "summary.json").read_text())
+    assert summary["supercell_meets_tolerance"] is True
+    assert np.linalg.det(summary["supercell_matrix"]) > 1
+
+
+def test_a_layer_with_vacuum_has_no_volume_that_matters(ase_phonax, monkeypatch):
+    layer = Crystal(bulk("Cu"), 1, None, False, repeated=(True, True, False))
+    monkeypatch.setattr(volume_runs, "read_crystal", lambda arguments: layer)
+    for command in ("gruneisen", "qha"):
+        with pytest.raises(StructureError, match="layer with vacuum"):
+            ase_phonax(command, "Cu.vasp")
 
 
 @pytest.mark.parametrize(

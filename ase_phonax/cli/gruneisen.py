@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import loading, options, volume_runs
 from .output import atomic_directory, writing
-from .progress import Stopwatch, progress_bar
+from .progress import Stopwatch, progress_bar, without_progress
 
 if TYPE_CHECKING:
     from ..volumes import Gruneisen
@@ -56,7 +56,7 @@ def add_parser(commands: Any) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    volume_runs.add_options(parser)
+    volume_runs.add_shared_options(parser)
     group = parser.add_argument_group("Grüneisen parameters")
     group.add_argument(
         "--strain",
@@ -84,34 +84,41 @@ def add_parser(commands: Any) -> None:
         default=MESH_LENGTH,
         help="q-points along each reciprocal vector b: this times |b| / 2π (default: %(default)g)",
     )
-    options.add_output(parser, SUFFIX)
+    options.add_unit(group)
+    volume_runs.add_last_options(parser, SUFFIX)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Compute, write and print."""
-    watch = Stopwatch()
     output = options.output_directory(arguments.structure, arguments.output, SUFFIX)
     _check_strain(arguments.strain)
-    with loading.collected_warnings() as notes:
-        with watch.section("structure"):
-            crystal = volume_runs.read_crystal(arguments)
-            if arguments.path is not None:
-                _try_path(arguments.path, crystal[0])
-        with atomic_directory(output, overwrite=arguments.overwrite, own_files=FILES) as folder:
-            reference = volume_runs.relaxed_reference(arguments, crystal, watch)
-            ratios = (1 - arguments.strain, 1.0, 1 + arguments.strain)
-            points = volume_runs.compute_volumes(reference, ratios, watch)
-            with watch.section("gruneisen"), progress_bar("Grüneisen parameters"):
-                from ..volumes import get_gruneisen
-
-                found = get_gruneisen(points, arguments.path, mesh_length=arguments.mesh_length)
-            with watch.section("files"), writing(output):
-                summary = _summary(arguments, reference, found)
-                summary |= {"warnings": notes, "files": list(FILES), "timings_s": watch.rounded()}
-                _write(folder, reference, found, arguments.temperature, summary)
-    print(_table(reference, found, summary, output))
+    with Stopwatch.logging_to(arguments.log) as watch, without_progress(arguments.quiet):
+        with loading.collected_warnings() as notes:
+            with watch.section("structure"):
+                crystal = volume_runs.read_solid(arguments)
+                if arguments.path is not None:
+                    _try_path(arguments.path, crystal.atoms)
+            with atomic_directory(output, overwrite=arguments.overwrite, own_files=FILES) as folder:
+                reference = volume_runs.relaxed_reference(arguments, crystal, watch)
+                found = _compute(arguments, reference, watch)
+                with watch.section("files"), writing(output):
+                    summary = _summary(arguments, reference, found)
+                    summary |= {"warnings": notes, "files": list(FILES), "timings_s": watch.rounded()}
+                    _write(folder, reference, found, summary, arguments.unit)
+        watch.note("results", {"folder": str(output), **summary})
+        if not arguments.quiet:
+            print(_table(reference, found, summary, output))
     return 0
+
+
+def _compute(arguments: argparse.Namespace, reference: Reference, watch: Stopwatch) -> Gruneisen:
+    from ..volumes import get_gruneisen
+
+    ratios = (1 - arguments.strain, 1.0, 1 + arguments.strain)
+    points = volume_runs.compute_volumes(arguments, reference, ratios, watch)
+    with watch.section("gruneisen"), progress_bar("Grüneisen parameters"):
+        return get_gruneisen(points, arguments.path, mesh_length=arguments.mesh_length)
 
 
 def _check_strain(strain: float) -> None:
@@ -146,20 +153,21 @@ def _summary(arguments: argparse.Namespace, reference: Reference, found: Gruneis
     }
 
 
-def _write(folder: Path, reference: Reference, found: Gruneisen, temperature: float, summary: dict[str, Any]) -> None:
+def _write(folder: Path, reference: Reference, found: Gruneisen, summary: dict[str, Any], unit: str) -> None:
     from ..figures import save_figure
     from ..volumes.pictures import draw_gruneisen
 
     found.bands.write_yaml(filename=folder / "gruneisen.yaml")
     found.mesh.write_yaml(filename=folder / "gruneisen_mesh.yaml")
-    save_figure(draw_gruneisen(found, temperature, volume_runs.title(reference)), folder / "gruneisen")
+    figure = draw_gruneisen(found, summary["temperature_k"], volume_runs.title(reference), unit)
+    save_figure(figure, folder / "gruneisen")
     volume_runs.write_shared(folder, found.points, summary)
 
 
 def _table(reference: Reference, found: Gruneisen, summary: dict[str, Any], output: Path) -> str:
     from .tables import Table
 
-    text = Table(f"{reference.formula}   {reference.space_group}   {summary['model']}, {summary['dtype']}")
+    text = Table(f"{reference.formula}   {reference.crystal.space_group}   {summary['model']}, {summary['dtype']}")
     volume_runs.describe(text, reference, found.points)
     text.group("Grüneisen parameters γ = - d ln ω / d ln V")
     text.row(

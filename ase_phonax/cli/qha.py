@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from . import loading, options, volume_runs
 from .output import atomic_directory, writing
-from .progress import Stopwatch, progress_bar
+from .progress import Stopwatch, progress_bar, without_progress
 
 if TYPE_CHECKING:
-    from ..volumes import QuasiHarmonic
+    from ..volumes import QuasiHarmonic, VolumePoint
     from .volume_runs import Reference
 
 SUFFIX = "qha"
@@ -57,7 +57,7 @@ def add_parser(commands: Any) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    volume_runs.add_options(parser)
+    volume_runs.add_shared_options(parser)
     volumes = parser.add_argument_group("volumes")
     volumes.add_argument(
         "--range",
@@ -95,39 +95,46 @@ def add_parser(commands: Any) -> None:
         default=MESH_LENGTH,
         help="q-points along each reciprocal vector b: about this times |b| / 2π (default: %(default)g)",
     )
-    options.add_output(parser, SUFFIX)
+    volume_runs.add_last_options(parser, SUFFIX)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Compute, write and print."""
-    watch = Stopwatch()
     output = options.output_directory(arguments.structure, arguments.output, SUFFIX)
-    with watch.section("imports"):
-        from ..volumes import get_quasi_harmonic
-        from ..volumes.quasi_harmonic import FILES
-    ratios = _ratios(arguments)
-    with loading.collected_warnings() as notes:
-        with watch.section("structure"):
-            crystal = volume_runs.read_crystal(arguments)
-        with atomic_directory(output, overwrite=arguments.overwrite, own_files=(*OWN_FILES, *FILES)) as folder:
-            reference = volume_runs.relaxed_reference(arguments, crystal, watch)
-            points = volume_runs.compute_volumes(reference, ratios, watch)
-            with watch.section("qha"), progress_bar("free energies"):
-                found = get_quasi_harmonic(
-                    points,
-                    t_max=arguments.max_temperature,
-                    t_step=arguments.temperature_step,
-                    pressure_gpa=arguments.pressure,
-                    eos=arguments.eos,
-                    mesh_length=arguments.mesh_length,
-                )
-            with watch.section("files"), writing(output):
-                summary = volume_runs.summary(reference, points, arguments) | _summary(found)
-                summary |= {"warnings": notes, "files": [*OWN_FILES, *found.files], "timings_s": watch.rounded()}
-                _write(folder, reference, found, summary)
-    print(_table(reference, found, summary, output))
+    with Stopwatch.logging_to(arguments.log) as watch, without_progress(arguments.quiet):
+        with watch.section("imports"):
+            from ..volumes.quasi_harmonic import FILES
+        ratios = _ratios(arguments)
+        with loading.collected_warnings() as notes:
+            with watch.section("structure"):
+                crystal = volume_runs.read_solid(arguments)
+            with atomic_directory(output, overwrite=arguments.overwrite, own_files=(*OWN_FILES, *FILES)) as folder:
+                reference = volume_runs.relaxed_reference(arguments, crystal, watch)
+                points = volume_runs.compute_volumes(arguments, reference, ratios, watch)
+                with watch.section("qha"), progress_bar("free energies"):
+                    found = _minimised(arguments, points)
+                with watch.section("files"), writing(output):
+                    summary = volume_runs.summary(reference, points, arguments) | _summary(found)
+                    summary |= {"warnings": notes, "files": [*OWN_FILES, *found.files], "timings_s": watch.rounded()}
+                    _write(folder, reference, found, summary)
+        watch.note("results", {"folder": str(output), **summary})
+        if not arguments.quiet:
+            print(_table(reference, found, summary, output))
     return 0
+
+
+def _minimised(arguments: argparse.Namespace, points: tuple[VolumePoint, ...]) -> QuasiHarmonic:
+    from ..volumes import get_quasi_harmonic
+
+    return get_quasi_harmonic(
+        points,
+        t_max=arguments.max_temperature,
+        t_step=arguments.temperature_step,
+        pressure_gpa=arguments.pressure,
+        eos=arguments.eos,
+        mesh_length=arguments.mesh_length,
+    )
 
 
 def _ratios(arguments: argparse.Namespace) -> list[float]:
@@ -190,7 +197,7 @@ def _write(folder: Path, reference: Reference, found: QuasiHarmonic, summary: di
 def _table(reference: Reference, found: QuasiHarmonic, summary: dict[str, Any], output: Path) -> str:
     from .tables import Table
 
-    text = Table(f"{reference.formula}   {reference.space_group}   {summary['model']}, {summary['dtype']}")
+    text = Table(f"{reference.formula}   {reference.crystal.space_group}   {summary['model']}, {summary['dtype']}")
     points = sorted((*found.points, *found.left_out), key=lambda point: point.volume)
     volume_runs.describe(text, reference, points)
     text.group(f"quasi-harmonic, {found.pressure_gpa:g} GPa, per primitive cell ({found.result.eos_name} equation)")

@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import loading, options
-from .phonons import MAX_SUPERCELL_ATOMS, MIN_LENGTH, SYMPREC
+from .config import add_config
+from .crystal import add_structure_options, add_supercell_options, find_supercell, read_crystal
 from .progress import Stopwatch, progress_bar
 
 if TYPE_CHECKING:
     import numpy as np
     from ase import Atoms
 
-    from ..crystals import SpaceGroup
     from ..relaxation import RelaxationReport
+    from ..supercells import SupercellChoice
     from ..volumes import VolumePoint
+    from .crystal import Crystal
     from .tables import Table
 
 STRUCTURES_FILE = "volumes.extxyz"
@@ -30,120 +32,101 @@ class Reference:
     """The crystal whose volume counts as one.
 
     Attributes:
+        crystal: as read.
         atoms: relaxed, calculator attached.
-        n_atoms_given: in the file, before reduction to the primitive cell.
-        space_group: found in the file.
+        calc: the calculator.
         relaxation: what the relaxation did.
         matrix: (3, 3) supercell of every volume.
+        choice: how it was found; None where it was asked for.
     """
 
+    crystal: Crystal
     atoms: Atoms
     calc: Any
-    dtype: str
-    n_atoms_given: int
-    space_group: SpaceGroup
     relaxation: RelaxationReport
     matrix: np.ndarray
+    choice: SupercellChoice | None
 
     @property
     def formula(self) -> str:
         """Reduced formula, metals first."""
         return self.atoms.get_chemical_formula("metal", empirical=True)
 
-    @property
-    def tolerances(self) -> dict[str, float]:
-        """How tightly volumes relax: differences count, but single precision has its noise."""
-        from .. import relaxation
-        from ..volumes import points
 
-        if self.dtype == "float32":
-            return {"fmax": relaxation.FMAX, "smax": relaxation.SMAX}
-        return {"fmax": points.FMAX, "smax": points.SMAX}
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_shared_options(parser: argparse.ArgumentParser) -> None:
     """Structure, model, cell and supercell."""
-    options.add_structure(parser, "STRUCTURE", "file of any format ASE reads (POSCAR, CIF, extxyz, ...)")
-    options.add_model(parser)
-    structure = parser.add_argument_group("structure")
-    structure.add_argument(
-        "--keep-cell", action="store_true", help="keep the cell as it is (default: reduce it to a primitive cell)"
-    )
+    structure = add_structure_options(parser)
     structure.add_argument(
         "--keep-volume",
         action="store_true",
         help="the volume of the file is the one that counts (default: relax it); atoms and shape relax anyway",
     )
-    cells = parser.add_argument_group("supercell").add_mutually_exclusive_group()
-    cells.add_argument(
-        "--supercell",
-        metavar="N",
-        nargs="+",
-        type=options.integer,
-        help="repeats along the three vectors of the primitive cell, or the nine integers of a matrix, row by row,"
-        " in phonopy's sense (columns count cell vectors)",
-    )
-    cells.add_argument(
-        "--min-length",
-        metavar="Å",
-        type=options.positive,
-        default=MIN_LENGTH,
-        help="otherwise: fewest repeats that bring opposite faces this far apart (default: %(default)g)",
-    )
+    add_supercell_options(parser)
 
 
-def read_crystal(arguments: argparse.Namespace) -> tuple[Atoms, int, SpaceGroup]:
-    """The structure, primitive unless told otherwise; the atoms given; the space group."""
-    from ..crystals import as_supercell_matrix, get_space_group, reduce_to_primitive, require_crystal
-
-    given = loading.read_structure(arguments.structure)
-    require_crystal(given)
-    atoms = given.copy() if arguments.keep_cell else reduce_to_primitive(given, SYMPREC)
-    atoms.set_constraint()
-    if arguments.supercell:
-        _refuse_enormous(len(atoms), as_supercell_matrix(arguments.supercell))
-    return atoms, len(given), get_space_group(given, SYMPREC)
+def add_last_options(parser: argparse.ArgumentParser, suffix: str) -> None:
+    """Output, reporting, configuration file."""
+    options.add_output(parser, suffix)
+    options.add_reporting(parser)
+    add_config(parser)
 
 
-def relaxed_reference(
-    arguments: argparse.Namespace, crystal: tuple[Atoms, int, SpaceGroup], watch: Stopwatch
-) -> Reference:
+def read_solid(arguments: argparse.Namespace) -> Crystal:
+    """The structure, primitive unless told otherwise.
+
+    Raises:
+        StructureError: not a crystal, or a layer with vacuum.
+    """
+    from ..errors import StructureError
+
+    crystal = read_crystal(arguments)
+    if not all(crystal.repeated):
+        raise StructureError(
+            "the structure is a layer with vacuum",
+            "the volume of its cell is mostly vacuum, and nothing depends on that",
+            "give a crystal that fills space",
+        )
+    return crystal
+
+
+def relaxed_reference(arguments: argparse.Namespace, crystal: Crystal, watch: Stopwatch) -> Reference:
     """The crystal at the volume that counts as one, and the supercell of all volumes."""
-    from ..crystals import as_supercell_matrix, supercell_for_height
     from ..relaxation import relax
 
-    atoms, n_atoms_given, group = crystal
     with watch.section("model"), progress_bar("loading the model"):
         calc = loading.load_calculator(arguments.model, arguments.dtype)
     with watch.section("relaxation"), progress_bar("relaxation") as progress:
-        relaxed, report = relax(
-            atoms,
+        atoms, report = relax(
+            crystal.atoms,
             calc,
             fix_volume=arguments.keep_volume,
-            symprec=SYMPREC,
+            symprec=arguments.symprec,
             callback=lambda step, force, stress: progress(step, 0),
         )
-    if arguments.supercell:
-        matrix = as_supercell_matrix(arguments.supercell)
-    else:
-        matrix = supercell_for_height(relaxed.cell[:], arguments.min_length)
-    _refuse_enormous(len(relaxed), matrix)
-    return Reference(relaxed, calc, arguments.dtype, n_atoms_given, group, report, matrix)
+    with watch.section("supercell"):
+        matrix, choice = find_supercell(crystal, atoms, calc, arguments)
+    return Reference(crystal, atoms, calc, report, matrix, choice)
 
 
-def compute_volumes(reference: Reference, ratios: Sequence[float], watch: Stopwatch) -> tuple[VolumePoint, ...]:
+def compute_volumes(
+    arguments: argparse.Namespace, reference: Reference, ratios: Sequence[float], watch: Stopwatch
+) -> tuple[VolumePoint, ...]:
     """Relaxation and force constants at each volume."""
-    from ..volumes import phonons_at_volumes
+    from .. import relaxation
+    from ..volumes import phonons_at_volumes, points
 
+    # Differences count, but forces in single precision have their noise.
+    room = relaxation if arguments.dtype == "float32" else points
     with watch.section("volumes"), progress_bar("volumes") as progress:
         return phonons_at_volumes(
             reference.atoms,
             reference.calc,
             reference.matrix,
             ratios,
-            symprec=SYMPREC,
+            symprec=arguments.symprec,
+            fmax=room.FMAX,
+            smax=room.SMAX,
             progress=progress,
-            **reference.tolerances,
         )
 
 
@@ -157,11 +140,12 @@ def summary(reference: Reference, points: Sequence[VolumePoint], arguments: argp
         "dtype": arguments.dtype,
         "structure_file": arguments.structure,
         "formula": reference.formula,
-        "space_group": reference.space_group.international,
-        "space_group_number": reference.space_group.number,
-        "n_atoms_given": reference.n_atoms_given,
+        "space_group": reference.crystal.space_group.international,
+        "space_group_number": reference.crystal.space_group.number,
+        "n_atoms_given": reference.crystal.n_atoms_given,
         "n_atoms_primitive": len(reference.atoms),
         "supercell_matrix": reference.matrix.tolist(),
+        "supercell_meets_tolerance": None if reference.choice is None else bool(reference.choice.reached),
         "kept_volume": arguments.keep_volume,
         "volume": float(reference.atoms.cell.volume),
         "volume_change": reference.relaxation.volume_change,
@@ -186,15 +170,18 @@ def describe(text: Table, reference: Reference, points: Sequence[VolumePoint]) -
     from .tables import matrix_in_words
 
     text.group("structure")
-    n_atoms = len(reference.atoms)
-    reduced = f"reduced from {reference.n_atoms_given} atoms to {n_atoms}" if reference.n_atoms_given > n_atoms else ""
-    text.row("cell", reduced or f"{n_atoms} atom{'s' * (n_atoms > 1)} as given")
+    n_atoms, n_given = len(reference.atoms), reference.crystal.n_atoms_given
+    given = f"{n_atoms} atom{'s' * (n_atoms > 1)} as given"
+    text.row("cell", f"reduced from {n_given} atoms to {n_atoms}" if n_given > n_atoms else given)
     report = reference.relaxation
     change = f"volume {100 * report.volume_change:+.2f} %" if report.volume_change else "volume kept"
     text.row("relaxation", f"{report.n_steps} steps, symmetry kept, {change}")
     text.row("reference volume", f"{reference.atoms.cell.volume:.4f} Å³")
     n_supercell = len(points[0].phonopy.supercell)
-    text.row("supercell", f"{matrix_in_words(reference.matrix.tolist())}, {n_supercell} atoms, at every volume")
+    how = "at every volume"
+    if reference.choice is not None and not reference.choice.reached:
+        how += "; smaller than the tolerance asks for"
+    text.row("supercell", f"{matrix_in_words(reference.matrix.tolist())}, {n_supercell} atoms, {how}")
     text.group("volumes (atoms and shape of the cell relaxed at each)")
     for point in points:
         state = f"imaginary: {point.instability}" if point.frequencies.imaginary else "stable"
@@ -221,7 +208,7 @@ def title(reference: Reference) -> str:
     return "    ".join(
         (
             figures.formula_in_mathtext(reference.formula),
-            figures.space_group_in_mathtext(reference.space_group.international),
+            figures.space_group_in_mathtext(reference.crystal.space_group.international),
             figures.as_plain_text(reference.calc.potential.name),
         )
     )
@@ -244,17 +231,3 @@ def write_shared(folder: Path, points: Sequence[VolumePoint], contents: dict[str
     write(folder / STRUCTURES_FILE, frames, format="extxyz")
     text = json.dumps(contents, indent=2, ensure_ascii=False)
     (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
-
-
-def _refuse_enormous(n_atoms: int, matrix: Any) -> None:
-    import numpy as np
-
-    from ..errors import SupercellError
-
-    total = n_atoms * round(float(np.linalg.det(matrix)))
-    if total > MAX_SUPERCELL_ATOMS:
-        raise SupercellError(
-            f"the supercell {matrix.tolist()} has {total} atoms",
-            f"above {MAX_SUPERCELL_ATOMS} setting it up takes phonopy hours, and it is needed at every volume",
-            "take a smaller one; `ase-phonax phonons` prints whether it suffices",
-        )

@@ -26,26 +26,28 @@ SIGNED, POSITIVE = "coolwarm", "viridis"  # grey, not white, at γ = 0: every ba
 SHOWN_CURVES = 5  # of F(V), lowest to highest temperature
 
 
-def draw_gruneisen(found: Gruneisen, temperature: float, title: str = "") -> Figure:
+def draw_gruneisen(found: Gruneisen, temperature: float, title: str = "", unit: str = "THz") -> Figure:
     """Bands coloured by γ, and beside them γ of the mesh's modes against frequency.
 
     Args:
         found: the parameters.
         temperature: at which the average drawn is weighted by heat capacity [K].
         title: above the picture; may hold mathtext.
+        unit: of frequencies, "THz", "cm-1" or "meV".
 
     Returns:
         matplotlib Figure, 7 by 4 inches.
     """
     import matplotlib
 
+    factor, printed = figures.frequency_unit(unit)
     defined = np.isfinite(found.gamma)
-    frequencies, gamma = found.frequencies_thz[defined], found.gamma[defined]
+    frequencies, gamma = factor * found.frequencies_thz[defined], found.gamma[defined]
     with matplotlib.rc_context(figures._STYLE):
         figure = Figure(figsize=(7.0, 4.0), layout="constrained")
         FigureCanvasAgg(figure)
         left, right = figure.subplots(1, 2, width_ratios=(1.9, 1.0))
-        lines = _draw_colored_bands(left, found, gamma)
+        lines = _draw_colored_bands(left, found, gamma, factor)
         figure.colorbar(lines, ax=left, label="γ", extend="both", pad=0.02, aspect=30)
         right.scatter(frequencies, gamma, s=3, color=figures.BANDS, alpha=0.4, linewidths=0, rasterized=True)
         average = found.average(temperature)
@@ -54,7 +56,8 @@ def draw_gruneisen(found: Gruneisen, temperature: float, title: str = "") -> Fig
         low, high = np.percentile(gamma, 0.5), np.percentile(gamma, 99.5)
         margin = 0.15 * max(high - low, 0.2)
         right.set_ylim(min(low, average) - margin, max(high, average) + margin)
-        right.set_xlabel("Frequency (THz)")
+        left.set_ylabel(f"Frequency ({printed})")
+        right.set_xlabel(f"Frequency ({printed})")
         right.set_ylabel("γ")
         right.tick_params(direction="in", color=figures.INK)
         right.set_title(f"mean at {temperature:g} K: {average:.2f}", fontsize=8, color=figures.INK)
@@ -101,7 +104,7 @@ def draw_quasi_harmonic(found: QuasiHarmonic, title: str = "") -> Figure:
     return figure
 
 
-def _draw_colored_bands(axes: Axes, found: Gruneisen, shown: NDArray[np.float64]) -> LineCollection:
+def _draw_colored_bands(axes: Axes, found: Gruneisen, shown: NDArray[np.float64], factor: float) -> LineCollection:
     bands = found.bands
     pieces: list[NDArray[np.float64]] = []
     colors: list[NDArray[np.float64]] = []
@@ -113,7 +116,7 @@ def _draw_colored_bands(axes: Axes, found: Gruneisen, shown: NDArray[np.float64]
         # Towards Γ the neighbour's color goes on; a piece at zero throughout has none and is left out.
         means = np.nansum(ends, axis=0) / np.maximum(np.isfinite(ends).sum(axis=0), 1)
         for band in range(frequencies.shape[1]):
-            line = np.column_stack([distances, frequencies[:, band]])
+            line = np.column_stack([distances, factor * frequencies[:, band]])
             pieces.extend(np.stack([line[:-1], line[1:]], axis=1))
             colors.append(means[:, band])
     # Modes near zero frequency have γ of any size; they shall not wash out the colors of all others.
@@ -124,14 +127,12 @@ def _draw_colored_bands(axes: Axes, found: Gruneisen, shown: NDArray[np.float64]
     lines.set_array(np.concatenate(colors))
     axes.add_collection(lines)
     every = np.concatenate([np.ravel(f) for f in bands.get_frequencies()])
-    lowest = float(every.min())
-    axes.set_ylim(
-        1.05 * lowest if lowest < -figures.VISIBLY_IMAGINARY_THZ else 0.0, 1.04 * max(float(every.max()), 0.1)
-    )
+    lowest, highest = float(every.min()), max(float(every.max()), 0.1)
+    bottom = 1.05 * lowest if lowest < -figures.VISIBLY_IMAGINARY_THZ else 0.0
+    axes.set_ylim(factor * bottom, factor * 1.04 * highest)
     axes.axhline(0.0, color=figures.QUIET, linewidth=0.8, zorder=0)
     figures._label_path(axes, found.points[1].phonopy.band_structure)
     axes.tick_params(axis="y", direction="in", color=figures.INK)
-    axes.set_ylabel("Frequency (THz)")
     return lines
 
 
