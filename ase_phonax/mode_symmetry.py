@@ -23,6 +23,7 @@ from phonopy.phonon.symmetry_adapted_modes import SymmetryAdaptedModes
 from .character_tables import find_table, name_representation, translations_about_best_origin
 from .errors import InputError, UnstableWarning
 from .force_constants import frequencies_thz, interpolated_dynamical_matrices
+from .order_parameters import translation_weights
 
 NOISE_THZ = 0.01  # what symmetry does not explain beyond this, or beyond thrice the measured noise, is warned of
 
@@ -223,8 +224,7 @@ def _mode_sets(
         infrared = raman = None
         acoustic = False
         if masses is not None:
-            translations = (np.sqrt(masses / masses.sum())[:, None, None] * np.eye(3)).reshape(-1, 3)
-            weight = np.sum(np.abs(translations.T @ modes.eigenvectors[:, bands]) ** 2) / len(bands)
+            weight = translation_weights(masses, modes.eigenvectors[:, bands]).mean()
             # Translations are exact modes of any potential: the weight is 1 or 0 but for noise.
             acoustic = bool(weight > 0.5)
             infrared = not acoustic and _occurs(characters, traces)

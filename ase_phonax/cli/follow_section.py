@@ -1,0 +1,271 @@
+"""Unstable crystals in `ase-phonax phonons`: imaginary modes listed, and one of them followed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from phonopy import Phonopy
+
+    from ..frozen_modes import FollowedMode, ModeScan
+    from ..instabilities import ImaginaryMode
+    from .tables import Table
+
+MODES_FILE, SCAN_FILE, RELAXED_FILE = "imaginary_modes.yaml", "follow_scan.extxyz", "follow_relaxed.extxyz"
+MAX_ROWS = 12
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """`--follow` and `--amplitudes`."""
+    group = parser.add_argument_group("unstable crystals")
+    group.add_argument(
+        "--follow",
+        metavar=("QA", "QB", "QC", "MODE"),
+        nargs=4,
+        type=float,
+        help="displace the crystal along a mode, in the smallest supercell that its wave fits, and relax the lowest"
+        " structure met, its symmetry kept: q in reduced coordinates of the primitive cell, then the mode, counted from"
+        " 1 in ascending frequency. Of degenerate modes the first is the most symmetric direction (default: none)",
+    )
+    group.add_argument(
+        "--amplitudes",
+        metavar="Å",
+        nargs="+",
+        type=float,
+        help="largest displacement of an atom at each step of --follow (default: 0 to 0.6 in steps of 0.05, and the"
+        " negative ones where they differ)",
+    )
+
+
+def check_options(arguments: argparse.Namespace, atoms: Atoms) -> None:
+    """Refuse modes that do not exist and waves that fit no supercell.
+
+    Raises:
+        InputError: saying which number is wrong.
+    """
+    from ..errors import InputError
+    from ..frozen_modes import check_mode, check_size, checked_amplitudes
+
+    if arguments.follow is None:
+        if arguments.amplitudes is not None:
+            raise InputError(
+                "--amplitudes was given without --follow",
+                "they are steps along one mode",
+                "add --follow QA QB QC MODE, such as --follow 0.5 0.5 0.5 1",
+            )
+        return
+    *qpoint, mode = arguments.follow
+    check_size(qpoint, atoms.cell[:], len(atoms))
+    check_mode(mode, 3 * len(atoms))
+    if arguments.amplitudes is not None:
+        checked_amplitudes(arguments.amplitudes)
+
+
+def compute(arguments: argparse.Namespace, phonopy: Phonopy, calc: Any, **context: Any) -> FollowSection:
+    """Look for imaginary modes, always; follow the one asked for."""
+    from ..errors import RelaxationError
+    from ..frozen_modes import relax_lowest, scan_mode
+    from ..instabilities import find_imaginary_modes
+    from ..mode_symmetry import find_irreps
+
+    def labels(q: Any) -> dict[int, str | None]:
+        sets = find_irreps(phonopy, q, noise_thz=context.get("noise_thz", 0.0)).sets
+        return {number: found.label for found in sets for number in found.modes}
+
+    imaginary = tuple(find_imaginary_modes(phonopy, _path_points(phonopy), labels=labels))
+    unit = str(context.get("unit", "THz"))
+    if arguments.follow is None:
+        return FollowSection(imaginary, unit)
+    *qpoint, mode = arguments.follow
+    scan = scan_mode(phonopy, calc, qpoint, int(mode), arguments.amplitudes)
+    # The stress of a cell that was not relaxed, or that holds a vacuum, is none of the mode's business.
+    crystal = context.get("crystal")
+    fixed = arguments.fix_cell or arguments.no_relax or not all(getattr(crystal, "repeated", (True,)))
+    try:
+        followed = relax_lowest(scan, calc, fix_cell=bool(fixed), symprec=phonopy.primitive_symmetry.tolerance)
+    except RelaxationError as error:
+        return FollowSection(imaginary, unit, scan, None, bool(fixed), error.what)
+    return FollowSection(imaginary, unit, scan, followed, bool(fixed))
+
+
+@dataclass(frozen=True)
+class FollowSection:
+    """What was found.
+
+    Attributes:
+        imaginary: lowest first.
+        unit: of printed frequencies.
+        scan: of the mode followed; None where none was asked for.
+        followed: None where the relaxation failed.
+        cell_fixed: in that relaxation.
+        failure: why it failed.
+    """
+
+    imaginary: tuple[ImaginaryMode, ...]
+    unit: str = "THz"
+    scan: ModeScan | None = None
+    followed: FollowedMode | None = None
+    cell_fixed: bool = False
+    failure: str | None = None
+
+    def files(self) -> tuple[str, ...]:
+        """Names written."""
+        there = (bool(self.imaginary), self.scan is not None, self.followed is not None)
+        return tuple(name for name, yes in zip((MODES_FILE, SCAN_FILE, RELAXED_FILE), there, strict=True) if yes)
+
+    def summary(self) -> dict[str, Any]:
+        """Entries of summary.json."""
+        found: dict[str, Any] = {"imaginary": [_plain(mode) for mode in self.imaginary]}
+        if self.scan is None:
+            return found
+        pattern = self.scan.pattern
+        found["follow"] = {
+            "qpoint": pattern.qpoint.tolist(),
+            "mode": pattern.mode,
+            "frequency_thz": pattern.frequency_thz,
+            "degeneracy": pattern.degeneracy,
+            "supercell_rows": pattern.supercell_matrix.tolist(),
+            "amplitudes_angstrom": self.scan.amplitudes.tolist(),
+            "energies_ev_per_cell": (self.scan.energies / pattern.n_cells).tolist(),
+            "harmonic_curvature_ev_per_angstrom2_per_cell": pattern.curvature / pattern.n_cells,
+            "lowest_amplitude_angstrom": float(self.scan.amplitudes[self.scan.lowest]),
+            "space_group_of_pattern": self._space_group_of_pattern(),
+            "cell_fixed": self.cell_fixed,
+            "relaxation_failure": self.failure,
+        }
+        if self.followed is not None:
+            group = self.followed.report.space_group_after
+            found["follow"] |= {
+                "energy_gain_ev_per_cell": self.followed.energy_gain,
+                "relaxed_space_group": None if group is None else str(group),
+                "relaxation_steps": self.followed.report.n_steps,
+                "relaxed_max_force": self.followed.report.max_force,
+            }
+        return found
+
+    def describe(self, text: Table) -> None:
+        """A group of imaginary modes where there are any, and one of the mode followed."""
+        from .tables import frequency, vector_in_words
+
+        if self.imaginary:
+            text.group(f"imaginary modes ({_unit_in_words(self.unit)}; degeneracy in parentheses)")
+        for mode in self.imaginary[:MAX_ROWS]:
+            numbers = (
+                f"{mode.modes[0]}–{mode.modes[-1]} ({mode.degeneracy})" if mode.degeneracy > 1 else f"{mode.modes[0]}"
+            )
+            q = vector_in_words(mode.qpoint.tolist())
+            words = [frequency(mode.frequency_thz, self.unit), mode.label or "", f"mode {numbers} at q = {q}"]
+            if not mode.commensurate:
+                words.append("interpolated: q does not fit the supercell")
+            text.row(_name(mode.where), "  ".join(word for word in words if word))
+        if len(self.imaginary) > MAX_ROWS:
+            text.row("", f"and {len(self.imaginary) - MAX_ROWS} more, in {MODES_FILE}")
+        if self.imaginary and self.scan is None:
+            first = self.imaginary[0]
+            q = " ".join(f"{round(float(x), 4) + 0.0:g}" for x in first.qpoint)
+            text.row("where it leads", f"--follow {q} {first.modes[0]}")
+        if self.scan is not None:
+            self._describe_scan(text, self.scan)
+
+    def write(self, folder: Path) -> None:
+        """Write the files that `files` names."""
+        from ase.io import write
+
+        if self.imaginary:
+            lines = ["# Frequencies in THz. Atom j of cell R moves along e_j exp[2 pi i q.(R + f_j)] / sqrt(m_j);"]
+            lines += ["# eigenvectors[mode][atom][xyz] = [real, imaginary].", "imaginary_modes:"]
+            for mode in self.imaginary:
+                parts = [[[[z.real, z.imag] for z in atom] for atom in vector] for vector in mode.eigenvectors]
+                lines.append(f"- {json.dumps({**_plain(mode), 'eigenvectors': parts})}")
+            (folder / MODES_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        if self.scan is not None:
+            frames = []
+            for structure, amplitude, energy in zip(
+                self.scan.structures, self.scan.amplitudes, self.scan.energies, strict=True
+            ):
+                frame = structure.copy()
+                frame.calc = structure.calc
+                frame.info = {"amplitude": float(amplitude), "energy_difference": float(energy)}
+                frames.append(frame)
+            write(folder / SCAN_FILE, frames, format="extxyz")
+        if self.followed is not None:
+            write(folder / RELAXED_FILE, _with_plain_results(self.followed.relaxed), format="extxyz")
+
+    def _space_group_of_pattern(self) -> str:
+        from ..crystals import get_space_group
+
+        assert self.scan is not None, "asked for only where a mode was followed"
+        return str(get_space_group(self.scan.pattern.displaced(0.1), 1e-3))
+
+    def _describe_scan(self, text: Table, scan: ModeScan) -> None:
+        from .tables import frequency, matrix_in_words, vector_in_words
+
+        pattern = scan.pattern
+        text.group(f"along mode {pattern.mode} at q = {vector_in_words(pattern.qpoint.tolist())}")
+        kind = "imaginary" if pattern.frequency_thz < 0 else "NOT imaginary: the crystal is stable against it"
+        text.row("frequency", f"{frequency(pattern.frequency_thz, self.unit)} {_unit_in_words(self.unit)}, {kind}")
+        rows = matrix_in_words(pattern.supercell_matrix.tolist())
+        text.row("supercell", f"{rows}, {len(pattern.undistorted)} atoms, the smallest that the wave fits")
+        text.row("symmetry", f"{self._space_group_of_pattern()} while displaced")
+        pairs = zip(scan.amplitudes, 1000 * scan.energies / pattern.n_cells, strict=True)
+        text.row("meV per cell", ",  ".join(f"{energy:.1f} at {amplitude:g} Å" for amplitude, energy in pairs))
+        if self.followed is None:
+            text.row("relaxation", f"FAILED: {self.failure}")
+            return
+        report = self.followed.report
+        cell = "cell fixed" if self.cell_fixed else f"volume {100 * report.volume_change:+.2f} %"
+        gain = 1000 * self.followed.energy_gain
+        text.row("relaxed", f"{report.space_group_after}, {gain:+.2f} meV per cell, {report.n_steps} steps, {cell}")
+
+
+def _path_points(phonopy: Phonopy) -> list[tuple[str, Any]] | None:
+    """Names and wave vectors of the ends of the segments that bands were drawn along; None without bands."""
+    from ..band_paths import plain_label
+
+    bands = phonopy.band_structure
+    if bands is None or not bands.labels:
+        return None
+    labels, points = iter(bands.labels), []
+    start = next(labels)
+    for qpoints, continues in zip(bands.qpoints, bands.path_connections, strict=True):
+        end = next(labels)
+        points += [(plain_label(start), qpoints[0]), (plain_label(end), qpoints[-1])]
+        start = end if continues else next(labels, "")
+    return points
+
+
+def _plain(mode: ImaginaryMode) -> dict[str, Any]:
+    return {
+        "qpoint": mode.qpoint.tolist(),
+        "where": mode.where,
+        "modes": list(mode.modes),
+        "degeneracy": mode.degeneracy,
+        "frequency_thz": mode.frequency_thz,
+        "label": mode.label,
+        "commensurate": mode.commensurate,
+    }
+
+
+def _name(where: str) -> str:
+    return f"at {where}" if where else "elsewhere"
+
+
+def _unit_in_words(unit: str) -> str:
+    from ..units import FREQUENCY_UNITS
+
+    return FREQUENCY_UNITS[unit][1]
+
+
+def _with_plain_results(atoms: Atoms) -> Atoms:
+    """A copy with energy, forces and stress attached, and nothing a writer might stumble over."""
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    copy = atoms.copy()
+    names = ("energy", "forces", "stress")
+    copy.calc = SinglePointCalculator(copy, **{name: atoms.calc.get_property(name, atoms) for name in names})
+    return copy
