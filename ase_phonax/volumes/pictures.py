@@ -122,7 +122,8 @@ def _draw_colored_bands(axes: Axes, found: Gruneisen, shown: NDArray[np.float64]
     # Modes near zero frequency have γ of any size; they shall not wash out the colors of all others.
     low, high = np.percentile(shown, 1), np.percentile(shown, 99)
     signed = low < -0.02 * abs(high)
-    norm = CenteredNorm(halfrange=max(-low, high)) if signed else Normalize(low, max(high, low + 1e-3))
+    # Without the lightest tenth of the positive colors, which a white ground swallows.
+    norm = CenteredNorm(halfrange=max(-low, high)) if signed else Normalize(low, high + max(0.1 * (high - low), 1e-3))
     lines = LineCollection(pieces, cmap=SIGNED if signed else POSITIVE, norm=norm, linewidths=1.6, capstyle="round")
     lines.set_array(np.concatenate(colors))
     axes.add_collection(lines)
@@ -144,14 +145,15 @@ def _draw_free_energies(axes: Axes, found: QuasiHarmonic) -> None:
     for i in shown:
         axes.plot(volumes, equation(volumes, result.eos_parameters[i]), color=figures.BANDS, linewidth=0.8)
         axes.plot(result.volumes, result.helmholtz_volume[i], "o", color=figures.BANDS, markersize=2.5)
-    for i, offset, side in ((shown[0], 4, "bottom"), (shown[-1], -5, "top")):
+    for i in (shown[0], shown[-1]):
         axes.annotate(
             f"{result.temperatures[i]:g} K",
-            (result.volumes[0], result.helmholtz_volume[i][0]),
-            xytext=(0, offset),
+            (result.volumes[-1], result.helmholtz_volume[i][-1]),
+            xytext=(0, 4),
             textcoords="offset points",
             fontsize=7,
-            va=side,
+            ha="right",
+            va="bottom",
             color=figures.INK,
         )
     axes.margins(y=0.15)
