@@ -22,7 +22,6 @@ FMAX = 1e-5  # [eV/Å]
 SMAX = 1e-5  # [eV] volume x stress per atom, the pressure left aside
 SMALLEST_RATIO, LARGEST_RATIO = 0.5, 2.0  # beyond these it is another material, or a slip of the keyboard
 STABILITY_MESH_LENGTH = 40.0  # [Å] beside the band path, where soft modes usually sit
-STABILITY_SPACING = 0.1  # [1/Å] of that path
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ def phonons_at_volumes(
         start.set_constraint()
         relaxed, report = relax(start, calc, fix_volume=True, fmax=fmax, smax=smax, symprec=symprec)
         phonopy = get_phonopy(relaxed, calc, matrix, symprec=symprec)
-        get_band_structure(phonopy, spacing=STABILITY_SPACING)
+        get_band_structure(phonopy)
         densities.get_mesh(phonopy, STABILITY_MESH_LENGTH)
         points.append(VolumePoint(ratio, relaxed, report, phonopy, densities.get_frequency_range(phonopy)))
     if progress is not None:
