@@ -24,7 +24,7 @@ from .errors import InputError, StructureError, UnstableWarning
 
 SPACING = 0.02  # [1/Å] between q-points of a path, 2 pi included
 SAME_METRIC = 2e-3  # relative: what a relaxation changes in a cell is more, what a file rounds is less
-_GREEK = {"GAMMA": "Γ", "G": "Γ", "SIGMA": "Σ", "DELTA": "Δ", "LAMBDA": "Λ"}
+_GREEK = {"GAMMA": "Γ", "SIGMA": "Σ", "DELTA": "Δ", "LAMBDA": "Λ"}
 _MATHTEXT = {"Γ": r"\Gamma", "Σ": r"\Sigma", "Δ": r"\Delta", "Λ": r"\Lambda"}
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
@@ -35,7 +35,8 @@ class Segment:
 
     Attributes:
         qpoints: (n_qpoints, 3) reduced coordinates, both ends included.
-        start: name of the first point as its library spells it ("GAMMA", "X", "W_2"); "" where it has none.
+        start: name of the first point as seekpath spells it ("GAMMA", "X", "W_2"); "" where it has none. Its
+            "G" and "G_0" are points of their own; Gamma, which ASE calls "G", is "GAMMA" from either.
         end: name of the last point.
     """
 
@@ -112,7 +113,7 @@ def named_path(path: str, cell: NDArray[np.float64], spacing: float = SPACING) -
             'write it like "GXWLG" or "GX,KG"',
         )
     return [
-        Segment(_straight_line(points[start], points[end], cell, spacing), start, end)
+        Segment(_straight_line(points[start], points[end], cell, spacing), _from_ase(start), _from_ase(end))
         for section in sections
         for start, end in pairwise(section)
     ]
@@ -142,11 +143,14 @@ def ase_path(bandpath: BandPath, cell: NDArray[np.float64], other_cell: NDArray[
     if len(bandpath.kpts) == 0:
         points = {name: value @ transform for name, value in bandpath.special_points.items()}
         return [
-            Segment(_straight_line(points[start], points[end], cell, SPACING), start, end)
+            Segment(_straight_line(points[start], points[end], cell, SPACING), _from_ase(start), _from_ase(end))
             for section in parse_path_string(bandpath.path)
             for start, end in pairwise(section)
         ]
-    return [Segment(qpoints @ transform, start, end) for qpoints, start, end in _split_at_names(bandpath)]
+    return [
+        Segment(qpoints @ transform, _from_ase(start), _from_ase(end))
+        for qpoints, start, end in _split_at_names(bandpath)
+    ]
 
 
 def connections_and_labels(segments: list[Segment]) -> tuple[list[bool], list[str]]:
@@ -219,6 +223,10 @@ def mathtext_label(name: str) -> str:
 def _letter_and_index(name: str) -> tuple[str, str]:
     letter, index = re.fullmatch(r"(.*?)_?(\d*)", name, re.DOTALL).groups()  # type: ignore[union-attr]
     return _GREEK.get(letter.upper() if len(letter) > 1 else letter, letter), index
+
+
+def _from_ase(name: str) -> str:
+    return "GAMMA" if name == "G" else name
 
 
 def _straight_line(

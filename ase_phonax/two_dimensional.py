@@ -162,21 +162,9 @@ def reduce_layer(layer: Layer, symprec: float = SYMPREC) -> Layer:
     return Layer(primitive, layer.axis, layer.thickness, layer.vacuum, layer.note)
 
 
-def in_plane_repeats(axis: int) -> NDArray[np.bool_]:
-    """(3,) which cell vectors a supercell may repeat: not the one across the vacuum."""
-    return np.arange(3) != axis
-
-
-def in_plane_mesh(cell: NDArray[np.float64], axis: int, length: float) -> NDArray[np.int64]:
-    """(3,) numbers of q-points: length * |b| / 2 pi in the plane as for crystals, one across it.
-
-    Args:
-        cell: (3, 3) lattice vectors in rows [Å], vector `axis` perpendicular to the others.
-        axis: of the vacuum.
-        length: [Å].
-    """
-    reciprocal = np.linalg.norm(np.linalg.inv(cell), axis=0)
-    return np.where(in_plane_repeats(axis), np.maximum(1, np.rint(length * reciprocal)), 1).astype(np.int64)
+def in_plane_repeats(axis: int) -> tuple[bool, bool, bool]:
+    """Which cell vectors a supercell repeats and a mesh divides: not the one across the vacuum."""
+    return (axis != 0, axis != 1, axis != 2)
 
 
 def require_single_layer(supercell_matrix: NDArray[np.int64], axis: int) -> None:

@@ -361,6 +361,16 @@ def test_jumps_are_told_to_phonopy_and_distances_do_not_count_them(calc):
     assert bands.distances[2][0] == bands.distances[1][-1]
 
 
+def test_the_point_g_of_seekpath_is_not_gamma_and_ases_is():
+    """Body-centred tetragonal, c > a: HPKOT has a point G on the edge of the zone."""
+    tetragonal = bulk("Si", "bct", a=2.6, c=3.1)
+    ends = {name: q for s in crystal_path(tetragonal) for name, q in ((s.start, s.qpoints[0]), (s.end, s.qpoints[-1]))}
+    assert np.linalg.norm(ends["GAMMA"]) == 0
+    assert np.linalg.norm(ends["G"]) > 0.5
+    assert plain_label(mathtext_label("G")) == "G"
+    assert [(s.start, s.end) for s in named_path("GX", ROCKSALT.cell[:])] == [("GAMMA", "X")]
+
+
 def test_points_of_a_path_are_as_dense_as_asked():
     for segment in crystal_path(ROCKSALT, spacing=0.1):
         steps = np.diff(segment.qpoints, axis=0) @ ROCKSALT.cell.reciprocal()[:] * 2 * np.pi
@@ -374,7 +384,7 @@ def test_a_path_in_a_cell_that_is_not_primitive_is_warned_of():
 
 @pytest.mark.parametrize(
     ("name", "plain"),
-    [("GAMMA", "Γ"), ("G", "Γ"), ("X", "X"), ("W_2", "W₂"), ("SIGMA_0", "Σ₀"), ("X1", "X₁"), ("", "")],
+    [("GAMMA", "Γ"), ("G", "G"), ("G_0", "G₀"), ("X", "X"), ("W_2", "W₂"), ("SIGMA_0", "Σ₀"), ("X1", "X₁"), ("", "")],
 )
 def test_labels_survive_the_way_through_phonopy(name, plain):
     assert plain_label(mathtext_label(name)) == plain

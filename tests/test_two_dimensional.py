@@ -8,6 +8,7 @@ from ase import Atoms
 from ase.build import bulk, fcc111, graphene, make_supercell, molecule, mx2
 from ase.lattice import CRECT, OBL, RECT, SQR
 
+from ase_phonax.densities import get_mesh
 from ase_phonax.errors import InputError, StructureError
 from ase_phonax.in_plane_paths import layer_path
 from ase_phonax.phonons import get_band_structure, get_phonopy
@@ -16,7 +17,6 @@ from ase_phonax.two_dimensional import (
     VACUUM,
     as_layer,
     empty_gaps,
-    in_plane_mesh,
     in_plane_repeats,
     reduce_layer,
     require_single_layer,
@@ -213,10 +213,11 @@ def test_frequencies_at_k_do_not_depend_on_the_choice_of_vectors(choice):
 
 
 def test_the_mesh_has_one_point_along_the_vacuum_and_the_supercell_one_cell():
-    layer = as_layer(with_vectors(graphene(a=2.46), [[1, 0], [0, 1]], (2, 0, 1)), 6.0)
-    numbers = in_plane_mesh(layer.atoms.cell[:], layer.axis, 100.0)
-    assert numbers.tolist() == [1, 47, 47]  # 100 Å / (2.46 Å cos 30°)
-    assert in_plane_repeats(layer.axis).tolist() == [False, True, True]
+    layer = as_layer(with_vectors(close_packed(), [[1, 0], [0, 1]], (2, 0, 1)), CUTOFF)
+    repeated = in_plane_repeats(layer.axis)
+    assert repeated == (False, True, True)
+    phonopy = get_phonopy(layer.atoms, PairCalculator(), np.where(repeated, 4, 1))
+    assert get_mesh(phonopy, 100.0, repeated=repeated).mesh_numbers.tolist() == [1, 42, 42]  # 100 Å / (2.75 Å cos 30°)
     require_single_layer(np.array([[1, 0, 0], [0, 3, 1], [0, 0, 3]]), 0)
     for matrix in (np.diag([2, 3, 3]), np.array([[1, 1, 0], [0, 3, 0], [0, 0, 3]])):
         with pytest.raises(InputError, match="crosses vacuum"):
