@@ -131,6 +131,31 @@ def test_volumes_that_are_none_are_refused(copper, calc, ratios, text):
         phonons_at_volumes(copper, calc, 2, ratios)
 
 
+def test_imaginary_modes_that_only_the_supercell_has_are_told_from_real_ones(copper):
+    """Small supercells bend acoustic branches below zero near Γ; no volume may be thrown away for that."""
+
+    class BadInterpolation(PairCalculator):
+        def get_force_constants(self, phonopy, *, progress=None):
+            return -super().get_force_constants(phonopy)
+
+    with pytest.warns(UnstableWarning, match=r"At 2 of 2 volumes the supercell gives .* Take a larger supercell"):
+        points = phonons_at_volumes(copper, BadInterpolation(), 2, [0.99, 1.01])
+    for point in points:
+        assert point.frequencies.imaginary
+        assert point.artefact
+        assert not point.imaginary
+        assert point.exact_minimum_thz > 0.1
+
+
+def test_a_calculator_without_exact_matrices_is_believed():
+    class ConstantsOnly(PairCalculator):
+        get_dynamical_matrix = property()
+
+    point = phonons_at_volumes(bulk("Po", "sc", a=2.6), ConstantsOnly(), 2, [1.0])[0]
+    assert point.imaginary
+    assert point.exact_minimum_thz is None
+
+
 def test_progress_counts_volumes(copper, calc):
     calls = []
     phonons_at_volumes(copper, calc, 1, [0.99, 1.01], progress=lambda done, total: calls.append((done, total)))
@@ -282,7 +307,8 @@ def test_volumes_that_do_not_hold_the_equilibrium_are_refused(copper, calc):
 
 def test_unstable_volumes_are_named_and_left_out_of_the_fit(swollen, copper, calc):
     torn = phonons_at_volumes(copper, calc, 3, [1.8])
-    assert torn[0].frequencies.imaginary
+    assert torn[0].imaginary
+    assert torn[0].exact_minimum_thz < -1
     with pytest.warns(UnstableWarning, match=r"left out of the fit: \+80\.0 % \(.*Å³\): -\d\.\d+ THz at q = "):
         found = get_quasi_harmonic((*swollen, *torn), t_max=100, t_step=50)
     assert found.left_out == torn

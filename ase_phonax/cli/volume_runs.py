@@ -158,7 +158,8 @@ def summary(reference: Reference, points: Sequence[VolumePoint], arguments: argp
                 "relaxation_steps": point.relaxation.n_steps,
                 "min_frequency_thz": point.frequencies.minimum_thz,
                 "max_frequency_thz": point.frequencies.maximum_thz,
-                "imaginary_modes": point.frequencies.imaginary,
+                "imaginary_modes": point.imaginary,
+                "imaginary_in_supercell_only": point.artefact,
             }
             for point in points
         ],
@@ -184,7 +185,8 @@ def describe(text: Table, reference: Reference, points: Sequence[VolumePoint]) -
     text.row("supercell", f"{matrix_in_words(reference.matrix.tolist())}, {n_supercell} atoms, {how}")
     text.group("volumes (atoms and shape of the cell relaxed at each)")
     for point in points:
-        state = f"imaginary: {point.instability}" if point.frequencies.imaginary else "stable"
+        state = f"imaginary: {point.instability}" if point.imaginary else "stable"
+        state += "; imaginary in this supercell only" if point.artefact else ""
         text.row(point.name, f"{point.energy:.6f} eV   up to {point.frequencies.maximum_thz:.3f} THz   {state}")
 
 

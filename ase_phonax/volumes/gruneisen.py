@@ -103,7 +103,7 @@ def get_gruneisen(
     """
     minus, centre, plus = _checked_points(points)
     for point in (minus, centre, plus):
-        if point.frequencies.imaginary:
+        if point.imaginary:
             warnings.warn(
                 f"At volume {point.name} there are imaginary modes ({point.instability}): averages leave them"
                 " out, and a γ near a vanishing frequency is large for no other reason.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,8 @@ from phonopy import Phonopy
 
 from .. import densities
 from ..crystals import SYMPREC, as_supercell_matrix, require_crystal
-from ..errors import InputError
+from ..errors import InputError, UnstableWarning
+from ..force_constants import crystal_atoms, frequencies_thz
 from ..phonons import get_band_structure, get_phonopy
 from ..relaxation import RelaxationReport, relax
 
@@ -21,6 +23,7 @@ from ..relaxation import RelaxationReport, relax
 FMAX = 1e-5  # [eV/Å]
 SMAX = 1e-5  # [eV] volume x stress per atom, the pressure left aside
 SMALLEST_RATIO, LARGEST_RATIO = 0.5, 2.0  # beyond these it is another material, or a slip of the keyboard
+DOUBTFUL_QPOINTS = 16  # at which exact D(q) are asked whether an instability is one
 STABILITY_MESH_LENGTH = 40.0  # [Å] beside the band path, where soft modes usually sit
 
 
@@ -33,7 +36,9 @@ class VolumePoint:
         atoms: relaxed at this volume, calculator attached.
         relaxation: what the relaxation did; `energy` [eV] of the cell, `max_stress` mostly pressure [eV/Å³].
         phonopy: with exact force constants; a band structure has been run.
-        frequencies: extremes and imaginary modes over band path and a coarse mesh.
+        frequencies: extremes and imaginary modes over band path and a coarse mesh, interpolated from the supercell.
+        exact_minimum_thz: lowest exact frequency at the q-points where interpolated ones are imaginary [THz]; None
+            where there are none, or the calculator has no `get_dynamical_matrix`.
     """
 
     ratio: float
@@ -41,6 +46,18 @@ class VolumePoint:
     relaxation: RelaxationReport
     phonopy: Phonopy
     frequencies: densities.FrequencyRange
+    exact_minimum_thz: float | None = None
+
+    @property
+    def imaginary(self) -> bool:
+        """Whether the crystal is unstable at this volume, artefacts of the supercell set aside."""
+        return self.frequencies.imaginary and not self.artefact
+
+    @property
+    def artefact(self) -> bool:
+        """Whether imaginary modes come from interpolation alone: the exact ones at those q-points are real."""
+        exact = self.exact_minimum_thz
+        return self.frequencies.imaginary and exact is not None and exact > -densities.IMAGINARY_THRESHOLD_THZ
 
     @property
     def volume(self) -> float:
@@ -90,7 +107,8 @@ def phonons_at_volumes(
     """Relaxed structure, energy and exact force constants at each volume.
 
     Atoms and shape of the cell relax at fixed volume, symmetry kept; all volumes share one supercell matrix,
-    so that what differs between them is the volume alone.
+    so that what differs between them is the volume alone. Where interpolation gives imaginary modes, exact D(q)
+    say whether the crystal has them; a supercell that invents them is warned of.
 
     Args:
         atoms: primitive crystal that the ratios refer to, usually relaxed; not changed.
@@ -124,9 +142,12 @@ def phonons_at_volumes(
         phonopy = get_phonopy(relaxed, calc, matrix, symprec=symprec)
         get_band_structure(phonopy)
         densities.get_mesh(phonopy, STABILITY_MESH_LENGTH)
-        points.append(VolumePoint(ratio, relaxed, report, phonopy, densities.get_frequency_range(phonopy)))
+        frequencies = densities.get_frequency_range(phonopy)
+        exact = _exact_minimum(phonopy, calc) if frequencies.imaginary else None
+        points.append(VolumePoint(ratio, relaxed, report, phonopy, frequencies, exact))
     if progress is not None:
         progress(len(points), len(wanted))
+    _warn_of_artefacts(points)
     return tuple(points)
 
 
@@ -143,6 +164,33 @@ def odd_mesh_numbers(phonopy: Phonopy, length: float) -> tuple[int, int, int]:
     lengths = np.linalg.norm(np.linalg.inv(phonopy.primitive.cell), axis=0)
     a, b, c = (int(n) | 1 for n in np.maximum(1, np.rint(length * lengths)))
     return a, b, c
+
+
+def _exact_minimum(phonopy: Phonopy, calc: Any) -> float | None:
+    """Lowest exact frequency [THz] at the q-points of the lowest interpolated ones; None without exact D(q)."""
+    if not hasattr(calc, "get_dynamical_matrix"):
+        return None
+    mesh, bands = densities.sampled_mesh(phonopy), phonopy.band_structure
+    assert bands is not None, "it has been run"
+    qpoints = np.concatenate([mesh.qpoints, *bands.qpoints])
+    lowest = np.concatenate([mesh.frequencies, *bands.frequencies]).min(axis=1)
+    doubtful = np.flatnonzero(lowest < -densities.IMAGINARY_THRESHOLD_THZ)
+    doubtful = doubtful[np.argsort(lowest[doubtful])][:DOUBTFUL_QPOINTS]
+    matrices = calc.get_dynamical_matrix(crystal_atoms(phonopy.primitive), qpoints[doubtful])
+    return float(frequencies_thz(matrices).min())
+
+
+def _warn_of_artefacts(points: Sequence[VolumePoint]) -> None:
+    wrong = [point for point in points if point.artefact]
+    if wrong:
+        point = min(wrong, key=lambda point: point.frequencies.minimum_thz)
+        warnings.warn(
+            f"At {len(wrong)} of {len(points)} volumes the supercell gives imaginary modes that the crystal does not"
+            f" have ({point.instability} at {point.name}; the exact D(q) are stable there). They are left out of sums."
+            " Take a larger supercell.",
+            UnstableWarning,
+            stacklevel=3,
+        )
 
 
 def _checked_ratios(ratios: Sequence[float] | NDArray[np.float64]) -> list[float]:

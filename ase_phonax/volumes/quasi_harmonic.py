@@ -187,8 +187,8 @@ def _sorted_by_stability(points: Sequence[VolumePoint]) -> tuple[tuple[VolumePoi
             f"phonopy fits entropy and heat capacity over volume with polynomials that take {MIN_VOLUMES}",
             f"give {MIN_VOLUMES} or more; seven are better",
         )
-    unstable = tuple(point for point in ordered if point.frequencies.imaginary)
-    stable = tuple(point for point in ordered if not point.frequencies.imaginary)
+    unstable = tuple(point for point in ordered if point.imaginary)
+    stable = tuple(point for point in ordered if not point.imaginary)
     named = "; ".join(f"{point.name}: {point.instability}" for point in unstable)
     if len(stable) < MIN_VOLUMES:
         raise StructureError(
