@@ -1,7 +1,5 @@
 """Atoms -> graph: neighbour list, integer shifts, padding to size classes, the extended graph."""
 
-from typing import Any
-
 import jraph
 import numpy as np
 from ase import Atoms
@@ -142,45 +140,6 @@ def pad(graph: jraph.GraphsTuple, n_nodes: int | None = None, n_edges: int | Non
         senders=np.asarray(padded.senders, np.int32),
         receivers=np.asarray(padded.receivers, np.int32),
     )
-
-
-def dense_slots(graph: jraph.GraphsTuple, cutoff: float) -> dict[str, Any]:
-    """The edges of an unpadded graph as neighbour slots of each atom, padded to size classes.
-
-    Returns:
-        n_atoms (); vectors (n, k, 3) [Å], a filler beyond the cutoff on padding; senders (n, k);
-        shifts (n, k, 3); mask (n, k) bool; reverse (n, k), the flat slot of the same edge seen from its
-        sender; species (n,).
-    """
-    n_atoms, count = int(graph.n_node[0]), np.bincount(graph.receivers, minlength=int(graph.n_node[0]))
-    n, k = size_class(n_atoms), size_class(int(count.max()))
-    # Edges are sorted by receiver: the slot of an edge is its place among those of its receiver.
-    slot = np.arange(len(graph.receivers)) - (np.cumsum(count) - count)[graph.receivers]
-    flat = graph.receivers * k + slot
-    shifts = graph.edges["shifts"]
-    keys = dict(zip(_keys(graph.receivers, graph.senders, shifts), flat.tolist(), strict=True))
-    positions, cell = graph.nodes["positions"], graph.globals["cell"][0]
-
-    def slots(values: np.ndarray, filler) -> np.ndarray:
-        result = np.full((n * k, *values.shape[1:]), filler, values.dtype)
-        result[flat] = values
-        return result.reshape(n, k, *values.shape[1:])
-
-    return {
-        "n_atoms": np.int32(n_atoms),
-        "vectors": slots(
-            positions[graph.senders] + shifts @ cell - positions[graph.receivers], np.array([2.0, 0, 0]) * cutoff
-        ),
-        "senders": slots(graph.senders, 0),
-        "shifts": slots(shifts, 0),
-        "mask": slots(np.ones(len(flat), bool), False),
-        "reverse": slots(np.array([keys[e] for e in _keys(graph.senders, graph.receivers, -shifts)], np.int32), 0),
-        "species": np.pad(graph.nodes["species"], (0, n - n_atoms)),
-    }
-
-
-def _keys(receivers: np.ndarray, senders: np.ndarray, shifts: np.ndarray) -> list[tuple[int, ...]]:
-    return [tuple(row) for row in np.column_stack([receivers, senders, shifts]).tolist()]
 
 
 def extended_graph(graph: jraph.GraphsTuple, n_hops: int) -> tuple[jraph.GraphsTuple, np.ndarray, np.ndarray]:

@@ -23,14 +23,16 @@ class LayerParts(NamedTuple):
     Attributes:
         name: key of the layer's own parameters; the functions take only those.
         mix: (own, features (n, d)) -> tuple over blocks b of h_b (n, u, i); linear in the features.
-        coefficients: (own, r (3,)) -> tuple over blocks of (angular (i, k), radial (u, k)).
+        angular: (r (3,)) -> tuple over blocks of (i, k); depends on the direction alone.
+        radial: (own, length ()) -> tuple over blocks of (u, k).
         update: (own, aggregated tuple of a_b (n, u, k), features (n, d), species (n,))
             -> features (n, d').
     """
 
     name: str
     mix: Callable[..., Any]
-    coefficients: Callable[..., Any]
+    angular: Callable[..., Any]
+    radial: Callable[..., Any]
     update: Callable[..., Any]
 
 

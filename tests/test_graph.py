@@ -9,12 +9,11 @@ from ase import Atoms
 from ase.build import bulk
 from ase.geometry import complete_cell
 
-from ase_phonax import PhonaxCalculator, derivatives, edge_expansion, evaluation
+from ase_phonax import PhonaxCalculator, derivatives, edge_expansion, edge_tensors, evaluation
 from ase_phonax.errors import StructureError
 from ase_phonax.graph import (
     build_graph,
     check_atoms,
-    dense_slots,
     extended_graph,
     neighbour_list,
     pad,
@@ -136,7 +135,7 @@ def test_hessian_of_padded_graph_equals_unpadded(untrained):
             derivatives.hessian(untrained.node_energies, CUTOFF, untrained.parameters, evaluation.cast(g, DOUBLE), rows)
             for g in (graph, pad(graph))
         )
-    # The edge expansion pads differently, by neighbour slots.
+    # The edge expansion pads differently: atoms, and edges in blocks.
     slots = evaluation.hessian(untrained, untrained.parameters, atoms, DOUBLE, rows)
     assert np.abs(padded - plain).max() < 1e-13 * np.abs(plain).max()
     assert np.abs(slots - plain).max() < 1e-12 * np.abs(plain).max()
@@ -145,7 +144,9 @@ def test_hessian_of_padded_graph_equals_unpadded(untrained):
 def test_crystals_of_one_size_share_what_is_compiled(untrained):
     # Trap: without padding every crystal compiles anew.
     def compiled():
-        functions = [derivatives.energy_forces_stress, edge_expansion._forward, edge_expansion._backward]
+        functions = [derivatives.energy_forces_stress]
+        functions += [edge_tensors._angular, edge_tensors._radial, edge_tensors._update_back]
+        functions += [edge_expansion._update_response, edge_expansion._update_back_response]
         return [f._cache_size() for f in functions]
 
     def use(atoms):
@@ -165,26 +166,6 @@ def test_crystals_of_one_size_share_what_is_compiled(untrained):
     single = PhonaxCalculator(untrained, dtype="float32").get_hessian(first)
     # float32: rounding of 6e-8 in sums over a few dozen terms, twice differentiated.
     assert 1e-9 < np.abs(single - double).max() / np.abs(double).max() < 2e-5
-
-
-@pytest.mark.parametrize("name", [name for name in NASTY if name != "one atom"])
-def test_every_edge_is_found_from_its_other_end(name):
-    atoms = NASTY[name]
-    slots = dense_slots(build_graph(atoms, CUTOFF, NUMBERS), CUTOFF)
-    mask, reverse = slots["mask"], slots["reverse"]
-    n, k = mask.shape
-    flat = np.flatnonzero(mask.ravel())
-    there = reverse.ravel()[flat]
-    assert np.array_equal(reverse.ravel()[there], flat), "going there and back is standing still"
-    assert mask.ravel()[there].all()
-    vectors = slots["vectors"].reshape(-1, 3)
-    assert np.abs(vectors[there] + vectors[flat]).max() < 1e-14
-    assert np.array_equal(there // k, slots["senders"].ravel()[flat])
-    assert np.array_equal(slots["senders"].ravel()[there], flat // k)
-    assert np.array_equal(slots["shifts"].reshape(-1, 3)[there], -slots["shifts"].reshape(-1, 3)[flat])
-    assert mask.sum() == len(neighbour_list(atoms, CUTOFF)[0])
-    assert (np.linalg.norm(vectors[~mask.ravel()], axis=1) > CUTOFF).all()
-    assert (n, k) == (size_class(len(atoms)), size_class(int(mask.sum(1).max())))
 
 
 def test_the_extended_graph_of_silicon_has_the_known_size():

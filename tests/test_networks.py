@@ -115,7 +115,7 @@ def test_a_layer_is_equivariant_with_every_irrep_in_use():
     config, index = dataclasses.replace(ODD, n_layers=5), 3
     potential = untrained("nequip", config)
     name, *functions = potential.parts.layers[index]
-    mix, coefficients, update = (jax.jit(f) for f in functions)
+    mix, angular, radial, update = (jax.jit(f) for f in functions)
     own, rng = potential.parameters[name], np.random.default_rng(1)
     irreps_in, irreps_out = nequip_irreps(config)[index]
     assert irreps_in == irreps_out == parse_irreps(ODD.hidden_irreps)
@@ -124,8 +124,8 @@ def test_a_layer_is_equivariant_with_every_irrep_in_use():
         """Two atoms, of which the first hears the second along three edges, and the second nothing."""
         blocks, messages = mix(own, features), []
         for r in vectors:
-            maps = coefficients(own, r)
-            messages.append([np.asarray((h[1] @ a) * w) for h, (a, w) in zip(blocks, maps, strict=True)])
+            maps = zip(blocks, angular(r), radial(own, np.linalg.norm(r)), strict=True)
+            messages.append([np.asarray((h[1] @ a) * w) for h, a, w in maps])
         sums = [np.sum(block, 0) for block in zip(*messages, strict=True)]
         return np.asarray(update(own, tuple(np.stack([m, 0 * m]) for m in sums), features, np.array([0, 1])))
 

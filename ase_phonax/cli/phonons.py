@@ -13,8 +13,6 @@ from . import (
 )
 from .config import add_config
 from .crystal import (
-    MAX_SUPERCELL_ATOMS,
-    SYMPREC,
     add_structure_options,
     add_supercell_options,
     find_supercell,

@@ -3,7 +3,7 @@
 All paths of one input block are fused into one contraction with a merged Clebsch-Gordan tensor:
 a_b[u, k] = sum_i h_b[u, i] angular_b[i, k] radial_b[u, k], with angular_b = Y . C_b. That is fewer and
 larger operations than one product per path, which shortens compilation, and it is the form that
-the edge expansion of `linear_response` needs.
+`edge_tensors` needs.
 """
 
 from dataclasses import dataclass
@@ -113,29 +113,27 @@ def harmonics(vectors: Array, l_max: int) -> Array:
     ).array
 
 
-def coefficients(plan: ConvolutionPlan, y: Array, weights: Array) -> tuple[tuple[Array, Array], ...]:
-    """Per input block the linear map of messages: (angular (..., i, k), radial (..., u, k)).
+def angular_maps(plan: ConvolutionPlan, y: Array) -> tuple[Array, ...]:
+    """Per input block (..., i, k) from the harmonics (..., (l_max+1)²) of an edge."""
+    return tuple(jnp.einsum("...j,ijk->...ik", y, jnp.asarray(tensor, y.dtype)) for tensor in plan.clebsch_gordan)
 
-    Args:
-        y: (..., (l_max+1)²) harmonics of the edge.
-        weights: (..., n_weights) radial weights in the order of `plan.paths`.
-    """
+
+def radial_maps(plan: ConvolutionPlan, weights: Array) -> tuple[Array, ...]:
+    """Per input block (..., u, k) from radial weights (..., n_weights) in the order of `plan.paths`."""
     result = []
-    for block, tensor in enumerate(plan.clebsch_gordan):
-        angular = jnp.einsum("...j,ijk->...ik", y, jnp.asarray(tensor, y.dtype))
+    for block, (mul, _) in enumerate(plan.irreps_in):
         own = sorted((p for p in plan.paths if p.block == block), key=lambda p: p.columns.start)
-        mul = plan.irreps_in[block][0]
         columns = [
             jnp.broadcast_to(weights[..., p.weights, None], weights.shape[:-1] + (mul, p.ir_out.dim)) for p in own
         ]
-        radial = jnp.concatenate(columns, -1) if own else jnp.zeros(weights.shape[:-1] + (mul, 0), weights.dtype)
-        result.append((angular, radial))
+        empty = jnp.zeros(weights.shape[:-1] + (mul, 0), weights.dtype)
+        result.append(jnp.concatenate(columns, -1) if own else empty)
     return tuple(result)
 
 
-def messages(blocks: tuple[Array, ...], maps: tuple[tuple[Array, Array], ...]) -> tuple[Array, ...]:
-    """Senders' features (..., u, i) through the maps of `coefficients`: per block (..., u, k)."""
-    return tuple(jnp.einsum("...ui,...ik->...uk", h, a) * w for h, (a, w) in zip(blocks, maps, strict=True))
+def messages(blocks: tuple[Array, ...], angular: tuple[Array, ...], radial: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Senders' features (..., u, i) through the two maps of each block: (..., u, k)."""
+    return tuple(jnp.einsum("...ui,...ik->...uk", h, a) * w for h, a, w in zip(blocks, angular, radial, strict=True))
 
 
 def collect(plan: ConvolutionPlan, aggregated: tuple[Array, ...]) -> tuple[Array, ...]:

@@ -127,9 +127,13 @@ class Layer(hk.Module):
         blocks = conv.split(self.irreps_in, features)
         return _linear("mix", self.irreps_in, blocks, self.irreps_in)
 
-    def coefficients(self, harmonics: Array, basis: Array) -> tuple[tuple[Array, Array], ...]:
-        """Harmonics (..., s) and radial basis (..., b) -> per block (angular, radial)."""
-        return conv.coefficients(self.plan, harmonics, self._radial_weights(basis))
+    def angular(self, harmonics: Array) -> tuple[Array, ...]:
+        """Harmonics (..., s) -> per block (..., i, k)."""
+        return conv.angular_maps(self.plan, harmonics)
+
+    def radial(self, basis: Array) -> tuple[Array, ...]:
+        """Radial basis (..., b) -> per block (..., u, k)."""
+        return conv.radial_maps(self.plan, self._radial_weights(basis))
 
     def update(self, aggregated: tuple[Array, ...], features: Array, species: Array) -> Array:
         """Aggregated messages and old features -> new features (n, d')."""
@@ -218,18 +222,20 @@ class _Model:
         features = self.embed(species, vectors.dtype)
         for layer in self.layers:
             senders = conv.split(layer.irreps_in, exchange.gather(conv.join(layer.mix(features))))
-            edges = conv.messages(senders, layer.coefficients(y, basis))
+            edges = conv.messages(senders, layer.angular(y), layer.radial(basis))
             features = layer.update(tuple(exchange.aggregate(m) for m in edges), features, species)
         return self.readout(features, species)
 
 
 def _edge(config: NequIPConfig, vectors: Array) -> tuple[Array, Array]:
     """Edge vectors (..., 3) [Å] -> harmonics (..., s) and closed radial basis (..., b)."""
-    r = jnp.sqrt(jnp.sum(vectors**2, -1))
-    basis = bessel_basis(r, config.n_basis, config.cutoff)
-    return conv.harmonics(vectors, config.l_max), basis * polynomial_envelope(r, config.cutoff, config.envelope_p)[
-        ..., None
-    ]
+    return conv.harmonics(vectors, config.l_max), _closed_basis(config, jnp.sqrt(jnp.sum(vectors**2, -1)))
+
+
+def _closed_basis(config: NequIPConfig, length: Array) -> Array:
+    """Radial basis (..., b) [1/Å²] times its envelope."""
+    envelope = polynomial_envelope(length, config.cutoff, config.envelope_p)
+    return bessel_basis(length, config.n_basis, config.cutoff) * envelope[..., None]
 
 
 def _layer_irreps(config: NequIPConfig) -> list[tuple[conv.Irreps, conv.Irreps]]:
@@ -280,14 +286,25 @@ def nequip(config: NequIPConfig) -> Network:
 def _layer_functions(
     config: NequIPConfig, irreps_in: conv.Irreps, irreps_out: conv.Irreps
 ) -> tuple[Callable[..., Any], ...]:
-    """mix, coefficients and update of a layer; equal layers get the same functions."""
+    """mix, angular, radial and update of a layer; equal layers get the same functions."""
 
     def build():
         layer = Layer(config, irreps_in, irreps_out, name="layer")
-        return layer.mix, (layer.mix, lambda r: layer.coefficients(*_edge(config, r)), layer.update)
+        return layer.mix, (layer.mix, lambda length: layer.radial(_closed_basis(config, length)), layer.update)
 
     _, applies = hk.multi_transform(build)
-    return tuple((lambda own, *inputs, apply=apply: apply({"layer": own}, None, *inputs)) for apply in applies)
+    mix, radial, update = (
+        (lambda own, *inputs, apply=apply: apply({"layer": own}, None, *inputs)) for apply in applies
+    )
+    wanted = tuple(ir for _, ir in irreps_out)
+    return mix, _angular_function(config.l_max, irreps_in, wanted), radial, update
+
+
+@lru_cache
+def _angular_function(l_max: int, irreps_in: conv.Irreps, wanted: tuple[e3nn.Irrep, ...]) -> Callable[..., Any]:
+    """Edge vector -> angular maps; without parameters, so that networks of one shape share it."""
+    plan = conv.plan_convolution(irreps_in, l_max, wanted)
+    return lambda r: conv.angular_maps(plan, conv.harmonics(r, l_max))
 
 
 def _pure(apply: Callable[..., Any]) -> Callable[..., Any]:
