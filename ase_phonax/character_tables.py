@@ -56,8 +56,11 @@ def find_table(dataset: Any, rotations: NDArray[np.int64]) -> CharacterTable:
     found = spglib.get_pointgroup(np.unique(rotations, axis=0))
     assert found is not None, "the rotations at q form a group"
     symbol = found[0].strip()
-    crystal, own = np.asarray(dataset.transformation_matrix), np.linalg.inv(found[2])
-    for transformation in (crystal, own, _TURNED @ crystal, _TURNED @ own):
+    settings = [np.asarray(dataset.transformation_matrix)]
+    # spglib (2.8) returns a singular matrix for strongly skewed cells.
+    if abs(np.linalg.det(found[2])) > 0.5:
+        settings.append(np.linalg.inv(found[2]))
+    for transformation in [*settings, *(_TURNED @ setting for setting in settings)]:
         turned = transformation @ rotations @ np.linalg.inv(transformation)
         settled = np.rint(turned).astype(int)
         entries: Any = character_table.get(symbol) if np.abs(turned - settled).max() < 1e-3 else None

@@ -203,7 +203,8 @@ def checks(
     Returns:
         acoustic_sum_rule, hermiticity, space_group_residual: largest violation over the largest constant
             (the last one also that of an exact D(q) over its own largest entry);
-        interpolation_error_thz: RMS over branches and q of the frequency differences.
+        interpolation_error_thz, interpolation_error_max_thz: RMS and largest, over branches and q, of the
+            frequency differences.
 
     Raises:
         InputError: no force constants; or NAC parameters, which the exact matrices know nothing of.
@@ -230,6 +231,7 @@ def checks(
         "hermiticity": float(_hermiticity(phonopy, constants) / largest),
         "space_group_residual": float(max(asymmetry, _space_group_residual(phonopy, constants) / largest)),
         "interpolation_error_thz": float(np.sqrt(np.mean(difference**2))),
+        "interpolation_error_max_thz": float(np.abs(difference).max()),
     }
 
 

@@ -34,7 +34,9 @@ def main() -> None:
             same &= np.array_equal(theirs.symmetry.atomic_permutations, ours.symmetry.atomic_permutations)
         note = "" if symmetric else "  (translations only)"
         seconds = middle - start, end - middle
-        print(f"{n:>7}³{2 * n**3:>8}{seconds[0]:>12.2f}{seconds[1]:>12.2f}{seconds[0] / seconds[1]:>8.1f}  {same}{note}")
+        print(
+            f"{n:>7}³{2 * n**3:>8}{seconds[0]:>12.2f}{seconds[1]:>12.2f}{seconds[0] / seconds[1]:>8.1f}  {same}{note}"
+        )
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ class PairCalculator(Calculator):
     def __init__(self, turn: float = TURN, like: float | None = None, strength: float = 155.0):
         super().__init__()
         self.turn, self.like, self.strength = turn, turn if like is None else like, strength
-        self.potential = SimpleNamespace(name="pair-potential")
+        self.potential = SimpleNamespace(name="pair-potential", cutoff=CUTOFF)
         self.n_calls = 0
 
     def _derivatives(self, r, same):

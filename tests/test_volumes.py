@@ -20,6 +20,7 @@ from ase_phonax.cli import qha as qha_command
 from ase_phonax.cli.crystal import Crystal
 from ase_phonax.errors import InputError, StructureError, UnstableWarning
 from ase_phonax.relaxation import relax
+from ase_phonax.two_dimensional import as_layer
 from ase_phonax.volumes import get_gruneisen, get_quasi_harmonic, phonons_at_volumes
 from ase_phonax.volumes import gruneisen as gruneisen_room
 from ase_phonax.volumes import quasi_harmonic as qha_room
@@ -417,8 +418,10 @@ def test_the_supercell_is_chosen_by_tolerance_where_none_is_given(ase_phonax, tm
 
 
 def test_a_layer_with_vacuum_has_no_volume_that_matters(ase_phonax, monkeypatch):
-    layer = Crystal(bulk("Cu"), 1, None, False, repeated=(True, True, False))
-    monkeypatch.setattr(volume_runs, "read_crystal", lambda arguments: layer)
+    sheet = bulk("Cu", "sc", 2.5)
+    sheet.set_cell([2.5, 2.5, 20.0])
+    layer = Crystal(sheet, 1, None, False, as_layer(sheet, 4.5))
+    monkeypatch.setattr(volume_runs, "read_crystal", lambda arguments, cutoff: layer)
     for command in ("gruneisen", "qha"):
         with pytest.raises(StructureError, match="layer with vacuum"):
             ase_phonax(command, "Cu.vasp")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from ..crystals import SpaceGroup
     from ..relaxation import RelaxationReport
     from ..supercells import SupercellChoice
+    from ..two_dimensional import Layer
 
 SYMPREC = 1e-3  # [Å] files round coordinates to about this; the relaxation then makes the symmetry exact
 TOLERANCE_THZ = 0.05  # as `supercells`, which a parser cannot import cheaply; a test compares them
@@ -28,16 +30,19 @@ class Crystal:
     """The structure as it enters: `atoms` to compute, reduced from `n_atoms_given` of the file.
 
     Attributes:
-        repeated: directions that supercells, paths and meshes extend in; not the vacuum of a layer.
-        vacuum_in_words: what was done about a vacuum; "" for a crystal in three dimensions.
+        layer: how it lies in its vacuum; None for a crystal in three dimensions.
     """
 
     atoms: Atoms
     n_atoms_given: int
     space_group: SpaceGroup
     had_constraints: bool
-    repeated: tuple[bool, bool, bool] = (True, True, True)
-    vacuum_in_words: str = ""
+    layer: Layer | None = None
+
+    @property
+    def repeated(self) -> tuple[bool, bool, bool]:
+        """Directions that supercells, paths and meshes extend in; not the vacuum of a layer."""
+        return (True, True, True) if self.layer is None else tuple(i != self.layer.axis for i in range(3))  # type: ignore[return-value]
 
 
 def add_structure_options(parser: argparse.ArgumentParser) -> Any:
@@ -93,23 +98,37 @@ def add_supercell_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_crystal(arguments: argparse.Namespace) -> Crystal:
+def read_crystal(arguments: argparse.Namespace, cutoff: Callable[[], float]) -> Crystal:
     """The structure, primitive unless told otherwise; a supercell that cannot be is refused here.
+
+    Args:
+        cutoff: of the potential [Å], asked for a layer only: its images must not feel each other.
 
     Raises:
         StructureError, SupercellError: what cannot be computed.
     """
     from ..crystals import as_supercell_matrix, get_space_group, reduce_to_primitive, require_crystal
+    from ..two_dimensional import as_layer, reduce_layer, require_single_layer, vacuum_axis
 
     given = loading.read_structure(arguments.structure)
-    require_crystal(given)
-    group = get_space_group(given, arguments.symprec)
-    atoms = given.copy() if arguments.keep_cell else reduce_to_primitive(given, arguments.symprec)
+    if vacuum_axis(given) is None:
+        require_crystal(given)
+        layer = None
+        atoms = given.copy() if arguments.keep_cell else reduce_to_primitive(given, arguments.symprec)
+        group = get_space_group(given, arguments.symprec)
+    else:
+        layer = as_layer(given, cutoff())
+        group = get_space_group(layer.atoms, arguments.symprec)
+        layer = layer if arguments.keep_cell else reduce_layer(layer, arguments.symprec)
+        atoms = layer.atoms.copy()
     had_constraints = bool(given.constraints)
     atoms.set_constraint()
     if arguments.supercell is not None:
-        refuse_enormous(len(atoms), as_supercell_matrix(arguments.supercell))
-    return Crystal(atoms, len(given), group, had_constraints)
+        matrix = as_supercell_matrix(arguments.supercell)
+        refuse_enormous(len(atoms), matrix)
+        if layer is not None:
+            require_single_layer(matrix, layer.axis)
+    return Crystal(atoms, len(given), group, had_constraints, layer)
 
 
 def relaxed(crystal: Crystal, calc: Any, arguments: argparse.Namespace) -> tuple[Atoms, RelaxationReport]:
@@ -123,6 +142,7 @@ def relaxed(crystal: Crystal, calc: Any, arguments: argparse.Namespace) -> tuple
             crystal.atoms,
             calc,
             fix_cell=arguments.fix_cell,
+            vacuum_axis=None if crystal.layer is None else crystal.layer.axis,
             symprec=arguments.symprec,
             callback=lambda step, force, stress: progress(step, 0),
         )

@@ -23,6 +23,7 @@ from ..crystals import SpaceGroup
 from ..densities import IMAGINARY_THRESHOLD_THZ, FrequencyRange, MeshStep
 from ..relaxation import RelaxationReport
 from ..units import FREQUENCY_UNITS
+from . import animation_section, displacements_section, follow_section, interchange_section, irreps_section
 from .progress import Stopwatch
 from .tables import (
     Table,
@@ -54,7 +55,16 @@ FILES = (
     "relaxed.extxyz",
 )
 # What sections may write: an earlier run with other options can be replaced.
-MORE_FILES: tuple[str, ...] = ("irreps.yaml",)
+MORE_FILES: tuple[str, ...] = (
+    irreps_section.FILE,
+    follow_section.MODES_FILE,
+    follow_section.SCAN_FILE,
+    follow_section.RELAXED_FILE,
+    interchange_section.WEBSITE_FILE,
+    interchange_section.ASE_FILE,
+    *displacements_section.OWN_FILES,
+    *animation_section.OWN_FILES,
+)
 ROOM_TEMPERATURE = 300.0  # [K]
 
 
@@ -192,6 +202,7 @@ def summary(results: PhononResults) -> dict[str, Any]:
         "space_group_number": results.space_group.number,
         "n_atoms_given": results.crystal.n_atoms_given,
         "n_atoms_primitive": len(phonopy.primitive),
+        "vacuum_axis": None if results.crystal.layer is None else results.crystal.layer.axis,
         "cell": phonopy.primitive.cell.tolist(),
         "supercell_matrix": phonopy.supercell_matrix.tolist(),
         "n_atoms_supercell": len(phonopy.supercell),
@@ -245,7 +256,8 @@ def table(results: PhononResults, output: Path) -> str:
     text.row("space group", f"{residual:.1e}   {symmetry_in_words(residual)}")
     error = checks["interpolation_error_thz"]
     words = interpolation_in_words(error, results.tolerance_thz)
-    text.row("supercell", f"{error:.2g} THz RMS against exact D(q)   {words}")
+    worst = checks["interpolation_error_max_thz"]
+    text.row("supercell", f"{error:.2g} THz RMS, {worst:.2g} at most, against exact D(q)   {words}")
     _describe_heat(text, results)
     for section in results.sections:
         section.describe(text)
@@ -276,8 +288,9 @@ def _describe_structure(text: Table, results: PhononResults) -> None:
     text.row("a b c, α β γ", "{:.4f} {:.4f} {:.4f} Å, {:.2f} {:.2f} {:.2f}°".format(*lengths))
     if crystal.had_constraints:
         text.row("constraints", "those of the file are dropped: every atom vibrates")
-    if crystal.vacuum_in_words:
-        text.row("vacuum", crystal.vacuum_in_words)
+    if crystal.layer is not None:
+        note = f": {crystal.layer.note}" if crystal.layer.note else ""
+        text.row("layer", f"vacuum along cell vector {crystal.layer.axis + 1}, never repeated{note}")
     if arguments.no_relax:
         text.row("relaxation", "none, as asked")
     else:

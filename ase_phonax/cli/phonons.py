@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import argparse
 from contextlib import nullcontext
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from . import (
+    animation_section,
+    born_section,
+    displacements_section,
+    follow_section,
+    interchange_section,
     irreps_section,
     loading,
     options,
@@ -29,9 +35,15 @@ if TYPE_CHECKING:
     from .phonon_results import PhononResults, Sampling
 
 SUFFIX = "phonons"
-MIN_LENGTH = 12.0
 # What can be asked for besides bands, densities and heat, in the order of the report.
-SECTIONS: tuple[Any, ...] = (irreps_section,)
+SECTIONS: tuple[Any, ...] = (
+    irreps_section,
+    follow_section,
+    born_section,
+    displacements_section,
+    animation_section,
+    interchange_section,
+)
 
 _DESCRIPTION = """\
 Relax a crystal with its symmetry kept, find the smallest supercell that is large enough, compute exact
@@ -45,6 +57,7 @@ files written to the output folder:
   bands.png, bands.pdf         bands beside densities of states
   band.yaml                    bands in phonopy's format
   irreps.yaml                  symmetry and activity of the modes at Γ
+  imaginary_modes.yaml         where there are any
   total_dos.dat                density of states
   projected_dos.dat            its projection on each atom
   thermal_properties.yaml      free energy, entropy, heat capacity
@@ -101,10 +114,11 @@ def run(arguments: argparse.Namespace) -> int:
             from .phonon_results import own_files, summary, table, write_results
 
         with loading.collected_warnings() as notes:
+            load = cache(lambda: _load(arguments, watch))
             with watch.section("structure"):
-                crystal = _checked(arguments)
+                crystal = _checked(arguments, lambda: load().potential.cutoff)
             with atomic_directory(output, overwrite=arguments.overwrite, own_files=own_files()) as folder:
-                results = _compute(arguments, crystal, watch, notes)
+                results = _compute(arguments, crystal, load(), watch, notes)
                 with watch.section("files"), writing(output):
                     write_results(results, folder)
         watch.note("results", {"folder": str(output), **summary(results)})
@@ -113,26 +127,41 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _checked(arguments: argparse.Namespace) -> Crystal:
-    """The structure; every option that depends on it is tried before anything long is computed."""
-    from ..band_paths import named_path
+def _load(arguments: argparse.Namespace, watch: Stopwatch) -> Any:
+    with watch.section("model"), progress_bar("loading the model"):
+        return loading.load_calculator(arguments.model, arguments.dtype)
 
-    crystal = read_crystal(arguments)
+
+def _checked(arguments: argparse.Namespace, cutoff: Any) -> Crystal:
+    """The structure; every option that depends on it is tried before anything long is computed."""
+    crystal = read_crystal(arguments, cutoff)
     if arguments.path is not None:
-        named_path(arguments.path, crystal.atoms.cell[:])
+        _path(arguments, crystal, crystal.atoms.cell[:])
     options.temperatures(arguments)
     for section in SECTIONS:
         section.check_options(arguments, crystal.atoms)
     return crystal
 
 
-def _compute(arguments: argparse.Namespace, crystal: Crystal, watch: Stopwatch, notes: list[str]) -> PhononResults:
+def _path(arguments: argparse.Namespace, crystal: Crystal, cell: Any) -> Any:
+    """The band path, as `get_band_structure` takes it; names that the lattice lacks are refused."""
+    from ..band_paths import named_path
+    from ..in_plane_paths import layer_path
+
+    if crystal.layer is not None:
+        return layer_path(cell, crystal.layer.axis, arguments.path)
+    if arguments.path is not None:
+        named_path(arguments.path, cell)
+    return arguments.path
+
+
+def _compute(
+    arguments: argparse.Namespace, crystal: Crystal, calc: Any, watch: Stopwatch, notes: list[str]
+) -> PhononResults:
     from .. import force_constants, phonons
     from ..force_constants import crystal_atoms
     from .phonon_results import PhononResults
 
-    with watch.section("model"), progress_bar("loading the model"):
-        calc = loading.load_calculator(arguments.model, arguments.dtype)
     with watch.section("relaxation"):
         atoms, relaxation = relaxed(crystal, calc, arguments)
     with watch.section("supercell"):
@@ -147,9 +176,19 @@ def _compute(arguments: argparse.Namespace, crystal: Crystal, watch: Stopwatch, 
             force_constants.PROBES * crystal.repeated,
         )
     with watch.section("sampling"):
-        sampling = _sample(arguments, crystal, phonopy, calc, exact_bands=choice is not None and not choice.reached)
-    with watch.section("sections"):
-        context = {"atoms": atoms, "unit": arguments.unit, "noise_thz": sampling.noise_thz, "crystal": crystal}
+        born_section.prepare(arguments, phonopy)
+        # Where no supercell suffices, bands at least are exact; not with charges, whose term has no exact form.
+        missed = choice is not None and not choice.reached and arguments.born is None
+        sampling = _sample(arguments, crystal, phonopy, calc, exact_bands=missed)
+    with watch.section("sections"), progress_bar("symmetries and more") as progress:
+        context = {
+            "atoms": atoms,
+            "unit": arguments.unit,
+            "noise_thz": sampling.noise_thz,
+            "crystal": crystal,
+            "bands": sampling.bands,
+            "progress": progress,
+        }
         found = [section.compute(arguments, phonopy, calc, **context) for section in SECTIONS]
     return PhononResults(
         arguments=arguments,
@@ -177,7 +216,8 @@ def _sample(
     exact_bands = arguments.exact or exact_bands
     with progress_bar("bands") as progress:
         exact = calc if exact_bands else None
-        bands = phonons.get_band_structure(phonopy, arguments.path, exact=exact, progress=progress)
+        path = _path(arguments, crystal, phonopy.primitive.cell)
+        bands = phonons.get_band_structure(phonopy, path, exact=exact, progress=progress)
     with progress_bar("densities of states") as progress, _matrices(arguments.exact, phonopy, calc, progress):
         mesh, convergence = _mesh(arguments, phonopy, crystal)
         thermal = densities.get_thermal_properties(phonopy, options.temperatures(arguments))

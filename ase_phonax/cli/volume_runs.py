@@ -79,7 +79,7 @@ def read_solid(arguments: argparse.Namespace) -> Crystal:
     """
     from ..errors import StructureError
 
-    crystal = read_crystal(arguments)
+    crystal = read_crystal(arguments, lambda: 0.0)  # a layer is refused whatever the potential reaches
     if not all(crystal.repeated):
         raise StructureError(
             "the structure is a layer with vacuum",
