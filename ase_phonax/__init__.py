@@ -8,14 +8,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .animations import animate, modulate
+    from .atomic_motion import get_directional_densities, get_participation, get_thermal_motion
     from .calculator import PhonaxCalculator
-    from .densities import get_densities, get_mesh
+    from .densities import converge_mesh, get_densities, get_mesh, get_thermal_properties
     from .errors import PhonaxError
     from .figures import bands_and_dos, save_figure
     from .force_constants import frequencies_thz
+    from .frozen_modes import follow_mode
+    from .group_velocities import get_group_velocities
+    from .in_plane_paths import layer_path
+    from .instabilities import find_imaginary_modes
+    from .interchange import phonon_website, to_ase_bands, to_crystal_thermo
+    from .mode_symmetry import find_irreps, write_irreps
     from .phonons import get_band_structure, get_phonopy
+    from .polar import get_gamma_splitting, set_nac
     from .potential import Potential
     from .relaxation import relax
+    from .supercells import choose_supercell
+    from .two_dimensional import as_layer
+    from .volumes import get_gruneisen, get_quasi_harmonic, phonons_at_volumes
+    from .volumes.pictures import draw_gruneisen, draw_quasi_harmonic
     from .weights import list_models, load_model, save_model
 
 __version__ = "0.1.0"
@@ -25,34 +38,84 @@ __all__ = [
     "PhonaxError",
     "Potential",
     "__version__",
+    "animate",
+    "as_layer",
     "bands_and_dos",
+    "choose_supercell",
+    "converge_mesh",
+    "draw_gruneisen",
+    "draw_quasi_harmonic",
+    "find_imaginary_modes",
+    "find_irreps",
+    "follow_mode",
     "frequencies_thz",
     "get_band_structure",
     "get_densities",
+    "get_directional_densities",
+    "get_gamma_splitting",
+    "get_group_velocities",
+    "get_gruneisen",
     "get_mesh",
+    "get_participation",
     "get_phonopy",
+    "get_quasi_harmonic",
+    "get_thermal_motion",
+    "get_thermal_properties",
+    "layer_path",
     "list_models",
     "load_model",
+    "modulate",
+    "phonon_website",
+    "phonons_at_volumes",
     "relax",
     "save_figure",
     "save_model",
+    "set_nac",
+    "to_ase_bands",
+    "to_crystal_thermo",
+    "write_irreps",
 ]
 
 _HOMES = {
     "PhonaxCalculator": "calculator",
     "PhonaxError": "errors",
     "Potential": "potential",
+    "animate": "animations",
+    "as_layer": "two_dimensional",
     "bands_and_dos": "figures",
+    "choose_supercell": "supercells",
+    "converge_mesh": "densities",
+    "draw_gruneisen": "volumes.pictures",
+    "draw_quasi_harmonic": "volumes.pictures",
+    "find_imaginary_modes": "instabilities",
+    "find_irreps": "mode_symmetry",
+    "follow_mode": "frozen_modes",
     "frequencies_thz": "force_constants",
     "get_band_structure": "phonons",
     "get_densities": "densities",
+    "get_directional_densities": "atomic_motion",
+    "get_gamma_splitting": "polar",
+    "get_group_velocities": "group_velocities",
+    "get_gruneisen": "volumes",
     "get_mesh": "densities",
+    "get_participation": "atomic_motion",
     "get_phonopy": "phonons",
+    "get_quasi_harmonic": "volumes",
+    "get_thermal_motion": "atomic_motion",
+    "get_thermal_properties": "densities",
+    "layer_path": "in_plane_paths",
     "list_models": "weights",
     "load_model": "weights",
+    "modulate": "animations",
+    "phonon_website": "interchange",
+    "phonons_at_volumes": "volumes",
     "relax": "relaxation",
     "save_figure": "figures",
     "save_model": "weights",
+    "set_nac": "polar",
+    "to_ase_bands": "interchange",
+    "to_crystal_thermo": "interchange",
+    "write_irreps": "mode_symmetry",
 }
 
 

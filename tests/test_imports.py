@@ -1,6 +1,7 @@
 """The package stays cheap to import: heavy packages come with the first name or command that needs them."""
 
 import json
+import pkgutil
 import subprocess
 import sys
 
@@ -50,6 +51,13 @@ def test_public_names_come_from_the_room_that_defines_them():
 
     assert ase_phonax.PhonaxError is errors.PhonaxError
     assert ase_phonax.Potential is potential.Potential
+
+
+def test_no_public_name_is_that_of_a_room():
+    # Importing a room sets its name in the package: the function of that name would be the module, depending on
+    # what was imported before.
+    rooms = {room.name for room in pkgutil.iter_modules(ase_phonax.__path__)}
+    assert rooms & set(ase_phonax.__all__) == set()
 
 
 def test_an_unknown_name_is_an_attribute_error():
