@@ -16,6 +16,7 @@ Axes as in `edge_tensors`, and q wave vectors, p senders of one receiver, s edge
 2 real and imaginary part. The suffix _bar marks a cotangent, the prefix d a response.
 """
 
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -81,12 +82,23 @@ def lattice_matrices(expansion: Expansion, qpoints: np.ndarray, atoms: np.ndarra
     return result
 
 
+def lattice_slopes(expansion: Expansion, qpoints: np.ndarray, progress=None) -> np.ndarray:
+    """Derivatives of `lattice_matrices` of all atoms along each reduced component of q: (n_q, 3, 3n, 3n)."""
+    result = []
+    for done, q in enumerate(np.asarray(qpoints)):
+        result.append(_Response(expansion, q[None], np.arange(expansion.edges.n_atoms)).slopes()[0])
+        if progress:
+            progress(done + 1, len(qpoints))
+    return np.array(result)
+
+
 class _Response:
     """Linear response to some columns at some wave vectors."""
 
     def __init__(self, expansion: Expansion, qpoints: np.ndarray, atoms: np.ndarray):
         self.expansion, self.edges, self.atoms = expansion, expansion.edges, atoms
         self.n_q, self.n_columns = len(qpoints), 3 * len(atoms)
+        self.fixed = True  # whether terms without a phase count
         dtype = self.edges.vectors.dtype
         angle = 2 * np.pi * (self.edges.shifts @ qpoints.T)
         self.phases = np.concatenate([np.cos(angle), np.sin(angle)], 1).astype(dtype)  # (e, 2 q)
@@ -98,8 +110,53 @@ class _Response:
 
     def matrix(self) -> np.ndarray:
         """(q, 3n, c) complex."""
+        self._run()
+        found = self.total[0] + 1j * self.total[1]
+        return found.reshape(self.n_q, 3 * self.edges.n_atoms, self.n_columns)
+
+    def slopes(self) -> np.ndarray:
+        """d/dq along each reduced component, all atoms being columns: (q, 3, 3n, 3n) complex.
+
+        D(q) is stationary in the responses (they solve the linear equations that it is built from), so that
+        only the phases are differentiated, at fixed responses: D' = K' + M + M^H, where M collects the
+        phases' derivatives between cotangents and responses. The 2n+1 theorem, for q.
+        """
+        tape, result = self._run(), []
+        for x in range(3):
+            turned = self._differentiated(x)
+            k = turned.total
+            m = np.zeros((self.n_q, self.n_columns, self.n_columns), complex)
+            for layer, dh, da_bar in tape:
+                m += self._overlap(da_bar, turned._forward(layer, dh))
+                if dh is not None:
+                    into = np.zeros((2, self.n_q, self.n_columns, *dh.shape[1:]), dh.dtype)
+                    turned._cross_of_displacements(layer.cross, into)
+                    m += self._overlap(dh, into.reshape(dh.shape))
+            k = (k[0] + 1j * k[1]).reshape(m.shape)
+            result.append(k + m + m.conj().transpose(0, 2, 1))
+        return np.stack(result, 1)
+
+    def _differentiated(self, axis: int) -> "_Response":
+        """The same with d/dq of every phase; what has no phase drops out."""
+        turned = copy(self)
+        factor = (2 * np.pi * self.edges.shifts[:, axis, None]).astype(self.phases.dtype)
+        cos, sin = self.phases[:, : self.n_q], self.phases[:, self.n_q :]
+        turned.phases = np.concatenate([-factor * sin, factor * cos], 1)
+        turned.fixed = False
+        turned.pairs = [turned._pairs_of(x) for x in range(self.edges.n_atoms)]
+        turned.total = turned._curvature()
+        return turned
+
+    def _overlap(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """Inner products of columns (2 q c, ...), the left ones conjugated: (q, c, c) complex."""
+        a, b = (z.reshape(2, self.n_q, self.n_columns, -1) for z in (left, right))
+        b = b.transpose(0, 1, 3, 2)
+        return (a[0] @ b[0] + a[1] @ b[1]) + 1j * (a[0] @ b[1] - a[1] @ b[0])
+
+    def _run(self) -> list[tuple[LayerTensors, np.ndarray | None, np.ndarray]]:
+        """Fill `total`; each layer's response of h and cotangent of a come back, last layer first."""
         df: np.ndarray | None = None
-        tape = []
+        tape, found = [], []
         for layer in self.expansion.layers:
             dh = (
                 None
@@ -125,13 +182,13 @@ class _Response:
             function = partial(_update_back_response, layer.parts.update, layer.own)
             given = [da, df_bar] if entering is None else [da, df_bar, entering]
             da_bar, df_skip = _in_chunks(function, context, *given)
+            found.append((layer, dh, da_bar))
             dh_bar = self._backward(layer, dh, da_bar)
             if dh_bar is not None:
                 df_bar = df_skip + _in_chunks(
                     partial(_unmix_response, layer.parts.mix, layer.own), layer.features, dh_bar
                 )
-        found = self.total[0] + 1j * self.total[1]
-        return found.reshape(self.n_q, 3 * self.edges.n_atoms, self.n_columns)
+        return found
 
     def _pairs_of(self, x: int) -> _Pairs:
         own = slice(self.edges.starts[x], self.edges.starts[x + 1])
@@ -168,7 +225,7 @@ class _Response:
             for p, sender in enumerate(pairs.senders):
                 if (first := self.place[sender]) >= 0:
                     da[:, :, first : first + 3, x] += moved[p]
-            if (first := self.place[x]) >= 0:
+            if self.fixed and (first := self.place[x]) >= 0:
                 da[0, :, first : first + 3, x] -= layer.slope[pairs.own].sum(axis=0)
             if reads is None:
                 continue
@@ -232,7 +289,8 @@ class _Response:
             turned = found.reshape(n_q, n_u, 2, n_c, n, n_i).transpose(2, 0, 3, 4, 1, 5)
             dh_bar[:, :, :, :n, start : start + n_u * n_i] = turned.reshape(2, n_q, n_c, n, -1)
             start += n_u * n_i
-        self._cross_terms(layer.cross, dh.reshape(shape), dh_bar)
+        self._cross_of_displacements(layer.cross, dh_bar)
+        self._cross_of_features(layer.cross, dh.reshape(shape))
         return dh_bar.reshape(dh.shape)
 
     def _collect_slopes(self, layer: LayerTensors, x: int, pairs: _Pairs, bar: np.ndarray) -> None:
@@ -249,31 +307,44 @@ class _Response:
         here = (flat @ layer.slope[pairs.own].sum(axis=0).T).reshape(n_q, 2, n_c, 3)
         self.total[:, :, x] -= here.transpose(1, 0, 3, 2)
 
-    def _cross_terms(self, cross: np.ndarray, dh: np.ndarray, dh_bar: np.ndarray) -> None:
-        """C-terms: into the cotangents of h, and of h into the atoms; dh and dh_bar (2, q, c, n, H)."""
+    def _cross_of_displacements(self, cross: np.ndarray, dh_bar: np.ndarray) -> None:
+        """C (u_j - p* u_x), added to the cotangents of h (2, q, c, n, H)."""
+        for x, pairs in enumerate(self.pairs):
+            if len(pairs.senders) and (first := self.place[x]) >= 0:
+                summed = self._bloch(pairs, cross[pairs.edges]).transpose(1, 2, 3, 0, 4)  # (2, q, 3, p, H)
+                into = dh_bar[:, :, first : first + 3]
+                into[0][:, :, pairs.senders] -= summed[0]
+                into[1][:, :, pairs.senders] += summed[1]
+        if not self.fixed:
+            return
+        at_sender = self._at_senders(cross)
+        for j in np.flatnonzero(self.place >= 0):
+            first = self.place[j]
+            dh_bar[0, :, first : first + 3, j] += at_sender[j]
+
+    def _cross_of_features(self, cross: np.ndarray, dh: np.ndarray) -> None:
+        """C^H dh at both ends of every edge, added to `total`; dh (2, q, c, n, H)."""
         n_q, n_c = self.n_q, self.n_columns
-        at_sender = np.zeros((self.edges.n_atoms, *cross.shape[1:]), cross.dtype)
-        np.add.at(at_sender, self.edges.senders, cross)
         for x, pairs in enumerate(self.pairs):
             if not len(pairs.senders):
                 continue
-            n_p = len(pairs.senders)
             summed = self._bloch(pairs, cross[pairs.edges])  # (p, 2, q, 3, H)
-            if (first := self.place[x]) >= 0:
-                into = dh_bar[:, :, first : first + 3]
-                turned = summed.transpose(1, 2, 3, 0, 4)  # (2, q, 3, p, H), conjugated below
-                into[0][:, :, pairs.senders] -= turned[0]
-                into[1][:, :, pairs.senders] += turned[1]
             read = dh[:, :, :, pairs.senders].transpose(1, 0, 2, 3, 4).reshape(n_q, 2 * n_c, -1)
-            rows = summed.transpose(2, 1, 3, 0, 4).reshape(n_q, 2 * 3, n_p * cross.shape[-1])
+            rows = summed.transpose(2, 1, 3, 0, 4).reshape(n_q, 2 * 3, -1)
             y = (read @ rows.transpose(0, 2, 1)).reshape(n_q, 2, n_c, 2, 3)
             self.total[0][:, x] -= (y[:, 0, :, 0] - y[:, 1, :, 1]).transpose(0, 2, 1)
             self.total[1][:, x] -= (y[:, 0, :, 1] + y[:, 1, :, 0]).transpose(0, 2, 1)
-        for j in range(self.edges.n_atoms):
-            if (first := self.place[j]) >= 0:
-                dh_bar[0, :, first : first + 3, j] += at_sender[j]
-            here = dh[:, :, :, j].reshape(-1, dh.shape[-1]) @ at_sender[j].T
+        for j, tensor in enumerate(self._at_senders(cross)):
+            here = dh[:, :, :, j].reshape(-1, dh.shape[-1]) @ tensor.T
             self.total[:, :, j] += here.reshape(2, n_q, n_c, 3).transpose(0, 1, 3, 2)
+
+    def _at_senders(self, tensor: np.ndarray) -> np.ndarray:
+        """(e, ...) summed over the edges of each sender: (n, ...)."""
+        order, counts = np.argsort(self.edges.senders, kind="stable"), np.bincount(self.edges.senders)
+        total = np.zeros((self.edges.n_atoms, *tensor.shape[1:]), tensor.dtype)
+        for j, mine in enumerate(np.split(order, np.cumsum(counts)[:-1])):
+            total[j] = tensor[mine].sum(axis=0)
+        return total
 
     def _curvature(self) -> np.ndarray:
         """K-terms of all layers: (2, q, n, 3, c)."""
@@ -284,7 +355,7 @@ class _Response:
         np.add.at(full, (e.receivers, e.senders), -turned)
         turned[:, 1] *= -1
         np.add.at(full, (e.senders, e.receivers), -turned)
-        for ends in (e.receivers, e.senders):
+        for ends in (e.receivers, e.senders) if self.fixed else ():
             own = np.zeros((n, 3, 3), k.dtype)
             np.add.at(own, ends, k)
             full[np.arange(n), np.arange(n), 0] += own[:, None]

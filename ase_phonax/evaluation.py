@@ -89,9 +89,17 @@ def lattice_dynamical_slopes(
 ) -> np.ndarray:
     """d/dq_x of `lattice_dynamical_matrices`, x along each reduced component: (n_q, 3, 3n, 3n) complex [eV/Å²].
 
-    Central differences of sixth order of the exact matrices, which are trigonometric polynomials of q.
+    Exact where the network has an edge expansion. The twisted graph cannot be differentiated by its phases
+    (they are residuals of a custom rule): there, central differences of sixth order of the exact matrices,
+    which are trigonometric polynomials of q.
     """
     qpoints = np.asarray(qpoints, float).reshape(-1, 3)
+    if potential.parts is not None:
+        check_atoms(atoms, potential.numbers, potential.name)
+        graph = build_graph(atoms, potential.cutoff, potential.numbers)
+        with jax.enable_x64(dtype == np.float64):
+            expansion = expand(potential.parts, parameters, Edges.of(graph, dtype))
+            return edge_expansion.lattice_slopes(expansion, qpoints, progress)
     steps = Q_STEP * np.array([k * axis for axis in np.eye(3) for k in (1, 2, 3, -1, -2, -3)])
     around = (qpoints[:, None] + steps).reshape(-1, 3)
     found = lattice_dynamical_matrices(potential, parameters, atoms, around, dtype, progress)
