@@ -229,13 +229,13 @@ class PhonaxCalculator(Calculator):
     ) -> np.ndarray:
         """In the lattice phase; with symmetry, the stars of the last structure are remembered."""
 
-        def compute(qpoints: np.ndarray) -> np.ndarray:
+        def compute(qpoints: np.ndarray, displacements: list[np.ndarray] | None) -> list[np.ndarray]:
             return evaluation.lattice_dynamical_matrices(
-                self.potential, self._weights, atoms, qpoints, self.dtype, progress
+                self.potential, self._weights, atoms, qpoints, self.dtype, displacements, progress
             )
 
         if not symmetry:
-            return compute(qpoints)
+            return np.array(compute(qpoints, None))
         structure = (atoms.cell[:].tobytes(), atoms.positions.tobytes(), atoms.numbers.tobytes())
         if self._stars is None or self._stars[0] != structure:
             self._stars = structure, Stars(exact_operations(atoms, SYMPREC))

@@ -50,62 +50,70 @@ class _Pairs:
     own: slice
 
 
-def lattice_matrices(expansion: Expansion, qpoints: np.ndarray, atoms: np.ndarray, progress=None) -> np.ndarray:
-    """Columns of sum_R Phi(R) exp(2 pi i q.R).
+def lattice_matrices(
+    expansion: Expansion, qpoints: np.ndarray, displacements: list[np.ndarray] | None = None, progress=None
+) -> list[np.ndarray]:
+    """sum_R Phi(R) exp(2 pi i q.R), or its products with some displacements.
 
     Args:
         qpoints: (n_q, 3) reduced.
-        atoms: whose displacements are the columns, three for each.
+        displacements: for each q-point (3n, c) real amplitudes of waves; None for every atom along x, y, z.
         progress: called with (done, total) columns.
 
     Returns:
-        (n_q, 3 n_atoms, 3 len(atoms)) complex [eV/Å²].
+        for each q-point (3n, c) complex [eV/Å²].
     """
     edges = expansion.edges
-    width = sum(layer.slope.shape[-1] for layer in expansion.layers)
-    per_column = 2 * edges.n_atoms * width * edges.vectors.itemsize
-    n_columns = 3 * len(atoms)
-    at_once = max(1, int(BLOCK_BYTES / per_column))
-    atoms_at_once = max(1, min(len(atoms), at_once // 3))
-    q_at_once = max(1, at_once // (3 * atoms_at_once))
-    result = np.zeros((len(qpoints), 3 * edges.n_atoms, n_columns), complex)
+    if displacements is None:
+        displacements = [np.eye(3 * edges.n_atoms)] * len(qpoints)
+    counts = np.array([u.shape[1] for u in displacements])
+    per_column = 2 * edges.n_atoms * sum(layer.slope.shape[-1] for layer in expansion.layers) * edges.vectors.itemsize
+    at_once = max(3, int(BLOCK_BYTES / per_column))
+    results = [np.zeros(u.shape, complex) for u in displacements]
+    # Wave vectors with equally many columns side by side, each q with a part of its columns if they are many.
+    parts = [(k, start) for k in np.argsort(counts, kind="stable") for start in range(0, counts[k], at_once)]
     done = 0
-    for start in range(0, len(qpoints), q_at_once):
-        q = slice(start, min(start + q_at_once, len(qpoints)))
-        for first in range(0, len(atoms), atoms_at_once):
-            some = atoms[first : first + atoms_at_once]
-            columns = slice(3 * first, 3 * first + 3 * len(some))
-            result[q, :, columns] = _Response(expansion, np.asarray(qpoints[q]), np.asarray(some)).matrix()
-            done += (q.stop - q.start) * 3 * len(some)
-            if progress:
-                progress(done, len(qpoints) * n_columns)
-    return result
+    while parts:
+        width = min(at_once, counts[parts[-1][0]])  # the widest comes first, to fill up with narrower ones
+        block, parts = parts[-max(1, at_once // width) :], parts[: -max(1, at_once // width)]
+        u = np.zeros((len(block), 3 * edges.n_atoms, width))
+        for row, (k, start) in enumerate(block):
+            some = displacements[k][:, start : start + at_once]
+            u[row, :, : some.shape[1]] = some
+        found = _Response(expansion, np.asarray(qpoints)[[k for k, _ in block]], u).matrix()
+        for row, (k, start) in enumerate(block):
+            into = results[k][:, start : start + at_once]
+            into[:] = found[row, :, : into.shape[1]]
+            done += into.shape[1]
+        if progress:
+            progress(done, int(counts.sum()))
+    return results
 
 
 def lattice_slopes(expansion: Expansion, qpoints: np.ndarray, progress=None) -> np.ndarray:
     """Derivatives of `lattice_matrices` of all atoms along each reduced component of q: (n_q, 3, 3n, 3n)."""
     result = []
     for done, q in enumerate(np.asarray(qpoints)):
-        result.append(_Response(expansion, q[None], np.arange(expansion.edges.n_atoms)).slopes()[0])
+        result.append(_Response(expansion, q[None], np.eye(3 * expansion.edges.n_atoms)[None]).slopes()[0])
         if progress:
             progress(done + 1, len(qpoints))
     return np.array(result)
 
 
 class _Response:
-    """Linear response to some columns at some wave vectors."""
+    """Linear response to displacements (q, 3n, c) at as many wave vectors (q, 3)."""
 
-    def __init__(self, expansion: Expansion, qpoints: np.ndarray, atoms: np.ndarray):
-        self.expansion, self.edges, self.atoms = expansion, expansion.edges, atoms
-        self.n_q, self.n_columns = len(qpoints), 3 * len(atoms)
+    def __init__(self, expansion: Expansion, qpoints: np.ndarray, displacements: np.ndarray):
+        self.expansion, self.edges = expansion, expansion.edges
+        self.n_q, self.n_columns = len(qpoints), displacements.shape[-1]
         self.fixed = True  # whether terms without a phase count
         dtype = self.edges.vectors.dtype
         angle = 2 * np.pi * (self.edges.shifts @ qpoints.T)
         self.phases = np.concatenate([np.cos(angle), np.sin(angle)], 1).astype(dtype)  # (e, 2 q)
         self.pairs = [self._pairs_of(x) for x in range(self.edges.n_atoms)]
-        # Column of the first displacement of each atom; -1 where it stays.
-        self.place = np.full(self.edges.n_atoms, -1)
-        self.place[atoms] = 3 * np.arange(len(atoms))
+        # (q, n, 3, c), and with columns first (q, c, n, 3).
+        u = displacements.reshape(self.n_q, self.edges.n_atoms, 3, -1).astype(dtype)
+        self.u, self.u_rows = u, np.ascontiguousarray(u.transpose(0, 3, 1, 2))
         self.total = self._curvature()  # (2, q, n, 3, c)
 
     def matrix(self) -> np.ndarray:
@@ -221,12 +229,11 @@ class _Response:
         for x, pairs in enumerate(self.pairs):
             if not len(pairs.senders):
                 continue
-            moved = self._bloch(pairs, layer.slope[pairs.edges])  # (p, 2, q, 3, D)
-            for p, sender in enumerate(pairs.senders):
-                if (first := self.place[sender]) >= 0:
-                    da[:, :, first : first + 3, x] += moved[p]
-            if self.fixed and (first := self.place[x]) >= 0:
-                da[0, :, first : first + 3, x] -= layer.slope[pairs.own].sum(axis=0)
+            moved = self._bloch(pairs, layer.slope[pairs.edges]).transpose(1, 2, 0, 3, 4)  # (2, q, p, 3, D)
+            rows = self.u_rows[:, :, pairs.senders].reshape(n_q, n_c, -1)
+            da[:, :, :, x] = rows @ moved.reshape(2, n_q, rows.shape[-1], -1)
+            if self.fixed:
+                da[0, :, :, x] -= self.u_rows[:, :, x] @ layer.slope[pairs.own].sum(axis=0)
             if reads is None:
                 continue
             start = 0
@@ -310,17 +317,15 @@ class _Response:
     def _cross_of_displacements(self, cross: np.ndarray, dh_bar: np.ndarray) -> None:
         """C (u_j - p* u_x), added to the cotangents of h (2, q, c, n, H)."""
         for x, pairs in enumerate(self.pairs):
-            if len(pairs.senders) and (first := self.place[x]) >= 0:
-                summed = self._bloch(pairs, cross[pairs.edges]).transpose(1, 2, 3, 0, 4)  # (2, q, 3, p, H)
-                into = dh_bar[:, :, first : first + 3]
-                into[0][:, :, pairs.senders] -= summed[0]
-                into[1][:, :, pairs.senders] += summed[1]
-        if not self.fixed:
-            return
-        at_sender = self._at_senders(cross)
-        for j in np.flatnonzero(self.place >= 0):
-            first = self.place[j]
-            dh_bar[0, :, first : first + 3, j] += at_sender[j]
+            if not len(pairs.senders) or not self.u[:, x].any():
+                continue
+            summed = self._bloch(pairs, cross[pairs.edges]).transpose(1, 2, 3, 0, 4)  # (2, q, 3, p, H)
+            found = self.u_rows[:, :, x] @ summed.reshape(2, self.n_q, 3, -1)
+            found = found.reshape(2, self.n_q, self.n_columns, len(pairs.senders), -1)
+            dh_bar[0][:, :, pairs.senders] -= found[0]
+            dh_bar[1][:, :, pairs.senders] += found[1]
+        for j, tensor in enumerate(self._at_senders(cross)) if self.fixed else ():
+            dh_bar[0, :, :, j] += self.u_rows[:, :, j] @ tensor
 
     def _cross_of_features(self, cross: np.ndarray, dh: np.ndarray) -> None:
         """C^H dh at both ends of every edge, added to `total`; dh (2, q, c, n, H)."""
@@ -359,8 +364,8 @@ class _Response:
             own = np.zeros((n, 3, 3), k.dtype)
             np.add.at(own, ends, k)
             full[np.arange(n), np.arange(n), 0] += own[:, None]
-        chosen = full[:, self.atoms]  # (n, atoms, 2, q, 3, 3)
-        return np.ascontiguousarray(chosen.transpose(2, 3, 0, 4, 1, 5)).reshape(2, self.n_q, n, 3, self.n_columns)
+        matrices = full.transpose(2, 3, 0, 4, 1, 5).reshape(2, self.n_q, 3 * n, 3 * n)
+        return (matrices @ self.u.reshape(self.n_q, 3 * n, -1)).reshape(2, self.n_q, n, 3, self.n_columns)
 
 
 def _in_chunks(function: Any, context: Any, *columns: np.ndarray) -> Any:

@@ -60,23 +60,28 @@ def lattice_dynamical_matrices(
     atoms: Atoms,
     qpoints: np.ndarray,
     dtype: np.dtype,
+    displacements: list[np.ndarray] | None = None,
     progress: Progress | None = None,
-) -> np.ndarray:
-    """sum_R Phi(R) exp(2 pi i q.R), home cell first, no masses: (n_q, 3n, 3n) complex [eV/Å²].
+) -> list[np.ndarray]:
+    """sum_R Phi(R) exp(2 pi i q.R), home cell first, no masses: for each q-point (3n, 3n) complex [eV/Å²].
 
     By the edge expansion where the network has that form, else by the twisted graph.
+
+    Args:
+        displacements: for each q-point (3n, c) real; then the products (3n, c) with them come back.
     """
     check_atoms(atoms, potential.numbers, potential.name)
     graph = build_graph(atoms, potential.cutoff, potential.numbers)
     qpoints = np.asarray(qpoints, float).reshape(-1, 3)
     if potential.parts is None or len(graph.senders) == 0:
         with jax.enable_x64(dtype == np.float64):
-            return derivatives.dynamical_matrices(
+            full = derivatives.dynamical_matrices(
                 potential.node_energies, potential.cutoff, parameters, cast(pad(graph), dtype), qpoints, progress
             )
+        return list(full) if displacements is None else [d @ u for d, u in zip(full, displacements, strict=True)]
     with jax.enable_x64(dtype == np.float64):
         expansion = expand(potential.parts, parameters, Edges.of(graph, dtype))
-        return edge_expansion.lattice_matrices(expansion, qpoints, np.arange(len(atoms)), progress)
+        return edge_expansion.lattice_matrices(expansion, qpoints, displacements, progress)
 
 
 def lattice_dynamical_slopes(
@@ -102,7 +107,7 @@ def lattice_dynamical_slopes(
             return edge_expansion.lattice_slopes(expansion, qpoints, progress)
     steps = Q_STEP * np.array([k * axis for axis in np.eye(3) for k in (1, 2, 3, -1, -2, -3)])
     around = (qpoints[:, None] + steps).reshape(-1, 3)
-    found = lattice_dynamical_matrices(potential, parameters, atoms, around, dtype, progress)
+    found = np.array(lattice_dynamical_matrices(potential, parameters, atoms, around, dtype, None, progress))
     found = found.reshape(len(qpoints), 3, 2, 3, *found.shape[1:])
     return np.einsum("k,qxkij->qxij", [45, -9, 1], found[:, :, 0] - found[:, :, 1]) / (60 * Q_STEP)
 
@@ -128,5 +133,6 @@ def hessian(
             )
     with jax.enable_x64(dtype == np.float64):
         expansion = expand(potential.parts, parameters, Edges.of(graph, dtype))
-        columns = edge_expansion.lattice_matrices(expansion, np.zeros((1, 3)), np.asarray(rows), progress)[0]
+        moved = np.eye(3 * len(atoms)).reshape(len(atoms), 3, -1)[np.asarray(rows)].reshape(-1, 3 * len(atoms)).T
+        columns = edge_expansion.lattice_matrices(expansion, np.zeros((1, 3)), [moved], progress)[0]
     return columns.real.T.reshape(len(rows), 3, len(atoms), 3)

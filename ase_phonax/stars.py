@@ -16,6 +16,7 @@ import numpy as np
 from ase import Atoms
 
 from .crystals import get_operations
+from .little_groups import LittleGroup, complete, irreducible_displacements
 
 EXACT = 1e-8  # [Å] times third derivatives of about 30 eV/Å³: 1e-8 of the constants
 # q is compared in steps of 1/_GRID. Fractions of supercells are whole steps, so that q and q - 1 never round
@@ -74,12 +75,15 @@ class Stars:
         """How many stars have been met."""
         return len(self._matrices)
 
-    def lattice_matrices(self, qpoints: np.ndarray, compute: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    def lattice_matrices(
+        self, qpoints: np.ndarray, compute: Callable[[np.ndarray, list[np.ndarray]], list[np.ndarray]]
+    ) -> np.ndarray:
         """Matrices of any q-points, those of stars not met before computed.
 
         Args:
             qpoints: (n_q, 3) reduced.
-            compute: q-points -> sum over R of Phi(R) exp(2 pi i q.R), (n_q, 3n, 3n) [eV/Å²].
+            compute: q-points and for each of them displacements (3n, c) -> products (3n, c) of
+                sum over R of Phi(R) exp(2 pi i q.R) with them [eV/Å²].
 
         Returns:
             (n_q, 3n, 3n) [eV/Å²].
@@ -96,9 +100,26 @@ class Stars:
                 new.append(q)
             members.append((known[keys[found]], found))
         if new:
-            self._matrices.extend(compute(np.array(new)))
+            groups = [self._little_group(q) for q in new]
+            displacements = [irreducible_displacements(group) for group in groups]
+            found = compute(np.array(new), displacements)
+            self._matrices.extend(complete(*parts) for parts in zip(found, displacements, groups, strict=True))
             self._known = known  # only now: an interrupted computation leaves nothing half known
         return np.array([self._unfold(q, *member) for q, member in zip(qpoints, members, strict=True)])
+
+    def _little_group(self, q: np.ndarray) -> LittleGroup:
+        """What leaves D(q) as it is, as unitary matrices of displacements."""
+        operations, n_operations = self.operations, len(self.operations.rotations)
+        n = operations.images.shape[1]
+        moved = self._back @ q - q
+        members = np.flatnonzero(np.abs(moved - np.rint(moved)).max(axis=1) < 0.5 / _GRID)
+        matrices = np.zeros((len(members), 3 * n, 3 * n), complex)
+        for row, member in enumerate(members):
+            g = member % n_operations
+            phases = np.exp(-2j * np.pi * operations.cells[g] @ q)
+            for i, (image, phase) in enumerate(zip(operations.images[g], phases, strict=True)):
+                matrices[row, 3 * image : 3 * image + 3, 3 * i : 3 * i + 3] = phase * operations.cartesian[g]
+        return LittleGroup(matrices, members >= n_operations)
 
     def _unfold(self, q: np.ndarray, star: int, found: int) -> np.ndarray:
         """The matrix at q from that of its star, by the operation (or the one after time reversal) found."""

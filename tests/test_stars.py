@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from ase import Atoms
+from scipy.spatial.transform import Rotation
 
 from ase_phonax import PhonaxCalculator, evaluation, stars
 from ase_phonax.force_constants import phonopy_dynamical_matrices
@@ -17,7 +19,11 @@ def calc(untrained):
 
 
 def lattice(calc, atoms, qpoints):
-    return evaluation.lattice_dynamical_matrices(calc.potential, calc._weights, atoms, qpoints, DOUBLE)
+    return np.array(products(calc, atoms, qpoints, None))
+
+
+def products(calc, atoms, qpoints, displacements):
+    return evaluation.lattice_dynamical_matrices(calc.potential, calc._weights, atoms, qpoints, DOUBLE, displacements)
 
 
 SYMMETRIC = ["zincblende, no inversion", "wurtzite, polar", "left-handed rutile", "quartz, chiral"]
@@ -34,7 +40,7 @@ def test_a_star_is_unfolded_to_what_each_member_has(name, calc):
     members = np.array([np.linalg.solve(operations.rotations[k].T, start) for k in picked])
     members = np.concatenate([[start], members, -members[:1], members[-2:] + [1, -2, 0]])
     found = stars.Stars(operations)
-    unfolded = found.lattice_matrices(members, lambda q: lattice(calc, atoms, q))
+    unfolded = found.lattice_matrices(members, lambda q, u: products(calc, atoms, q, u))
     assert len(found) == 1
     direct = lattice(calc, atoms, members)
     # Sums in other orders, and positions that are symmetric to 1e-15.
@@ -70,11 +76,35 @@ def test_known_stars():
     grid = np.stack(np.meshgrid(*[np.arange(4) / 4] * 3, indexing="ij"), -1).reshape(-1, 3)
     found, computed = stars.Stars(stars.exact_operations(atoms, 1e-5)), []
 
-    def compute(qpoints):
+    def compute(qpoints, displacements):
         computed.extend(qpoints)
-        return np.zeros((len(qpoints), 6, 6), complex)
+        return [np.zeros(u.shape, complex) for u in displacements]
 
     found.lattice_matrices(grid, compute)
     assert len(found) == len(computed) == 8
     found.lattice_matrices(-grid[::-1] + [0, 1, 0], compute)
     assert len(computed) == 8
+
+
+@pytest.mark.parametrize("name", [*SYMMETRIC, "diamond", "perovskite", "triclinic, no symmetry"])
+def test_few_displacements_give_the_whole_matrix(name, calc):
+    """At Gamma, on a face, on a line and in general; kills a little group without time reversal, or its conjugate."""
+    atoms, _ = CRYSTALS[name]
+    turn = Rotation.from_euler("zyx", [20, 50, 70], degrees=True).as_matrix()  # no Cartesian axis is special
+    atoms = Atoms(atoms.numbers, atoms.positions @ turn.T, cell=atoms.cell[:] @ turn.T, pbc=True)
+    found = stars.Stars(stars.exact_operations(atoms, 1e-5))
+    qpoints = np.array([[0, 0, 0], [0.5, 0, 0], [0.3, 0.3, 0], [0, 0, 0.21], [0.13, -0.28, 0.41]])
+    counts = []
+
+    def compute(qpoints, displacements):
+        counts.extend(u.shape[1] for u in displacements)
+        return products(calc, atoms, qpoints, displacements)
+
+    reduced, direct = found.lattice_matrices(qpoints, compute), lattice(calc, atoms, qpoints)
+    print(name, counts, "of", 3 * len(atoms))
+    # Solving for D magnifies rounding by at most 1 / EVEN.
+    assert np.abs(reduced - direct).max() < 2e-11 * np.abs(direct).max()
+    if name in ("diamond", "perovskite"):
+        assert counts[0] * 5 <= 3 * len(atoms) + 4
+    if name == "triclinic, no symmetry":
+        assert counts == [3 * len(atoms)] * 5
