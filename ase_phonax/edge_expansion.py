@@ -16,21 +16,24 @@ Axes as in `edge_tensors`, and q wave vectors, p senders of one receiver, s edge
 2 real and imaginary part. The suffix _bar marks a cotangent, the prefix d a response.
 """
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
 import numpy as np
 from jax import Array
+from threadpoolctl import ThreadpoolController
 
 from .edge_tensors import Expansion, LayerTensors
 
 # Responses of single atoms per compiled call.
-COLUMNS = 64
-# Bytes of responses kept between the passes, for one block of wave vectors.
-BLOCK_BYTES = 128e6
+COLUMNS = 32
+# Bytes of responses kept between the passes, in all blocks that are computed side by side.
+BLOCK_BYTES = 256e6
 
 
 @dataclass(frozen=True)
@@ -66,28 +69,60 @@ def lattice_matrices(
     edges = expansion.edges
     if displacements is None:
         displacements = [np.eye(3 * edges.n_atoms)] * len(qpoints)
-    counts = np.array([u.shape[1] for u in displacements])
-    per_column = 2 * edges.n_atoms * sum(layer.slope.shape[-1] for layer in expansion.layers) * edges.vectors.itemsize
-    at_once = max(3, int(BLOCK_BYTES / per_column))
+    counts = [u.shape[1] for u in displacements]
     results = [np.zeros(u.shape, complex) for u in displacements]
-    # Wave vectors with equally many columns side by side, each q with a part of its columns if they are many.
-    parts = [(k, start) for k in np.argsort(counts, kind="stable") for start in range(0, counts[k], at_once)]
+
+    def respond(block: list[tuple[int, int, int]]) -> int:
+        """Columns of one block into their places; how many they were."""
+        u = np.zeros((len(block), 3 * edges.n_atoms, max(stop - start for _, start, stop in block)))
+        for row, (k, start, stop) in enumerate(block):
+            u[row, :, : stop - start] = displacements[k][:, start:stop]
+        with jax.enable_x64(edges.vectors.dtype == np.float64):  # a setting of the thread
+            found = _Response(expansion, np.asarray(qpoints)[[k for k, _, _ in block]], u).matrix()
+        for row, (k, start, stop) in enumerate(block):
+            results[k][:, start:stop] = found[row, :, : stop - start]
+        return sum(stop - start for _, start, stop in block)
+
     done = 0
-    while parts:
-        width = min(at_once, counts[parts[-1][0]])  # the widest comes first, to fill up with narrower ones
-        block, parts = parts[-max(1, at_once // width) :], parts[: -max(1, at_once // width)]
-        u = np.zeros((len(block), 3 * edges.n_atoms, width))
-        for row, (k, start) in enumerate(block):
-            some = displacements[k][:, start : start + at_once]
-            u[row, :, : some.shape[1]] = some
-        found = _Response(expansion, np.asarray(qpoints)[[k for k, _ in block]], u).matrix()
-        for row, (k, start) in enumerate(block):
-            into = results[k][:, start : start + at_once]
-            into[:] = found[row, :, : into.shape[1]]
-            done += into.shape[1]
-        if progress:
-            progress(done, int(counts.sum()))
+    # One BLAS thread for each block: many threads on small products wait for each other more than they compute.
+    with _blas().limit(limits=1), ThreadPoolExecutor(_cores()) as pool:
+        for count in pool.map(respond, _blocks(counts, expansion)):
+            done += count
+            if progress:
+                progress(done, sum(counts))
     return results
+
+
+def _blocks(counts: list[int], expansion: Expansion) -> list[list[tuple[int, int, int]]]:
+    """Pieces (q-point, first column, end) that are computed together: of similar width, within BLOCK_BYTES."""
+    edges = expansion.edges
+    kept = sum(layer.slope.shape[-1] for layer in expansion.layers)  # of every response, until the way back
+    per_column = 2 * edges.n_atoms * kept * edges.vectors.itemsize
+    fit = max(3, int(BLOCK_BYTES / _cores() / per_column))
+    at_once = min(fit, max(3, -(-sum(counts) // _cores())))  # something to do for every core
+    pieces = [
+        (k, start, min(start + at_once, counts[k]))
+        for k in sorted(range(len(counts)), key=counts.__getitem__, reverse=True)
+        for start in range(0, counts[k], at_once)
+    ]
+    blocks: list[list[tuple[int, int, int]]] = []
+    for piece in pieces:
+        width = blocks[-1][0][2] - blocks[-1][0][1] if blocks else 0
+        if blocks and (len(blocks[-1]) + 1) * width <= at_once:
+            blocks[-1].append(piece)
+        else:
+            blocks.append([piece])
+    return blocks
+
+
+@cache
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def _blas() -> Any:
+    return ThreadpoolController().select(user_api="blas")
 
 
 def lattice_slopes(expansion: Expansion, qpoints: np.ndarray, progress=None) -> np.ndarray:
@@ -137,6 +172,7 @@ class _Response:
             for layer, dh, da_bar in tape:
                 m += self._overlap(da_bar, turned._forward(layer, dh))
                 if dh is not None:
+                    assert layer.cross is not None
                     into = np.zeros((2, self.n_q, self.n_columns, *dh.shape[1:]), dh.dtype)
                     turned._cross_of_displacements(layer.cross, into)
                     m += self._overlap(dh, into.reshape(dh.shape))

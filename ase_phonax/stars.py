@@ -102,8 +102,8 @@ class Stars:
         if new:
             groups = [self._little_group(q) for q in new]
             displacements = [irreducible_displacements(group) for group in groups]
-            found = compute(np.array(new), displacements)
-            self._matrices.extend(complete(*parts) for parts in zip(found, displacements, groups, strict=True))
+            products = compute(np.array(new), displacements)
+            self._matrices.extend(complete(*parts) for parts in zip(products, displacements, groups, strict=True))
             self._known = known  # only now: an interrupted computation leaves nothing half known
         return np.array([self._unfold(q, *member) for q, member in zip(qpoints, members, strict=True)])
 
