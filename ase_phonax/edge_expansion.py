@@ -283,7 +283,7 @@ class _Response:
                 for part, value in enumerate(
                     (y[:, :, 0, :, 0] - y[:, :, 1, :, 1], y[:, :, 0, :, 1] + y[:, :, 1, :, 0])
                 ):
-                    da[part, :, :, x, place] += value.transpose(0, 2, 1, 3).reshape(n_q, n_c, -1)
+                    da[part, :, :, x, place] += value.transpose(0, 2, 3, 1).reshape(n_q, n_c, -1)
                 start += n_u * n_k
         return da.reshape(2 * n_q * n_c, *da.shape[3:])
 
@@ -293,8 +293,8 @@ class _Response:
         dh, start = dh.reshape(2, self.n_q, self.n_columns, -1, dh.shape[-1]), 0
         for angular, radial in zip(layer.angular, layer.radial, strict=True):
             n_u, n_i = radial.shape[1], angular.shape[1]
-            block = dh[:, :, :, :n, start : start + n_u * n_i].reshape(2, self.n_q, self.n_columns, n, n_u, n_i)
-            yield np.ascontiguousarray(block.transpose(1, 4, 0, 2, 3, 5)).reshape(self.n_q, n_u, -1, n, n_i)
+            block = dh[:, :, :, :n, start : start + n_u * n_i].reshape(2, self.n_q, self.n_columns, n, n_i, n_u)
+            yield np.ascontiguousarray(block.transpose(1, 5, 0, 2, 3, 4)).reshape(self.n_q, n_u, -1, n, n_i)
             start += n_u * n_i
 
     def _backward(self, layer: LayerTensors, dh: np.ndarray | None, da_bar: np.ndarray) -> np.ndarray | None:
@@ -314,7 +314,7 @@ class _Response:
             for block, into in enumerate(blocks):
                 maps = self._maps(layer, pairs, block)
                 n_u, n_k = maps.shape[1], maps.shape[3] // 2
-                mine = bar[..., start : start + n_u * n_k].reshape(n_q, 2, n_c, n_u, n_k).transpose(0, 3, 1, 2, 4)
+                mine = bar[..., start : start + n_u * n_k].reshape(n_q, 2, n_c, n_k, n_u).transpose(0, 4, 1, 2, 3)
                 # Rows (re, im) and (im, -re) against (re T, im T): real and imaginary part of T* times bar.
                 rows = np.empty((n_q, n_u, 2, n_c, 2, n_k), bar.dtype)
                 rows[:, :, 0, :, 0], rows[:, :, 0, :, 1] = mine[:, :, 0], mine[:, :, 1]
@@ -329,7 +329,7 @@ class _Response:
         dh_bar, start = np.zeros(shape, dh.dtype), 0
         for found in blocks:
             n_u, n_i = found.shape[1], found.shape[4]
-            turned = found.reshape(n_q, n_u, 2, n_c, n, n_i).transpose(2, 0, 3, 4, 1, 5)
+            turned = found.reshape(n_q, n_u, 2, n_c, n, n_i).transpose(2, 0, 3, 4, 5, 1)
             dh_bar[:, :, :, :n, start : start + n_u * n_i] = turned.reshape(2, n_q, n_c, n, -1)
             start += n_u * n_i
         self._cross_of_displacements(layer.cross, dh_bar)

@@ -76,10 +76,10 @@ class LayerTensors:
 
     Attributes:
         parts: its functions; own: its parameters.
-        angular: per block (e, i, k); radial: per block (e, u, k). T = angular radial.
+        angular: per block (e, i, k); radial: per block (e, u, k), channels first. T = angular radial.
         slope: J (e, 3, D).
         cross: C (e, 3, H); None in the first layer, whose h is the same however the atoms move.
-        aggregated: per block (n_padded, u, k); features: (n_padded, d) entering; features_bar: (n_padded, d')
+        aggregated: per block (n_padded, k, u); features: (n_padded, d) entering; features_bar: (n_padded, d')
             cotangent of those leaving.
     """
 
@@ -116,7 +116,8 @@ def expand(parts: NetworkParts, parameters: Any, edges: Edges) -> Expansion:
         found = [_first_coefficients(layer, own, r) for r in _in_blocks(edges.vectors)]
         angular, radial = (_joined(part, len(edges.vectors)) for part in zip(*found, strict=True))
         aggregated = tuple(
-            _summed((h[edges.senders] @ a) * w, edges) for h, a, w in zip(mixed, angular, radial, strict=True)
+            _summed((a.transpose(0, 2, 1) @ h[edges.senders]) * w, edges)
+            for h, a, w in zip(mixed, angular, radial, strict=True)
         )
         forward.append((features, mixed, angular, radial, aggregated))
         features = _update(layer.update, own, aggregated, features, edges.species)
@@ -130,11 +131,12 @@ def expand(parts: NetworkParts, parameters: Any, edges: Edges) -> Expansion:
         a_bar = tuple(np.asarray(b) for b in a_bar)
         slope, cross, k = _derivatives(layer, own, edges, mixed, a_bar, first=number == 0)
         curvature += k
-        layers.append(LayerTensors(layer, own, angular, radial, slope, cross, aggregated, entering, bar))
+        first = tuple(np.ascontiguousarray(w.transpose(0, 2, 1)) for w in radial)
+        layers.append(LayerTensors(layer, own, angular, first, slope, cross, aggregated, entering, bar))
         if number:
             back = []
             for b, a, w in zip(a_bar, angular, radial, strict=True):
-                pulled = (b[edges.receivers] * w) @ a.transpose(0, 2, 1)
+                pulled = a @ (b[edges.receivers] * w)
                 total = np.zeros((len(edges.species), *pulled.shape[1:]), dtype)
                 np.add.at(total, edges.senders, pulled)
                 back.append(total)
@@ -166,18 +168,18 @@ def _derivatives(
         j_blocks, c_blocks = [], []
         for h, b, (a, a1, a2), (w, w1, w2) in zip(mixed, a_bar, *_all_coefficients(layer, own, r, count), strict=True):
             h, b = h[edges.senders[here]], b[edges.receivers[here]]
-            through = h @ a
+            through = a.transpose(0, 2, 1) @ h
             # d(a w)/dx = a_x w + a w' x/r
-            turned = np.stack([h @ a1[..., x] for x in range(3)], 1)
+            turned = np.stack([a1[..., x].transpose(0, 2, 1) @ h for x in range(3)], 1)
             j = turned * w[:, None] + (through * w1)[:, None] * along[:, :, None, None]
             j_blocks.append(j.reshape(count, 3, -1))
             if not first:
-                pulled = np.stack([(b * w) @ a1[..., x].transpose(0, 2, 1) for x in range(3)], 1)
-                stretched = (b * w1) @ a.transpose(0, 2, 1)
+                pulled = np.stack([a1[..., x] @ (b * w) for x in range(3)], 1)
+                stretched = a @ (b * w1)
                 c = pulled + stretched[:, None] * along[:, :, None, None]
                 c_blocks.append(c.reshape(count, 3, -1))
             # Outer products of h and b, summed over channels, are all that K asks of them.
-            outer = [h.transpose(0, 2, 1) @ (b * z) for z in (w, w1, w2)]
+            outer = [h @ (b * z).transpose(0, 2, 1) for z in (w, w1, w2)]
             k += np.einsum("eik,eikxy->exy", outer[0], a2, optimize=True)
             mixed_term = np.einsum("eik,eikx->ex", outer[1], a1, optimize=True)[:, :, None] * along[:, None]
             k += mixed_term + mixed_term.transpose(0, 2, 1)

@@ -17,15 +17,15 @@ class LayerParts(NamedTuple):
 
     The layer must be, per receiver, `update(sum over edges of message(r, mix(f)[sender]), f)` with
     messages linear in the mixed features and diagonal in the channels u of each block b:
-    a_b[u, k] = sum_i h_b[u, i] angular_b[i, k] radial_b[u, k].
+    a_b[k, u] = sum_i h_b[i, u] angular_b[i, k] radial_b[k, u].
     Equal layers should be the same functions, so that they are compiled once.
 
     Attributes:
         name: key of the layer's own parameters; the functions take only those.
-        mix: (own, features (n, d)) -> tuple over blocks b of h_b (n, u, i); linear in the features.
+        mix: (own, features (n, d)) -> tuple over blocks b of h_b (n, i, u); linear in the features.
         angular: (r (3,)) -> tuple over blocks of (i, k); depends on the direction alone.
-        radial: (own, length ()) -> tuple over blocks of (u, k).
-        update: (own, aggregated tuple of a_b (n, u, k), features (n, d), species (n,))
+        radial: (own, length ()) -> tuple over blocks of (k, u).
+        update: (own, aggregated tuple of a_b (n, k, u), features (n, d), species (n,))
             -> features (n, d').
     """
 

@@ -103,9 +103,9 @@ def turned(irreps, features: np.ndarray, turn: np.ndarray) -> np.ndarray:
     """Features of scalars and vectors (n, d) in a turned frame; 0o and 1e also change sign with the hand."""
     blocks, start = [], 0
     for mul, ir in irreps:
-        block = features[:, start : (start := start + mul * ir.dim)].reshape(len(features), mul, ir.dim)
+        block = features[:, start : (start := start + mul * ir.dim)].reshape(len(features), ir.dim, mul)
         hand = 1.0 if ir.p == (-1) ** ir.l else np.linalg.det(turn)
-        blocks.append((hand * (block @ turn.T if ir.l else block)).reshape(len(features), -1))
+        blocks.append((hand * (turn @ block if ir.l else block)).reshape(len(features), -1))
     return np.concatenate(blocks, 1)
 
 
@@ -125,7 +125,7 @@ def test_a_layer_is_equivariant_with_every_irrep_in_use():
         blocks, messages = mix(own, features), []
         for r in vectors:
             maps = zip(blocks, angular(r), radial(own, np.linalg.norm(r)), strict=True)
-            messages.append([np.asarray((h[1] @ a) * w) for h, a, w in maps])
+            messages.append([np.asarray((a.T @ h[1]) * w) for h, a, w in maps])
         sums = [np.sum(block, 0) for block in zip(*messages, strict=True)]
         return np.asarray(update(own, tuple(np.stack([m, 0 * m]) for m in sums), features, np.array([0, 1])))
 

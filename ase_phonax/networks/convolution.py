@@ -1,7 +1,7 @@
 """The convolution of a message-passing layer: features (x) edge harmonics, weighted by distance.
 
 All paths of one input block are fused into one contraction with a merged Clebsch-Gordan tensor:
-a_b[u, k] = sum_i h_b[u, i] angular_b[i, k] radial_b[u, k], with angular_b = Y . C_b. That is fewer and
+a_b[k, u] = sum_i h_b[i, u] angular_b[i, k] radial_b[k, u], with angular_b = Y . C_b. That is fewer and
 larger operations than one product per path, which shortens compilation, and it is the form that
 `edge_tensors` needs.
 """
@@ -23,17 +23,17 @@ def parse_irreps(text: str) -> Irreps:
 
 
 def split(irreps: Irreps, features: Array) -> tuple[Array, ...]:
-    """(..., d) -> per block (..., mul, 2l+1)."""
+    """(..., d) -> per block (..., 2l+1, mul): channels last, so that linear maps are plain matrix products."""
     blocks, start = [], 0
     for mul, ir in irreps:
         stop = start + mul * ir.dim
-        blocks.append(features[..., start:stop].reshape(features.shape[:-1] + (mul, ir.dim)))
+        blocks.append(features[..., start:stop].reshape(features.shape[:-1] + (ir.dim, mul)))
         start = stop
     return tuple(blocks)
 
 
 def join(blocks: tuple[Array, ...]) -> Array:
-    """Per block (..., mul, 2l+1) -> (..., d)."""
+    """Per block (..., 2l+1, mul) -> (..., d)."""
     return jnp.concatenate([b.reshape(b.shape[:-2] + (-1,)) for b in blocks], axis=-1)
 
 
@@ -119,27 +119,27 @@ def angular_maps(plan: ConvolutionPlan, y: Array) -> tuple[Array, ...]:
 
 
 def radial_maps(plan: ConvolutionPlan, weights: Array) -> tuple[Array, ...]:
-    """Per input block (..., u, k) from radial weights (..., n_weights) in the order of `plan.paths`."""
+    """Per input block (..., k, u) from radial weights (..., n_weights) in the order of `plan.paths`."""
     result = []
     for block, (mul, _) in enumerate(plan.irreps_in):
         own = sorted((p for p in plan.paths if p.block == block), key=lambda p: p.columns.start)
         columns = [
-            jnp.broadcast_to(weights[..., p.weights, None], weights.shape[:-1] + (mul, p.ir_out.dim)) for p in own
+            jnp.broadcast_to(weights[..., None, p.weights], weights.shape[:-1] + (p.ir_out.dim, mul)) for p in own
         ]
-        empty = jnp.zeros(weights.shape[:-1] + (mul, 0), weights.dtype)
-        result.append(jnp.concatenate(columns, -1) if own else empty)
+        empty = jnp.zeros(weights.shape[:-1] + (0, mul), weights.dtype)
+        result.append(jnp.concatenate(columns, -2) if own else empty)
     return tuple(result)
 
 
 def messages(blocks: tuple[Array, ...], angular: tuple[Array, ...], radial: tuple[Array, ...]) -> tuple[Array, ...]:
-    """Senders' features (..., u, i) through the two maps of each block: (..., u, k)."""
-    return tuple(jnp.einsum("...ui,...ik->...uk", h, a) * w for h, a, w in zip(blocks, angular, radial, strict=True))
+    """Senders' features (..., i, u) through the two maps of each block: (..., k, u)."""
+    return tuple(jnp.einsum("...iu,...ik->...ku", h, a) * w for h, a, w in zip(blocks, angular, radial, strict=True))
 
 
 def collect(plan: ConvolutionPlan, aggregated: tuple[Array, ...]) -> tuple[Array, ...]:
-    """Per input block (..., u, k) -> per output irrep (..., channels, 2l+1), in `irreps_out` order."""
+    """Per input block (..., k, u) -> per output irrep (..., 2l+1, channels), in `irreps_out` order."""
     result = []
     for _, ir in plan.irreps_out:
-        own = [aggregated[p.block][..., p.columns] for p in plan.paths if p.ir_out == ir]
-        result.append(jnp.concatenate(own, axis=-2))
+        own = [aggregated[p.block][..., p.columns, :] for p in plan.paths if p.ir_out == ir]
+        result.append(jnp.concatenate(own, axis=-1))
     return tuple(result)

@@ -86,15 +86,15 @@ def _linear(
     for mul_out, ir in irreps_out:
         found = [(mul, x) for (mul, ir_in), x in zip(irreps_in, blocks, strict=True) if ir_in == ir]
         if not found:
-            result.append(jnp.zeros(blocks[0].shape[:-2] + (mul_out, ir.dim), blocks[0].dtype))
+            result.append(jnp.zeros(blocks[0].shape[:-2] + (ir.dim, mul_out), blocks[0].dtype))
             continue
         ((mul, x),) = found
         shape: tuple[int, ...] = (mul, mul_out) if select is None else (select[1], mul, mul_out)
         weights = hk.get_parameter(f"{name}_{ir}", shape, x.dtype, hk.initializers.RandomNormal()).astype(x.dtype)
         if select is None:
-            result.append(jnp.einsum("...ui,uw->...wi", x, weights) / mul**0.5)
+            result.append(x @ weights / mul**0.5)
         else:
-            result.append(jnp.einsum("nui,nuw->nwi", x, weights[select[0]]) / mul**0.5)
+            result.append(jnp.einsum("niu,nuw->niw", x, weights[select[0]]) / mul**0.5)
     return tuple(result)
 
 
@@ -123,7 +123,7 @@ class Layer(hk.Module):
         self.plan = conv.plan_convolution(irreps_in, config.l_max, wanted)
 
     def mix(self, features: Array) -> tuple[Array, ...]:
-        """(n, d) -> blocks (n, u, i), a linear map of each irrep's channels."""
+        """(n, d) -> blocks (n, i, u), a linear map of each irrep's channels."""
         blocks = conv.split(self.irreps_in, features)
         return _linear("mix", self.irreps_in, blocks, self.irreps_in)
 
@@ -132,7 +132,7 @@ class Layer(hk.Module):
         return conv.angular_maps(self.plan, harmonics)
 
     def radial(self, basis: Array) -> tuple[Array, ...]:
-        """Radial basis (..., b) -> per block (..., u, k)."""
+        """Radial basis (..., b) -> per block (..., k, u)."""
         return conv.radial_maps(self.plan, self._radial_weights(basis))
 
     def update(self, aggregated: tuple[Array, ...], features: Array, species: Array) -> Array:
@@ -161,25 +161,25 @@ class Layer(hk.Module):
     def _rms_norm(self, blocks: tuple[Array, ...]) -> tuple[Array, ...]:
         # As Nequix has it: squares summed over channels, averaged over components and degrees.
         weights = [1 / (ir.dim * len(self.irreps_pre)) for _, ir in self.irreps_pre]
-        square = sum(w * jnp.sum(x**2, -2).mean(-1) for w, x in zip(weights, blocks, strict=True))
+        square = sum(w * jnp.sum(x**2, -1).mean(-1) for w, x in zip(weights, blocks, strict=True))
         factor = jax.lax.rsqrt(square + 1e-12)[..., None, None]
         affine = [
             hk.get_parameter(f"norm_{ir}", (mul,), blocks[0].dtype, jnp.ones).astype(blocks[0].dtype)
             for mul, ir in self.irreps_pre
         ]
-        return tuple(x * a[:, None] * factor for x, a in zip(blocks, affine, strict=True))
+        return tuple(x * a * factor for x, a in zip(blocks, affine, strict=True))
 
     def _gate(self, blocks: tuple[Array, ...]) -> Array:
         gates, result, start = blocks[0], [], 0
         for (_, ir), x in zip(self.irreps_pre, blocks, strict=True):
             if ir == e3nn.Irrep("0e") and self.n_gates:
-                x, gates = x[..., : -self.n_gates, :], jax.nn.silu(x[..., -self.n_gates :, :]) / SILU_NORM
+                x, gates = x[..., : -self.n_gates], jax.nn.silu(x[..., -self.n_gates :]) / SILU_NORM
             if ir.l == 0:
                 x = jax.nn.silu(x) / SILU_NORM if ir.p == 1 else jnp.tanh(x) / TANH_NORM
             result.append(x)
         for i, (mul, ir) in enumerate(self.irreps_out):
             if ir.l > 0:
-                result[i] = result[i] * gates[..., start : start + mul, :]
+                result[i] = result[i] * gates[..., start : start + mul]
                 start += mul
         return conv.join(tuple(result))
 
