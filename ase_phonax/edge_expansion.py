@@ -25,13 +25,18 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax import Array
 from threadpoolctl import ThreadpoolController
 
+from .atom_responses import (
+    in_chunks,
+    mix_response,
+    readout_response,
+    unmix_response,
+    update_back_response,
+    update_response,
+)
 from .edge_tensors import Expansion, LayerTensors
 
-# Responses of single atoms per compiled call.
-COLUMNS = 32
 # Bytes of responses kept between the passes, in all blocks that are computed side by side.
 BLOCK_BYTES = 256e6
 
@@ -203,14 +208,12 @@ class _Response:
         tape, found = [], []
         for layer in self.expansion.layers:
             dh = (
-                None
-                if df is None
-                else _in_chunks(partial(_mix_response, layer.parts.mix, layer.own), layer.features, df)
+                None if df is None else in_chunks(partial(mix_response, layer.parts.mix, layer.own), layer.features, df)
             )
             da = self._forward(layer, dh)
             entering = df
-            df = _in_chunks(
-                partial(_update_response, layer.parts.update, layer.own),
+            df = in_chunks(
+                partial(update_response, layer.parts.update, layer.own),
                 (layer.aggregated, layer.features, self.edges.species),
                 da,
                 *([] if entering is None else [entering]),
@@ -218,19 +221,19 @@ class _Response:
             tape.append((da, entering, dh))
         assert df is not None, "a network has layers"
         e = self.expansion
-        df_bar = _in_chunks(
-            partial(_readout_response, e.parts.readout, e.parameters), (e.features, self.edges.species), df
+        df_bar = in_chunks(
+            partial(readout_response, e.parts.readout, e.parameters), (e.features, self.edges.species), df
         )
         for layer, (da, entering, dh) in reversed(list(zip(e.layers, tape, strict=True))):
             context = (layer.aggregated, layer.features, self.edges.species, layer.features_bar)
-            function = partial(_update_back_response, layer.parts.update, layer.own)
+            function = partial(update_back_response, layer.parts.update, layer.own)
             given = [da, df_bar] if entering is None else [da, df_bar, entering]
-            da_bar, df_skip = _in_chunks(function, context, *given)
+            da_bar, df_skip = in_chunks(function, context, *given)
             found.append((layer, dh, da_bar))
             dh_bar = self._backward(layer, dh, da_bar)
             if dh_bar is not None:
-                df_bar = df_skip + _in_chunks(
-                    partial(_unmix_response, layer.parts.mix, layer.own), layer.features, dh_bar
+                df_bar = df_skip + in_chunks(
+                    partial(unmix_response, layer.parts.mix, layer.own), layer.features, dh_bar
                 )
         return found
 
@@ -402,73 +405,3 @@ class _Response:
             full[np.arange(n), np.arange(n), 0] += own[:, None]
         matrices = full.transpose(2, 3, 0, 4, 1, 5).reshape(2, self.n_q, 3 * n, 3 * n)
         return (matrices @ self.u.reshape(self.n_q, 3 * n, -1)).reshape(2, self.n_q, n, 3, self.n_columns)
-
-
-def _in_chunks(function: Any, context: Any, *columns: np.ndarray) -> Any:
-    """function(context, *columns) in chunks of COLUMNS, so that one shape is compiled."""
-    count, results = len(columns[0]), []
-    for start in range(0, count, COLUMNS):
-        chunk = [c[start : start + COLUMNS] for c in columns]
-        if (missing := COLUMNS - len(chunk[0])) > 0:
-            chunk = [np.concatenate([c, np.zeros((missing, *c.shape[1:]), c.dtype)]) for c in chunk]
-        results.append(function(context, *chunk))
-    joined = jax.tree.map(lambda *parts: np.concatenate([np.asarray(p) for p in parts])[:count], *results)
-    return joined
-
-
-def _to_blocks(flat: Array, like: tuple[Array, ...]) -> tuple[Array, ...]:
-    """(n, D) -> per block the shape of `like`."""
-    blocks, start = [], 0
-    for block in like:
-        stop = start + block.shape[1] * block.shape[2]
-        blocks.append(flat[:, start:stop].reshape(block.shape))
-        start = stop
-    return tuple(blocks)
-
-
-def _flat(blocks: tuple[Array, ...]) -> Array:
-    return jax.numpy.concatenate([b.reshape(b.shape[0], -1) for b in blocks], -1)
-
-
-@partial(jax.jit, static_argnums=0)
-def _mix_response(mix, own, features, df):
-    return jax.vmap(lambda t: _flat(jax.jvp(lambda f: mix(own, f), (features,), (t,))[1]))(df)
-
-
-@partial(jax.jit, static_argnums=0)
-def _unmix_response(mix, own, features, dh_bar):
-    blocks, pull = jax.vjp(lambda f: mix(own, f), features)
-    return jax.vmap(lambda z: pull(_to_blocks(z, blocks))[0])(dh_bar)
-
-
-@partial(jax.jit, static_argnums=0)
-def _update_response(update, own, context, da, df=None):
-    aggregated, features, species = context
-
-    def move(a, f):
-        tangents = (_to_blocks(a, aggregated), jax.numpy.zeros_like(features) if f is None else f)
-        return jax.jvp(lambda *z: update(own, *z, species), (aggregated, features), tangents)[1]
-
-    return jax.vmap(move, (0, None if df is None else 0))(da, df)
-
-
-@partial(jax.jit, static_argnums=0)
-def _update_back_response(update, own, context, da, df_bar, df=None):
-    aggregated, features, species, features_bar = context
-
-    def pull_back(a, f, bar):
-        return jax.vjp(lambda *z: update(own, *z, species), a, f)[1](bar)
-
-    def move(a, f, bar):
-        tangents = (_to_blocks(a, aggregated), jax.numpy.zeros_like(features) if f is None else f, bar)
-        a_bar, f_bar = jax.jvp(pull_back, (aggregated, features, features_bar), tangents)[1]
-        return _flat(a_bar), f_bar
-
-    return jax.vmap(move, (0, None if df is None else 0, 0))(da, df, df_bar)
-
-
-@partial(jax.jit, static_argnums=0)
-def _readout_response(readout, parameters, context, df):
-    features, species = context
-    gradient = jax.grad(lambda f: jax.numpy.sum(readout(parameters, f, species)))
-    return jax.vmap(lambda t: jax.jvp(gradient, (features,), (t,))[1])(df)

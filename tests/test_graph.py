@@ -9,7 +9,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.geometry import complete_cell
 
-from ase_phonax import PhonaxCalculator, derivatives, edge_expansion, edge_tensors, evaluation
+from ase_phonax import PhonaxCalculator, atom_responses, derivatives, edge_tensors, evaluation
 from ase_phonax.errors import StructureError
 from ase_phonax.graph import (
     build_graph,
@@ -146,7 +146,7 @@ def test_crystals_of_one_size_share_what_is_compiled(untrained):
     def compiled():
         functions = [derivatives.energy_forces_stress]
         functions += [edge_tensors._angular, edge_tensors._radial, edge_tensors._update_back]
-        functions += [edge_expansion._update_response, edge_expansion._update_back_response]
+        functions += [atom_responses.update_response, atom_responses.update_back_response]
         return [f._cache_size() for f in functions]
 
     def use(atoms):
