@@ -44,17 +44,23 @@ def _flat(blocks: tuple[Array, ...]) -> Array:
 
 @partial(jax.jit, static_argnums=0)
 def mix_response(mix, own, features, df):
+    """Responses of h (c, n, H) from those of the features entering (c, n, d)."""
     return jax.vmap(lambda t: _flat(jax.jvp(lambda f: mix(own, f), (features,), (t,))[1]))(df)
 
 
 @partial(jax.jit, static_argnums=0)
 def unmix_response(mix, own, features, dh_bar):
+    """Cotangents of the features entering (c, n, d) from those of h (c, n, H)."""
     blocks, pull = jax.vjp(lambda f: mix(own, f), features)
     return jax.vmap(lambda z: pull(_to_blocks(z, blocks))[0])(dh_bar)
 
 
 @partial(jax.jit, static_argnums=0)
 def update_response(update, own, context, da, df=None):
+    """Responses of the features leaving (c, n, d') from those of a (c, n, D) and of the features entering, if any.
+
+    context: aggregated blocks, features and species, the primal values.
+    """
     aggregated, features, species = context
 
     def move(a, f):
@@ -66,6 +72,10 @@ def update_response(update, own, context, da, df=None):
 
 @partial(jax.jit, static_argnums=0)
 def update_back_response(update, own, context, da, df_bar, df=None):
+    """Responses of the cotangents of a (c, n, D) and of the features entering (c, n, d).
+
+    The pull-back changes with its cotangent df_bar (c, n, d') and with the values it is taken at, da and df.
+    """
     aggregated, features, species, features_bar = context
 
     def pull_back(a, f, bar):
@@ -81,6 +91,7 @@ def update_back_response(update, own, context, da, df_bar, df=None):
 
 @partial(jax.jit, static_argnums=0)
 def readout_response(readout, parameters, context, df):
+    """Responses of the readout's gradient (c, n, d) from those of the features read."""
     features, species = context
     gradient = jax.grad(lambda f: jnp.sum(readout(parameters, f, species)))
     return jax.vmap(lambda t: jax.jvp(gradient, (features,), (t,))[1])(df)
