@@ -117,7 +117,8 @@ def test_atoms_without_neighbours_keep_their_energy(calc):
     assert min(abs(e) for e in alone) > 1e-6
     slab = Atoms("SiOH", positions=[[0, 0, 0], [1.1, 1.2, 1.1], [0, 0, 20]], cell=[2.1, 2.2, 0], pbc=(1, 1, 0))
     hessian = calc.get_hessian(slab)
-    assert not hessian[2].any()
+    # Its images move along: what pulls one way pulls the other, to the rounding of a sum.
+    assert np.abs(hessian[2]).max() < 1e-14 * np.abs(hessian).max()
     assert np.abs(hessian[:2, :, :2] - calc.get_hessian(slab[:2])).max() < 1e-13
 
 
