@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .calculator import PhonaxCalculator
     from .densities import converge_mesh, get_densities, get_mesh, get_thermal_properties
     from .errors import PhonaxError
+    from .exact import exact_matrices
     from .figures import bands_and_dos, save_figure
     from .force_constants import frequencies_thz
     from .frozen_modes import follow_mode
@@ -45,6 +46,7 @@ __all__ = [
     "converge_mesh",
     "draw_gruneisen",
     "draw_quasi_harmonic",
+    "exact_matrices",
     "find_imaginary_modes",
     "find_irreps",
     "follow_mode",
@@ -85,6 +87,7 @@ _HOMES = {
     "bands_and_dos": "figures",
     "choose_supercell": "supercells",
     "converge_mesh": "densities",
+    "exact_matrices": "exact",
     "draw_gruneisen": "volumes.pictures",
     "draw_quasi_harmonic": "volumes.pictures",
     "find_imaginary_modes": "instabilities",

@@ -21,7 +21,7 @@ from phonopy.phonon.symmetry_adapted_modes import SymmetryAdaptedModes
 
 from .commensurate_cells import as_fractions, commensurate_cell
 from .errors import InputError, UnstableWarning
-from .exact_matrices import exact_matrices
+from .exact import exact_matrices
 from .force_constants import crystal_atoms
 from .order_parameters import real_patterns, representation, special_directions
 from .relaxation import RelaxationReport, relax

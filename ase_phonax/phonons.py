@@ -28,7 +28,7 @@ from . import band_paths, crystals
 from .band_paths import SPACING
 from .crystals import SYMPREC
 from .errors import InputError, SupercellError, UnstableWarning
-from .exact_matrices import exact_matrices
+from .exact import exact_matrices
 from .force_constants import crystal_atoms, validate_constants
 from .permutations import operation_permutations
 

@@ -9,10 +9,10 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
+from ase_phonax import exact_matrices
 from ase_phonax.cli import born_section
 from ase_phonax.cli.tables import Table
 from ase_phonax.errors import InputError
-from ase_phonax.exact_matrices import exact_matrices
 from ase_phonax.force_constants import checks
 from ase_phonax.phonons import get_phonopy
 from ase_phonax.polar import NAC_FACTOR, directions_of_path, get_gamma_splitting, read_correction, set_nac

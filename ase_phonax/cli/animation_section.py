@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..units import FREQUENCY_UNITS
 from .tables import frequency, vector_in_words
 
 if TYPE_CHECKING:
@@ -191,9 +192,10 @@ class AnimationSection:
         for animation in self.animations:
             kind = "imaginary: the frames show its pattern" if animation.frequency_thz < 0 else "one period"
             text.row(
-                f"mode {animation.mode} at {vector_in_words(animation.qpoint.tolist())}",
-                f"{frequency(animation.frequency_thz, self.unit)} {self.unit}, {len(animation.equilibrium)} atoms,"
-                f" {animation.n_frames} frames, {kind}",
+                f"mode {animation.mode}",
+                f"at q = {vector_in_words(animation.qpoint.tolist())}: {frequency(animation.frequency_thz, self.unit)}"
+                f" {FREQUENCY_UNITS[self.unit][1]}, {len(animation.equilibrium)} atoms, {animation.n_frames} frames,"
+                f" {kind}",
             )
         if self.modulated:
             text.group("modulated structure")

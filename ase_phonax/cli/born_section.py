@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..units import FREQUENCY_UNITS
+
 if TYPE_CHECKING:
     from ase import Atoms
     from phonopy import Phonopy
@@ -137,7 +139,7 @@ class BornSection:
         from .tables import frequencies_in_words, matrix_in_words
 
         used = self.correction
-        text.group(f"polar crystal, charges of {self.file} ({self.unit})")
+        text.group(f"polar crystal, charges of {self.file} ({FREQUENCY_UNITS[self.unit][1]})")
         by_element = charges_by_element(used, self.symbols)
         text.row(
             "Born charges (e)",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..units import FREQUENCY_UNITS
 from .tables import frequency, vector_in_words
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ class DisplacementsSection:
             value = frequency(float(self.participation.frequencies_thz[q, mode]), self.unit)
             text.row(
                 "lowest",
-                f"{self.participation.ratios[q, mode]:.3f}, mode {mode + 1} ({value} {self.unit}) at q = {where}",
+                f"{self.participation.ratios[q, mode]:.3f}, mode {mode + 1} ({value} {FREQUENCY_UNITS[self.unit][1]}) at q = {where}",
             )
 
     def write(self, folder: Path) -> None:

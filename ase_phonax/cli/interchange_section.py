@@ -41,7 +41,7 @@ def check_options(arguments: argparse.Namespace, atoms: Atoms) -> None:
 
 def compute(arguments: argparse.Namespace, phonopy: Phonopy, calc: Any, **context: Any) -> InterchangeSection | None:
     """The contents of the files asked for, from the bands at hand; None where none was."""
-    from ..exact_matrices import exact_matrices
+    from ..exact import exact_matrices
     from ..force_constants import crystal_atoms
     from ..interchange import phonon_website, to_ase_bands
 

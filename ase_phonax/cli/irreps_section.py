@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..units import FREQUENCY_UNITS
+
 if TYPE_CHECKING:
     from ase import Atoms
     from phonopy import Phonopy
@@ -95,7 +97,7 @@ class IrrepsSection:
         """One group: a row of symbols for each q-point."""
         from .tables import vector_in_words
 
-        text.group(f"symmetry of modes ({self.unit}; degeneracy in parentheses)")
+        text.group(f"symmetry of modes ({FREQUENCY_UNITS[self.unit][1]}; degeneracy in parentheses)")
         for entry in self.irreps:
             at_gamma = not entry.qpoint.any()
             name = f"at Γ, {entry.little_cogroup}" if at_gamma else f"at q, {entry.little_cogroup}"

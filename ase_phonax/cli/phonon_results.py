@@ -96,6 +96,8 @@ class Sampling:
     Attributes:
         bands_exact: drawn from exact matrices.
         convergence: the series of exact meshes; empty where the others are interpolated.
+        exact_minimum: lowest exact frequency [THz] and its q-point among those where interpolated ones are
+            imaginary; None where none are, or nothing is interpolated, or no exact matrices exist.
         noise_thz: largest acoustic frequency at Gamma, zero but for noise [THz].
     """
 
@@ -107,7 +109,14 @@ class Sampling:
     convergence: list[MeshStep]
     thermal: ThermalProperties
     frequencies: FrequencyRange
+    exact_minimum: tuple[float, np.ndarray] | None
     noise_thz: float
+
+    @property
+    def unstable(self) -> bool:
+        """Whether there are imaginary modes: interpolated ones count only where exact D(q) has them too."""
+        found = self.frequencies.imaginary
+        return found if self.exact_minimum is None else found and self.exact_minimum[0] < -IMAGINARY_THRESHOLD_THZ
 
 
 @dataclass(frozen=True)
@@ -224,7 +233,9 @@ def summary(results: PhononResults) -> dict[str, Any]:
         "min_frequency_thz": frequencies.minimum_thz,
         "min_frequency_qpoint": frequencies.minimum_qpoint.tolist(),
         "max_frequency_thz": frequencies.maximum_thz,
-        "imaginary_modes": frequencies.imaginary,
+        "imaginary_modes": sampling.unstable,
+        "interpolation_has_imaginary_modes": frequencies.imaginary and not arguments.exact,
+        "exact_minimum_thz": None if sampling.exact_minimum is None else sampling.exact_minimum[0],
         "imaginary_threshold_thz": IMAGINARY_THRESHOLD_THZ,
         "thermal": {"temperature_K": temperature, **heat},
         "thermal_fraction_of_modes_left_out": frequencies.fraction_left_out,
@@ -335,21 +346,32 @@ def _describe_frequencies(text: Table, results: PhononResults) -> None:
     else:
         text.row("mesh", f"{numbers}, {'exact D(q)' if results.arguments.exact else 'interpolated'}")
     threshold = f"{FREQUENCY_UNITS[unit][0] * IMAGINARY_THRESHOLD_THZ:.2g} {printed}, acoustic modes at Γ left aside"
-    if found.imaginary:
+    if sampling.unstable:
         text.row("stability", f"UNSTABLE: there are imaginary modes (beyond {threshold})")
+    elif found.imaginary and sampling.exact_minimum is not None:
+        exact, q = sampling.exact_minimum
+        text.row(
+            "stability",
+            f"no imaginary modes: those below zero between the supercell's q-points are errors of interpolation; exact"
+            f" D(q) has {frequency(exact, unit)} or more there, at q = {vector_in_words(q.tolist())}",
+        )
     else:
         text.row("stability", f"no imaginary modes (beyond {threshold})")
 
 
 def _describe_heat(text: Table, results: PhononResults) -> None:
     temperature, heat = results.heat()
-    text.group(f"heat at {temperature:g} K, per mole of cells of {len(results.phonopy.primitive)} atoms")
+    text.group(f"heat at {temperature:g} K, per mole of cells of {_atoms_in_words(len(results.phonopy.primitive))}")
     text.row("free energy", f"{heat['free_energy_kJ_mol']:.3f} kJ/mol")
     text.row("entropy", f"{heat['entropy_J_K_mol']:.3f} J/K/mol")
     text.row("heat capacity", f"{heat['heat_capacity_J_K_mol']:.3f} J/K/mol")
     if results.sampling.frequencies.fraction_left_out > 0:
         share = 100 * results.sampling.frequencies.fraction_left_out
-        text.row("left out", f"{share:.2f} % of the modes, being imaginary or zero: these numbers are incomplete")
+        text.row("left out", f"{share:.2g} % of the modes, being imaginary or zero: these numbers are incomplete")
+
+
+def _atoms_in_words(count: int) -> str:
+    return f"{count} atom{'s' * (count > 1)}"
 
 
 def _band_path(results: PhononResults) -> str:

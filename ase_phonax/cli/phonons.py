@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .phonon_results import PhononResults, Sampling
 
 SUFFIX = "phonons"
+EXACT_SPACING = 0.04  # [1/Å] twice that of interpolated bands: exact ones are smooth, and each q costs something
 # What can be asked for besides bands, densities and heat, in the order of the report.
 SECTIONS: tuple[Any, ...] = (
     irreps_section,
@@ -210,20 +211,32 @@ def _sample(
     arguments: argparse.Namespace, crystal: Crystal, phonopy: Phonopy, calc: Any, exact_bands: bool
 ) -> Sampling:
     """Bands, meshes and heat, from exact matrices where asked for, or where the supercell does not suffice."""
+    import numpy as np
+
     from .. import densities, phonons
+    from ..band_paths import SPACING
     from .phonon_results import Sampling
 
     exact_bands = arguments.exact or exact_bands
     with progress_bar("bands") as progress:
         exact = calc if exact_bands else None
         path = _path(arguments, crystal, phonopy.primitive.cell)
-        bands = phonons.get_band_structure(phonopy, path, exact=exact, progress=progress)
+        spacing = EXACT_SPACING if exact_bands else SPACING
+        bands = phonons.get_band_structure(phonopy, path, exact=exact, spacing=spacing, progress=progress)
+        lowest = min(float(np.min(f)) for f in bands.frequencies)
+        if exact is None and arguments.born is None and lowest < -densities.IMAGINARY_THRESHOLD_THZ:
+            # Imaginary modes, or an artefact of interpolating: the picture shall not leave that open.
+            exact_bands = True
+            bands = phonons.get_band_structure(phonopy, path, exact=calc, spacing=EXACT_SPACING, progress=progress)
     with progress_bar("densities of states") as progress, _matrices(arguments.exact, phonopy, calc, progress):
         mesh, convergence = _mesh(arguments, phonopy, crystal)
         thermal = densities.get_thermal_properties(phonopy, options.temperatures(arguments))
         frequencies = densities.get_frequency_range(phonopy)
         noise = densities.acoustic_noise(phonopy)
         numbers = tuple(int(n) for n in mesh.mesh_numbers)
+        exact_minimum = None
+        if frequencies.imaginary and not arguments.exact and arguments.born is None:
+            exact_minimum = densities.exact_minimum(phonopy, calc)
         total, projected = densities.get_densities(phonopy, repeated=crystal.repeated)
     return Sampling(
         bands=bands,
@@ -234,12 +247,13 @@ def _sample(
         convergence=convergence,
         thermal=thermal,
         frequencies=frequencies,
+        exact_minimum=exact_minimum,
         noise_thz=noise,
     )
 
 
 def _matrices(exact: bool, phonopy: Phonopy, calc: Any, progress: Any) -> Any:
-    from ..exact_matrices import exact_matrices
+    from ..exact import exact_matrices
 
     return exact_matrices(phonopy, calc, progress=progress) if exact else nullcontext()
 

@@ -15,7 +15,6 @@ from phonopy import Phonopy
 from .. import densities
 from ..crystals import SYMPREC, as_supercell_matrix, require_crystal
 from ..errors import InputError, UnstableWarning
-from ..force_constants import crystal_atoms, frequencies_thz
 from ..phonons import get_band_structure, get_phonopy
 from ..relaxation import RelaxationReport, relax
 
@@ -23,7 +22,6 @@ from ..relaxation import RelaxationReport, relax
 FMAX = 1e-5  # [eV/Å]
 SMAX = 1e-5  # [eV] volume x stress per atom, the pressure left aside
 SMALLEST_RATIO, LARGEST_RATIO = 0.5, 2.0  # beyond these it is another material, or a slip of the keyboard
-DOUBTFUL_QPOINTS = 16  # at which exact D(q) are asked whether an instability is one
 STABILITY_MESH_LENGTH = 40.0  # [Å] beside the band path, where soft modes usually sit
 
 
@@ -167,17 +165,8 @@ def odd_mesh_numbers(phonopy: Phonopy, length: float) -> tuple[int, int, int]:
 
 
 def _exact_minimum(phonopy: Phonopy, calc: Any) -> float | None:
-    """Lowest exact frequency [THz] at the q-points of the lowest interpolated ones; None without exact D(q)."""
-    if not hasattr(calc, "get_dynamical_matrix"):
-        return None
-    mesh, bands = densities.sampled_mesh(phonopy), phonopy.band_structure
-    assert bands is not None, "it has been run"
-    qpoints = np.concatenate([mesh.qpoints, *bands.qpoints])
-    lowest = np.concatenate([mesh.frequencies, *bands.frequencies]).min(axis=1)
-    doubtful = np.flatnonzero(lowest < -densities.IMAGINARY_THRESHOLD_THZ)
-    doubtful = doubtful[np.argsort(lowest[doubtful])][:DOUBTFUL_QPOINTS]
-    matrices = calc.get_dynamical_matrix(crystal_atoms(phonopy.primitive), qpoints[doubtful])
-    return float(frequencies_thz(matrices).min())
+    """Lowest exact frequency [THz] where the interpolated ones are imaginary; None without exact D(q)."""
+    return densities.exact_minimum(phonopy, calc)[0] if hasattr(calc, "get_dynamical_matrix") else None
 
 
 def _warn_of_artefacts(points: Sequence[VolumePoint]) -> None:

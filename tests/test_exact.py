@@ -5,10 +5,9 @@ import pytest
 from ase.build import bulk
 from phonopy.harmonic import dynamical_matrix as harmonic
 
-from ase_phonax import PhonaxCalculator
+from ase_phonax import PhonaxCalculator, exact_matrices
 from ase_phonax.densities import get_mesh, get_thermal_properties
 from ase_phonax.errors import InputError
-from ase_phonax.exact_matrices import exact_matrices
 from ase_phonax.force_constants import crystal_atoms, frequencies_thz
 from ase_phonax.group_velocities import get_group_velocities
 from ase_phonax.phonons import get_band_structure, get_phonopy
