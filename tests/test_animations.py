@@ -193,7 +193,7 @@ def test_the_section_writes_what_it_announces(rocksalt, tmp_path):
     assert len(read(tmp_path / "modulated.extxyz")) == summary["modulated_n_atoms"] == 4
     text = Table("")
     found.describe(text)
-    assert "mode 1 at (0.5, 0.5, 0)" in str(text)
+    assert "at q = (0.5, 0.5, 0): " in str(text)
 
 
 @pytest.mark.parametrize(

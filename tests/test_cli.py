@@ -269,6 +269,41 @@ def test_exact_everything_with_a_mesh_that_has_converged(ionic, inside, capsys):
     assert "changed by" in capsys.readouterr().out
 
 
+class Misfolded(PairCalculator):
+    """Constants of a supercell that are wrong between its wave vectors, beside exact matrices that are right."""
+
+    def get_force_constants(self, phonopy, *, progress=None):
+        constants = super().get_force_constants(phonopy)
+        own = phonopy.primitive.p2s_map
+        weak = 0.2 * constants
+        # Same sums, so the acoustic modes at Gamma stay zero; neighbours now pull the wrong way.
+        weak[np.arange(len(own)), own] = 0
+        weak[np.arange(len(own)), own] = -weak.sum(axis=1)
+        return -weak
+
+
+def test_imaginary_modes_of_interpolation_alone_are_not_the_crystals(inside, monkeypatch, capsys):
+    use(Misfolded(like=0.0), monkeypatch)
+    write("salt.cif", bulk("NaCl", "rocksalt", a=5.6))
+    assert main(["phonons", "salt.cif", "--supercell", "3"]) == 0
+    found = summary_of(inside / "salt-phonons")
+    assert found["interpolation_has_imaginary_modes"]
+    assert found["min_frequency_thz"] < -1.0
+    assert found["exact_minimum_thz"] > 0.05
+    assert not found["imaginary_modes"]
+    assert found["bands_exact"]
+    assert "errors of interpolation" in " ".join(capsys.readouterr().out.split())
+
+
+def test_real_instabilities_stay_so_after_the_exact_matrices_are_asked(metal, inside):
+    write("sc.cif", bulk("Po", "sc", a=2.9))
+    assert main(["phonons", "sc.cif", "--supercell", "2"]) == 0
+    found = summary_of(inside / "sc-phonons")
+    assert found["imaginary_modes"]
+    assert found["exact_minimum_thz"] < -1.0
+    assert found["bands_exact"]
+
+
 def test_units_change_what_is_printed_and_drawn_not_what_is_written(ionic, inside, capsys):
     write("salt.cif", bulk("NaCl", "rocksalt", a=5.6))
     flags = ["--supercell", "2", "--mesh", "4", "4", "4", "--temperatures", "0", "600", "200"]

@@ -175,9 +175,10 @@ class DisplacementsSection:
             text.row("mean", f"{self.participation.mean:.3f}")
             where = vector_in_words(self.participation.qpoints[q].tolist())
             value = frequency(float(self.participation.frequencies_thz[q, mode]), self.unit)
+            printed = FREQUENCY_UNITS[self.unit][1]
             text.row(
                 "lowest",
-                f"{self.participation.ratios[q, mode]:.3f}, mode {mode + 1} ({value} {FREQUENCY_UNITS[self.unit][1]}) at q = {where}",
+                f"{self.participation.ratios[q, mode]:.3f}, mode {mode + 1} ({value} {printed}) at q = {where}",
             )
 
     def write(self, folder: Path) -> None:
