@@ -19,7 +19,7 @@ from phonopy.phonon.mesh import Mesh
 from phonopy.phonon.thermal_properties import ThermalProperties
 
 from .errors import InputError
-from .force_constants import crystal_atoms, frequencies_thz
+from .force_constants import commensurate_qpoints, crystal_atoms, frequencies_thz
 
 MESH_LENGTH = 100.0  # [Å] q-points along b: MESH_LENGTH * |b| / 2 pi, for total DOS and heat
 PROJECTED_MESH_LENGTH = 40.0  # [Å] the projected DOS needs every q-point, unreduced by symmetry
@@ -27,7 +27,7 @@ FIRST_MESH_LENGTH = 20.0  # [Å] where a series of exact meshes begins
 CONVERGED = 1e-3  # relative, of heat at 300 K: a tenth of what potentials are good for
 EVERYWHERE = (True, True, True)
 DOS_POINTS = 301
-DOUBTFUL_QPOINTS, DOUBTFUL_DISTANCE = 16, 0.04  # asked for their exact frequency; reduced coordinates apart
+DOUBTFUL_QPOINTS, DOUBTFUL_DISTANCE = 16, 0.1  # asked for their exact frequency; reduced coordinates apart
 IMAGINARY_THRESHOLD_THZ = 0.05  # below minus this a mode counts as imaginary: interpolation noise is smaller
 
 
@@ -226,38 +226,46 @@ def get_frequency_range(phonopy: Phonopy) -> FrequencyRange:
     )
 
 
-def exact_minimum(phonopy: Phonopy, calc: Any) -> tuple[float, NDArray[np.float64]]:
-    """Lowest exact frequency at the q-points where the interpolated ones are imaginary.
+def exact_minimum(phonopy: Phonopy, calc: Any, bands_exact: bool = False) -> tuple[float, NDArray[np.float64]]:
+    """Lowest exact frequency met, to judge imaginary ones of an interpolated mesh.
 
     Between its own wave vectors a supercell can show instabilities that the crystal does not have, most
-    often close to Gamma. Asked are the lowest q-points of mesh and band path, no two of them close together.
+    often close to Gamma. Counted are the supercell's own wave vectors, where it is exact, a band structure
+    where that is, and exact matrices at the lowest q-points of mesh and bands, no two of them close together.
 
     Args:
         phonopy: after `get_mesh`; the q-points of a band structure count too.
         calc: a `PhonaxCalculator`.
+        bands_exact: the band structure has been computed from exact matrices.
 
     Returns:
-        frequency [THz], imaginary as negative, and its q-point (3,); infinite where none was imaginary.
+        frequency [THz], imaginary as negative, the acoustic modes at Gamma left aside, and its q-point (3,).
     """
-    mesh = sampled_mesh(phonopy)
-    qpoints, frequencies = [mesh.qpoints], [mesh.frequencies]
-    if phonopy.band_structure is not None:
-        qpoints += phonopy.band_structure.qpoints
-        frequencies += phonopy.band_structure.frequencies
-    q, f = np.concatenate(qpoints), np.concatenate(frequencies)
+    # Of its own wave vectors the calculator has the matrices already.
+    own, _ = commensurate_qpoints(phonopy.primitive.cell, phonopy.supercell.cell)
+    mesh, bands = sampled_mesh(phonopy), phonopy.band_structure
+    doubted: list[tuple[NDArray, NDArray]] = [(mesh.qpoints, mesh.frequencies)]
+    known: list[tuple[NDArray, NDArray]] = []
+    if bands is not None:
+        (known if bands_exact else doubted).extend(zip(bands.qpoints, bands.frequencies, strict=True))
+    asked = np.concatenate([own, _doubtful_qpoints(*map(np.concatenate, zip(*doubted, strict=True)))])
+    known.append((asked, frequencies_thz(calc.get_dynamical_matrix(crystal_atoms(phonopy.primitive), asked))))
+    q, f = map(np.concatenate, zip(*known, strict=True))
+    lowest = np.where(_gamma_acoustics(q, f), np.inf, f).min(axis=1)
+    return float(lowest.min()), q[int(lowest.argmin())]
+
+
+def _doubtful_qpoints(q: NDArray[np.float64], f: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Where frequencies (n, n_bands) at q (n, 3) are imaginary: the lowest, spread out."""
     lowest = np.where(_gamma_acoustics(q, f), np.inf, f).min(axis=1)
     chosen: list[NDArray[np.float64]] = []
     for index in np.argsort(lowest):
         if lowest[index] >= -IMAGINARY_THRESHOLD_THZ or len(chosen) == DOUBTFUL_QPOINTS:
             break
         apart = q[index] - np.reshape(chosen, (-1, 3))
-        if not len(chosen) or np.abs(apart - np.rint(apart)).max(axis=1).min() > DOUBTFUL_DISTANCE:
+        if not chosen or np.abs(apart - np.rint(apart)).max(axis=1).min() > DOUBTFUL_DISTANCE:
             chosen.append(q[index])
-    if not chosen:
-        return np.inf, np.zeros(3)
-    exact = frequencies_thz(calc.get_dynamical_matrix(crystal_atoms(phonopy.primitive), np.array(chosen)))
-    exact = np.where(_gamma_acoustics(np.array(chosen), exact), np.inf, exact).min(axis=1)
-    return float(exact.min()), chosen[int(exact.argmin())]
+    return np.reshape(chosen, (-1, 3))
 
 
 def acoustic_noise(phonopy: Phonopy) -> float:

@@ -92,7 +92,8 @@ def stability(found: dict) -> str:
     if found["imaginary_modes"]:
         return "imaginary modes"
     if found.get("interpolation_has_imaginary_modes"):
-        return f"yes: exact D(q) has {found['exact_minimum_thz']:.2f} or more where interpolation is below zero"
+        exact = found["exact_minimum_thz"]
+        return f"yes: only interpolation is below zero, the lowest exact frequency found is {exact:.2f}"
     return "yes"
 
 

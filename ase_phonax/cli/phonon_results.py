@@ -96,7 +96,7 @@ class Sampling:
     Attributes:
         bands_exact: drawn from exact matrices.
         convergence: the series of exact meshes; empty where the others are interpolated.
-        exact_minimum: lowest exact frequency [THz] and its q-point among those where interpolated ones are
+        exact_minimum: lowest exact frequency found [THz] and its q-point, where interpolated ones are
             imaginary; None where none are, or nothing is interpolated, or no exact matrices exist.
         noise_thz: largest acoustic frequency at Gamma, zero but for noise [THz].
     """
@@ -352,8 +352,8 @@ def _describe_frequencies(text: Table, results: PhononResults) -> None:
         exact, q = sampling.exact_minimum
         text.row(
             "stability",
-            f"no imaginary modes: those below zero between the supercell's q-points are errors of interpolation; exact"
-            f" D(q) has {frequency(exact, unit)} or more there, at q = {vector_in_words(q.tolist())}",
+            f"no imaginary modes: those below zero between the supercell's q-points are errors of interpolation; the"
+            f" lowest exact frequency found is {frequency(exact, unit)}, at q = {vector_in_words(q.tolist())}",
         )
     else:
         text.row("stability", f"no imaginary modes (beyond {threshold})")

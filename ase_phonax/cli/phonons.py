@@ -236,7 +236,7 @@ def _sample(
         numbers = tuple(int(n) for n in mesh.mesh_numbers)
         exact_minimum = None
         if frequencies.imaginary and not arguments.exact and arguments.born is None:
-            exact_minimum = densities.exact_minimum(phonopy, calc)
+            exact_minimum = densities.exact_minimum(phonopy, calc, exact_bands)
         total, projected = densities.get_densities(phonopy, repeated=crystal.repeated)
     return Sampling(
         bands=bands,
