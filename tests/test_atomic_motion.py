@@ -244,7 +244,7 @@ def test_the_section_writes_what_it_announces(carbide, tmp_path):
     text = Table("")
     found.describe(text)
     assert f"Al {isotropic[1][0]:.5f}, Cu {isotropic[1][1]:.5f}" in str(text)
-    assert "cm-1) at q =" in str(text)
+    assert "cm⁻¹) at q =" in str(text)
     columns = np.loadtxt(tmp_path / "projected_dos_xyz.dat")
     assert columns.shape[1] == 7
     along = np.loadtxt(tmp_path / "projected_dos_along_1.dat")
