@@ -12,6 +12,9 @@ then serve all displacements. Between the two, features of single atoms respond 
 derivatives of the network's own functions. `derivatives.lattice_columns` is the independent reference;
 it is also the form to differentiate further.
 
+Letters: f features of atoms, h the same after the layer's linear mix, a sums of messages; T, J, C, K second
+derivatives of an edge (`edge_tensors`). Complex arrays are kept as real and imaginary part, first axis 2.
+
 Axes as in `edge_tensors`, and q wave vectors, p senders of one receiver, s edges of a pair, c columns,
 2 real and imaginary part. The suffix _bar marks a cotangent, the prefix d a response.
 """
@@ -51,7 +54,7 @@ class _Pairs:
 
 
 class Response:
-    """Linear response of a structure to some displacements at some wave vectors.
+    """Linear response of a structure to some displacements at some wave vectors; to be asked once.
 
     Args:
         expansion: of the structure.

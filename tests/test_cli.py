@@ -22,10 +22,12 @@ from ase.vibrations import VibrationsData
 
 from ase_phonax.cli import hessian, loading, main
 from ase_phonax.cli.crystal import MAX_ATOMS, TOLERANCE_THZ
+from ase_phonax.cli.options import coordinate
 from ase_phonax.cli.output import atomic_directory
 from ase_phonax.cli.phonon_results import FILES
 from ase_phonax.cli.tables import frequencies_in_words, matrix_in_words, vector_in_words
 from ase_phonax.errors import ModelError, OutputError
+from ase_phonax.force_constants import frequencies_thz
 
 from .pair_potential import PairCalculator
 
@@ -302,6 +304,26 @@ def test_real_instabilities_stay_so_after_the_exact_matrices_are_asked(metal, in
     assert found["imaginary_modes"]
     assert found["exact_minimum_thz"] < -1.0
     assert found["bands_exact"]
+
+
+def test_labels_are_exact_where_the_bands_are(ionic, inside):
+    """At L, which one cell does not hold: interpolated frequencies there are far off."""
+    write("salt.cif", bulk("NaCl", "rocksalt", a=5.6))
+    where = ["--irreps-q", "1/2", "0.5", "0.5", "--mesh", "3", "3", "3"]
+    for flags in (["--exact"], []):  # asked for, and because the supercell misses the tolerance
+        assert main(["phonons", "salt.cif", "--supercell", "1", *flags, *where, "--overwrite"]) == 0
+        found = summary_of(inside / "salt-phonons")
+        assert found["bands_exact_because"]
+        relaxed = read(inside / "salt-phonons" / "relaxed.extxyz")
+        exact = frequencies_thz(ionic.get_dynamical_matrix(relaxed, [0.5, 0.5, 0.5]))[0]
+        sets = found["irreps"][1]["modes"]
+        ours = sorted(f for entry in sets for f in [entry["frequency_thz"]] * len(entry["modes"]))
+        np.testing.assert_allclose(ours, exact, atol=1e-6)
+
+
+@pytest.mark.parametrize(("text", "value"), [("1/3", 1 / 3), ("0.3333", 1 / 3), ("-0.25", -0.25), ("0.123", 0.123)])
+def test_simple_fractions_are_what_they_mean(text, value):
+    assert coordinate(text) == value
 
 
 def test_units_change_what_is_printed_and_drawn_not_what_is_written(ionic, inside, capsys):

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import options
+
 if TYPE_CHECKING:
     from ase import Atoms
     from phonopy import Phonopy
@@ -27,7 +29,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--follow",
         metavar=("QA", "QB", "QC", "MODE"),
         nargs=4,
-        type=float,
+        type=options.coordinate,
         help="displace the crystal along a mode, in the smallest supercell that its wave fits, and relax the lowest"
         " structure met, its symmetry kept: q in reduced coordinates of the primitive cell, then the mode, counted from"
         " 1 in ascending frequency. Of degenerate modes the first is the most symmetric direction (default: none)",

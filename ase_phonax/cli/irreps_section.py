@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..units import FREQUENCY_UNITS
+from . import options
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -26,7 +27,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--irreps-q",
         metavar=("QA", "QB", "QC"),
         nargs=3,
-        type=float,
+        type=options.coordinate,
         action="append",
         default=None,
         help="irreducible representations at this wave vector as well as at Γ, in reduced coordinates of the primitive"

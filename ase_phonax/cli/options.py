@@ -143,6 +143,22 @@ def integer(text: str) -> int:
         ) from None
 
 
+def coordinate(text: str) -> float:
+    """A coordinate of a wave vector: 0.25 or 1/3; 0.3333 means 1/3, as all simple fractions typed with four digits."""
+    from fractions import Fraction
+
+    try:
+        value = float(Fraction(text)) if "/" in text else float(text)
+    except (ValueError, ZeroDivisionError):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a coordinate of a wave vector, such as 0.25 or 1/3"
+        ) from None
+    if not abs(value) < 1e3:
+        return value  # the section says what is wrong with it
+    simple = float(Fraction(value).limit_denominator(12))
+    return simple if abs(simple - value) < 5e-5 else value
+
+
 def positive_integer(text: str) -> int:
     """A whole number above zero."""
     value = integer(text)

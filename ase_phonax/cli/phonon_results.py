@@ -94,15 +94,15 @@ class Sampling:
     """Bands, densities and heat.
 
     Attributes:
-        bands_exact: drawn from exact matrices.
+        exact_because: why the bands are drawn from exact matrices; "" where they are interpolated.
         convergence: the series of exact meshes; empty where the others are interpolated.
-        exact_minimum: lowest exact frequency found [THz] and its q-point, where interpolated ones are
-            imaginary; None where none are, or nothing is interpolated, or no exact matrices exist.
+        exact_minimum: lowest exact frequency found [THz] and its q-point; None where nothing gave reason to
+            ask, or nothing is interpolated, or no exact matrices exist.
         noise_thz: largest acoustic frequency at Gamma, zero but for noise [THz].
     """
 
     bands: BandStructure
-    bands_exact: bool
+    exact_because: str
     total_dos: TotalDos
     projected_dos: ProjectedDos
     mesh_numbers: tuple[int, ...]
@@ -113,10 +113,16 @@ class Sampling:
     noise_thz: float
 
     @property
+    def bands_exact(self) -> bool:
+        """Whether bands are drawn from exact matrices."""
+        return bool(self.exact_because)
+
+    @property
     def unstable(self) -> bool:
-        """Whether there are imaginary modes: interpolated ones count only where exact D(q) has them too."""
-        found = self.frequencies.imaginary
-        return found if self.exact_minimum is None else found and self.exact_minimum[0] < -IMAGINARY_THRESHOLD_THZ
+        """Whether there are imaginary modes, by exact D(q) where that was asked."""
+        if self.exact_minimum is None:
+            return self.frequencies.imaginary
+        return self.exact_minimum[0] < -IMAGINARY_THRESHOLD_THZ
 
 
 @dataclass(frozen=True)
@@ -242,6 +248,7 @@ def summary(results: PhononResults) -> dict[str, Any]:
         "checks": results.checks,
         "band_path": _band_path(results),
         "bands_exact": sampling.bands_exact,
+        "bands_exact_because": sampling.exact_because,
         "mesh": list(sampling.mesh_numbers),
         "mesh_exact": arguments.exact,
         "mesh_convergence": [vars(step) for step in sampling.convergence],
@@ -337,7 +344,7 @@ def _describe_frequencies(text: Table, results: PhononResults) -> None:
     text.row("at Γ", frequencies_in_words(found.gamma_thz.tolist(), unit))
     text.row("lowest", f"{frequency(found.minimum_thz, unit)} at q = {vector_in_words(found.minimum_qpoint.tolist())}")
     text.row("highest", frequency(found.maximum_thz, unit))
-    how = "exact D(q)" if sampling.bands_exact else "interpolated from the supercell"
+    how = f"exact D(q), {sampling.exact_because}" if sampling.bands_exact else "interpolated from the supercell"
     text.row("band path", f"{_band_path(results)}   {how}")
     numbers = " × ".join(map(str, sampling.mesh_numbers))
     if sampling.convergence:
@@ -365,9 +372,15 @@ def _describe_heat(text: Table, results: PhononResults) -> None:
     text.row("free energy", f"{heat['free_energy_kJ_mol']:.3f} kJ/mol")
     text.row("entropy", f"{heat['entropy_J_K_mol']:.3f} J/K/mol")
     text.row("heat capacity", f"{heat['heat_capacity_J_K_mol']:.3f} J/K/mol")
+    error = results.checks["interpolation_error_thz"]
+    if error > results.tolerance_thz and not results.arguments.exact:
+        text.row(
+            "accuracy",
+            f"frequencies of the mesh are interpolated with an error of {error:.2g} THz: --exact or a larger supercell",
+        )
     if results.sampling.frequencies.fraction_left_out > 0:
         share = 100 * results.sampling.frequencies.fraction_left_out
-        text.row("left out", f"{share:.2g} % of the modes, being imaginary or zero: these numbers are incomplete")
+        text.row("left out", f"{share:.3g} % of the modes, being imaginary or zero: these numbers are incomplete")
 
 
 def _atoms_in_words(count: int) -> str:

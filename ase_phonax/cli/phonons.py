@@ -178,9 +178,9 @@ def _compute(
         )
     with watch.section("sampling"):
         born_section.prepare(arguments, phonopy)
-        # Where no supercell suffices, bands at least are exact; not with charges, whose term has no exact form.
-        missed = choice is not None and not choice.reached and arguments.born is None
-        sampling = _sample(arguments, crystal, phonopy, calc, exact_bands=missed)
+        # Where the supercell does not suffice, bands at least are exact; not with charges, which have no exact form.
+        missed = checks["interpolation_error_thz"] > arguments.tolerance and arguments.born is None
+        sampling = _sample(arguments, crystal, phonopy, calc, missed)
     with watch.section("sections"), progress_bar("symmetries and more") as progress:
         context = {
             "atoms": atoms,
@@ -190,7 +190,12 @@ def _compute(
             "bands": sampling.bands,
             "progress": progress,
         }
-        found = [section.compute(arguments, phonopy, calc, **context) for section in SECTIONS]
+        found = []
+        for section in SECTIONS:
+            # Single wave vectors are as exact as the bands; whole meshes where that was asked for.
+            exact = arguments.exact or (sampling.bands_exact and section in (irreps_section, follow_section))
+            with _matrices(exact, phonopy, calc, progress):
+                found.append(section.compute(arguments, phonopy, calc, **context))
     return PhononResults(
         arguments=arguments,
         crystal=crystal,
@@ -207,9 +212,7 @@ def _compute(
     )
 
 
-def _sample(
-    arguments: argparse.Namespace, crystal: Crystal, phonopy: Phonopy, calc: Any, exact_bands: bool
-) -> Sampling:
+def _sample(arguments: argparse.Namespace, crystal: Crystal, phonopy: Phonopy, calc: Any, missed: bool) -> Sampling:
     """Bands, meshes and heat, from exact matrices where asked for, or where the supercell does not suffice."""
     import numpy as np
 
@@ -217,16 +220,16 @@ def _sample(
     from ..band_paths import SPACING
     from .phonon_results import Sampling
 
-    exact_bands = arguments.exact or exact_bands
+    reason = "as asked" if arguments.exact else "the supercell misses the tolerance" if missed else ""
     with progress_bar("bands") as progress:
-        exact = calc if exact_bands else None
+        exact = calc if reason else None
         path = _path(arguments, crystal, phonopy.primitive.cell)
-        spacing = EXACT_SPACING if exact_bands else SPACING
+        spacing = EXACT_SPACING if reason else SPACING
         bands = phonons.get_band_structure(phonopy, path, exact=exact, spacing=spacing, progress=progress)
         lowest = min(float(np.min(f)) for f in bands.frequencies)
         if exact is None and arguments.born is None and lowest < -densities.IMAGINARY_THRESHOLD_THZ:
             # Imaginary modes, or an artefact of interpolating: the picture shall not leave that open.
-            exact_bands = True
+            reason = "interpolated ones dip below zero"
             bands = phonons.get_band_structure(phonopy, path, exact=calc, spacing=EXACT_SPACING, progress=progress)
     with progress_bar("densities of states") as progress, _matrices(arguments.exact, phonopy, calc, progress):
         mesh, convergence = _mesh(arguments, phonopy, crystal)
@@ -235,12 +238,12 @@ def _sample(
         noise = densities.acoustic_noise(phonopy)
         numbers = tuple(int(n) for n in mesh.mesh_numbers)
         exact_minimum = None
-        if frequencies.imaginary and not arguments.exact and arguments.born is None:
-            exact_minimum = densities.exact_minimum(phonopy, calc, exact_bands)
+        if (frequencies.imaginary or reason) and not arguments.exact and arguments.born is None:
+            exact_minimum = densities.exact_minimum(phonopy, calc, bool(reason))
         total, projected = densities.get_densities(phonopy, repeated=crystal.repeated)
     return Sampling(
         bands=bands,
-        bands_exact=exact_bands,
+        exact_because=reason,
         total_dos=total,
         projected_dos=projected,
         mesh_numbers=numbers,
