@@ -96,7 +96,7 @@ class Peer:
     def __init__(self, model: str, dtype: str):
         from nequix.calculator import NequixCalculator
 
-        self.calc = NequixCalculator(model_path=model)
+        self.calc = NequixCalculator(model_path=model, use_kernel=False)  # kernels are for GPUs
 
     def constants(self, phonopy, atoms):
         from ase import Atoms
@@ -106,6 +106,7 @@ class Peer:
         forces = []
         for cell in phonopy.supercells_with_displacements:
             moved = Atoms(cell.symbols, cell.positions, cell=cell.cell, pbc=True)
+            self.calc.reset()  # ASE would remember the forces of a crystal with one displacement
             forces.append(self.calc.get_forces(moved))
         phonopy.forces = forces
         phonopy.produce_force_constants(calculate_full_force_constants=False)
