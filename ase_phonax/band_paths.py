@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -98,11 +99,31 @@ def named_path(path: str, cell: NDArray[np.float64], spacing: float = SPACING) -
         InputError: a name the lattice does not have, or a piece with fewer than two points.
     """
     points, lattice = _ase_special_points(cell)
-    sections = [section for section in parse_path_string(path.replace("Γ", "G").replace(" ", "").replace("|", ","))]
+    sections = parse_path_string(checked_path(path, points, f"lattice ({lattice})"))
+    return [
+        Segment(_straight_line(points[start], points[end], cell, spacing), _from_ase(start), _from_ase(end))
+        for section in sections
+        for start, end in pairwise(section)
+    ]
+
+
+def checked_path(path: str, points: Collection[str], lattice: str) -> str:
+    """A path of special points as ASE's parser takes it.
+
+    Args:
+        path: as in `named_path`; "|" is a jump as well.
+        points: names that the lattice has.
+        lattice: what to call it.
+
+    Raises:
+        InputError: a name the lattice does not have, or a piece with fewer than two points.
+    """
+    text = path.replace("Γ", "G").replace(" ", "").replace("|", ",")
+    sections = parse_path_string(text)
     unknown = [name for section in sections for name in section if name not in points]
     if unknown:
         raise InputError(
-            f"the path {path!r} names the point {unknown[0]!r}, which the lattice ({lattice}) does not have",
+            f"the path {path!r} names the point {unknown[0]!r}, which the {lattice} does not have",
             "bands can be drawn between known points only",
             f"use the points {', '.join(sorted(points))}; a comma starts a new piece",
         )
@@ -112,11 +133,7 @@ def named_path(path: str, cell: NDArray[np.float64], spacing: float = SPACING) -
             "a line needs two ends",
             'write it like "GXWLG" or "GX,KG"',
         )
-    return [
-        Segment(_straight_line(points[start], points[end], cell, spacing), _from_ase(start), _from_ase(end))
-        for section in sections
-        for start, end in pairwise(section)
-    ]
+    return text
 
 
 def ase_path(bandpath: BandPath, cell: NDArray[np.float64], other_cell: NDArray[np.float64]) -> list[Segment]:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 from ase.cell import Cell
-from ase.dft.kpoints import BandPath, parse_path_string
+from ase.dft.kpoints import BandPath
 from numpy.typing import NDArray
 
-from .errors import InputError
+from .band_paths import checked_path
 
 LATTICE_TOLERANCE = 1e-3  # relative: what a file rounds
 _PATHS = {"HEX2D": "GMKG", "SQR": "GXMG", "RECT": "GXSYG"}  # the others as ASE has them
@@ -49,7 +49,8 @@ def layer_path(cell: NDArray[np.float64], axis: int, path: str | None = None, sp
     for name, value in found.special_points.items():
         points[name] = np.zeros(3)
         points[name][plane] = np.linalg.solve(choice, value[:2])
-    wanted = _PATHS.get(lattice.name, found.path) if path is None else _checked(path, points, lattice.longname)
+    kind = f"two-dimensional lattice ({lattice.longname})"
+    wanted = _PATHS.get(lattice.name, found.path) if path is None else checked_path(path, points, kind)
     return BandPath(cell, special_points=points, path=wanted).interpolate(density=1.0 / spacing)
 
 
@@ -73,22 +74,3 @@ def _reduction(metric: NDArray[np.float64]) -> NDArray[np.int64]:
     hexagonal = other - square < tolerance and square - 2 * abs(product) < tolerance
     reverse = product > 0 if hexagonal else product < -1e-9 * square
     return choice * np.array([[1], [-1 if reverse else 1]])
-
-
-def _checked(path: str, points: dict[str, NDArray[np.float64]], lattice: str) -> str:
-    text = path.replace("Γ", "G").replace(" ", "").replace("|", ",")
-    sections = parse_path_string(text)
-    for name in (name for section in sections for name in section):
-        if name not in points:
-            raise InputError(
-                f"the path {path!r} names the point {name!r}, which the two-dimensional lattice ({lattice}) lacks",
-                "bands can be drawn between known points only",
-                f"use the points {', '.join(sorted(points))}; a comma starts a new piece",
-            )
-    if any(len(section) < 2 for section in sections):
-        raise InputError(
-            f"the path {path!r} has a piece with fewer than two points",
-            "a line needs two ends",
-            'write it like "GMKG" or "GM,KG"',
-        )
-    return text
