@@ -46,12 +46,12 @@ class DenseMeshDisplacements(ThermalDisplacementMatrices):
         super().__init__(_mesh_of(fine), **how)
         self.on_coarse_mesh = ThermalDisplacementMatrices(_mesh_of(coarse), **how)
 
-    def run(self, np_overflow: Any = None) -> None:
+    def run(self) -> None:
         """Both meshes, then the limit."""
-        super().run(np_overflow)
+        super().run()
         coarse: Any = self.on_coarse_mesh
         coarse.temperatures = self._temperatures
-        coarse.run(np_overflow)
+        coarse.run()
         fine, cif = np.array(self._disp_matrices), np.array(self._disp_matrices_cif)
         self.on_fine_mesh = fine
         self._disp_matrices = 2 * fine - coarse.thermal_displacement_matrices
