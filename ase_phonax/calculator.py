@@ -12,10 +12,10 @@ from ase.vibrations import VibrationsData
 from phonopy import Phonopy
 from phonopy.structure.atoms import PhonopyAtoms
 
-from . import evaluation, force_constants
+from . import force_constants
 from .crystals import SYMPREC
 from .errors import InputError
-from .evaluation import Progress
+from .evaluation import Evaluator, Progress
 from .force_constants import crystal_atoms
 from .phonons import build_phonopy
 from .potential import Potential
@@ -62,8 +62,7 @@ class PhonaxCalculator(Calculator):
             )
         self.potential: Potential = load_model(model)
         self.dtype = np.dtype(dtype)
-        self._weights = evaluation.cast(self.potential.parameters, self.dtype)
-        self._capacity: tuple[int, int] | None = None
+        self._evaluator = Evaluator(self.potential, self.dtype)
         self._stars: tuple[Any, Stars] | None = None
         name = self.potential.name if isinstance(model, Potential) else str(model)
         super().__init__(model=name, dtype=self.dtype.name, **kwargs)
@@ -73,9 +72,7 @@ class PhonaxCalculator(Calculator):
         super().calculate(atoms, properties, system_changes)
         structure: Any = self.atoms  # the copy that ASE made, for its cache
         if "energy" not in self.results or system_changes:
-            energies, forces, virial, self._capacity = evaluation.energy_forces_stress(
-                self.potential, self._weights, structure, self.dtype, self._capacity
-            )
+            energies, forces, virial = self._evaluator.energy_forces_stress(structure)
             energy = float(energies.sum(dtype=np.float64))
             # A new dictionary: callers that skip ASE's reset must not find the Hessian of other positions.
             self.results = {"energy": energy, "free_energy": energy, "energies": energies, "forces": forces}
@@ -216,9 +213,7 @@ class PhonaxCalculator(Calculator):
         atoms = crystal_atoms(atoms)
         qpoints = np.asarray(qpoints, float).reshape(-1, 3)
         lattice = self._lattice_matrices(atoms, qpoints, True, progress)
-        slopes = evaluation.lattice_dynamical_slopes(
-            self.potential, self._weights, atoms, qpoints, self.dtype, progress
-        )
+        slopes = self._evaluator.lattice_slopes(atoms, qpoints, progress)
         scaled = np.linalg.solve(atoms.cell.array.T, atoms.positions.T).T
         return force_constants.phonopy_dynamical_gradients(
             lattice, slopes, qpoints, scaled, atoms.get_masses(), atoms.cell[:]
@@ -230,9 +225,7 @@ class PhonaxCalculator(Calculator):
         """In the lattice phase; with symmetry, the stars of the last structure are remembered."""
 
         def compute(qpoints: np.ndarray, displacements: list[np.ndarray] | None) -> list[np.ndarray]:
-            return evaluation.lattice_dynamical_matrices(
-                self.potential, self._weights, atoms, qpoints, self.dtype, displacements, progress
-            )
+            return self._evaluator.lattice_matrices(atoms, qpoints, displacements, progress)
 
         if not symmetry:
             return np.array(compute(qpoints, None))
@@ -242,4 +235,4 @@ class PhonaxCalculator(Calculator):
         return self._stars[1].lattice_matrices(qpoints, compute)
 
     def _hessian(self, atoms: Atoms, rows: np.ndarray, progress: Progress | None) -> np.ndarray:
-        return evaluation.hessian(self.potential, self._weights, atoms, self.dtype, rows, progress)
+        return self._evaluator.hessian(atoms, rows, progress)

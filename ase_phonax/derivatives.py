@@ -34,6 +34,15 @@ def edge_vectors(
     return jnp.where(mask[:, None], vectors, filler)
 
 
+def cast(tree: Any, dtype: np.dtype) -> Any:
+    """Floating arrays of a tree in the given precision, as NumPy arrays."""
+
+    def convert(x: Any) -> np.ndarray:
+        return np.asarray(x, dtype) if np.asarray(x).dtype.kind == "f" else np.asarray(x)
+
+    return jax.tree.map(convert, tree)
+
+
 def masks(graph: jraph.GraphsTuple) -> tuple[Array, Array]:
     """True for real nodes (n_nodes,) and real edges (n_edges,)."""
     return (

@@ -4,15 +4,9 @@ The fast route to second derivatives (docs/conventions.md): tensors of every edg
 then matrix products for each wave vector and displacement (`linear_response`).
 """
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from typing import Any
-
-import jax
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
+from .cores import n_cores, on_cores
 from .edge_tensors import Expansion
 from .linear_response import Response
 
@@ -44,29 +38,26 @@ def lattice_matrices(
         u = np.zeros((len(block), 3 * edges.n_atoms, max(stop - start for _, start, stop in block)))
         for row, (k, start, stop) in enumerate(block):
             u[row, :, : stop - start] = displacements[k][:, start:stop]
-        with jax.enable_x64(edges.vectors.dtype == np.float64):  # a setting of the thread
-            found = Response(expansion, np.asarray(qpoints)[[k for k, _, _ in block]], u).matrix()
+        found = Response(expansion, np.asarray(qpoints)[[k for k, _, _ in block]], u).matrix()
         for row, (k, start, stop) in enumerate(block):
             results[k][:, start:stop] = found[row, :, : stop - start]
         return sum(stop - start for _, start, stop in block)
 
     done = 0
-    # One BLAS thread for each block: many threads on small products wait for each other more than they compute.
-    with _blas().limit(limits=1), ThreadPoolExecutor(_cores()) as pool:
-        for count in pool.map(respond, _blocks(counts, expansion)):
-            done += count
-            if progress:
-                progress(done, sum(counts))
+    for count in on_cores(respond, _blocks(counts, expansion)):
+        done += count
+        if progress:
+            progress(done, sum(counts))
     return results
 
 
 def _blocks(counts: list[int], expansion: Expansion) -> list[list[tuple[int, int, int]]]:
     """Pieces (q-point, first column, end) that are computed together: of similar width, within BLOCK_BYTES."""
     edges = expansion.edges
-    kept = sum(layer.slope.shape[-1] for layer in expansion.layers)  # of every response, until the way back
-    per_column = 2 * edges.n_atoms * kept * edges.vectors.itemsize
-    fit = max(3, int(BLOCK_BYTES / _cores() / per_column))
-    at_once = min(fit, max(3, -(-sum(counts) // _cores())))  # something to do for every core
+    kept = sum(layer.slope_sums.shape[-1] for layer in expansion.layers)  # of every response, until the way back
+    per_column = 2 * edges.n_atoms * kept * expansion.network.dtype.itemsize
+    fit = max(3, int(BLOCK_BYTES / n_cores() / per_column))
+    at_once = min(fit, max(3, -(-sum(counts) // n_cores())))  # something to do for every core
     pieces = [
         (k, start, min(start + at_once, counts[k]))
         for k in sorted(range(len(counts)), key=counts.__getitem__, reverse=True)
@@ -80,16 +71,6 @@ def _blocks(counts: list[int], expansion: Expansion) -> list[list[tuple[int, int
         else:
             blocks.append([piece])
     return blocks
-
-
-@cache
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@cache
-def _blas() -> Any:
-    return ThreadpoolController().select(user_api="blas")
 
 
 def lattice_slopes(expansion: Expansion, qpoints: np.ndarray, progress=None) -> np.ndarray:

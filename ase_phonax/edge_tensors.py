@@ -5,265 +5,274 @@ of its output it is a sum over edges of a scalar L(A, h, r), so that
 
     T = d²L/dA dh,   J = d²L/dA dr,   C = d²L/dh dr,   K = d²L/dr²
 
-hold its share of every second derivative of the energy. T is kept as its two factors, angular (x) radial.
-What belongs to single atoms (embedding, linear maps, gates) is differentiated by JAX; sums over edges are
-matrix products of small arrays, which NumPy does without compiling anything.
+hold its share of every second derivative of the energy. T is kept as its factors, harmonics and radial
+weights, which can be summed over edges before they are multiplied out.
 
-Axes: e edges, n atoms, u channels of a block, i components of h, k components of a, d flat features of
-an atom, x y Cartesian. The flat axes of a and of h, blocks one after the other, are called D and H.
+Axes: n atoms, p senders of one receiver, s edges of a pair, m components of harmonics, u channels, i components
+of h, k of a, x y Cartesian. The flat axes of a and of h, irreps one after the other, channels last, are D and H.
 """
 
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
-import jraph
 import numpy as np
-from jax import Array
 
-from .graph import size_class
-from .potential import LayerParts, NetworkParts
-
-Blocks = tuple[np.ndarray, ...]
-
-# Edges per compiled call: one shape for all structures.
-EDGES = 256
+from .layers import NetworkParts, Path
+from .neighbour_sums import Edges, LayerState, State, evaluate
+from .spherical import harmonics_and_derivatives
 
 
 @dataclass(frozen=True)
-class Edges:
-    """Directed edges of a primitive cell, sorted by receiver and then by sender.
+class Pairs:
+    """The edges of one receiver by sender, in a dense table; padding repeats the first edge of a pair.
 
     Attributes:
-        n_atoms: real atoms.
-        species: (n_padded,) padding at the end.
-        vectors: (e, 3) receiver to sender [Å].
-        receivers, senders: (e,).
-        shifts: (e, 3) integer cell of the sender.
-        starts: (n_atoms + 1,) where the edges of each receiver begin.
+        senders: (p,) distinct.
+        table: (p, s) indices of edges.
+        real: (p, s) 1, and 0 on padding.
+        harmonics: per degree (p, s, m).
     """
 
-    n_atoms: int
-    species: np.ndarray
-    vectors: np.ndarray
-    receivers: np.ndarray
     senders: np.ndarray
-    shifts: np.ndarray
-    starts: np.ndarray
+    table: np.ndarray
+    real: np.ndarray
+    harmonics: list[np.ndarray]
 
-    @classmethod
-    def of(cls, graph: jraph.GraphsTuple, dtype: np.dtype) -> "Edges":
-        """Those of an unpadded graph."""
-        n = int(graph.n_node[0])
-        positions, shifts = graph.nodes["positions"], graph.edges["shifts"]
-        vectors = positions[graph.senders] + shifts @ graph.globals["cell"][0] - positions[graph.receivers]
-        return cls(
-            n_atoms=n,
-            species=np.pad(graph.nodes["species"], (0, size_class(n) - n)),
-            vectors=vectors.astype(dtype),
-            receivers=graph.receivers,
-            senders=graph.senders,
-            shifts=shifts,
-            starts=np.searchsorted(graph.receivers, np.arange(n + 1)),
-        )
+
+@dataclass(frozen=True)
+class ReceiverTensors:
+    """One layer around one receiver; tensors vanish on padding.
+
+    Attributes:
+        weights: per degree (p, U, s) radial weights of its paths, one path after the other.
+        slope: J (p, s, 3, D).
+        cross: C (p, s, 3, H); None in the first layer, whose h is the same however the atoms move.
+    """
+
+    weights: list[np.ndarray]
+    slope: np.ndarray
+    cross: np.ndarray | None
 
 
 @dataclass(frozen=True)
 class LayerTensors:
-    """One layer around a structure.
+    """One layer around a structure: its state, and the tensors of each receiver.
 
     Attributes:
-        parts: its functions; own: its parameters.
-        angular: per block (e, i, k); radial: per block (e, u, k), channels first. T = angular radial.
-        slope: J (e, 3, D).
-        cross: C (e, 3, H); None in the first layer, whose h is the same however the atoms move.
-        aggregated: per block (n_padded, k, u); features: (n_padded, d) entering; features_bar: (n_padded, d')
-            cotangent of those leaving.
+        slope_sums: (n, 3, D) of J over the edges of each receiver.
+        cross_sums: (n, 3, H) of C over the edges of each sender.
     """
 
-    parts: LayerParts
-    own: Any
-    angular: Blocks
-    radial: Blocks
-    slope: np.ndarray
-    cross: np.ndarray | None
-    aggregated: tuple[Array, ...]
-    features: Array
-    features_bar: Array
+    state: LayerState
+    receivers: list[ReceiverTensors]
+    slope_sums: np.ndarray
+    cross_sums: np.ndarray | None
 
 
-class Expansion(NamedTuple):
-    """A structure's tensors: of each layer, the sum over layers of K (e, 3, 3), the features that are read out."""
+@dataclass(frozen=True)
+class Expansion:
+    """A structure's tensors.
 
+    Attributes:
+        state: energies and first derivatives.
+        pairs: of each receiver.
+        layers: in order.
+        curvature: (e, 3, 3) sum over layers of K.
+    """
+
+    network: NetworkParts
     edges: Edges
+    state: State
+    pairs: list[Pairs]
     layers: list[LayerTensors]
     curvature: np.ndarray
-    features: Array
-    parts: NetworkParts
-    parameters: Any
 
 
-def expand(parts: NetworkParts, parameters: Any, edges: Edges) -> Expansion:
+def expand(network: NetworkParts, edges: Edges) -> Expansion:
     """Primal values forward and back through the network, and the tensors of every edge."""
-    dtype = edges.vectors.dtype
-    features = parts.embed(parameters, edges.species, dtype)
-    forward = []
-    for layer in parts.layers:
-        own = parameters[layer.name]
-        mixed = tuple(np.asarray(h) for h in _mix(layer.mix, own, features))
-        found = [_first_coefficients(layer, own, r) for r in _in_blocks(edges.vectors)]
-        angular, radial = (_joined(part, len(edges.vectors)) for part in zip(*found, strict=True))
-        aggregated = tuple(
-            _summed((a.transpose(0, 2, 1) @ h[edges.senders]) * w, edges)
-            for h, a, w in zip(mixed, angular, radial, strict=True)
+    state = evaluate(network, edges)
+    geometry = _Geometry.of(edges.vectors, network.l_max, network.dtype)
+    pairs = [_pairs(edges, x, geometry) for x in range(edges.n_atoms)]
+    curvature = np.zeros((len(edges.vectors), 3, 3), network.dtype)
+    layers = [
+        _layer_tensors(layer, edges, pairs, geometry, curvature, first=number == 0)
+        for number, layer in enumerate(state.layers)
+    ]
+    return Expansion(network, edges, state, pairs, layers, curvature)
+
+
+def _contracted(coupling: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """sum over i of coupling (i, m, k) and features (n, i, u): (n, m, k, u)."""
+    i, m, k = coupling.shape
+    return (coupling.reshape(i, m * k).T @ features).reshape(len(features), m, k, -1)
+
+
+@dataclass(frozen=True)
+class _Geometry:
+    """Of edges: lengths (e,), frames (e, 3, 3) whose last row is along the edge, harmonics and derivatives."""
+
+    lengths: np.ndarray
+    frames: np.ndarray
+    harmonics: list[tuple[np.ndarray, ...]]
+
+    @classmethod
+    def of(cls, vectors: np.ndarray, l_max: int, dtype: np.dtype) -> "_Geometry":
+        lengths = np.linalg.norm(vectors, axis=1)
+        along = vectors / lengths[:, None]
+        # The axis least along the edge starts the directions across it.
+        axes = np.eye(3, dtype=vectors.dtype)[np.abs(along).argmin(axis=1)]
+        first = np.cross(along, axes)
+        first /= np.linalg.norm(first, axis=1)[:, None]
+        frames = np.stack([first, np.cross(along, first), along], 1)
+        harmonics = harmonics_and_derivatives(vectors, l_max)
+        return cls(
+            lengths, frames.astype(dtype), [tuple(part.astype(dtype) for part in orders) for orders in harmonics]
         )
-        forward.append((features, mixed, angular, radial, aggregated))
-        features = _update(layer.update, own, aggregated, features, edges.species)
-    bar = _readout_gradient(parts.readout, parameters, features, edges.species)
-    layers: list[LayerTensors] = []
-    curvature = np.zeros((len(edges.vectors), 3, 3), dtype)
-    for number, layer in reversed(list(enumerate(parts.layers))):
-        entering, mixed, angular, radial, aggregated = forward[number]
-        own = parameters[layer.name]
-        a_bar, skip = _update_back(layer.update, own, aggregated, entering, edges.species, bar)
-        a_bar = tuple(np.asarray(b) for b in a_bar)
-        slope, cross, k = _derivatives(layer, own, edges, mixed, a_bar, first=number == 0)
-        curvature += k
-        first = tuple(np.ascontiguousarray(w.transpose(0, 2, 1)) for w in radial)
-        layers.append(LayerTensors(layer, own, angular, first, slope, cross, aggregated, entering, bar))
-        if number:
-            back = []
-            for b, a, w in zip(a_bar, angular, radial, strict=True):
-                pulled = a @ (b[edges.receivers] * w)
-                total = np.zeros((len(edges.species), *pulled.shape[1:]), dtype)
-                np.add.at(total, edges.senders, pulled)
-                back.append(total)
-            bar = skip + _unmix(layer.mix, own, entering, tuple(back))
-    return Expansion(edges, layers[::-1], curvature, features, parts, parameters)
 
 
-def _summed(messages: np.ndarray, edges: Edges) -> np.ndarray:
-    """(e, ...) -> (n_padded, ...) over the edges of each receiver."""
-    total = np.zeros((len(edges.species), *messages.shape[1:]), messages.dtype)
-    for x in range(edges.n_atoms):
-        total[x] = messages[edges.starts[x] : edges.starts[x + 1]].sum(axis=0)
-    return total
+def _pairs(edges: Edges, x: int, geometry: _Geometry) -> Pairs:
+    begin, end = edges.starts[x : x + 2]
+    senders, begins, counts = np.unique(edges.senders[begin:end], return_index=True, return_counts=True)
+    slots = np.arange(counts.max(initial=0))
+    real = slots < counts[:, None]
+    table = begin + begins[:, None] + np.where(real, slots, 0)
+    return Pairs(senders, table, real.astype(geometry.frames.dtype), [y[table] for y, _, _ in geometry.harmonics])
 
 
-def _derivatives(
-    layer: LayerParts, own: Any, edges: Edges, mixed: Blocks, a_bar: Blocks, first: bool
-) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
-    """J (e, 3, D), C (e, 3, H) and K (e, 3, 3) of one layer."""
-    slopes, crosses, curvatures = [], [], []
-    n_edges = len(edges.vectors)
-    for start, r in zip(range(0, n_edges, EDGES), _in_blocks(edges.vectors), strict=True):
-        here = slice(start, min(start + EDGES, n_edges))
-        count = here.stop - start
-        length = np.linalg.norm(r[:count], axis=1)[:, None]
-        along = r[:count] / length  # unit vectors
-        across = (np.eye(3, dtype=r.dtype) - along[:, :, None] * along[:, None]) / length[:, :, None]
-        k = np.zeros((count, 3, 3), r.dtype)
-        j_blocks, c_blocks = [], []
-        for h, b, (a, a1, a2), (w, w1, w2) in zip(mixed, a_bar, *_all_coefficients(layer, own, r, count), strict=True):
-            h, b = h[edges.senders[here]], b[edges.receivers[here]]
-            through = a.transpose(0, 2, 1) @ h
-            # d(a w)/dx = a_x w + a w' x/r
-            turned = np.stack([a1[..., x].transpose(0, 2, 1) @ h for x in range(3)], 1)
-            j = turned * w[:, None] + (through * w1)[:, None] * along[:, :, None, None]
-            j_blocks.append(j.reshape(count, 3, -1))
-            if not first:
-                pulled = np.stack([a1[..., x] @ (b * w) for x in range(3)], 1)
-                stretched = a @ (b * w1)
-                c = pulled + stretched[:, None] * along[:, :, None, None]
-                c_blocks.append(c.reshape(count, 3, -1))
-            # Outer products of h and b, summed over channels, are all that K asks of them.
-            outer = [h @ (b * z).transpose(0, 2, 1) for z in (w, w1, w2)]
-            k += np.einsum("eik,eikxy->exy", outer[0], a2, optimize=True)
-            mixed_term = np.einsum("eik,eikx->ex", outer[1], a1, optimize=True)[:, :, None] * along[:, None]
-            k += mixed_term + mixed_term.transpose(0, 2, 1)
-            first_radial, second_radial = (np.sum(o * a, axis=(1, 2))[:, None, None] for o in outer[1:])
-            k += first_radial * across + second_radial * along[:, :, None] * along[:, None]
-        slopes.append(np.concatenate(j_blocks, -1))
-        crosses.append(np.concatenate(c_blocks, -1) if c_blocks else None)
-        curvatures.append(k)
-    cross = None if first else np.concatenate([c for c in crosses if c is not None])
-    return np.concatenate(slopes), cross, np.concatenate(curvatures)
+def _layer_tensors(
+    layer: LayerState, edges: Edges, pairs: list[Pairs], geometry: _Geometry, curvature: np.ndarray, first: bool
+) -> LayerTensors:
+    parts, dtype = layer.parts, curvature.dtype
+    radial = parts.radial(geometry.lengths, 2)
+    # coupling . h of every atom: per path (n, m, k, u).
+    with_features = [_contracted(p.coupling.astype(dtype), layer.mixed[p.block].swapaxes(0, 1)) for p in parts.paths]
+
+    def around(x: int) -> ReceiverTensors:
+        return _ReceiverWork(layer, pairs[x], geometry, radial, with_features, x).tensors(curvature, first)
+
+    receivers = [around(x) for x in range(edges.n_atoms)]
+    width = sum(mul * dim for mul, dim in parts.outputs)
+    slope_sums = np.array([r.slope.reshape(-1, 3, width).sum(axis=0) for r in receivers])
+    cross_sums = None
+    if not first:
+        width = sum(mul * dim for mul, dim in parts.inputs)
+        cross_sums = np.zeros((edges.n_atoms, 3, width), dtype)
+        for pair, tensors in zip(pairs, receivers, strict=True):
+            assert tensors.cross is not None
+            cross_sums[pair.senders] += tensors.cross.sum(axis=1)
+    return LayerTensors(layer, receivers, slope_sums, cross_sums)
 
 
-def _in_blocks(vectors: np.ndarray) -> list[np.ndarray]:
-    """Blocks of EDGES edge vectors, the last one filled up by repeating its first."""
-    blocks = []
-    for start in range(0, len(vectors), EDGES):
-        block = vectors[start : start + EDGES]
-        blocks.append(np.concatenate([block, np.repeat(block[:1], EDGES - len(block), 0)]))
-    return blocks
+class _ReceiverWork:
+    """What forms the tensors of one receiver."""
+
+    def __init__(
+        self,
+        layer: LayerState,
+        pairs: Pairs,
+        geometry: _Geometry,
+        radial: list[np.ndarray],
+        with_features: list[np.ndarray],
+        x: int,
+    ):
+        self.layer, self.pairs, self.with_features, self.x = layer, pairs, with_features, x
+        table, real = pairs.table, pairs.real
+        self.shape = table.shape
+        # (p, s, n_weights): values, slopes and curvatures; zero on padding, and with them all tensors.
+        self.radial = [w[table] * real[:, :, None] for w in radial]
+        self.lengths = geometry.lengths[table].astype(geometry.frames.dtype)
+        self.orders = np.concatenate(self.radial, 1)  # (p, 3 s, n_weights)
+        self.harmonics = [tuple(part[table] for part in order) for order in geometry.harmonics]
+        # In the frame of an edge, two directions across it and one along, the derivative of Y w is a product:
+        # the slopes of Y times w, and Y times the slope of w.
+        self.frames = geometry.frames[table]  # (p, s, 3, 3), rows are directions
+        self.factors = np.stack([self.radial[0], self.radial[0], self.radial[1]], 2)  # (p, s, 3, n_weights)
+        self.moved = [
+            np.concatenate([self.frames[:, :, :2] @ gradient, value[:, :, None]], 2).reshape(
+                len(table), -1, value.shape[-1]
+            )
+            for value, gradient, _ in self.harmonics
+        ]  # (p, 3 s, m)
+
+    def tensors(self, curvature: np.ndarray, first: bool) -> ReceiverTensors:
+        """J and C; K into its places of `curvature`."""
+        layer, (n_p, n_s) = self.layer, self.shape
+        parts, dtype = layer.parts, curvature.dtype
+        slope, slopes = _empty((n_p, n_s, 3), parts.outputs, dtype)
+        cross, crosses = (None, []) if first else _empty((n_p, n_s, 3), parts.inputs, dtype)
+        begun: set[int] = set()
+        # Values, slopes and curvatures of the weights times both ends of the message, for each harmonic.
+        along = [np.zeros((n_p, 3 * n_s, 2 * l + 1), dtype) for l in range(len(self.harmonics))]
+        for path, features in zip(parts.paths, self.with_features, strict=True):
+            i, m, n_k = path.coupling.shape
+            product = self.moved[path.degree] @ self._at_senders(features).reshape(n_p, m, -1)
+            self._slopes(path, product, slopes[path.out][..., path.rows])
+            bar = layer.out_bar[path.out][:, self.x, path.rows]
+            with_bar = path.coupling.transpose(1, 0, 2).reshape(m * i, n_k).astype(dtype) @ bar
+            h = self._at_senders(layer.mixed[path.block].swapaxes(0, 1))
+            both = np.einsum("miu,piu->pum", with_bar.reshape(m, i, -1), h)
+            along[path.degree] += self.orders[..., path.weights] @ both
+            if cross is not None:
+                product = self.moved[path.degree] @ with_bar.reshape(m, -1)
+                self._slopes(path, product, crosses[path.block], add=path.block in begun)
+                begun.add(path.block)
+        turns = np.ascontiguousarray(self.frames.swapaxes(2, 3))  # to Cartesian components
+        slope = turns @ slope
+        cross = None if cross is None else turns @ cross
+        real = self.pairs.real.astype(bool)
+        curvature[self.pairs.table[real]] += self._curvatures(along)[real]
+        channels = self.radial[0].transpose(0, 2, 1)
+        weights = [
+            np.concatenate([channels[:, p.weights] for p in own] or [channels[:, :0]], 1)
+            for own in paths_by_degree(parts.paths)
+        ]
+        return ReceiverTensors(weights, slope, cross)
+
+    def _slopes(self, path: Path, product: np.ndarray, into: np.ndarray, add: bool = False) -> None:
+        """d/dr of Y w times the rest in the edges' frames, (p, s, 3, z, u), from the product (p, 3 s, z u)."""
+        product = product.reshape(into.shape)
+        factors = self.factors[:, :, :, None, path.weights]
+        if add:
+            product *= factors
+            into += product
+        else:
+            np.multiply(product, factors, out=into)
+
+    def _curvatures(self, along: list[np.ndarray]) -> np.ndarray:
+        """d²/dr² of the messages contracted with both of their ends: (p, s, 3, 3)."""
+        n_p, n_s = self.shape
+        direction = self.frames[:, :, 2]
+        radial = direction[..., None] * direction[:, :, None]
+        across = (np.eye(3, dtype=radial.dtype) - radial) / self.lengths[..., None, None]
+        k = np.zeros((n_p, n_s, 3, 3), radial.dtype)
+        for orders, (y, gradient, hessian) in zip(along, self.harmonics, strict=True):
+            value, slope, bend = orders.reshape(n_p, 3, n_s, -1).swapaxes(0, 1)
+            k += (hessian @ value[:, :, None, :, None])[..., 0]
+            tilted = (gradient @ slope[..., None]) * direction[:, :, None]
+            k += tilted + tilted.swapaxes(2, 3)
+            k += np.sum(slope * y, axis=-1)[..., None, None] * across
+            k += np.sum(bend * y, axis=-1)[..., None, None] * radial
+        return k
+
+    def _at_senders(self, atoms: np.ndarray) -> np.ndarray:
+        senders = self.pairs.senders
+        return atoms if len(senders) == len(atoms) else atoms[senders]
 
 
-def _joined(blocks: Any, count: int) -> Blocks:
-    """Per block of features, the parts of all edges: (count, ...)."""
-    return tuple(np.concatenate([np.asarray(p) for p in parts])[:count] for parts in zip(*blocks, strict=True))
+def _empty(
+    shape: tuple[int, ...], irreps: tuple[tuple[int, int], ...], dtype: np.dtype
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """An array (*shape, flat axis of irreps), and views (*shape, components, channels) of its blocks."""
+    flat = np.empty((*shape, sum(mul * dim for mul, dim in irreps)), dtype)
+    return flat, [
+        block.reshape(*shape, dim, mul) for block, (mul, dim) in zip(split(flat, irreps), irreps, strict=True)
+    ]
 
 
-def _first_coefficients(layer: LayerParts, own: Any, r: np.ndarray) -> tuple[Any, Any]:
-    return _angular(layer.angular, r)[0], _radial(layer.radial, own, r)[0]
+def split(flat: np.ndarray, irreps: tuple[tuple[int, int], ...]) -> list[np.ndarray]:
+    """Blocks (..., components channels) of a flat last axis."""
+    return np.split(flat, np.cumsum([mul * dim for mul, dim in irreps])[:-1], axis=-1)
 
 
-def _all_coefficients(layer: LayerParts, own: Any, r: np.ndarray, count: int) -> tuple[Any, Any]:
-    """Per block of features (a, a_x, a_xy) and (w, w', w'') of the first `count` edges."""
-    orders = _angular(layer.angular, r), _radial(layer.radial, own, r)
-    return tuple(
-        [tuple(np.asarray(value)[:count] for value in block) for block in zip(*found, strict=True)] for found in orders
-    )  # type: ignore[return-value]
-
-
-@partial(jax.jit, static_argnums=0)
-def _angular(angular, r: Array):
-    """Value, gradient and second derivatives with respect to the edge vector, last axes x, y."""
-
-    def at(v):
-        return angular(v), jax.jacfwd(angular)(v), jax.jacfwd(jax.jacfwd(angular))(v)
-
-    return jax.vmap(at)(r)
-
-
-@partial(jax.jit, static_argnums=0)
-def _radial(radial, own, r: Array):
-    """Value, first and second derivative with respect to the length."""
-    length = jnp.sqrt(jnp.sum(r**2, -1))
-    one = jnp.ones_like(length)
-
-    def value(x):
-        return radial(own, x)
-
-    def slope(x):
-        return jax.jvp(value, (x,), (one,))[1]
-
-    w1, w2 = jax.jvp(slope, (length,), (one,))
-    return value(length), w1, w2
-
-
-@partial(jax.jit, static_argnums=0)
-def _mix(mix, own, features):
-    return mix(own, features)
-
-
-@partial(jax.jit, static_argnums=0)
-def _unmix(mix, own, features, back):
-    return jax.vjp(lambda f: mix(own, f), features)[1](back)[0]
-
-
-@partial(jax.jit, static_argnums=0)
-def _update(update, own, aggregated, features, species):
-    return update(own, aggregated, features, species)
-
-
-@partial(jax.jit, static_argnums=0)
-def _update_back(update, own, aggregated, features, species, bar):
-    return jax.vjp(lambda a, f: update(own, a, f, species), aggregated, features)[1](bar)
-
-
-@partial(jax.jit, static_argnums=0)
-def _readout_gradient(readout, parameters, features, species):
-    return jax.grad(lambda f: jnp.sum(readout(parameters, f, species)))(features)
+def paths_by_degree(paths: tuple[Path, ...]) -> list[list[Path]]:
+    """Paths of each degree of the harmonics, none left out."""
+    return [[p for p in paths if p.degree == l] for l in range(max(p.degree for p in paths) + 1)]

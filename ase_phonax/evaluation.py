@@ -1,19 +1,20 @@
-"""From Atoms and a Potential to numbers: where graphs, precision and compiled functions meet.
+"""From Atoms and a Potential to numbers: where structures, precision and the routes to derivatives meet.
 
-Every public function enters float64 with the scoped `jax.enable_x64` where it is asked for and returns
-NumPy arrays; no global JAX setting is touched.
+A potential that has a form as arrays is evaluated in NumPy: nothing is compiled, the first call is as fast as
+the next. A plain function goes through JAX; float64 is then entered with the scoped `jax.enable_x64`, and no
+global JAX setting is touched.
 """
 
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 from ase import Atoms
 
-from . import derivatives, edge_expansion
-from .edge_tensors import Edges, expand
-from .graph import build_graph, check_atoms, pad, size_class
+from . import edge_expansion
+from .edge_tensors import Expansion, expand
+from .graph import Neighbours, build_graph, check_atoms, find_neighbours, pad, size_class
+from .neighbour_sums import Edges, evaluate
 from .potential import Potential
 
 Progress = Callable[[int, int], None]
@@ -22,117 +23,152 @@ Progress = Callable[[int, int], None]
 Q_STEP = 2e-3
 
 
-def cast(tree: Any, dtype: np.dtype) -> Any:
-    """Floating arrays of a tree in the given precision, as NumPy arrays."""
-
-    def convert(x: Any) -> np.ndarray:
-        return np.asarray(x, dtype) if np.asarray(x).dtype.kind == "f" else np.asarray(x)
-
-    return jax.tree.map(convert, tree)
-
-
-def energy_forces_stress(
-    potential: Potential, parameters: Any, atoms: Atoms, dtype: np.dtype, capacity: tuple[int, int] | None = None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[int, int]]:
-    """Node energies (n,) [eV], forces (n, 3) [eV/Å], virial dE/dstrain (3, 3) [eV], capacity used.
+class Evaluator:
+    """A potential in one precision, ready for structures.
 
     Args:
-        parameters: of the potential, already in `dtype`.
-        capacity: padded numbers of nodes and edges to reuse while the structure fits them.
+        potential: with or without a form as arrays.
+        dtype: of all arithmetic.
     """
-    check_atoms(atoms, potential.numbers, potential.name)
-    graph = build_graph(atoms, potential.cutoff, potential.numbers)
-    n, n_edges = len(atoms), len(graph.senders)
-    # A much smaller structure than the last one is not worth the time of the large class.
-    fits = capacity is not None and n < capacity[0] <= 4 * size_class(n + 1) and n_edges <= capacity[1]
-    padded = pad(graph, *capacity) if fits and capacity else pad(graph)
-    with jax.enable_x64(dtype == np.float64):
-        energies, forces, virial = derivatives.energy_forces_stress(
-            potential.node_energies, potential.cutoff, parameters, cast(padded, dtype)
-        )
-        used = (padded.nodes["species"].shape[0], padded.senders.shape[0])
-        return np.array(energies)[:n], np.array(forces)[:n], np.array(virial), used
 
+    def __init__(self, potential: Potential, dtype: np.dtype):
+        self.potential, self.dtype = potential, np.dtype(dtype)
+        parts = potential.parts
+        self.network = None if parts is None else parts(potential.parameters, self.dtype)
+        self._compiled: Any = None
+        self._last: tuple[Any, Expansion] | None = None
 
-def lattice_dynamical_matrices(
-    potential: Potential,
-    parameters: Any,
-    atoms: Atoms,
-    qpoints: np.ndarray,
-    dtype: np.dtype,
-    displacements: list[np.ndarray] | None = None,
-    progress: Progress | None = None,
-) -> list[np.ndarray]:
-    """sum_R Phi(R) exp(2 pi i q.R), home cell first, no masses: for each q-point (3n, 3n) complex [eV/Å²].
+    def energy_forces_stress(self, atoms: Atoms) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Energies of the atoms (n,) [eV], forces (n, 3) [eV/Å], virial dE/dstrain (3, 3) [eV]."""
+        if self.network is None:
+            return self._through_jax().energy_forces_stress(atoms)
+        found = self._neighbours(atoms)
+        edges = self._edges(found)
+        state = evaluate(self.network, edges)
+        forces = np.zeros((len(atoms), 3), self.dtype)
+        for x in range(3):
+            pull = np.bincount(found.receivers, state.slopes[:, x], len(atoms))
+            forces[:, x] = pull - np.bincount(found.senders, state.slopes[:, x], len(atoms))
+        virial = state.slopes.T.astype(float) @ found.vectors
+        return state.energies, forces, ((virial + virial.T) / 2).astype(self.dtype)
 
-    By the edge expansion where the network has that form, else by the twisted graph.
+    def lattice_matrices(
+        self,
+        atoms: Atoms,
+        qpoints: np.ndarray,
+        displacements: list[np.ndarray] | None = None,
+        progress: Progress | None = None,
+    ) -> list[np.ndarray]:
+        """sum_R Phi(R) exp(2 pi i q.R), home cell first, no masses: for each q-point (3n, 3n) complex [eV/Å²].
 
-    Args:
-        displacements: for each q-point (3n, c) real; then the products (3n, c) with them come back.
-    """
-    check_atoms(atoms, potential.numbers, potential.name)
-    graph = build_graph(atoms, potential.cutoff, potential.numbers)
-    qpoints = np.asarray(qpoints, float).reshape(-1, 3)
-    if potential.parts is None or len(graph.senders) == 0:
-        with jax.enable_x64(dtype == np.float64):
-            full = derivatives.dynamical_matrices(
-                potential.node_energies, potential.cutoff, parameters, cast(pad(graph), dtype), qpoints, progress
-            )
+        By the edge expansion where the network has that form, else by the twisted graph.
+
+        Args:
+            displacements: for each q-point (3n, c) real; then the products (3n, c) with them come back.
+        """
+        qpoints = np.asarray(qpoints, float).reshape(-1, 3)
+        if self.network is not None:
+            return edge_expansion.lattice_matrices(self._expansion(atoms), qpoints, displacements, progress)
+        full = self._through_jax().lattice_matrices(atoms, qpoints, progress)
         return list(full) if displacements is None else [d @ u for d, u in zip(full, displacements, strict=True)]
-    with jax.enable_x64(dtype == np.float64):
-        expansion = expand(potential.parts, parameters, Edges.of(graph, dtype))
-        return edge_expansion.lattice_matrices(expansion, qpoints, displacements, progress)
 
+    def lattice_slopes(self, atoms: Atoms, qpoints: np.ndarray, progress: Progress | None = None) -> np.ndarray:
+        """d/dq_x of `lattice_matrices`, x along each reduced component: (n_q, 3, 3n, 3n) complex [eV/Å²].
 
-def lattice_dynamical_slopes(
-    potential: Potential,
-    parameters: Any,
-    atoms: Atoms,
-    qpoints: np.ndarray,
-    dtype: np.dtype,
-    progress: Progress | None = None,
-) -> np.ndarray:
-    """d/dq_x of `lattice_dynamical_matrices`, x along each reduced component: (n_q, 3, 3n, 3n) complex [eV/Å²].
+        Exact where the network has an edge expansion. The twisted graph cannot be differentiated by its phases
+        (they are residuals of a custom rule): there, central differences of sixth order of the exact matrices,
+        which are trigonometric polynomials of q.
+        """
+        qpoints = np.asarray(qpoints, float).reshape(-1, 3)
+        if self.network is not None:
+            return edge_expansion.lattice_slopes(self._expansion(atoms), qpoints, progress)
+        steps = Q_STEP * np.array([k * axis for axis in np.eye(3) for k in (1, 2, 3, -1, -2, -3)])
+        found = np.array(self.lattice_matrices(atoms, (qpoints[:, None] + steps).reshape(-1, 3), None, progress))
+        found = found.reshape(len(qpoints), 3, 2, 3, *found.shape[1:])
+        return np.einsum("k,qxkij->qxij", [45, -9, 1], found[:, :, 0] - found[:, :, 1]) / (60 * Q_STEP)
 
-    Exact where the network has an edge expansion. The twisted graph cannot be differentiated by its phases
-    (they are residuals of a custom rule): there, central differences of sixth order of the exact matrices,
-    which are trigonometric polynomials of q.
-    """
-    qpoints = np.asarray(qpoints, float).reshape(-1, 3)
-    if potential.parts is not None:
-        check_atoms(atoms, potential.numbers, potential.name)
-        graph = build_graph(atoms, potential.cutoff, potential.numbers)
-        with jax.enable_x64(dtype == np.float64):
-            expansion = expand(potential.parts, parameters, Edges.of(graph, dtype))
-            return edge_expansion.lattice_slopes(expansion, qpoints, progress)
-    steps = Q_STEP * np.array([k * axis for axis in np.eye(3) for k in (1, 2, 3, -1, -2, -3)])
-    around = (qpoints[:, None] + steps).reshape(-1, 3)
-    found = np.array(lattice_dynamical_matrices(potential, parameters, atoms, around, dtype, None, progress))
-    found = found.reshape(len(qpoints), 3, 2, 3, *found.shape[1:])
-    return np.einsum("k,qxkij->qxij", [45, -9, 1], found[:, :, 0] - found[:, :, 1]) / (60 * Q_STEP)
+    def hessian(self, atoms: Atoms, rows: np.ndarray, progress: Progress | None = None) -> np.ndarray:
+        """d²E/dx_i dx_j of the total energy of this cell, rows of the given atoms: (len(rows), 3, n, 3) [eV/Å²].
 
-
-def hessian(
-    potential: Potential,
-    parameters: Any,
-    atoms: Atoms,
-    dtype: np.dtype,
-    rows: np.ndarray,
-    progress: Progress | None = None,
-) -> np.ndarray:
-    """d²E/dx_i dx_j of the total energy of this cell, rows of the given atoms: (len(rows), 3, n, 3) [eV/Å²].
-
-    In a periodic cell all images of an atom move together (the constants at q = 0).
-    """
-    check_atoms(atoms, potential.numbers, potential.name)
-    graph = build_graph(atoms, potential.cutoff, potential.numbers)
-    if potential.parts is None or len(graph.senders) == 0:
-        with jax.enable_x64(dtype == np.float64):
-            return derivatives.hessian(
-                potential.node_energies, potential.cutoff, parameters, cast(pad(graph), dtype), rows, progress
-            )
-    with jax.enable_x64(dtype == np.float64):
-        expansion = expand(potential.parts, parameters, Edges.of(graph, dtype))
+        In a periodic cell all images of an atom move together (the constants at q = 0).
+        """
+        if self.network is None:
+            return self._through_jax().hessian(atoms, rows, progress)
+        expansion = self._expansion(atoms)
         moved = np.eye(3 * len(atoms)).reshape(len(atoms), 3, -1)[np.asarray(rows)].reshape(-1, 3 * len(atoms)).T
         columns = edge_expansion.lattice_matrices(expansion, np.zeros((1, 3)), [moved], progress)[0]
-    return columns.real.T.reshape(len(rows), 3, len(atoms), 3)
+        return columns.real.T.reshape(len(rows), 3, len(atoms), 3)
+
+    def _neighbours(self, atoms: Atoms) -> Neighbours:
+        check_atoms(atoms, self.potential.numbers, self.potential.name)
+        return find_neighbours(atoms, self.potential.cutoff, self.potential.numbers)
+
+    def _edges(self, found: Neighbours) -> Edges:
+        return Edges(
+            found.species,
+            found.vectors,
+            found.receivers,
+            found.senders,
+            found.shifts,
+            np.searchsorted(found.receivers, np.arange(len(found.species) + 1)),
+        )
+
+    def _expansion(self, atoms: Atoms) -> Expansion:
+        """Of the last structure, or a new one."""
+        assert self.network is not None
+        found = self._neighbours(atoms)
+        key = (found.vectors.tobytes(), found.species.tobytes(), found.senders.tobytes(), found.shifts.tobytes())
+        if self._last is None or self._last[0] != key:
+            self._last = None  # frees the memory first
+            self._last = key, expand(self.network, self._edges(found))
+        return self._last[1]
+
+    def _through_jax(self) -> "_CompiledEvaluator":
+        if self._compiled is None:
+            self._compiled = _CompiledEvaluator(self.potential, self.dtype)
+        return self._compiled
+
+
+class _CompiledEvaluator:
+    """The same through JAX: padded graphs, functions compiled for each size class."""
+
+    def __init__(self, potential: Potential, dtype: np.dtype):
+        import jax
+
+        from . import derivatives
+
+        self.potential, self.dtype, self.derivatives = potential, dtype, derivatives
+        self.parameters = derivatives.cast(potential.parameters, dtype)
+        self.precision = lambda: jax.enable_x64(dtype == np.float64)
+        self._capacity: tuple[int, int] | None = None
+
+    def energy_forces_stress(self, atoms: Atoms) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        graph = self._graph(atoms)
+        n, n_edges, capacity = len(atoms), len(graph.senders), self._capacity
+        # A much smaller structure than the last one is not worth the time of the large class.
+        fits = capacity is not None and n < capacity[0] <= 4 * size_class(n + 1) and n_edges <= capacity[1]
+        padded = pad(graph, *capacity) if fits and capacity else pad(graph)
+        self._capacity = (padded.nodes["species"].shape[0], padded.senders.shape[0])
+        with self.precision():
+            energies, forces, virial = self.derivatives.energy_forces_stress(*self._function(), self._cast(padded))
+            return np.array(energies)[:n], np.array(forces)[:n], np.array(virial)
+
+    def lattice_matrices(self, atoms: Atoms, qpoints: np.ndarray, progress: Progress | None) -> np.ndarray:
+        graph = self._cast(pad(self._graph(atoms)))
+        with self.precision():
+            return self.derivatives.dynamical_matrices(*self._function(), graph, qpoints, progress)
+
+    def hessian(self, atoms: Atoms, rows: np.ndarray, progress: Progress | None) -> np.ndarray:
+        graph = self._cast(pad(self._graph(atoms)))
+        with self.precision():
+            return self.derivatives.hessian(*self._function(), graph, rows, progress)
+
+    def _graph(self, atoms: Atoms) -> Any:
+        check_atoms(atoms, self.potential.numbers, self.potential.name)
+        return build_graph(atoms, self.potential.cutoff, self.potential.numbers)
+
+    def _cast(self, graph: Any) -> Any:
+        return self.derivatives.cast(graph, self.dtype)
+
+    def _function(self) -> tuple[Any, float, Any]:
+        return self.potential.node_energies, self.potential.cutoff, self.parameters

@@ -1,6 +1,7 @@
 """Atoms -> graph: neighbour list, integer shifts, padding to size classes, the extended graph."""
 
-import jraph
+from typing import TYPE_CHECKING, NamedTuple
+
 import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
@@ -8,6 +9,9 @@ from ase.geometry import complete_cell
 
 from .crystals import CLOSEST_DISTANCE, check_finite
 from .errors import StructureError
+
+if TYPE_CHECKING:
+    import jraph
 
 # Along a direction without periodicity the neighbour list bins this extent; beyond about 1e5 Å it fails.
 MAX_EXTENT = 1e4  # Å
@@ -78,17 +82,32 @@ def neighbour_list(atoms: Atoms, cutoff: float) -> tuple[np.ndarray, np.ndarray,
     return np.asarray(i, np.int32)[order], np.asarray(j, np.int32)[order], shifts[order]
 
 
-def build_graph(atoms: Atoms, cutoff: float, numbers: tuple[int, ...]) -> jraph.GraphsTuple:
-    """The graph of a structure, in NumPy, without padding.
+class Neighbours(NamedTuple):
+    """The edges of a structure.
+
+    Attributes:
+        positions: (n, 3) [Å]; species: (n,) positions in the list of the potential's elements.
+        cell: (3, 3) [Å], zero vectors completed.
+        receivers, senders: (n_edges,); shifts: (n_edges, 3) integer cells of the senders.
+        vectors: (n_edges, 3) receiver to sender [Å].
+    """
+
+    positions: np.ndarray
+    species: np.ndarray
+    cell: np.ndarray
+    receivers: np.ndarray
+    senders: np.ndarray
+    shifts: np.ndarray
+    vectors: np.ndarray
+
+
+def find_neighbours(atoms: Atoms, cutoff: float, numbers: tuple[int, ...]) -> Neighbours:
+    """The edges of a structure, sorted as in `neighbour_list`.
 
     Args:
         atoms: any periodicity; checked by `check_atoms`.
         cutoff: [Å].
         numbers: ascending atomic numbers of the potential.
-
-    Returns:
-        nodes: positions (n, 3) [Å], species (n,) positions in `numbers`; edges: shifts (n_edges, 3);
-        globals: cell (1, 3, 3) [Å], zero vectors completed.
 
     Raises:
         StructureError: two atoms closer than `CLOSEST_DISTANCE`.
@@ -104,17 +123,28 @@ def build_graph(atoms: Atoms, cutoff: float, numbers: tuple[int, ...]) -> jraph.
             "no potential is trained that close, and the result would mean nothing",
             "remove duplicated atoms or check the units of the positions",
         )
+    species = np.searchsorted(numbers, atoms.numbers).astype(np.int32)
+    return Neighbours(atoms.positions.astype(float), species, cell, receivers, senders, shifts, vectors)
+
+
+def build_graph(atoms: Atoms, cutoff: float, numbers: tuple[int, ...]) -> "jraph.GraphsTuple":
+    """`find_neighbours` as a graph for JAX, in NumPy, without padding.
+
+    Returns:
+        nodes: positions (n, 3) [Å], species (n,) positions in `numbers`; edges: shifts (n_edges, 3);
+        globals: cell (1, 3, 3) [Å].
+    """
+    import jraph
+
+    found = find_neighbours(atoms, cutoff, numbers)
     return jraph.GraphsTuple(
-        nodes={
-            "positions": atoms.positions.astype(float),
-            "species": np.searchsorted(numbers, atoms.numbers).astype(np.int32),
-        },
-        edges={"shifts": shifts},
-        globals={"cell": cell[None]},
-        senders=senders,
-        receivers=receivers,
+        nodes={"positions": found.positions, "species": found.species},
+        edges={"shifts": found.shifts},
+        globals={"cell": found.cell[None]},
+        senders=found.senders,
+        receivers=found.receivers,
         n_node=np.array([len(atoms)], np.int32),
-        n_edge=np.array([len(senders)], np.int32),
+        n_edge=np.array([len(found.senders)], np.int32),
     )
 
 
@@ -124,7 +154,7 @@ def size_class(n: int) -> int:
     return max(4, -(-int(n) // step) * step)
 
 
-def pad(graph: jraph.GraphsTuple, n_nodes: int | None = None, n_edges: int | None = None) -> jraph.GraphsTuple:
+def pad(graph: "jraph.GraphsTuple", n_nodes: int | None = None, n_edges: int | None = None) -> "jraph.GraphsTuple":
     """Add one padding graph up to the given sizes, or to the size classes with `MARGIN`.
 
     There is always at least one padding node and edge; padding edges join padding nodes.
@@ -132,6 +162,8 @@ def pad(graph: jraph.GraphsTuple, n_nodes: int | None = None, n_edges: int | Non
     nodes, edges = int(graph.n_node[0]), int(graph.n_edge[0])
     n_nodes = n_nodes or size_class(nodes + 1)
     n_edges = n_edges or size_class(int(np.ceil(MARGIN * (edges + 1))))
+    import jraph
+
     padded = jraph.pad_with_graphs(graph, n_nodes, n_edges, 2)
     return padded._replace(
         nodes={k: np.asarray(v) for k, v in padded.nodes.items()},
@@ -142,7 +174,7 @@ def pad(graph: jraph.GraphsTuple, n_nodes: int | None = None, n_edges: int | Non
     )
 
 
-def extended_graph(graph: jraph.GraphsTuple, n_hops: int) -> tuple[jraph.GraphsTuple, np.ndarray, np.ndarray]:
+def extended_graph(graph: "jraph.GraphsTuple", n_hops: int) -> tuple["jraph.GraphsTuple", np.ndarray, np.ndarray]:
     """The home cell and every image that a home node energy depends on, as independent nodes.
 
     The construction of Fang et al. (phonon predictions with E(3)-equivariant graph neural networks):
@@ -158,6 +190,8 @@ def extended_graph(graph: jraph.GraphsTuple, n_hops: int) -> tuple[jraph.GraphsT
         image_to_home (n_ext,): which home atom each node is an image of;
         cells (n_ext, 3): its integer cell.
     """
+    import jraph
+
     n = int(graph.n_node[0])
     by_receiver = [np.flatnonzero(graph.receivers == a) for a in range(n)]
     nodes = {(a, 0, 0, 0): a for a in range(n)}

@@ -2,52 +2,15 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from .errors import InputError
+from .layers import NetworkParts
 
 # (parameters, edge_vectors, species, exchange) -> node energies (n_nodes,) [eV]
 NodeEnergies = Callable[..., Any]
-
-
-class LayerParts(NamedTuple):
-    """The three parts of one message-passing layer, for the linear response of `edge_expansion`.
-
-    The layer must be, per receiver, `update(sum over edges of message(r, mix(f)[sender]), f)` with
-    messages linear in the mixed features and diagonal in the channels u of each block b:
-    a_b[k, u] = sum_i h_b[i, u] angular_b[i, k] radial_b[k, u].
-    Equal layers should be the same functions, so that they are compiled once.
-
-    Attributes:
-        name: key of the layer's own parameters; the functions take only those.
-        mix: (own, features (n, d)) -> tuple over blocks b of h_b (n, i, u); linear in the features.
-        angular: (r (3,)) -> tuple over blocks of (i, k); depends on the direction alone.
-        radial: (own, length ()) -> tuple over blocks of (k, u).
-        update: (own, aggregated tuple of a_b (n, k, u), features (n, d), species (n,))
-            -> features (n, d').
-    """
-
-    name: str
-    mix: Callable[..., Any]
-    angular: Callable[..., Any]
-    radial: Callable[..., Any]
-    update: Callable[..., Any]
-
-
-class NetworkParts(NamedTuple):
-    """A node-energy function taken apart: embed, layers, readout (see `LayerParts`).
-
-    Attributes:
-        embed: (parameters, species (n,), dtype) -> features (n, d).
-        layers: the layers in order.
-        readout: (parameters, features (n, d), species (n,)) -> node energies (n,) [eV].
-    """
-
-    embed: Callable[..., Any]
-    layers: tuple[LayerParts, ...]
-    readout: Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -76,7 +39,7 @@ class Potential:
         name: what to call it in summaries.
         architecture: key of `networks.ARCHITECTURES`, None for a plain function.
         config: the architecture's frozen configuration, None for a plain function.
-        parts: the network taken apart for the fast linear response, None where it has no such form.
+        parts: (parameters, dtype) -> the network as arrays, None for a plain function.
         provenance: level of theory, training set, licence.
     """
 
@@ -88,7 +51,7 @@ class Potential:
     name: str = "unnamed"
     architecture: str | None = None
     config: Any = None
-    parts: NetworkParts | None = None
+    parts: Callable[[Any, np.dtype], NetworkParts] | None = None
     provenance: Provenance = field(default_factory=Provenance)
 
     def __post_init__(self):

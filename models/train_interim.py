@@ -22,12 +22,11 @@ from ase.data import chemical_symbols
 from ase.io import read, write
 
 from ase_phonax import PhonaxCalculator, save_model
-from ase_phonax.derivatives import node_energies
-from ase_phonax.evaluation import cast
+from ase_phonax.derivatives import cast, node_energies
 from ase_phonax.exchange import Exchange
 from ase_phonax.graph import build_graph, pad, size_class
-from ase_phonax.networks import make_potential
-from ase_phonax.networks.nequip import NequIPConfig, nequip
+from ase_phonax.networks import get_network, make_potential
+from ase_phonax.networks.nequip import NequIPConfig
 from ase_phonax.potential import Provenance
 
 CRYSTALS = {
@@ -134,7 +133,7 @@ def errors(function, cutoff, parameters, graph, energy, forces, stress, n_atoms)
 
 def train(config: NequIPConfig, training: list[Frame], parameters, minutes: float):
     """Adam with a cosine schedule; returns the running average of the parameters and the number of steps."""
-    network = nequip(config)
+    network = get_network("nequip", config)
     rng = np.random.default_rng(1)
 
     def loss(parameters, batch):
@@ -193,7 +192,7 @@ def train(config: NequIPConfig, training: list[Frame], parameters, minutes: floa
 
 def held_out_errors(config, parameters, frames: list[Frame]) -> dict[str, dict[str, float]]:
     """Mean absolute errors per substance on frames never trained on."""
-    function = nequip(config).node_energies
+    function = get_network("nequip", config).node_energies
     evaluate = jax.jit(lambda *inputs: errors(function, config.cutoff, *inputs))
     table: dict[str, list] = {}
     for f in frames:
@@ -235,7 +234,7 @@ def main() -> None:
     for item, frame in zip(labelled, frames_of(labelled, config.cutoff), strict=True):
         counts[item[0]] = counts.get(item[0], 0) + 1
         (testing if counts[item[0]] <= HELD_OUT else training).append(frame)
-    network = nequip(config)
+    network = get_network("nequip", config)
     exchange = Exchange(jnp.zeros(1, int), jnp.zeros(1, int), 1)
     parameters = jax.jit(network.init)(jax.random.PRNGKey(0), jnp.ones((1, 3)), jnp.zeros(1, int), exchange)
     parameters = jax.tree.map(np.asarray, parameters)

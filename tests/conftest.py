@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from ase_phonax.exchange import Exchange
-from ase_phonax.networks import make_potential
-from ase_phonax.networks.nequip import NequIPConfig, nequip
+from ase_phonax.networks import get_network, make_potential
+from ase_phonax.networks.nequip import NequIPConfig
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +24,7 @@ def data() -> Path:
 
 def random_potential(config: NequIPConfig, numbers: tuple[int, ...], seed: int = 0):
     """An untrained potential: float64 weights from a fixed seed."""
-    network = nequip(config)
+    network = get_network("nequip", config)
     with jax.enable_x64(True):
         exchange = Exchange(jnp.zeros(1, int), jnp.zeros(1, int), 1)
         # Compiled as one: op by op Haiku takes ten seconds.

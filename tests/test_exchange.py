@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ase_phonax import derivatives, evaluation
+from ase_phonax import derivatives
 from ase_phonax.exchange import Exchange, twisted_exchange
 from ase_phonax.graph import build_graph, pad
 
@@ -21,7 +21,7 @@ Q = np.array([0.21, -0.37, 0.13])
 def graph(untrained):
     """Three atoms without symmetry, so that D(q) is complex and nothing cancels."""
     atoms = triclinic()[[0, 1, 2]]
-    return evaluation.cast(build_graph(atoms, untrained.cutoff, untrained.numbers), DOUBLE)
+    return derivatives.cast(build_graph(atoms, untrained.cutoff, untrained.numbers), DOUBLE)
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_a_quadratic_form_of_every_kind_of_traffic_becomes_its_bloch_sum(graph):
 def test_at_gamma_the_lattice_matrix_is_the_hessian(untrained, graph, matrix):
     with jax.enable_x64(True):
         function = (untrained.node_energies, untrained.cutoff, untrained.parameters)
-        hessian = derivatives.hessian(*function, evaluation.cast(pad(graph), DOUBLE), np.arange(3)).reshape(9, 9)
+        hessian = derivatives.hessian(*function, derivatives.cast(pad(graph), DOUBLE), np.arange(3)).reshape(9, 9)
         found = matrix(untrained.parameters, np.zeros((3, 3)), np.zeros(3))
         scale = np.abs(hessian).max()
         assert np.abs(found[0] - hessian).max() < 1e-13 * scale

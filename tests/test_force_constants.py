@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from ase_phonax import PhonaxCalculator, derivatives, evaluation, force_constants
+from ase_phonax import PhonaxCalculator, derivatives, force_constants
 from ase_phonax.graph import build_graph, extended_graph, pad
 from ase_phonax.phonons import build_phonopy
 
@@ -76,14 +76,14 @@ def test_the_three_routes_agree(calc, untrained):
     atoms = triclinic()[[0, 1, 3]]
     graph = build_graph(atoms, untrained.cutoff, untrained.numbers)
     qpoints = np.array([[0, 0, 0], [0.5, 0, 0.5], [0.21, 0.37, -0.13]])
-    expansion = evaluation.lattice_dynamical_matrices(untrained, calc._weights, atoms, qpoints, DOUBLE)
-    function, cutoff = untrained.node_energies, untrained.cutoff
+    expansion = calc._evaluator.lattice_matrices(atoms, qpoints)
+    function, cutoff, weights = untrained.node_energies, untrained.cutoff, untrained.parameters
     with jax.enable_x64(True):
-        padded = evaluation.cast(pad(graph), DOUBLE)
-        twisted = derivatives.dynamical_matrices(function, cutoff, calc._weights, padded, qpoints)
+        padded = derivatives.cast(pad(graph), DOUBLE)
+        twisted = derivatives.dynamical_matrices(function, cutoff, weights, padded, qpoints)
         big, home, cells = extended_graph(graph, untrained.n_layers)
         by_shift = derivatives.extended_force_constants(
-            function, cutoff, calc._weights, evaluation.cast(big, DOUBLE), len(atoms), home, cells
+            function, cutoff, weights, derivatives.cast(big, DOUBLE), len(atoms), home, cells
         )
     n = 3 * len(atoms)
     extended = [

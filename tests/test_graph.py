@@ -9,7 +9,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.geometry import complete_cell
 
-from ase_phonax import PhonaxCalculator, atom_responses, derivatives, edge_tensors, evaluation
+from ase_phonax import PhonaxCalculator, derivatives
 from ase_phonax.errors import StructureError
 from ase_phonax.graph import (
     build_graph,
@@ -112,7 +112,7 @@ def test_energies_and_forces_of_padded_graph_equal_unpadded(untrained):
     with jax.enable_x64(True):
         results = [
             derivatives.energy_forces_stress(
-                untrained.node_energies, CUTOFF, untrained.parameters, evaluation.cast(g, DOUBLE)
+                untrained.node_energies, CUTOFF, untrained.parameters, derivatives.cast(g, DOUBLE)
             )
             for g in (graph, pad(graph, 20, 3 * len(graph.senders)))
         ]
@@ -132,40 +132,15 @@ def test_hessian_of_padded_graph_equals_unpadded(untrained):
     rows = np.arange(3)
     with jax.enable_x64(True):
         plain, padded = (
-            derivatives.hessian(untrained.node_energies, CUTOFF, untrained.parameters, evaluation.cast(g, DOUBLE), rows)
+            derivatives.hessian(
+                untrained.node_energies, CUTOFF, untrained.parameters, derivatives.cast(g, DOUBLE), rows
+            )
             for g in (graph, pad(graph))
         )
-    # The edge expansion pads differently: atoms, and edges in blocks.
-    slots = evaluation.hessian(untrained, untrained.parameters, atoms, DOUBLE, rows)
+    # The edge expansion pads differently: the edges of each pair of atoms.
+    slots = PhonaxCalculator(untrained).get_hessian(atoms)
     assert np.abs(padded - plain).max() < 1e-13 * np.abs(plain).max()
     assert np.abs(slots - plain).max() < 1e-12 * np.abs(plain).max()
-
-
-def test_crystals_of_one_size_share_what_is_compiled(untrained):
-    # Trap: without padding every crystal compiles anew.
-    def compiled():
-        functions = [derivatives.energy_forces_stress]
-        functions += [edge_tensors._angular, edge_tensors._radial, edge_tensors._update_back]
-        functions += [atom_responses.update_response, atom_responses.update_back_response]
-        return [f._cache_size() for f in functions]
-
-    def use(atoms):
-        calc = PhonaxCalculator(untrained)
-        calc.get_forces(atoms)
-        return calc.get_hessian(atoms)
-
-    first, other = CRYSTALS["wurtzite, polar"][0], triclinic()
-    other.set_cell(other.cell * 0.97, scale_atoms=True)
-    counts = [np.bincount(neighbour_list(atoms, CUTOFF)[0]) for atoms in (first, other)]
-    assert counts[0].sum() != counts[1].sum()
-    assert counts[0].max() != counts[1].max()
-    double = use(first)
-    before = compiled()
-    use(other)
-    assert compiled() == before
-    single = PhonaxCalculator(untrained, dtype="float32").get_hessian(first)
-    # float32: rounding of 6e-8 in sums over a few dozen terms, twice differentiated.
-    assert 1e-9 < np.abs(single - double).max() / np.abs(double).max() < 2e-5
 
 
 def test_the_extended_graph_of_silicon_has_the_known_size():

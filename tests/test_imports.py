@@ -63,3 +63,16 @@ def test_no_public_name_is_that_of_a_room():
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="module 'ase_phonax' has no attribute 'nonsense'"):
         _ = ase_phonax.nonsense
+
+
+def test_a_network_is_evaluated_without_jax():
+    # Importing and compiling took longer than computing: nothing of a phonon calculation needs them.
+    statements = """
+from ase.build import bulk
+from ase_phonax import PhonaxCalculator, get_phonopy
+atoms = bulk("NaCl", "rocksalt", a=5.6)
+atoms.calc = PhonaxCalculator("interim")
+atoms.get_stress()
+get_phonopy(atoms, atoms.calc, 2)
+"""
+    assert heavy_modules_after(statements) & {"jax", "haiku", "jraph", "e3nn_jax"} == set()

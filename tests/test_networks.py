@@ -16,10 +16,11 @@ from ase_phonax import PhonaxCalculator, derivatives
 from ase_phonax.errors import InputError
 from ase_phonax.exchange import Exchange
 from ase_phonax.graph import build_graph, pad
-from ase_phonax.networks import ARCHITECTURES, make_potential
-from ase_phonax.networks.convolution import parse_irreps
-from ase_phonax.networks.nequip import SILU_NORM, TANH_NORM, NequIPConfig, nequip
-from ase_phonax.networks.nequip import _layer_irreps as nequip_irreps
+from ase_phonax.networks import ARCHITECTURES, get_network, make_potential
+from ase_phonax.networks.irreps import parse_irreps
+from ase_phonax.networks.nequip import SILU_NORM, TANH_NORM, NequIPConfig
+from ase_phonax.networks.nequip import layer_irreps as nequip_irreps
+from ase_phonax.spherical import harmonics
 
 CUTOFF = 3.6
 # Odd irreps first appear after two layers, and reach the energy after four: fewer would leave them untested.
@@ -53,7 +54,7 @@ CASES = {"nequip, odd irreps": ("nequip", ODD, 4), "nequip, as Nequix": ("nequip
 
 def untrained(architecture: str, config):
     """A potential of C and Si with float64 weights from a fixed seed."""
-    network = ARCHITECTURES[architecture].build(config)
+    network = get_network(architecture, config)
     with jax.enable_x64(True):
         exchange = Exchange(jnp.zeros(1, int), jnp.zeros(1, int), 1)
         init = jax.jit(network.init)
@@ -99,14 +100,13 @@ def test_energies_are_invariant_and_forces_equivariant(case, proper):
     assert np.abs(found - (forces @ turn.T)[order]).max() < 1e-12 * np.abs(forces).max()
 
 
-def turned(irreps, features: np.ndarray, turn: np.ndarray) -> np.ndarray:
-    """Features of scalars and vectors (n, d) in a turned frame; 0o and 1e also change sign with the hand."""
-    blocks, start = [], 0
-    for mul, ir in irreps:
-        block = features[:, start : (start := start + mul * ir.dim)].reshape(len(features), ir.dim, mul)
+def turned(irreps, blocks: list[np.ndarray], turn: np.ndarray) -> list[np.ndarray]:
+    """Scalars and vectors (u, n, i) in a turned frame; 0o and 1e also change sign with the hand."""
+    result = []
+    for (_, ir), block in zip(irreps, blocks, strict=True):
         hand = 1.0 if ir.p == (-1) ** ir.l else np.linalg.det(turn)
-        blocks.append((hand * (turn @ block if ir.l else block)).reshape(len(features), -1))
-    return np.concatenate(blocks, 1)
+        result.append(hand * (block @ turn.T if ir.l else block))
+    return result
 
 
 def test_a_layer_is_equivariant_with_every_irrep_in_use():
@@ -114,29 +114,31 @@ def test_a_layer_is_equivariant_with_every_irrep_in_use():
     # irreps at once: an odd scalar that gates, or one in another than an odd function, shows immediately.
     config, index = dataclasses.replace(ODD, n_layers=5), 3
     potential = untrained("nequip", config)
-    name, *functions = potential.parts.layers[index]
-    mix, angular, radial, update = (jax.jit(f) for f in functions)
-    own, rng = potential.parameters[name], np.random.default_rng(1)
+    part = potential.parts(potential.parameters, np.dtype(float)).layers[index]
+    rng, species = np.random.default_rng(1), np.array([0, 1])
     irreps_in, irreps_out = nequip_irreps(config)[index]
     assert irreps_in == irreps_out == parse_irreps(ODD.hidden_irreps)
 
     def layer(features, vectors):
         """Two atoms, of which the first hears the second along three edges, and the second nothing."""
-        blocks, messages = mix(own, features), []
-        for r in vectors:
-            maps = zip(blocks, angular(r), radial(own, np.linalg.norm(r)), strict=True)
-            messages.append([np.asarray((a.T @ h[1]) * w) for h, a, w in maps])
-        sums = [np.sum(block, 0) for block in zip(*messages, strict=True)]
-        return np.asarray(update(own, tuple(np.stack([m, 0 * m]) for m in sums), features, np.array([0, 1])))
+        blocks = part.mix(features, species)
+        sums = [np.zeros((mul, 2, dim)) for mul, dim in part.outputs]
+        weights = part.radial(np.linalg.norm(vectors, axis=1), 0)[0]
+        for r, w in zip(vectors, weights, strict=True):
+            for path in part.paths:
+                y = harmonics(r / np.linalg.norm(r), 1)[path.degree**2 : (path.degree + 1) ** 2]
+                message = np.einsum("imk,m,ui->uk", path.coupling, y, blocks[path.block][:, 1])
+                sums[path.out][path.rows, 0] += w[path.weights, None] * message
+        new, skip = part.collect(sums, species), part.skip(features, species)
+        return part.gate([a + b for a, b in zip(new, skip, strict=True)]).value
 
-    with jax.enable_x64(True):
-        features = rng.standard_normal((2, sum(mul * ir.dim for mul, ir in irreps_in)))
-        vectors, turn = rng.uniform(0.5, 1.5, (3, 3)), -Rotation.random(random_state=2).as_matrix()
-        here = layer(features, vectors)
-        there = layer(turned(irreps_in, features, turn), vectors @ turn.T)
-    expected = turned(irreps_out, here, turn)
-    assert np.abs(there - expected).max() < 1e-12 * np.abs(expected).max()
-    assert np.abs(here[0]).min() > 1e-4, "every channel of every irrep is in use"
+    features = [rng.standard_normal((mul, 2, ir.dim)) for mul, ir in irreps_in]
+    vectors, turn = rng.uniform(0.5, 1.5, (3, 3)), -Rotation.random(random_state=2).as_matrix()
+    here = layer(features, vectors)
+    there = layer(turned(irreps_in, features, turn), vectors @ turn.T)
+    for found, expected, value in zip(there, turned(irreps_out, here, turn), here, strict=True):
+        assert np.abs(found - expected).max() < 1e-12 * np.abs(expected).max()
+        assert np.abs(value[:, 0]).min() > 1e-4, "every channel of every irrep is in use"
 
 
 def test_energy_touches_the_cutoff_with_continuous_derivatives(case):
@@ -233,8 +235,9 @@ def test_activations_have_unit_mean_square_as_e3nn_has_it():
 
 
 def test_equal_configurations_share_one_network_and_what_is_compiled():
-    assert nequip(ODD) is nequip(dataclasses.replace(ODD))
-    assert nequip(ODD) is not nequip(dataclasses.replace(ODD, n_basis=5))
+    again, other = dataclasses.replace(ODD), dataclasses.replace(ODD, n_basis=5)
+    assert get_network("nequip", ODD) is get_network("nequip", again)
+    assert get_network("nequip", ODD) is not get_network("nequip", other)
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,10 @@ import pytest
 from ase import Atoms
 from scipy.spatial.transform import Rotation
 
-from ase_phonax import PhonaxCalculator, evaluation, stars
+from ase_phonax import PhonaxCalculator, stars
 from ase_phonax.force_constants import phonopy_dynamical_matrices
 
 from .crystals import CRYSTALS
-
-DOUBLE = np.dtype("float64")
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +21,7 @@ def lattice(calc, atoms, qpoints):
 
 
 def products(calc, atoms, qpoints, displacements):
-    return evaluation.lattice_dynamical_matrices(calc.potential, calc._weights, atoms, qpoints, DOUBLE, displacements)
+    return calc._evaluator.lattice_matrices(atoms, qpoints, displacements)
 
 
 SYMMETRIC = ["zincblende, no inversion", "wurtzite, polar", "left-handed rutile", "quartz, chiral"]

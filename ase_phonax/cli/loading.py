@@ -68,7 +68,6 @@ def load_calculator(model: str | None, dtype: str) -> Any:
     from ..calculator import PhonaxCalculator
     from ..weights import list_models
 
-    _keep_what_is_compiled()
     if model is None:
         registered = list_models()
         if not registered:
@@ -79,22 +78,6 @@ def load_calculator(model: str | None, dtype: str) -> Any:
             )
         model = registered[0].name
     return PhonaxCalculator(model, dtype=dtype)
-
-
-def _keep_what_is_compiled() -> None:
-    """Let JAX keep compiled functions between runs, unless the user has said where or whether to.
-
-    A process-wide setting of JAX: the command line owns its process, the library never touches it.
-    """
-    import os
-
-    import jax
-
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ or "JAX_ENABLE_COMPILATION_CACHE" in os.environ:
-        return
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ase-phonax" / "compiled"
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 @contextmanager

@@ -1,20 +1,54 @@
-"""Network architectures. A new one is one file here and one line in the table."""
+"""Network architectures. A new one is a file or two here and one line in the table.
 
-from collections.abc import Callable, Sequence
+Each has two forms of the same parameters: arrays for NumPy, which need no compiling, and a JAX function to train,
+to run on accelerators, and to be differentiated in any other way. JAX is imported when the second is first used.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
+from importlib import import_module
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from ..layers import NetworkParts
 from ..potential import Potential, Provenance
-from .nequip import NequIPConfig, nequip
+from .nequip import NequIPConfig, nequip_parts
 
 
 class Architecture(NamedTuple):
-    """How to make the network of a stored model: its configuration class and its builder."""
+    """How to make the network of a stored model.
+
+    Attributes:
+        config: its configuration class.
+        parts: (config, parameters, dtype) -> the network as arrays.
+        network: module and name here of (config) -> init and node_energies for JAX.
+    """
 
     config: type
-    build: Callable[..., Any]
+    parts: Callable[[Any, Mapping[str, Any], np.dtype], NetworkParts]
+    network: tuple[str, str]
 
 
-ARCHITECTURES: dict[str, Architecture] = {"nequip": Architecture(NequIPConfig, nequip)}
+ARCHITECTURES: dict[str, Architecture] = {
+    "nequip": Architecture(NequIPConfig, nequip_parts, ("nequip_haiku", "nequip_network"))
+}
+
+
+def get_network(architecture: str, config: Any) -> Any:
+    """The JAX network of a configuration, with `init` and `node_energies`; equal ones are the same object."""
+    module, name = ARCHITECTURES[architecture].network
+    return getattr(import_module(f".{module}", __name__), name)(config)
+
+
+@lru_cache
+def _node_energies(architecture: str, config: Any) -> Callable[..., Any]:
+    """One function object for each configuration: compiled functions are found by it."""
+
+    def node_energies(parameters, vectors, species, exchange):
+        return get_network(architecture, config).node_energies(parameters, vectors, species, exchange)
+
+    return node_energies
 
 
 def make_potential(
@@ -26,9 +60,8 @@ def make_potential(
     provenance: Provenance | None = None,
 ) -> Potential:
     """A `Potential` from an architecture's configuration and its parameters."""
-    network = ARCHITECTURES[architecture].build(config)
     return Potential(
-        node_energies=network.node_energies,
+        node_energies=_node_energies(architecture, config),
         parameters=parameters,
         cutoff=config.cutoff,
         n_layers=config.n_layers,
@@ -36,6 +69,6 @@ def make_potential(
         name=name,
         architecture=architecture,
         config=config,
-        parts=network.parts,
+        parts=partial(ARCHITECTURES[architecture].parts, config),
         provenance=provenance or Provenance(),
     )

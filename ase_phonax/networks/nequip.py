@@ -1,25 +1,22 @@
-"""NequIP and its Nequix variant: E(3)-equivariant message passing, in Haiku on e3nn-jax.
+"""NequIP and its Nequix variant: E(3)-equivariant message passing. Configuration, irreps, and the network as arrays.
 
 NequIP: Batzner et al., Nat. Commun. 13, 2453 (2022). Nequix: Koker, Kotak, Smidt, arXiv:2508.16067.
-Features are flat arrays (n, d) in the block order of their irreps; every layer has the three parts
-that `potential.LayerParts` names: mix and coefficients (what an edge needs), message and sum, update.
+The network for JAX is in `nequip_haiku`; the parameters are the same.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from typing import Any
 
-import e3nn_jax as e3nn
-import haiku as hk
-import jax
-import jax.numpy as jnp
-from jax import Array
+import numpy as np
 
 from ..errors import InputError
-from ..potential import LayerParts, NetworkParts
-from . import convolution as conv
-from .radial import bessel_basis, polynomial_envelope
+from ..layers import LayerParts, Linear, NetworkParts
+from .gates import gate, pre_gate_irreps, silu, tanh
+from .irreps import EVEN_SCALAR, Irrep, Irreps, parse_irreps
+from .paths import plan_convolution
+from .radial_arrays import radial_weights
 
 # sqrt of the mean square of the activation under a unit normal, as e3nn-jax computes it in float64
 # (`e3nn_jax.normalize_function`); frozen here because its float32 value differs in the sixth digit.
@@ -71,178 +68,21 @@ class NequIPConfig:
                 "it decides the shape of the parameters",
                 'use "species" or "shared"',
             )
-
-
-def _linear(
-    name: str, irreps_in: conv.Irreps, blocks: tuple[Array, ...], irreps_out: conv.Irreps, select=None
-) -> tuple:
-    """Equivariant linear map, block by block; zero where no input has the irrep.
-
-    Weights are standard normal at initialisation and divided by the root of the fan-in when used
-    (e3nn's path normalisation "element", gradient normalisation "path"). Inputs of equal irrep have
-    been concatenated before. With `select` (n,) and a leading axis of weights, each node uses its own.
-    """
-    result = []
-    for mul_out, ir in irreps_out:
-        found = [(mul, x) for (mul, ir_in), x in zip(irreps_in, blocks, strict=True) if ir_in == ir]
-        if not found:
-            result.append(jnp.zeros(blocks[0].shape[:-2] + (ir.dim, mul_out), blocks[0].dtype))
-            continue
-        ((mul, x),) = found
-        shape: tuple[int, ...] = (mul, mul_out) if select is None else (select[1], mul, mul_out)
-        weights = hk.get_parameter(f"{name}_{ir}", shape, x.dtype, hk.initializers.RandomNormal()).astype(x.dtype)
-        if select is None:
-            result.append(x @ weights / mul**0.5)
-        else:
-            result.append(jnp.einsum("niu,nuw->niw", x, weights[select[0]]) / mul**0.5)
-    return tuple(result)
-
-
-class Layer(hk.Module):
-    """One message-passing layer.
-
-    The gate is built from named blocks: the gating scalars are the last 0e channels of a block of
-    their own making, so no re-ordering or merging of scalar irreps elsewhere can turn an odd
-    scalar into a gate.
-    """
-
-    def __init__(self, config: NequIPConfig, irreps_in: conv.Irreps, irreps_out: conv.Irreps, name: str):
-        super().__init__(name=name)
-        self.config, self.irreps_in = config, irreps_in
-        self.irreps_out = irreps_out
-        wanted = tuple(ir for _, ir in self.irreps_out)
-        self.n_gates = sum(mul for mul, ir in self.irreps_out if ir.l > 0)
-        even = e3nn.Irrep("0e")
-        if self.n_gates and even not in wanted:
+        hidden = parse_irreps(self.hidden_irreps)
+        irreps = [ir for _, ir in hidden]
+        if any(ir.l for ir in irreps) and EVEN_SCALAR not in irreps:
             raise InputError(
-                f"hidden_irreps {config.hidden_irreps!r} have no even scalars",
+                f"hidden_irreps {self.hidden_irreps!r} have no even scalars",
                 "the gates of the higher irreps are even scalars",
                 "add a block of 0e, for example 16x0e",
             )
-        self.irreps_pre = tuple((mul + self.n_gates if ir == even else mul, ir) for mul, ir in self.irreps_out)
-        self.plan = conv.plan_convolution(irreps_in, config.l_max, wanted)
-
-    def mix(self, features: Array) -> tuple[Array, ...]:
-        """(n, d) -> blocks (n, i, u), a linear map of each irrep's channels."""
-        blocks = conv.split(self.irreps_in, features)
-        return _linear("mix", self.irreps_in, blocks, self.irreps_in)
-
-    def angular(self, harmonics: Array) -> tuple[Array, ...]:
-        """Harmonics (..., s) -> per block (..., i, k)."""
-        return conv.angular_maps(self.plan, harmonics)
-
-    def radial(self, basis: Array) -> tuple[Array, ...]:
-        """Radial basis (..., b) -> per block (..., k, u)."""
-        return conv.radial_maps(self.plan, self._radial_weights(basis))
-
-    def update(self, aggregated: tuple[Array, ...], features: Array, species: Array) -> Array:
-        """Aggregated messages and old features -> new features (n, d')."""
-        c = self.config
-        collected = conv.collect(self.plan, tuple(a / c.average_neighbors**0.5 for a in aggregated))
-        new = _linear("collect", self.plan.irreps_out, collected, self.irreps_pre)
-        old = conv.split(self.irreps_in, features)
-        select = (species, c.n_species) if c.self_connection == "species" else None
-        skip = _linear("skip", self.irreps_in, old, self.irreps_pre, select)
-        blocks = tuple(a + b for a, b in zip(new, skip, strict=True))
-        if c.layer_norm:
-            blocks = self._rms_norm(blocks)
-        return self._gate(blocks)
-
-    def _radial_weights(self, x: Array) -> Array:
-        # No biases: the basis is zero at the cutoff and so must be the weights.
-        sizes = (*self.config.radial_sizes, self.plan.n_weights)
-        for i, size in enumerate(sizes):
-            scale = self.config.radial_init if i < len(sizes) - 1 else 1.0
-            init = hk.initializers.RandomNormal((scale / x.shape[-1]) ** 0.5)
-            x = x @ hk.get_parameter(f"radial_{i}", (x.shape[-1], size), x.dtype, init).astype(x.dtype)
-            x = jax.nn.silu(x) if i < len(sizes) - 1 else x
-        return x
-
-    def _rms_norm(self, blocks: tuple[Array, ...]) -> tuple[Array, ...]:
-        # As Nequix has it: squares summed over channels, averaged over components and degrees.
-        weights = [1 / (ir.dim * len(self.irreps_pre)) for _, ir in self.irreps_pre]
-        square = sum(w * jnp.sum(x**2, -1).mean(-1) for w, x in zip(weights, blocks, strict=True))
-        factor = jax.lax.rsqrt(square + 1e-12)[..., None, None]
-        affine = [
-            hk.get_parameter(f"norm_{ir}", (mul,), blocks[0].dtype, jnp.ones).astype(blocks[0].dtype)
-            for mul, ir in self.irreps_pre
-        ]
-        return tuple(x * a * factor for x, a in zip(blocks, affine, strict=True))
-
-    def _gate(self, blocks: tuple[Array, ...]) -> Array:
-        gates, result, start = blocks[0], [], 0
-        for (_, ir), x in zip(self.irreps_pre, blocks, strict=True):
-            if ir == e3nn.Irrep("0e") and self.n_gates:
-                x, gates = x[..., : -self.n_gates], jax.nn.silu(x[..., -self.n_gates :]) / SILU_NORM
-            if ir.l == 0:
-                x = jax.nn.silu(x) / SILU_NORM if ir.p == 1 else jnp.tanh(x) / TANH_NORM
-            result.append(x)
-        for i, (mul, ir) in enumerate(self.irreps_out):
-            if ir.l > 0:
-                result[i] = result[i] * gates[..., start : start + mul]
-                start += mul
-        return conv.join(tuple(result))
 
 
-def _reachable(irreps_in: conv.Irreps, l_max: int, wanted: conv.Irreps) -> conv.Irreps:
-    """The wanted irreps that a message or the self-connection can fill (the first layer lacks some)."""
-    found = {ir for _, ir in irreps_in}
-    for _, ir_in in irreps_in:
-        for l in range(l_max + 1):
-            found.update(ir_in * e3nn.Irrep(l, (-1) ** l))
-    return tuple((mul, ir) for mul, ir in wanted if ir in found)
-
-
-class _Model:
-    """The modules of one configuration, made inside a Haiku transform."""
-
-    def __init__(self, config: NequIPConfig):
-        self.config = config
-        self.layers = [Layer(config, *irreps, name=f"layer_{i}") for i, irreps in enumerate(_layer_irreps(config))]
-
-    def embed(self, species: Array, dtype: Any) -> Array:
-        """Species (n,) -> first features (n, d): one-hot, or a trained row per element."""
-        c = self.config
-        if not c.embedding:
-            return jax.nn.one_hot(species, c.n_species, dtype=dtype)
-        table = hk.get_parameter("embedding", (c.n_species, c.embedding), dtype, hk.initializers.RandomNormal())
-        return table.astype(dtype)[species]
-
-    def readout(self, features: Array, species: Array) -> Array:
-        """Last features (n, d) -> node energies (n,) [eV]."""
-        c = self.config
-        weights = hk.get_parameter("readout", (features.shape[-1],), features.dtype, hk.initializers.RandomNormal())
-        isolated = hk.get_parameter("atom_energies", (c.n_species,), features.dtype, jnp.zeros)
-        energy = features @ weights.astype(features.dtype) / features.shape[-1] ** 0.5
-        return energy * c.scale + c.shift + isolated.astype(features.dtype)[species]
-
-    def node_energies(self, vectors: Array, species: Array, exchange) -> Array:
-        """The whole network: (n_nodes,) [eV]."""
-        y, basis = _edge(self.config, vectors)
-        features = self.embed(species, vectors.dtype)
-        for layer in self.layers:
-            senders = conv.split(layer.irreps_in, exchange.gather(conv.join(layer.mix(features))))
-            edges = conv.messages(senders, layer.angular(y), layer.radial(basis))
-            features = layer.update(tuple(exchange.aggregate(m) for m in edges), features, species)
-        return self.readout(features, species)
-
-
-def _edge(config: NequIPConfig, vectors: Array) -> tuple[Array, Array]:
-    """Edge vectors (..., 3) [Å] -> harmonics (..., s) and closed radial basis (..., b)."""
-    return conv.harmonics(vectors, config.l_max), _closed_basis(config, jnp.sqrt(jnp.sum(vectors**2, -1)))
-
-
-def _closed_basis(config: NequIPConfig, length: Array) -> Array:
-    """Radial basis (..., b) [1/Å²] times its envelope."""
-    envelope = polynomial_envelope(length, config.cutoff, config.envelope_p)
-    return bessel_basis(length, config.n_basis, config.cutoff) * envelope[..., None]
-
-
-def _layer_irreps(config: NequIPConfig) -> list[tuple[conv.Irreps, conv.Irreps]]:
+def layer_irreps(config: NequIPConfig) -> list[tuple[Irreps, Irreps]]:
     """Input and output irreps of every layer; the last keeps even scalars only, all that is read."""
-    hidden = conv.parse_irreps(config.hidden_irreps)
-    scalars = tuple(block for block in hidden if block[1] == e3nn.Irrep("0e"))
-    irreps: conv.Irreps = ((config.embedding or config.n_species, e3nn.Irrep("0e")),)
+    hidden = parse_irreps(config.hidden_irreps)
+    scalars = tuple(block for block in hidden if block[1] == EVEN_SCALAR)
+    irreps: Irreps = ((config.embedding or config.n_species, EVEN_SCALAR),)
     result = []
     for i in range(config.n_layers):
         wanted = hidden if i < config.n_layers - 1 else scalars
@@ -251,61 +91,80 @@ def _layer_irreps(config: NequIPConfig) -> list[tuple[conv.Irreps, conv.Irreps]]
     return result
 
 
-@dataclass(frozen=True)
-class Network:
-    """Pure functions of one configuration; equal configurations give the same object.
+def _reachable(irreps_in: Irreps, l_max: int, wanted: Irreps) -> Irreps:
+    """The wanted irreps that a message or the self-connection can fill (the first layer lacks some)."""
+    found = {ir for _, ir in irreps_in}
+    for _, ir_in in irreps_in:
+        for l in range(l_max + 1):
+            found.update(ir_in.times(Irrep(l, (-1) ** l)))
+    return tuple((mul, ir) for mul, ir in wanted if ir in found)
 
-    Attributes:
-        init: (key, edge_vectors, species, exchange) -> parameters.
-        node_energies: see `Potential.node_energies`.
-        parts: see `NetworkParts`.
+
+def nequip_parts(config: NequIPConfig, parameters: Mapping[str, Any], dtype: np.dtype) -> NetworkParts:
+    """The network as arrays in one precision.
+
+    Args:
+        parameters: as `nequip_haiku` makes them and model files hold them.
     """
+    c = config
+    top = parameters["~"]
 
-    init: Callable[..., Any]
-    node_energies: Callable[..., Any]
-    parts: NetworkParts
+    def cast(x) -> np.ndarray:
+        return np.asarray(x, dtype)
 
-
-@lru_cache
-def nequip(config: NequIPConfig) -> Network:
-    """The network of a configuration."""
-
-    def build():
-        model = _Model(config)
-        return model.node_energies, (model.node_energies, model.embed, model.readout)
-
-    init, applies = hk.multi_transform(build)
-    energies, embed, readout = (_pure(f) for f in applies)
     layers = tuple(
-        LayerParts(f"layer_{i}", *_layer_functions(config, *irreps)) for i, irreps in enumerate(_layer_irreps(config))
+        _layer_parts(config, *irreps, {key: cast(value) for key, value in parameters[f"layer_{i}"].items()})
+        for i, irreps in enumerate(layer_irreps(config))
     )
-    return Network(init, energies, NetworkParts(embed, layers, readout))
-
-
-@lru_cache
-def _layer_functions(
-    config: NequIPConfig, irreps_in: conv.Irreps, irreps_out: conv.Irreps
-) -> tuple[Callable[..., Any], ...]:
-    """mix, angular, radial and update of a layer; equal layers get the same functions."""
-
-    def build():
-        layer = Layer(config, irreps_in, irreps_out, name="layer")
-        return layer.mix, (layer.mix, lambda length: layer.radial(_closed_basis(config, length)), layer.update)
-
-    _, applies = hk.multi_transform(build)
-    mix, radial, update = (
-        (lambda own, *inputs, apply=apply: apply({"layer": own}, None, *inputs)) for apply in applies
+    return NetworkParts(
+        dtype=np.dtype(dtype),
+        l_max=c.l_max,
+        embedding=cast(top["embedding"]) if c.embedding else np.eye(c.n_species, dtype=dtype),
+        layers=layers,
+        readout=cast(top["readout"]) * cast(c.scale / len(top["readout"]) ** 0.5),
+        atom_energies=cast(top["atom_energies"]) + cast(c.shift),
     )
-    wanted = tuple(ir for _, ir in irreps_out)
-    return mix, _angular_function(config.l_max, irreps_in, wanted), radial, update
 
 
-@lru_cache
-def _angular_function(l_max: int, irreps_in: conv.Irreps, wanted: tuple[e3nn.Irrep, ...]) -> Callable[..., Any]:
-    """Edge vector -> angular maps; without parameters, so that networks of one shape share it."""
-    plan = conv.plan_convolution(irreps_in, l_max, wanted)
-    return lambda r: conv.angular_maps(plan, conv.harmonics(r, l_max))
+def _layer_parts(
+    config: NequIPConfig, irreps_in: Irreps, irreps_out: Irreps, own: Mapping[str, np.ndarray]
+) -> LayerParts:
+    c = config
+    plan = plan_convolution(irreps_in, c.l_max, tuple(ir for _, ir in irreps_out))
+    irreps_pre = pre_gate_irreps(irreps_out)
+    sizes = (c.n_basis, *c.radial_sizes, plan.n_weights)
+    matrices = [own[f"radial_{i}"].reshape(sizes[i : i + 2]) for i in range(len(sizes) - 1)]
+    affine = [own[f"norm_{ir}"] for _, ir in irreps_pre] if c.layer_norm else None
+    activations = {1: partial(silu, norm=SILU_NORM), -1: partial(tanh, norm=TANH_NORM)}
+    return LayerParts(
+        paths=plan.paths,
+        inputs=_shapes(irreps_in),
+        outputs=_shapes(plan.irreps_out),
+        radial=partial(radial_weights, matrices=matrices, cutoff=c.cutoff, envelope_p=c.envelope_p),
+        mix=_linear("mix", irreps_in, irreps_in, own),
+        collect=_linear("collect", plan.irreps_out, irreps_pre, own, c.average_neighbors**-0.5),
+        skip=_linear("skip", irreps_in, irreps_pre, own),
+        gate=gate(irreps_out, affine, activations),
+    )
 
 
-def _pure(apply: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda parameters, *inputs: apply(parameters, None, *inputs)
+def _linear(
+    name: str, irreps_in: Irreps, irreps_out: Irreps, own: Mapping[str, np.ndarray], scale: float = 1.0
+) -> Linear:
+    """Weights are divided by the root of the fan-in (e3nn's normalisation "element")."""
+    sources: list[int | None] = []
+    matrices = []
+    for mul, ir in irreps_out:
+        source = next((b for b, (_, other) in enumerate(irreps_in) if other == ir), None)
+        sources.append(source)
+        fan_in = 0 if source is None else irreps_in[source][0]
+        matrices.append(
+            np.zeros((0, mul))
+            if source is None
+            else own[f"{name}_{ir}"] * np.asarray(scale / fan_in**0.5, own[f"{name}_{ir}"].dtype)
+        )
+    return Linear(tuple(sources), tuple(matrices), _shapes(irreps_in), _shapes(irreps_out))
+
+
+def _shapes(irreps: Irreps) -> tuple[tuple[int, int], ...]:
+    return tuple((mul, ir.dim) for mul, ir in irreps)

@@ -13,8 +13,9 @@ import numpy as np
 
 from ..errors import ModelError
 from ..networks import make_potential
-from ..networks.convolution import parse_irreps, plan_convolution
+from ..networks.irreps import parse_irreps
 from ..networks.nequip import NequIPConfig
+from ..networks.paths import plan_convolution
 from ..potential import Potential, Provenance
 
 SUFFIX = ".nqx"

@@ -1,0 +1,153 @@
+"""Message-passing layers as arrays: what sums over neighbours and linear response need of a network.
+
+A layer is, for every receiver x, with h = mix(f) of the senders j at the ends of its edges r,
+
+    a_o[k, u] = sum_j sum_paths coupling[i, m, k] Y_m(r) w_u(|r|) h_j[i, u]      messages, per output irrep o
+    f'        = gate(collect(a) + skip(f))                                        everything that is one atom's
+
+Blocks of features, one for each irrep, are arrays (u, ..., n, i): channels first, so that linear maps are one
+matrix product; atoms and components last; what lies between is free for columns of a response.
+Plain NumPy: nothing is compiled, nothing is waited for. The same network for JAX is in `networks`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+Blocks = list[np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """One product of an input irrep with harmonics.
+
+    Attributes:
+        block: index of the input irrep.
+        degree: l of the harmonics.
+        coupling: (i, m, k) Clebsch-Gordan coefficients.
+        weights: where its radial weights, one per channel, lie among those of the layer.
+        columns: where its components k lie among all those that come from its block.
+        out: index of the output irrep; rows: where its channels lie among those.
+    """
+
+    block: int
+    degree: int
+    coupling: np.ndarray
+    weights: slice
+    columns: slice
+    out: int
+    rows: slice
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """An equivariant linear map: each output irrep mixes the channels of one input irrep.
+
+    Attributes:
+        sources: per output, the index of the input; None for an output that nothing reaches.
+        matrices: per output (channels in, channels out); with a leading axis of species, each atom's own.
+        inputs, outputs: (channels, components) of the irreps.
+    """
+
+    sources: tuple[int | None, ...]
+    matrices: tuple[np.ndarray, ...]
+    inputs: tuple[tuple[int, int], ...]
+    outputs: tuple[tuple[int, int], ...]
+
+    def __call__(self, blocks: Sequence[np.ndarray], species: np.ndarray) -> Blocks:
+        """Blocks (u, ..., n, i) of the outputs."""
+        like, result = blocks[0], []
+        for source, matrix, (mul, dim) in zip(self.sources, self.matrices, self.outputs, strict=True):
+            if source is None:
+                result.append(np.zeros((mul, *like.shape[1:-1], dim), like.dtype))
+            else:
+                result.append(_mixed(matrix, blocks[source], species))
+        return result
+
+    def transposed(self, blocks: Sequence[np.ndarray], species: np.ndarray) -> Blocks:
+        """Cotangents of the inputs from those of the outputs."""
+        like = blocks[0]
+        result: list[np.ndarray | None] = [None] * len(self.inputs)
+        for source, matrix, block in zip(self.sources, self.matrices, blocks, strict=True):
+            if source is not None:
+                back = _mixed(np.swapaxes(matrix, -1, -2), block, species)
+                known = result[source]
+                result[source] = back if known is None else known + back
+        return [
+            np.zeros((mul, *like.shape[1:-1], dim), like.dtype) if block is None else block
+            for block, (mul, dim) in zip(result, self.inputs, strict=True)
+        ]
+
+
+def _mixed(matrix: np.ndarray, block: np.ndarray, species: np.ndarray) -> np.ndarray:
+    if matrix.ndim == 2:
+        return (matrix.T @ block.reshape(len(block), -1)).reshape(-1, *block.shape[1:])
+    result = np.empty((matrix.shape[-1], *block.shape[1:]), block.dtype)
+    for kind in np.unique(species):
+        here = species == kind
+        mine = block[..., here, :]
+        result[..., here, :] = (matrix[kind].T @ mine.reshape(len(block), -1)).reshape(-1, *mine.shape[1:])
+    return result
+
+
+class GateAt(Protocol):
+    """The function of single atoms that ends a layer, around the values it has in a structure.
+
+    Responses have one more axis than values: blocks (u, c, n, i) of c columns.
+    """
+
+    value: Blocks
+
+    def pull_back(self, bar: Blocks) -> Blocks:
+        """Cotangents of what enters from those (u, n, i) of what leaves."""
+
+    def response(self, moved: Blocks) -> Blocks:
+        """Change of what leaves with what enters."""
+
+    def back_response(self, moved: Blocks, bar: Blocks, moved_bar: Blocks) -> Blocks:
+        """Change of `pull_back` with what enters, and with the cotangents themselves."""
+
+
+@dataclass(frozen=True, eq=False)
+class LayerParts:
+    """One layer; see the equations above.
+
+    Attributes:
+        paths: of the convolution.
+        inputs: (channels, components) of h; outputs: of a.
+        radial: (lengths (e,), order) -> weights (e, n_weights) and their derivatives up to that order.
+        mix, collect, skip: linear maps; the average number of neighbours is part of `collect`.
+        gate: blocks (u, n, i) -> the gate around them.
+    """
+
+    paths: tuple[Path, ...]
+    inputs: tuple[tuple[int, int], ...]
+    outputs: tuple[tuple[int, int], ...]
+    radial: Callable[[np.ndarray, int], list[np.ndarray]]
+    mix: Linear
+    collect: Linear
+    skip: Linear
+    gate: Callable[[Blocks], GateAt]
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkParts:
+    """A whole network in one precision.
+
+    Attributes:
+        dtype: of everything.
+        l_max: highest degree of the harmonics.
+        embedding: (n_species, u) first features, scalars.
+        layers: in order; the last leaves scalars only.
+        readout: (u,) energy of an atom per unit of its last features [eV].
+        atom_energies: (n_species,) added [eV].
+    """
+
+    dtype: np.dtype
+    l_max: int
+    embedding: np.ndarray
+    layers: tuple[LayerParts, ...]
+    readout: np.ndarray
+    atom_energies: np.ndarray

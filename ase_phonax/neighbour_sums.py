@@ -1,0 +1,224 @@
+"""Sums over neighbours, forward and back, as matrix products: energies and their slopes along every edge.
+
+For one receiver and one path (`layers`) the message is a product in which the sum over neighbours and
+components lies inside: a[k, u] = sum_(j i) M[(j i), k] (w h)[(j i), u], with M = Y . coupling. Receivers
+are taken in chunks whose arrays stay in the cache of a core.
+
+Axes: n receivers of a chunk, s their neighbours, e = (n, s) edges, i components of h, k of a, u channels, m components
+of harmonics.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from .layers import Blocks, GateAt, LayerParts, NetworkParts, Path
+from .spherical import harmonics_and_derivatives
+
+# Edges of a chunk.
+CHUNK = 1024
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Directed edges of a structure, sorted by receiver and then by sender.
+
+    Attributes:
+        species: (n_atoms,).
+        vectors: (e, 3) receiver to sender [Å], in double precision.
+        receivers, senders: (e,).
+        shifts: (e, 3) integer cell of the sender.
+        starts: (n_atoms + 1,) where the edges of each receiver begin.
+    """
+
+    species: np.ndarray
+    vectors: np.ndarray
+    receivers: np.ndarray
+    senders: np.ndarray
+    shifts: np.ndarray
+    starts: np.ndarray
+
+    @property
+    def n_atoms(self) -> int:
+        """Atoms of the cell."""
+        return len(self.species)
+
+    def receiver_ranges(self) -> Iterator[slice]:
+        """Receivers in groups with about CHUNK edges."""
+        first = 0
+        for x in range(self.n_atoms):
+            if x + 1 == self.n_atoms or self.starts[x + 2] - self.starts[first] > CHUNK:
+                yield slice(first, x + 1)
+                first = x + 1
+
+
+@dataclass(frozen=True)
+class LayerState:
+    """A layer around a structure.
+
+    Attributes:
+        parts: the layer.
+        mixed: per block h (i, n, u).
+        gate: around its values.
+        out_bar: cotangents of a, per output irrep (k, n, u).
+        value_bar: cotangents of the features that leave, blocks (u, n, i).
+    """
+
+    parts: LayerParts
+    mixed: Blocks
+    gate: GateAt
+    out_bar: Blocks
+    value_bar: Blocks
+
+
+@dataclass(frozen=True)
+class State:
+    """A structure's energy, and what its derivatives need.
+
+    Attributes:
+        energies: (n,) of the atoms [eV].
+        layers: in order.
+        slopes: (e, 3) derivative of the energy with respect to each edge vector [eV/Å].
+    """
+
+    energies: np.ndarray
+    layers: list[LayerState]
+    slopes: np.ndarray
+
+
+def evaluate(network: NetworkParts, edges: Edges) -> State:
+    """Energies, and one pass back."""
+    chunks = [
+        _Chunk(edges, atoms, network.l_max, network.dtype)
+        for atoms in edges.receiver_ranges()
+        if edges.starts[atoms.start] < edges.starts[atoms.stop]
+    ]
+    features: Blocks = [np.ascontiguousarray(network.embedding[edges.species].T)[:, :, None]]
+    forward = []
+    for layer in network.layers:
+        mixed = [_components_first(h) for h in layer.mix(features, edges.species)]
+        sums = [np.zeros((dim, edges.n_atoms, mul), network.dtype) for mul, dim in layer.outputs]
+        for chunk in chunks:
+            _add_messages(layer, chunk, mixed, sums)
+        new = layer.collect([_channels_first(a) for a in sums], edges.species)
+        skip = layer.skip(features, edges.species)
+        gate = layer.gate([a + b for a, b in zip(new, skip, strict=True)])
+        forward.append((layer, mixed, gate))
+        features = gate.value
+    energies = network.readout @ features[0][:, :, 0] + network.atom_energies[edges.species]
+    bar: Blocks = [np.broadcast_to(network.readout[:, None, None], features[0].shape)]
+    layers, slopes = [], np.zeros(edges.vectors.shape, network.dtype)
+    for number, (layer, mixed, gate) in reversed(list(enumerate(forward))):
+        before = gate.pull_back(bar)
+        out_bar = [_components_first(b) for b in layer.collect.transposed(before, edges.species)]
+        layers.append(LayerState(layer, mixed, gate, out_bar, bar))
+        mixed_bar = [np.zeros_like(h) for h in mixed] if number else None
+        for chunk in chunks:
+            slopes[chunk.edges] += _pull_messages_back(layer, chunk, mixed, out_bar, mixed_bar)
+        if mixed_bar is not None:
+            skip = layer.skip.transposed(before, edges.species)
+            through = layer.mix.transposed([_channels_first(h) for h in mixed_bar], edges.species)
+            bar = [a + b for a, b in zip(skip, through, strict=True)]
+    return State(energies, layers[::-1], slopes)
+
+
+def _components_first(block: np.ndarray) -> np.ndarray:
+    """(u, n, i) -> (i, n, u)."""
+    return np.ascontiguousarray(block.transpose(2, 1, 0))
+
+
+def _channels_first(block: np.ndarray) -> np.ndarray:
+    """(i, n, u) -> (u, n, i)."""
+    return np.ascontiguousarray(block.transpose(2, 1, 0))
+
+
+def _add_messages(layer: LayerParts, chunk: "_Chunk", mixed: Blocks, sums: Blocks) -> None:
+    """Sums over the neighbours of the chunk's receivers, into a per output irrep (k, n, u)."""
+    (weights,) = chunk.weights(layer, 0)
+    reads = [np.take(h, chunk.senders, axis=1) for h in mixed]
+    for path in layer.paths:
+        weighted = chunk.slots(reads[path.block] * weights[path.weights])
+        found = (chunk.maps(path).swapaxes(2, 3) @ weighted).sum(axis=0)  # (n, k, u)
+        sums[path.out][:, chunk.atoms, path.rows] = found.swapaxes(0, 1)
+
+
+def _pull_messages_back(
+    layer: LayerParts, chunk: "_Chunk", mixed: Blocks, out_bar: Blocks, mixed_bar: Blocks | None
+) -> np.ndarray:
+    """Slopes of the chunk's edges (e, 3); adds the cotangents of h, per block (i, n, u), where wanted."""
+    weights, stretched = chunk.weights(layer, 1)
+    reads = [np.take(h, chunk.senders, axis=1) for h in mixed]
+    back: list[np.ndarray | None] = [None] * len(mixed)
+    harmonics_bar = [np.zeros_like(y) for y, _ in chunk.harmonics]
+    length_bar = np.zeros(len(chunk.lengths), chunk.along.dtype)
+    for path in layer.paths:
+        maps, h = chunk.maps(path), reads[path.block]
+        bar = np.ascontiguousarray(out_bar[path.out][:, chunk.atoms, path.rows].swapaxes(0, 1))  # (n, k, u)
+        across = bar.swapaxes(1, 2)
+        maps_bar = (chunk.slots(h * weights[path.weights]) @ across).reshape(len(h), -1, bar.shape[1])
+        harmonics_bar[path.degree] += (maps_bar @ path.coupling.swapaxes(1, 2).astype(h.dtype)).sum(axis=0)
+        radial_bar = chunk.slots(h * stretched[path.weights]) @ across
+        length_bar += np.einsum("insk,insk->ns", radial_bar, maps).ravel()
+        if mixed_bar is not None:
+            pulled = (maps @ bar).reshape(h.shape)
+            pulled *= weights[path.weights]
+            known = back[path.block]
+            back[path.block] = pulled if known is None else np.add(known, pulled, out=known)
+    slopes = length_bar[:, None] * chunk.along
+    for (_, slope), y_bar in zip(chunk.harmonics, harmonics_bar, strict=True):
+        slopes += (slope @ y_bar[:, :, None])[..., 0]
+    for into, part in zip(mixed_bar or [], back, strict=False):
+        if part is not None:
+            into[:, chunk.unique_senders] += np.add.reduceat(part[:, chunk.by_sender], chunk.begins, axis=1)
+    return slopes[chunk.real.ravel()]
+
+
+class _Chunk:
+    """The edges of some receivers in a dense table (n, s) with their harmonics; padding has no weight.
+
+    Components come first and channels last: what differs from edge to edge then multiplies long rows.
+    """
+
+    def __init__(self, edges: Edges, atoms: slice, l_max: int, dtype: np.dtype):
+        self.atoms = atoms
+        self.edges = slice(edges.starts[atoms.start], edges.starts[atoms.stop])
+        starts = edges.starts[atoms.start : atoms.stop]
+        counts = np.diff(edges.starts[atoms.start : atoms.stop + 1])
+        slots = np.arange(counts.max())
+        self.real = slots < counts[:, None]
+        table = np.where(self.real, starts[:, None] + slots, self.edges.start).ravel()
+        self.senders, vectors = edges.senders[table], edges.vectors[table]
+        # What only pads is moved beyond any cutoff, where weights vanish.
+        vectors = np.where(self.real.reshape(-1, 1), vectors, 1e3 * vectors)
+        self.lengths = np.linalg.norm(vectors, axis=1)
+        self.along = (vectors / self.lengths[:, None]).astype(dtype)
+        self.harmonics = [
+            tuple(part.astype(dtype) for part in orders)
+            for orders in harmonics_and_derivatives(vectors, l_max, order=1)
+        ]
+        self.by_sender = np.argsort(self.senders, kind="stable")
+        self.unique_senders, self.begins = np.unique(self.senders[self.by_sender], return_index=True)
+
+    def slots(self, rows: np.ndarray) -> np.ndarray:
+        """(i, e, z) -> (i, n, s, z)."""
+        return rows.reshape(len(rows), *self.real.shape, rows.shape[-1])
+
+    def maps(self, path: Path) -> np.ndarray:
+        """M = Y . coupling of a path: (i, n, s, k)."""
+        y = self.harmonics[path.degree][0]
+        return self.slots(y @ path.coupling.astype(y.dtype))
+
+    def weights(self, layer: LayerParts, order: int) -> list["_ByPath"]:
+        """Radial weights and their slopes."""
+        return [_ByPath(w) for w in layer.radial(self.lengths, order)]
+
+
+class _ByPath:
+    """Radial weights (e, n_weights); those of a path as one contiguous block (e, u)."""
+
+    def __init__(self, weights: np.ndarray):
+        self.array = weights
+
+    def __getitem__(self, channels: slice) -> np.ndarray:
+        return np.ascontiguousarray(self.array[:, channels])

@@ -1,0 +1,181 @@
+"""The gate that ends a layer, after an optional RMS layer norm, with its derivatives written out.
+
+Norm: y = a x / sqrt(s), s = sum of squares weighted by irrep. Gate: scalars through an activation, other
+irreps times an activated even scalar of their own. Letters: t the dot product of a x with its cotangent.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..layers import Blocks
+from .irreps import EVEN_SCALAR, Irreps
+
+_SMALLEST_SQUARE = 1e-12
+
+
+def gate(
+    irreps_out: Irreps, affine: Sequence[np.ndarray] | None, activations: Mapping[int, Callable[..., Any]]
+) -> Callable[[Blocks], "GateAtValues"]:
+    """What makes the gate around some values.
+
+    Args:
+        irreps_out: of what leaves; what enters has the gating scalars behind the even ones (`pre_gate_irreps`).
+        affine: per block (u,) of the norm; None for no norm.
+        activations: of even (1) and odd (-1) scalars: x -> value, first and second derivative.
+    """
+    return partial(GateAtValues, irreps_out=irreps_out, affine=affine, activations=activations)
+
+
+def pre_gate_irreps(irreps_out: Irreps) -> Irreps:
+    """What enters the gate: one even scalar more for every channel that is no scalar."""
+    n_gates = sum(mul for mul, ir in irreps_out if ir.l > 0)
+    return tuple((mul + n_gates if ir == EVEN_SCALAR else mul, ir) for mul, ir in irreps_out)
+
+
+class GateAtValues:
+    """The gate around values; see `layers.GateAt`."""
+
+    def __init__(self, blocks: Blocks, *, irreps_out: Irreps, affine, activations: Mapping[int, Callable[..., Any]]):
+        self.irreps_out = irreps_out
+        self.x, self.affine = blocks, None
+        if affine is not None:
+            self.affine = [a[:, None, None] for a in affine]
+            # As Nequix has it: squares summed over channels, averaged over components and degrees.
+            self.weights = [1 / (ir.dim**2 * len(blocks)) for _, ir in irreps_out]
+            square = sum(w * np.einsum("uni,uni->n", x, x) for w, x in zip(self.weights, blocks, strict=True))
+            self.factor = 1 / np.sqrt(square + _SMALLEST_SQUARE)[:, None]
+            blocks = [a * x * self.factor for a, x in zip(self.affine, blocks, strict=True)]
+        self.normed = blocks
+        # Per scalar block (value, slope, curvature) of its activation; gating scalars at the end of the even ones.
+        self.acted: list[Any] = [
+            activations[ir.p](y) if ir.l == 0 else None for (_, ir), y in zip(irreps_out, blocks, strict=True)
+        ]
+        self.n_gates = sum(mul for mul, ir in irreps_out if ir.l > 0)
+        self.even = next((b for b, (_, ir) in enumerate(irreps_out) if ir == EVEN_SCALAR), 0)
+        self.value: Blocks = [
+            a[0][:mul] if a is not None else y * self._gates(b)[0]
+            for b, ((mul, _), y, a) in enumerate(zip(irreps_out, blocks, self.acted, strict=True))
+        ]
+
+    def pull_back(self, bar: Blocks) -> Blocks:
+        """Cotangents of what enters."""
+        return self._unnormed(self._ungated(bar))
+
+    def response(self, moved: Blocks) -> Blocks:
+        """Change of what leaves."""
+        dy, result = self._normed_response(moved), []
+        for b, (mul, _) in enumerate(self.irreps_out):
+            acted = self.acted[b]
+            if acted is not None:
+                result.append(acted[1][:mul, None] * dy[b][:mul])
+            else:
+                value, slope, _ = self._gates(b)
+                y = self.normed[b]
+                result.append(value[:, None] * dy[b] + (y * slope)[:, None] * dy[self.even][self._place(b)])
+        return result
+
+    def back_response(self, moved: Blocks, bar: Blocks, moved_bar: Blocks) -> Blocks:
+        """Change of `pull_back`."""
+        dy = self._normed_response(moved)
+        change: Blocks = []
+        gates = np.zeros((self.n_gates, *moved[0].shape[1:]), moved[0].dtype)
+        for b, (mul, _) in enumerate(self.irreps_out):
+            acted = self.acted[b]
+            if acted is not None:
+                change.append(acted[1][:mul, None] * moved_bar[b] + (acted[2][:mul] * bar[b])[:, None] * dy[b][:mul])
+                continue
+            value, slope, curvature = self._gates(b)
+            y, dg = self.normed[b], dy[self.even][self._place(b)]
+            change.append(value[:, None] * moved_bar[b] + (slope * bar[b])[:, None] * dg)
+            across = np.sum(y[:, None] * moved_bar[b] + bar[b][:, None] * dy[b], axis=-1, keepdims=True)
+            bent = (curvature * np.sum(y * bar[b], axis=-1, keepdims=True))[:, None]
+            gates[self._rows(b)] = slope[:, None] * across + bent * dg
+        if self.n_gates:
+            change[self.even] = np.concatenate([change[self.even], gates])
+        return self._unnormed_response(moved, self._ungated(bar), change)
+
+    def _place(self, b: int) -> slice:
+        """Where the gates of a block lie among the even scalars."""
+        rows, mul = self._rows(b), self.irreps_out[self.even][0]
+        return slice(mul + rows.start, mul + rows.stop)
+
+    def _rows(self, b: int) -> slice:
+        start = sum(mul for mul, ir in self.irreps_out[:b] if ir.l > 0)
+        return slice(start, start + self.irreps_out[b][0])
+
+    def _gates(self, b: int) -> list[np.ndarray]:
+        """Value, slope and curvature (u, n, 1) of the gates of a block."""
+        return [a[self._place(b)] for a in self.acted[self.even]]
+
+    def _ungated(self, bar: Blocks) -> Blocks:
+        """Cotangents of the normed blocks."""
+        result: Blocks = []
+        gates = np.zeros((self.n_gates, *bar[0].shape[1:-1], 1), bar[0].dtype)
+        for b, (mul, _) in enumerate(self.irreps_out):
+            acted = self.acted[b]
+            if acted is not None:
+                result.append(acted[1][:mul] * bar[b])
+            else:
+                value, slope, _ = self._gates(b)
+                result.append(value * bar[b])
+                gates[self._rows(b)] = slope * np.sum(self.normed[b] * bar[b], axis=-1, keepdims=True)
+        if self.n_gates:
+            result[self.even] = np.concatenate([result[self.even], gates])
+        return result
+
+    # The norm: factor p = 1 / sqrt(s), dp = -p³ <w x, dx>.
+
+    def _inner(self, moved: Blocks) -> np.ndarray:
+        """<w x, dx>: (c, n, 1)."""
+        terms = zip(self.weights, self.x, moved, strict=True)
+        return sum(w * np.einsum("uni,ucni->cn", x, dx) for w, x, dx in terms)[..., None]
+
+    def _normed_response(self, moved: Blocks) -> Blocks:
+        if self.affine is None:
+            return moved
+        p = self.factor
+        dp = -(p**3) * self._inner(moved)
+        return [a[:, None] * (p * dx + x[:, None] * dp) for a, x, dx in zip(self.affine, self.x, moved, strict=True)]
+
+    def _unnormed(self, bar: Blocks) -> Blocks:
+        if self.affine is None:
+            return bar
+        p = self.factor
+        t = sum(np.einsum("uni,uni->n", a * x, b) for a, x, b in zip(self.affine, self.x, bar, strict=True))[:, None]
+        terms = zip(self.affine, self.weights, self.x, bar, strict=True)
+        return [a * p * b - (w * p**3 * t) * x for a, w, x, b in terms]
+
+    def _unnormed_response(self, moved: Blocks, bar: Blocks, change: Blocks) -> Blocks:
+        if self.affine is None:
+            return change
+        p, inner = self.factor, self._inner(moved)
+        dp, dcube = -(p**3) * inner, -3 * p**5 * inner
+        t, dt = np.zeros_like(p), np.zeros(inner.shape[:2], p.dtype)
+        for a, x, b, dx, db in zip(self.affine, self.x, bar, moved, change, strict=True):
+            t = t + np.einsum("uni,uni->n", a * x, b)[:, None]
+            dt = dt + np.einsum("uni,ucni->cn", a * b, dx) + np.einsum("uni,ucni->cn", a * x, db)
+        fixed, moving = p**3 * t, dcube * t + p**3 * dt[..., None]
+        terms = zip(self.affine, self.weights, self.x, bar, moved, change, strict=True)
+        return [
+            (a * b)[:, None] * dp + (a * p)[:, None] * db - (w * fixed) * dx - x[:, None] * (w * moving)
+            for a, w, x, b, dx, db in terms
+        ]
+
+
+def silu(x: np.ndarray, norm: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """x / (1 + exp(-x)) / norm and its first two derivatives."""
+    s = _sigmoid(x)
+    return x * s / norm, s * (1 + x * (1 - s)) / norm, s * (1 - s) * (2 + x * (1 - 2 * s)) / norm
+
+
+def tanh(x: np.ndarray, norm: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """tanh(x) / norm and its first two derivatives."""
+    t = np.tanh(x)
+    return t / norm, (1 - t * t) / norm, -2 * t * (1 - t * t) / norm
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-np.maximum(x, -80)))  # no overflow

@@ -1,0 +1,51 @@
+"""Names of the irreducible representations of O(3), and lists of them."""
+
+import re
+from typing import NamedTuple
+
+from ..errors import InputError
+
+
+class Irrep(NamedTuple):
+    """Degree l and parity p (+1 even, -1 odd) under inversion; written "0e", "1o", ..."""
+
+    l: int
+    p: int
+
+    @property
+    def dim(self) -> int:
+        """Components."""
+        return 2 * self.l + 1
+
+    def __str__(self) -> str:
+        return f"{self.l}{'e' if self.p == 1 else 'o'}"
+
+    def times(self, other: "Irrep") -> list["Irrep"]:
+        """Irreps of the product, ascending."""
+        return [Irrep(l, self.p * other.p) for l in range(abs(self.l - other.l), self.l + other.l + 1)]
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """To sort by: degree, then the parity of the harmonics first. Stored weights are in this order."""
+        return self.l, -self.p * (-1) ** self.l
+
+
+EVEN_SCALAR = Irrep(0, 1)
+
+Irreps = tuple[tuple[int, Irrep], ...]
+
+
+def parse_irreps(text: str) -> Irreps:
+    """'16x0e + 8x1o' -> ((16, 0e), (8, 1o)), in the order given."""
+    blocks = []
+    for part in text.replace(" ", "").split("+"):
+        found = re.fullmatch(r"(?:(\d+)x)?(\d+)([eo])", part)
+        if found is None:
+            raise InputError(
+                f"the irreps are {text!r}",
+                f"{part!r} is none: they set the features of the network",
+                'write a multiplicity, a degree and a parity, for example "16x0e + 8x1o"',
+            )
+        mul, l, parity = found.groups()
+        blocks.append((int(mul or 1), Irrep(int(l), 1 if parity == "e" else -1)))
+    return tuple(blocks)
