@@ -146,16 +146,20 @@ def _layer_tensors(
     # coupling . h of every atom: per path (n, m, k, u).
     with_features = [_contracted(p.coupling.astype(dtype), layer.mixed[p.block].swapaxes(0, 1)) for p in parts.paths]
 
-    def around(x: int) -> ReceiverTensors:
-        return _ReceiverWork(layer, pairs[x], geometry, radial, with_features, x).tensors(curvature, first)
-
-    receivers = [around(x) for x in range(edges.n_atoms)]
-    width = sum(mul * dim for mul, dim in parts.outputs)
-    slope_sums = np.array([r.slope.reshape(-1, 3, width).sum(axis=0) for r in receivers])
+    width, cross_width = (sum(mul * dim for mul, dim in irreps) for irreps in (parts.outputs, parts.inputs))
+    nothing = ReceiverTensors(
+        [], np.zeros((0, 0, 3, width), dtype), None if first else np.zeros((0, 0, 3, cross_width), dtype)
+    )
+    receivers = [
+        _ReceiverWork(layer, pair, geometry, radial, with_features, x).tensors(curvature, first)
+        if len(pair.senders)
+        else nothing
+        for x, pair in enumerate(pairs)
+    ]
+    slope_sums = np.array([r.slope.sum(axis=(0, 1)) for r in receivers])
     cross_sums = None
     if not first:
-        width = sum(mul * dim for mul, dim in parts.inputs)
-        cross_sums = np.zeros((edges.n_atoms, 3, width), dtype)
+        cross_sums = np.zeros((edges.n_atoms, 3, cross_width), dtype)
         for pair, tensors in zip(pairs, receivers, strict=True):
             assert tensors.cross is not None
             cross_sums[pair.senders] += tensors.cross.sum(axis=1)
@@ -197,8 +201,8 @@ class _ReceiverWork:
         """J and C; K into its places of `curvature`."""
         layer, (n_p, n_s) = self.layer, self.shape
         parts, dtype = layer.parts, curvature.dtype
-        slope, slopes = _empty((n_p, n_s, 3), parts.outputs, dtype)
-        cross, crosses = (None, []) if first else _empty((n_p, n_s, 3), parts.inputs, dtype)
+        slope, slopes = _flat_and_blocks((n_p, n_s, 3), parts.outputs, dtype)
+        cross, crosses = (None, []) if first else _flat_and_blocks((n_p, n_s, 3), parts.inputs, dtype)
         begun: set[int] = set()
         # Values, slopes and curvatures of the weights times both ends of the message, for each harmonic.
         along = [np.zeros((n_p, 3 * n_s, 2 * l + 1), dtype) for l in range(len(self.harmonics))]
@@ -258,11 +262,11 @@ class _ReceiverWork:
         return atoms if len(senders) == len(atoms) else atoms[senders]
 
 
-def _empty(
+def _flat_and_blocks(
     shape: tuple[int, ...], irreps: tuple[tuple[int, int], ...], dtype: np.dtype
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """An array (*shape, flat axis of irreps), and views (*shape, components, channels) of its blocks."""
-    flat = np.empty((*shape, sum(mul * dim for mul, dim in irreps)), dtype)
+    """Zeros (*shape, flat axis of irreps), and views (*shape, components, channels) of its blocks."""
+    flat = np.zeros((*shape, sum(mul * dim for mul, dim in irreps)), dtype)
     return flat, [
         block.reshape(*shape, dim, mul) for block, (mul, dim) in zip(split(flat, irreps), irreps, strict=True)
     ]

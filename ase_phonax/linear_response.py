@@ -139,7 +139,7 @@ class Response:
         return found.reshape(len(tensor), self.n_q, 2, *tensor.shape[2:])
 
     def _maps(self, layer: LayerTensors, pairs: Pairs, tensors: ReceiverTensors):
-        """Input irreps that have paths, with their paths and Bloch sums of T, ready to be multiplied: (u, q, p 2 i, k)."""
+        """Input irreps that have paths, those, and Bloch sums of T ready to be multiplied: (u, q, p 2 i, k)."""
         parts, turns = layer.state.parts, self._turns(pairs)
         n_p, n_s, n_q = *pairs.table.shape, self.n_q
         sums: list[list[tuple[Path, np.ndarray]]] = [[] for _ in parts.inputs]
