@@ -1,14 +1,13 @@
 """The ASE face: energies, forces and stress like any calculator, and exact second derivatives."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.outputs import Properties, all_outputs
 from ase.stress import full_3x3_to_voigt_6_stress
-from ase.vibrations import VibrationsData
 from phonopy import Phonopy
 from phonopy.structure.atoms import PhonopyAtoms
 
@@ -21,6 +20,9 @@ from .phonons import build_phonopy
 from .potential import Potential
 from .stars import Stars, exact_operations
 from .weights import load_model
+
+if TYPE_CHECKING:
+    from ase.vibrations import VibrationsData
 
 
 class PhonaxCalculator(Calculator):
@@ -98,7 +100,7 @@ class PhonaxCalculator(Calculator):
 
     def get_vibrations(
         self, atoms: Atoms, indices: Sequence[int] | None = None, *, progress: Progress | None = None
-    ) -> VibrationsData:
+    ) -> "VibrationsData":
         """Vibrations as ASE's container, from the exact Hessian.
 
         Args:
@@ -109,6 +111,8 @@ class PhonaxCalculator(Calculator):
         Raises:
             InputError: no atom is left to vibrate.
         """
+        from ase.vibrations import VibrationsData  # brings matplotlib
+
         if indices is None:
             indices = VibrationsData.indices_from_constraints(atoms)
         if len(indices) == 0 < len(atoms):  # an empty structure gets an error of its own

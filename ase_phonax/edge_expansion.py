@@ -10,6 +10,8 @@ from .cores import n_cores, on_cores
 from .edge_tensors import Expansion
 from .linear_response import Response
 
+# Columns of a block: threads on less cost more than they gain.
+FEWEST_COLUMNS = 12
 # Bytes of responses kept between the passes, in all blocks that are computed side by side.
 BLOCK_BYTES = 256e6
 
@@ -57,7 +59,8 @@ def _blocks(counts: list[int], expansion: Expansion) -> list[list[tuple[int, int
     kept = sum(layer.slope_sums.shape[-1] for layer in expansion.layers)  # of every response, until the way back
     per_column = 2 * edges.n_atoms * kept * expansion.network.dtype.itemsize
     fit = max(3, int(BLOCK_BYTES / n_cores() / per_column))
-    at_once = min(fit, max(3, -(-sum(counts) // n_cores())))  # something to do for every core
+    # Something to do for every core, but not so little that threads cost more than they gain.
+    at_once = min(fit, max(FEWEST_COLUMNS, -(-sum(counts) // n_cores())))
     pieces = [
         (k, start, min(start + at_once, counts[k]))
         for k in sorted(range(len(counts)), key=counts.__getitem__, reverse=True)

@@ -5,8 +5,8 @@ A layer is, for every receiver x, with h = mix(f) of the senders j at the ends o
     a_o[k, u] = sum_j sum_paths coupling[i, m, k] Y_m(r) w_u(|r|) h_j[i, u]      messages, per output irrep o
     f'        = gate(collect(a) + skip(f))                                        everything that is one atom's
 
-Blocks of features, one for each irrep, are arrays (u, ..., n, i): channels first, so that linear maps are one
-matrix product; atoms and components last; what lies between is free for columns of a response.
+Blocks of features, one for each irrep, are arrays (u, n, i): channels first, so that linear maps are one matrix
+product. Responses of features have two more axes, (u, q, n, i, c): wave vectors, and columns last.
 Plain NumPy: nothing is compiled, nothing is waited for. The same network for JAX is in `networks`.
 """
 
@@ -56,46 +56,52 @@ class Linear:
     inputs: tuple[tuple[int, int], ...]
     outputs: tuple[tuple[int, int], ...]
 
-    def __call__(self, blocks: Sequence[np.ndarray], species: np.ndarray) -> Blocks:
-        """Blocks (u, ..., n, i) of the outputs."""
+    def __call__(self, blocks: Sequence[np.ndarray], species: np.ndarray, atom_axis: int = 1) -> Blocks:
+        """Blocks of the outputs; the axis of atoms is 2 for responses."""
         like, result = blocks[0], []
         for source, matrix, (mul, dim) in zip(self.sources, self.matrices, self.outputs, strict=True):
             if source is None:
-                result.append(np.zeros((mul, *like.shape[1:-1], dim), like.dtype))
+                result.append(_zeros(like, mul, dim, atom_axis))
             else:
-                result.append(_mixed(matrix, blocks[source], species))
+                result.append(_mixed(matrix, blocks[source], species, atom_axis))
         return result
 
-    def transposed(self, blocks: Sequence[np.ndarray], species: np.ndarray) -> Blocks:
+    def transposed(self, blocks: Sequence[np.ndarray], species: np.ndarray, atom_axis: int = 1) -> Blocks:
         """Cotangents of the inputs from those of the outputs."""
         like = blocks[0]
         result: list[np.ndarray | None] = [None] * len(self.inputs)
         for source, matrix, block in zip(self.sources, self.matrices, blocks, strict=True):
             if source is not None:
-                back = _mixed(np.swapaxes(matrix, -1, -2), block, species)
+                back = _mixed(np.swapaxes(matrix, -1, -2), block, species, atom_axis)
                 known = result[source]
                 result[source] = back if known is None else known + back
         return [
-            np.zeros((mul, *like.shape[1:-1], dim), like.dtype) if block is None else block
+            _zeros(like, mul, dim, atom_axis) if block is None else block
             for block, (mul, dim) in zip(result, self.inputs, strict=True)
         ]
 
 
-def _mixed(matrix: np.ndarray, block: np.ndarray, species: np.ndarray) -> np.ndarray:
+def _zeros(like: np.ndarray, mul: int, dim: int, atom_axis: int) -> np.ndarray:
+    """A block of other channels and components than one it goes with."""
+    return np.zeros((mul, *like.shape[1 : atom_axis + 1], dim, *like.shape[atom_axis + 2 :]), like.dtype)
+
+
+def _mixed(matrix: np.ndarray, block: np.ndarray, species: np.ndarray, atom_axis: int) -> np.ndarray:
     if matrix.ndim == 2:
         return (matrix.T @ block.reshape(len(block), -1)).reshape(-1, *block.shape[1:])
     result = np.empty((matrix.shape[-1], *block.shape[1:]), block.dtype)
+    before = (slice(None),) * atom_axis
     for kind in np.unique(species):
-        here = species == kind
-        mine = block[..., here, :]
-        result[..., here, :] = (matrix[kind].T @ mine.reshape(len(block), -1)).reshape(-1, *mine.shape[1:])
+        here = (*before, species == kind)
+        mine = block[here]
+        result[here] = (matrix[kind].T @ mine.reshape(len(block), -1)).reshape(-1, *mine.shape[1:])
     return result
 
 
 class GateAt(Protocol):
     """The function of single atoms that ends a layer, around the values it has in a structure.
 
-    Responses have one more axis than values: blocks (u, c, n, i) of c columns.
+    Values are blocks (u, n, i), responses (u, q, n, i, c).
     """
 
     value: Blocks

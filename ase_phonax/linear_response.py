@@ -15,10 +15,12 @@ Between the two, features of single atoms respond through linear maps and the de
 Letters: f features of atoms, h the same after the layer's linear mix, a sums of messages; T, J, C, K second
 derivatives of an edge. Complex arrays are kept as real and imaginary part, an axis of 2.
 
-Axes as in `edge_tensors`, and q wave vectors, c columns, B = (q, 2, c) together, o output irreps.
-The suffix _bar marks a cotangent, the prefix d a response. Responses of features are blocks (u, B, n, i).
+Axes as in `edge_tensors`, and q wave vectors, c columns, C = (2, c) together. The suffix _bar marks a cotangent, the
+prefix d a response. Responses of features are blocks (u, q, n, i, C): columns last, so that all products have long
+contiguous rows and nothing has to be transposed between them.
 """
 
+from collections.abc import Iterable, Iterator
 from copy import copy
 from itertools import pairwise
 
@@ -26,6 +28,19 @@ import numpy as np
 
 from .edge_tensors import Expansion, LayerTensors, Pairs, ReceiverTensors, paths_by_degree, split
 from .layers import Blocks, Path
+
+# Bytes of maps between atoms that a response keeps for the way back.
+KEPT_BYTES = 64e6
+
+
+def map_bytes(expansion: Expansion) -> int:
+    """Of all maps between atoms at one wave vector."""
+    n_pairs = sum(len(pairs.senders) for pairs in expansion.pairs)
+    layers = [layer.state.parts for layer in expansion.layers[1:]]
+    numbers = sum(
+        (path.weights.stop - path.weights.start) * path.coupling[:, 0].size for parts in layers for path in parts.paths
+    )
+    return 2 * n_pairs * numbers * expansion.network.dtype.itemsize
 
 
 class Response:
@@ -44,11 +59,11 @@ class Response:
         dtype = expansion.network.dtype
         angle = 2 * np.pi * (self.edges.shifts @ qpoints.T)
         self.phases = np.stack([np.cos(angle), np.sin(angle)], -1).astype(dtype)  # (e, q, 2)
-        # (q, n, 3, c), and with columns first (q, c, n, 3).
-        u = displacements.reshape(self.n_q, self.edges.n_atoms, 3, -1).astype(dtype)
-        self.u, self.u_rows = u, np.ascontiguousarray(u.transpose(0, 3, 1, 2))
-        self.moving = np.abs(u).max(axis=(0, 2, 3)) > 0  # (n,)
+        self.u = displacements.reshape(self.n_q, self.edges.n_atoms, 3, -1).astype(dtype)  # (q, n, 3, c)
+        self.moving = np.abs(self.u).max(axis=(0, 2, 3)) > 0  # (n,)
         self.total = self._curvature()  # (2, q, n, 3, c)
+        # The way back needs the same maps between atoms as the way forward.
+        self.kept: dict[tuple[int, int], list] | None = {} if map_bytes(expansion) * self.n_q <= KEPT_BYTES else None
 
     def matrix(self) -> np.ndarray:
         """(q, 3n, c) complex."""
@@ -83,7 +98,7 @@ class Response:
         turned = copy(self)
         factor = (2 * np.pi * self.edges.shifts[:, axis, None]).astype(self.phases.dtype)
         turned.phases = np.stack([-factor * self.phases[..., 1], factor * self.phases[..., 0]], -1)
-        turned.fixed = False
+        turned.fixed, turned.kept = False, None
         turned.total = turned._curvature()
         return turned
 
@@ -91,14 +106,15 @@ class Response:
         """Inner products of columns, the left ones conjugated: (q, c, c) complex."""
         result = np.zeros((self.n_q, self.n_columns, self.n_columns), complex)
         for blocks in zip(left, right, strict=True):
-            a, b = (self._by_column(z) for z in blocks)
-            b = b.transpose(0, 1, 3, 2)
-            result += (a[:, 0] @ b[:, 0] + a[:, 1] @ b[:, 1]) + 1j * (a[:, 0] @ b[:, 1] - a[:, 1] @ b[:, 0])
+            a, b = (self._by_part(z) for z in blocks)
+            a = a.swapaxes(2, 3)
+            result += (a[0] @ b[0] + a[1] @ b[1]) + 1j * (a[0] @ b[1] - a[1] @ b[0])
         return result
 
-    def _by_column(self, block: np.ndarray) -> np.ndarray:
-        """(u, B, ...) -> (q, 2, c, everything else)."""
-        return np.moveaxis(block, 0, 1).reshape(self.n_q, 2, self.n_columns, -1)
+    def _by_part(self, block: np.ndarray) -> np.ndarray:
+        """(u, q, n, i, C) -> (2, q, everything else, c)."""
+        parts = block.reshape(len(block), self.n_q, -1, 2, self.n_columns).transpose(3, 1, 0, 2, 4)
+        return parts.reshape(2, self.n_q, -1, self.n_columns)
 
     def _run(self) -> list[tuple[LayerTensors, Blocks | None, Blocks]]:
         """Fill `total`; each layer's response of h and cotangent of a come back, last layer first."""
@@ -107,10 +123,10 @@ class Response:
         tape, found = [], []
         for layer in self.expansion.layers:
             parts = layer.state.parts
-            dh = None if df is None else parts.mix(df, species)
-            moved = parts.collect(self._forward(layer, dh), species)
+            dh = None if df is None else parts.mix(df, species, 2)
+            moved = parts.collect(self._forward(layer, dh), species, 2)
             if df is not None:
-                moved = [a + b for a, b in zip(moved, parts.skip(df, species), strict=True)]
+                moved = [a + b for a, b in zip(moved, parts.skip(df, species, 2), strict=True)]
             df = layer.state.gate.response(moved)
             tape.append((layer, dh, moved))
         assert df is not None, "a network has layers"
@@ -118,11 +134,11 @@ class Response:
         for layer, dh, moved in reversed(tape):
             parts = layer.state.parts
             before = layer.state.gate.back_response(moved, layer.state.value_bar, df_bar)
-            da_bar = parts.collect.transposed(before, species)
+            da_bar = parts.collect.transposed(before, species, 2)
             found.append((layer, dh, da_bar))
             dh_bar = self._backward(layer, dh, da_bar)
             if dh_bar is not None:
-                through, skip = parts.mix.transposed(dh_bar, species), parts.skip.transposed(before, species)
+                through, skip = parts.mix.transposed(dh_bar, species, 2), parts.skip.transposed(before, species, 2)
                 df_bar = [a + b for a, b in zip(through, skip, strict=True)]
         return found
 
@@ -138,8 +154,19 @@ class Response:
         found = turns @ tensor.reshape(*tensor.shape[:2], -1)
         return found.reshape(len(tensor), self.n_q, 2, *tensor.shape[2:])
 
-    def _maps(self, layer: LayerTensors, pairs: Pairs, tensors: ReceiverTensors):
-        """Input irreps that have paths, those, and Bloch sums of T ready to be multiplied: (u, q, p 2 i, k)."""
+    def _maps(self, layer: LayerTensors, x: int) -> Iterable[tuple[int, list[Path], np.ndarray]]:
+        """Input irreps that have paths, those, and Bloch sums of T ready to be multiplied: (u, q, 2, p i, k)."""
+        pairs, tensors = self.expansion.pairs[x], layer.receivers[x]
+        if self.kept is None:
+            return self._new_maps(layer, pairs, tensors)
+        key = id(layer), x
+        if key not in self.kept:
+            self.kept[key] = list(self._new_maps(layer, pairs, tensors))
+        return self.kept[key]
+
+    def _new_maps(
+        self, layer: LayerTensors, pairs: Pairs, tensors: ReceiverTensors
+    ) -> Iterator[tuple[int, list[Path], np.ndarray]]:
         parts, turns = layer.state.parts, self._turns(pairs)
         n_p, n_s, n_q = *pairs.table.shape, self.n_q
         sums: list[list[tuple[Path, np.ndarray]]] = [[] for _ in parts.inputs]
@@ -148,149 +175,150 @@ class Response:
             found = (weights @ waves.reshape(n_p, n_s, -1)).reshape(*weights.shape[:2], n_q, 2, y.shape[-1])
             ends = np.cumsum([0] + [p.weights.stop - p.weights.start for p in own]).tolist()
             for path, (begin, end) in zip(own, pairwise(ends), strict=True):
-                sums[path.block].append((path, found[:, begin:end].transpose(1, 2, 0, 3, 4)))
+                sums[path.block].append((path, found[:, begin:end].transpose(1, 2, 3, 0, 4)))
         for block, (n_u, n_i) in enumerate(parts.inputs):
             if not sums[block]:
                 continue
             # Couplings of all paths of a block as one matrix (m's of all paths, i k).
             rows = np.cumsum([0] + [path.coupling.shape[1] for path, _ in sums[block]]).tolist()
             n_k = sum(path.coupling.shape[2] for path, _ in sums[block])
-            merged = np.empty((n_u, n_q, n_p, 2, rows[-1]), turns.dtype)
+            merged = np.empty((n_u, n_q, 2, n_p, rows[-1]), turns.dtype)
             couplings = np.zeros((rows[-1], n_i, n_k), turns.dtype)
             for (path, found), (begin, end) in zip(sums[block], pairwise(rows), strict=True):
                 merged[..., begin:end] = found
                 couplings[begin:end, :, path.columns] = path.coupling.transpose(1, 0, 2)
             maps = merged.reshape(-1, rows[-1]) @ couplings.reshape(rows[-1], -1)
-            yield block, [path for path, _ in sums[block]], maps.reshape(n_u, n_q, n_p * 2 * n_i, n_k)
+            yield block, [path for path, _ in sums[block]], maps.reshape(n_u, n_q, 2, n_p * n_i, n_k)
+
+    def _times_i(self, columns: np.ndarray, sign: int) -> np.ndarray:
+        """Columns (..., C) times i or -i."""
+        parts = columns.reshape(*columns.shape[:-1], 2, self.n_columns)
+        turned = np.empty_like(parts)
+        np.multiply(parts[..., 1, :], -sign, out=turned[..., 0, :])
+        np.multiply(parts[..., 0, :], sign, out=turned[..., 1, :])
+        return turned.reshape(columns.shape)
 
     def _forward(self, layer: LayerTensors, dh: Blocks | None) -> Blocks:
-        """Responses of a, per output irrep (u, B, n, k), from those of h (u, B, n, i)."""
-        n_c, n_q, n = self.n_columns, self.n_q, self.edges.n_atoms
-        outputs, dtype = layer.state.parts.outputs, self.phases.dtype
-        da = [np.zeros((mul, n_q, 2, n_c, n, dim), dtype) for mul, dim in outputs]
-        reads = None if dh is None else [self._reads(z) for z in dh]
-        for x, (pairs, tensors) in enumerate(zip(self.expansion.pairs, layer.receivers, strict=True)):
+        """Responses of a, per output irrep (u, q, n, k, C), from those of h (u, q, n, i, C)."""
+        n_q, n = self.n_q, self.edges.n_atoms
+        columns = 2 * self.n_columns
+        da = [np.zeros((mul, n_q, n, dim, columns), self.phases.dtype) for mul, dim in layer.state.parts.outputs]
+        reads = [] if dh is None else [(z, self._times_i(z, 1)) for z in dh]
+        for x, pairs in enumerate(self.expansion.pairs):
             if not len(pairs.senders):
                 continue
             for into, found in zip(da, self._of_displacements(layer, x), strict=True):
-                into[..., x, :] += found
-            if reads is None:
+                into[:, :, x] += found
+            if not reads:
                 continue
-            for block, paths, maps in self._maps(layer, pairs, tensors):
-                z = reads[block] if len(pairs.senders) == n else reads[block][:, :, :, pairs.senders]
-                y = z.reshape(*z.shape[:3], -1) @ maps  # (u, q, 2 c, k)
-                y = y.reshape(len(y), n_q, 2, n_c, -1)
+            for block, paths, maps in self._maps(layer, x):
+                z, turned = (
+                    (r if len(pairs.senders) == n else r[:, :, pairs.senders]).reshape(len(r), n_q, -1, columns)
+                    for r in reads[block]
+                )
+                y = maps[:, :, 0].swapaxes(2, 3) @ z  # (u, q, k, C)
+                y += maps[:, :, 1].swapaxes(2, 3) @ turned
                 for path in paths:
-                    da[path.out][path.rows, ..., x, :] += y[..., path.columns]
-        return [z.reshape(len(z), -1, n, z.shape[-1]) for z in da]
+                    da[path.out][path.rows, :, x] += y[:, :, path.columns]
+        return da
 
     def _of_displacements(self, layer: LayerTensors, x: int) -> Blocks:
-        """J (p u_j - u_x) of one receiver, per output irrep (u, q, 2, c, k)."""
+        """J (p u_j - u_x) of one receiver, per output irrep (u, q, k, C)."""
         n_q, n_c = self.n_q, self.n_columns
         pairs, slope = self.expansion.pairs[x], layer.receivers[x].slope
-        found = np.zeros((n_q, 2, n_c, slope.shape[-1]), slope.dtype)
+        found = np.zeros((n_q, 2, slope.shape[-1], n_c), slope.dtype)
         moving = np.flatnonzero(self.moving[pairs.senders])
         if len(moving):
             moved = self._bloch(pairs, slope, moving).transpose(1, 2, 0, 3, 4)  # (q, 2, p, 3, D)
-            rows = self.u_rows[:, :, pairs.senders[moving]].reshape(n_q, 1, n_c, -1)
-            found += rows @ moved.reshape(n_q, 2, rows.shape[-1], -1)
+            u = self.u[:, pairs.senders[moving]].reshape(n_q, 1, -1, n_c)
+            found += moved.reshape(n_q, 2, u.shape[2], -1).swapaxes(2, 3) @ u
         if self.fixed and self.moving[x]:
-            found[:, 0] -= self.u_rows[:, :, x] @ layer.slope_sums[x]
+            found[:, 0] -= layer.slope_sums[x].T @ self.u[:, x]
         outputs = layer.state.parts.outputs
-        blocks = zip(split(found, outputs), outputs, strict=True)
-        return [z.reshape(n_q, 2, n_c, dim, mul).transpose(4, 0, 1, 2, 3) for z, (mul, dim) in blocks]
-
-    def _reads(self, dh: np.ndarray) -> np.ndarray:
-        """(u, B, n, i) -> (u, q, 2 c, n, 2, i): rows (re, -im) and (im, re) against (re T, im T)."""
-        n_u, _, n, n_i = dh.shape
-        re, im = np.moveaxis(dh.reshape(n_u, self.n_q, 2, self.n_columns, n, n_i), 2, 0)
-        rows = np.empty((n_u, self.n_q, 2, self.n_columns, n, 2, n_i), dh.dtype)
-        rows[:, :, 0, ..., 0, :], rows[:, :, 0, ..., 1, :] = re, -im
-        rows[:, :, 1, ..., 0, :], rows[:, :, 1, ..., 1, :] = im, re
-        return rows.reshape(n_u, self.n_q, -1, n, 2, n_i)
+        blocks = zip(split(found.swapaxes(2, 3), outputs), outputs, strict=True)
+        return [
+            z.swapaxes(2, 3).reshape(n_q, 2, dim, mul, n_c).transpose(3, 0, 2, 1, 4).reshape(mul, n_q, dim, -1)
+            for z, (mul, dim) in blocks
+        ]
 
     def _backward(self, layer: LayerTensors, dh: Blocks | None, da_bar: Blocks) -> Blocks | None:
-        """Cotangents of h, blocks (u, B, n, i); adds what reaches the atoms to `total`."""
-        n, n_q, n_c = self.edges.n_atoms, self.n_q, self.n_columns
-        da_bar = [z.reshape(len(z), n_q, 2, n_c, n, -1) for z in da_bar]
-        inputs = layer.state.parts.inputs
-        blocks = [np.zeros((mul, n_q, 2, n_c, n, dim), self.phases.dtype) for mul, dim in inputs]
-        for x, (pairs, tensors) in enumerate(zip(self.expansion.pairs, layer.receivers, strict=True)):
+        """Cotangents of h, blocks (u, q, n, i, C); adds what reaches the atoms to `total`."""
+        n, n_q, columns = self.edges.n_atoms, self.n_q, 2 * self.n_columns
+        blocks = [np.zeros((mul, n_q, n, dim, columns), self.phases.dtype) for mul, dim in layer.state.parts.inputs]
+        for x, pairs in enumerate(self.expansion.pairs):
             if not len(pairs.senders):
                 continue
-            self._collect_slopes(layer, x, [z[..., x, :] for z in da_bar])
+            self._collect_slopes(layer, x, [z[:, :, x] for z in da_bar])
             if dh is None:
                 continue
-            for block, paths, maps in self._maps(layer, pairs, tensors):
+            for block, paths, maps in self._maps(layer, x):
                 into = blocks[block]
-                bar = np.empty((len(into), n_q, 2, n_c, maps.shape[-1]), maps.dtype)
+                bar = np.empty((len(into), n_q, maps.shape[-1], columns), maps.dtype)
                 for path in paths:
-                    bar[..., path.columns] = da_bar[path.out][path.rows, ..., x, :]
-                z = bar.reshape(len(bar), n_q, 2 * n_c, -1) @ maps.swapaxes(2, 3)
-                z = z.reshape(len(bar), n_q, 2, n_c, len(pairs.senders), 2, -1)
-                into[:, :, 0][..., pairs.senders, :] += z[:, :, 0, ..., 0, :] + z[:, :, 1, ..., 1, :]
-                into[:, :, 1][..., pairs.senders, :] += z[:, :, 1, ..., 0, :] - z[:, :, 0, ..., 1, :]
+                    bar[:, :, path.columns] = da_bar[path.out][path.rows, :, x]
+                found = maps[:, :, 0] @ bar
+                found += maps[:, :, 1] @ self._times_i(bar, -1)  # the maps' conjugate
+                found = found.reshape(len(into), n_q, len(pairs.senders), *into.shape[3:])
+                if len(pairs.senders) == n:
+                    into += found
+                else:
+                    into[:, :, pairs.senders] += found
         if dh is None:
             return None
-        found = [z.reshape(len(z), -1, n, z.shape[-1]) for z in blocks]
-        self._cross_of_displacements(layer, found)
+        self._cross_of_displacements(layer, blocks)
         self._cross_of_features(layer, dh)
-        return found
+        return blocks
 
     def _collect_slopes(self, layer: LayerTensors, x: int, bar: Blocks) -> None:
-        """J^H da' at both ends of the edges of one receiver; bar per output irrep (u, q, 2, c, k)."""
+        """J^H da' at both ends of the edges of one receiver; bar per output irrep (u, q, k, C)."""
         n_q, n_c, pairs = self.n_q, self.n_columns, self.expansion.pairs[x]
-        flat = np.concatenate([z.transpose(1, 2, 3, 4, 0).reshape(n_q, 2 * n_c, -1) for z in bar], -1)
+        flat = np.concatenate([z.transpose(1, 2, 0, 3).reshape(n_q, -1, 2 * n_c) for z in bar], 1)  # (q, D, C)
         moved = self._bloch(pairs, layer.receivers[x].slope)  # (p, q, 2, 3, D)
-        y = moved.reshape(len(moved), n_q, 6, -1) @ flat.transpose(0, 2, 1)
+        y = moved.reshape(len(moved), n_q, 6, -1) @ flat
         y = y.reshape(-1, n_q, 2, 3, 2, n_c).transpose(1, 2, 4, 0, 3, 5)  # (q, 2 of J, 2 of bar, p, 3, c)
         self.total[0][:, pairs.senders] += y[:, 0, 0] + y[:, 1, 1]
         self.total[1][:, pairs.senders] += y[:, 0, 1] - y[:, 1, 0]
-        here = (flat @ layer.slope_sums[x].T).reshape(n_q, 2, n_c, 3)
-        self.total[:, :, x] -= here.transpose(1, 0, 3, 2)
+        here = (layer.slope_sums[x] @ flat).reshape(n_q, 3, 2, n_c)
+        self.total[:, :, x] -= here.transpose(2, 0, 1, 3)
 
     def _cross_of_displacements(self, layer: LayerTensors, dh_bar: Blocks) -> None:
-        """C (u_j - p* u_x), added to the cotangents of h (u, B, n, i)."""
+        """C (u_j - p* u_x), added to the cotangents of h (u, q, n, i, C)."""
         n_q, n_c, n = self.n_q, self.n_columns, self.edges.n_atoms
-        total = None
+        inputs = layer.state.parts.inputs
+        total = np.zeros((n_q, 2, n, n_c, sum(mul * dim for mul, dim in inputs)), self.phases.dtype)
         for x in np.flatnonzero(self.moving):
             pairs, cross = self.expansion.pairs[x], layer.receivers[x].cross
             assert cross is not None
-            if total is None:
-                total = np.zeros((n_q, 2, n_c, n, cross.shape[-1]), cross.dtype)
-            if not len(pairs.senders):
-                continue
-            summed = self._bloch(pairs, cross).transpose(1, 2, 3, 0, 4)  # (q, 2, 3, p, H)
-            found = self.u_rows[:, None, :, x] @ summed.reshape(n_q, 2, 3, -1)
-            found = found.reshape(n_q, 2, n_c, len(pairs.senders), -1)
-            total[:, 0][:, :, pairs.senders] -= found[:, 0]
-            total[:, 1][:, :, pairs.senders] += found[:, 1]
+            u = self.u[:, x].swapaxes(1, 2)  # (q, c, 3)
+            if len(pairs.senders):
+                summed = self._bloch(pairs, cross).transpose(1, 2, 0, 3, 4)  # (q, 2, p, 3, H)
+                found = u[:, None, None] @ summed
+                total[:, 0][:, pairs.senders] -= found[:, 0]
+                total[:, 1][:, pairs.senders] += found[:, 1]
             if self.fixed:
                 assert layer.cross_sums is not None
-                total[:, 0, :, x] += self.u_rows[:, :, x] @ layer.cross_sums[x]
-        if total is None:
-            return
-        inputs = layer.state.parts.inputs
+                total[:, 0, x] += u @ layer.cross_sums[x]
         for into, block, (mul, dim) in zip(dh_bar, split(total, inputs), inputs, strict=True):
-            into += block.reshape(-1, n, dim, mul).transpose(3, 0, 1, 2)
+            turned = block.reshape(n_q, 2, n, n_c, dim, mul).transpose(5, 0, 2, 4, 1, 3)
+            into += turned.reshape(into.shape)
 
     def _cross_of_features(self, layer: LayerTensors, dh: Blocks) -> None:
-        """C^H dh at both ends of every edge, added to `total`; dh (u, B, n, i)."""
+        """C^H dh at both ends of every edge, added to `total`; dh (u, q, n, i, C)."""
         n_q, n_c, n = self.n_q, self.n_columns, self.edges.n_atoms
-        flat = np.concatenate([np.moveaxis(z, 0, -1).reshape(n_q, 2 * n_c, n, -1) for z in dh], -1)  # (q, 2 c, n, H)
+        flat = np.concatenate([z.transpose(1, 2, 3, 0, 4).reshape(n_q, n, -1, 2 * n_c) for z in dh], 2)
         for x, (pairs, tensors) in enumerate(zip(self.expansion.pairs, layer.receivers, strict=True)):
             if not len(pairs.senders):
                 continue
             assert tensors.cross is not None
             summed = self._bloch(pairs, tensors.cross)  # (p, q, 2, 3, H)
             rows = summed.transpose(1, 2, 3, 0, 4).reshape(n_q, 6, -1)
-            read = flat if len(pairs.senders) == n else flat[:, :, pairs.senders]
-            y = (read.reshape(n_q, 2 * n_c, -1) @ rows.transpose(0, 2, 1)).reshape(n_q, 2, n_c, 2, 3)
-            self.total[0][:, x] -= (y[:, 0, :, 0] - y[:, 1, :, 1]).transpose(0, 2, 1)
-            self.total[1][:, x] -= (y[:, 0, :, 1] + y[:, 1, :, 0]).transpose(0, 2, 1)
+            read = flat if len(pairs.senders) == n else flat[:, pairs.senders]
+            y = (rows @ read.reshape(n_q, -1, 2 * n_c)).reshape(n_q, 2, 3, 2, n_c)
+            self.total[0][:, x] -= y[:, 0, :, 0] - y[:, 1, :, 1]
+            self.total[1][:, x] -= y[:, 0, :, 1] + y[:, 1, :, 0]
         assert layer.cross_sums is not None
-        here = np.einsum("qcnh,nxh->cqnx", flat, layer.cross_sums, optimize=True)
-        self.total += here.reshape(2, n_c, n_q, n, 3).transpose(0, 2, 3, 4, 1)
+        here = (layer.cross_sums @ flat).reshape(n_q, n, 3, 2, n_c)
+        self.total += here.transpose(3, 0, 1, 2, 4)
 
     def _curvature(self) -> np.ndarray:
         """K-terms of all layers: (2, q, n, 3, c)."""

@@ -54,9 +54,8 @@ def main() -> None:
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     sides = {"ours": subprocess.Popen([sys.executable, *command, "ours"], **pipes)}
     sides["peer"] = subprocess.Popen([options.peer or sys.executable, *command, "peer"], **pipes)
-    print(
-        f"{'atoms':>6}{'peer first s':>14}{'ours first s':>14}{'peer s':>9}{'ours s':>9}{'ratio':>7}  difference of a force"
-    )
+    heads = ("atoms", 6), ("peer first s", 14), ("ours first s", 14), ("peer s", 9), ("ours s", 9), ("ratio", 7)
+    print("".join(f"{head:>{width}}" for head, width in heads) + "  force differs by")
     for size in options.only:
         found = {}
         for side, process in sides.items():

@@ -321,6 +321,14 @@ def test_labels_are_exact_where_the_bands_are(ionic, inside):
         np.testing.assert_allclose(ours, exact, atol=1e-6)
 
 
+def test_interpolated_bands_can_be_had_where_exact_ones_would_be_drawn(inside):
+    write("salt.cif", bulk("NaCl", "rocksalt", a=5.6))
+    assert main(["phonons", "salt.cif", "--supercell", "1", "--no-exact", "--mesh", "3", "3", "3"]) == 0
+    found = summary_of(inside / "salt-phonons")
+    assert found["checks"]["interpolation_error_thz"] > 0.05
+    assert not found["bands_exact"]
+
+
 @pytest.mark.parametrize(("text", "value"), [("1/3", 1 / 3), ("0.3333", 1 / 3), ("-0.25", -0.25), ("0.123", 0.123)])
 def test_simple_fractions_are_what_they_mean(text, value):
     assert coordinate(text) == value

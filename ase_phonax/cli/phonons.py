@@ -91,10 +91,16 @@ def add_parser(commands: Any) -> None:
         metavar="POINTS",
         help="special points of ASE for the lattice, such as GXWLG or GX,KG (default: the standard path by seekpath)",
     )
-    sampling.add_argument(
+    how = sampling.add_mutually_exclusive_group()
+    how.add_argument(
         "--exact",
         action="store_true",
         help="exact D(q) at every wave vector of the path and the mesh instead of interpolation from the supercell",
+    )
+    how.add_argument(
+        "--no-exact",
+        action="store_true",
+        help="bands interpolated from the supercell even where it misses the tolerance (default: exact ones there)",
     )
     options.add_mesh(sampling)
     options.add_temperatures(sampling)
@@ -179,7 +185,7 @@ def _compute(
     with watch.section("sampling"):
         born_section.prepare(arguments, phonopy)
         # Where the supercell does not suffice, bands at least are exact; not with charges, which have no exact form.
-        missed = checks["interpolation_error_thz"] > arguments.tolerance and arguments.born is None
+        missed = checks["interpolation_error_thz"] > arguments.tolerance and _may_be_exact(arguments)
         sampling = _sample(arguments, crystal, phonopy, calc, missed)
     with watch.section("sections"), progress_bar("symmetries and more") as progress:
         context = {
@@ -227,7 +233,7 @@ def _sample(arguments: argparse.Namespace, crystal: Crystal, phonopy: Phonopy, c
         spacing = EXACT_SPACING if reason else SPACING
         bands = phonons.get_band_structure(phonopy, path, exact=exact, spacing=spacing, progress=progress)
         lowest = min(float(np.min(f)) for f in bands.frequencies)
-        if exact is None and arguments.born is None and lowest < -densities.IMAGINARY_THRESHOLD_THZ:
+        if exact is None and _may_be_exact(arguments) and lowest < -densities.IMAGINARY_THRESHOLD_THZ:
             # Imaginary modes, or an artefact of interpolating: the picture shall not leave that open.
             reason = "interpolated ones dip below zero"
             bands = phonons.get_band_structure(phonopy, path, exact=calc, spacing=EXACT_SPACING, progress=progress)
@@ -253,6 +259,10 @@ def _sample(arguments: argparse.Namespace, crystal: Crystal, phonopy: Phonopy, c
         exact_minimum=exact_minimum,
         noise_thz=noise,
     )
+
+
+def _may_be_exact(arguments: argparse.Namespace) -> bool:
+    return arguments.born is None and not arguments.no_exact
 
 
 def _matrices(exact: bool, phonopy: Phonopy, calc: Any, progress: Any) -> Any:

@@ -70,11 +70,11 @@ class GateAtValues:
         for b, (mul, _) in enumerate(self.irreps_out):
             acted = self.acted[b]
             if acted is not None:
-                result.append(acted[1][:mul, None] * dy[b][:mul])
+                result.append(_wide(acted[1][:mul]) * dy[b][:mul])
             else:
                 value, slope, _ = self._gates(b)
                 y = self.normed[b]
-                result.append(value[:, None] * dy[b] + (y * slope)[:, None] * dy[self.even][self._place(b)])
+                result.append(_wide(value) * dy[b] + _wide(y * slope) * dy[self.even][self._place(b)])
         return result
 
     def back_response(self, moved: Blocks, bar: Blocks, moved_bar: Blocks) -> Blocks:
@@ -85,14 +85,14 @@ class GateAtValues:
         for b, (mul, _) in enumerate(self.irreps_out):
             acted = self.acted[b]
             if acted is not None:
-                change.append(acted[1][:mul, None] * moved_bar[b] + (acted[2][:mul] * bar[b])[:, None] * dy[b][:mul])
+                change.append(_wide(acted[1][:mul]) * moved_bar[b] + _wide(acted[2][:mul] * bar[b]) * dy[b][:mul])
                 continue
             value, slope, curvature = self._gates(b)
             y, dg = self.normed[b], dy[self.even][self._place(b)]
-            change.append(value[:, None] * moved_bar[b] + (slope * bar[b])[:, None] * dg)
-            across = np.sum(y[:, None] * moved_bar[b] + bar[b][:, None] * dy[b], axis=-1, keepdims=True)
-            bent = (curvature * np.sum(y * bar[b], axis=-1, keepdims=True))[:, None]
-            gates[self._rows(b)] = slope[:, None] * across + bent * dg
+            change.append(_wide(value) * moved_bar[b] + _wide(slope * bar[b]) * dg)
+            across = np.sum(_wide(y) * moved_bar[b] + _wide(bar[b]) * dy[b], axis=3, keepdims=True)
+            bent = _wide(curvature * np.sum(y * bar[b], axis=-1, keepdims=True))
+            gates[self._rows(b)] = _wide(slope) * across + bent * dg
         if self.n_gates:
             change[self.even] = np.concatenate([change[self.even], gates])
         return self._unnormed_response(moved, self._ungated(bar), change)
@@ -129,16 +129,18 @@ class GateAtValues:
     # The norm: factor p = 1 / sqrt(s), dp = -p³ <w x, dx>.
 
     def _inner(self, moved: Blocks) -> np.ndarray:
-        """<w x, dx>: (c, n, 1)."""
+        """<w x, dx>: (q, n, 1, c)."""
         terms = zip(self.weights, self.x, moved, strict=True)
-        return sum(w * np.einsum("uni,ucni->cn", x, dx) for w, x, dx in terms)[..., None]
+        return sum(w * np.einsum("uni,uqnic->qnc", x, dx) for w, x, dx in terms)[:, :, None]
 
     def _normed_response(self, moved: Blocks) -> Blocks:
         if self.affine is None:
             return moved
-        p = self.factor
+        p = self.factor[:, :, None]
         dp = -(p**3) * self._inner(moved)
-        return [a[:, None] * (p * dx + x[:, None] * dp) for a, x, dx in zip(self.affine, self.x, moved, strict=True)]
+        return [
+            _wide(a * self.factor) * dx + _wide(a * x) * dp for a, x, dx in zip(self.affine, self.x, moved, strict=True)
+        ]
 
     def _unnormed(self, bar: Blocks) -> Blocks:
         if self.affine is None:
@@ -151,18 +153,24 @@ class GateAtValues:
     def _unnormed_response(self, moved: Blocks, bar: Blocks, change: Blocks) -> Blocks:
         if self.affine is None:
             return change
-        p, inner = self.factor, self._inner(moved)
+        p, inner = self.factor[:, :, None], self._inner(moved)  # (n, 1, 1), (q, n, 1, c)
         dp, dcube = -(p**3) * inner, -3 * p**5 * inner
-        t, dt = np.zeros_like(p), np.zeros(inner.shape[:2], p.dtype)
+        t, dt = np.zeros_like(self.factor), np.zeros_like(inner)
         for a, x, b, dx, db in zip(self.affine, self.x, bar, moved, change, strict=True):
-            t = t + np.einsum("uni,uni->n", a * x, b)[:, None]
-            dt = dt + np.einsum("uni,ucni->cn", a * b, dx) + np.einsum("uni,ucni->cn", a * x, db)
-        fixed, moving = p**3 * t, dcube * t + p**3 * dt[..., None]
+            t += np.einsum("uni,uni->n", a * x, b)[:, None]
+            dt += np.einsum("uni,uqnic->qnc", a * b, dx)[:, :, None]
+            dt += np.einsum("uni,uqnic->qnc", a * x, db)[:, :, None]
+        fixed, moving = self.factor**3 * t, dcube * t[:, :, None] + p**3 * dt
         terms = zip(self.affine, self.weights, self.x, bar, moved, change, strict=True)
         return [
-            (a * b)[:, None] * dp + (a * p)[:, None] * db - (w * fixed) * dx - x[:, None] * (w * moving)
+            _wide(a * b) * dp + _wide(a * self.factor) * db - _wide(w * fixed) * dx - _wide(w * x) * moving
             for a, w, x, b, dx, db in terms
         ]
+
+
+def _wide(values: np.ndarray) -> np.ndarray:
+    """(u, n, i) beside responses (u, q, n, i, c)."""
+    return np.expand_dims(values, (-4, -1)) if values.ndim > 2 else values[:, :, None]
 
 
 def silu(x: np.ndarray, norm: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
