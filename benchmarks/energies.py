@@ -25,6 +25,7 @@ def work(side: str, model: str) -> None:
         from nequix.calculator import NequixCalculator
 
         calc = NequixCalculator(model_path=model, use_kernel=False)
+    print("ready", flush=True)
     for line in sys.stdin:
         atoms = bulk("Si", cubic=True) * SIZES[json.loads(line)]
         atoms.rattle(0.05, seed=1)
@@ -54,6 +55,8 @@ def main() -> None:
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     sides = {"ours": subprocess.Popen([sys.executable, *command, "ours"], **pipes)}
     sides["peer"] = subprocess.Popen([options.peer or sys.executable, *command, "peer"], **pipes)
+    for process in sides.values():
+        process.stdout.readline()  # nobody is timed while the other one still imports
     heads = ("atoms", 6), ("peer first s", 14), ("ours first s", 14), ("peer s", 9), ("ours s", 9), ("ratio", 7)
     print("".join(f"{head:>{width}}" for head, width in heads) + "  force differs by")
     for size in options.only:

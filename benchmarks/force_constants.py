@@ -122,6 +122,7 @@ def work(side: str, model: str, dtype: str) -> None:
     worker = (Ours if side == "ours" else Peer)(model, dtype)
     before = resident_mb()
     known = crystals()
+    print("ready", flush=True)
     for line in sys.stdin:
         name, path = json.loads(line)
         phonopy = phonopy_of(known[name])
@@ -154,6 +155,8 @@ def main() -> None:
     sides = {"ours": subprocess.Popen([sys.executable, *command, "ours"], **pipes)}
     if options.peer:
         sides["peer"] = subprocess.Popen([options.peer, *command, "peer"], **pipes)
+    for process in sides.values():
+        process.stdout.readline()  # nobody is timed while the other one still imports
     print(f"{'crystal':16}{'atoms':>6}{'peer s':>9}{'ours s':>9}{'ratio':>7}{'peer MB':>9}{'ours MB':>9}  difference")
     ratios = []
     for name in options.only or crystals():
