@@ -35,15 +35,17 @@ class PhonaxCalculator(Calculator):
     >>> forces = atoms.get_forces()
     >>> hessian = atoms.calc.get_hessian(atoms)  # (n, 3, n, 3) eV/Å²
 
-    Everything is evaluated in `dtype`. float64 is entered with JAX's scoped `enable_x64` inside each
-    call and left again with NumPy arrays: no global JAX setting is changed.
-
-    A run at a fixed number of atoms compiles once, and again only when the number of neighbours
-    outgrows the padded capacity (at least 10 % above the first structure, never shrinking).
+    Everything is evaluated in `dtype`. Networks run in NumPy, with nothing to compile. What goes through JAX
+    (`compiled=True`, and potentials that are plain functions) enters float64 by the scoped `enable_x64` inside
+    each call and leaves with NumPy arrays: no global JAX setting is changed. There a run at a fixed number of
+    atoms compiles once, and again only when the number of neighbours outgrows the padded capacity (at least
+    10 % above the first structure, never shrinking).
 
     Args:
         model: path of a model file, a name of `list_models()`, or a `Potential`.
         dtype: "float64" (default) or "float32" (faster; noise 1e-6 to 1e-5 of the largest constant).
+        compiled: energies, forces and stress through JAX: seconds to compile, then several times faster for small
+            networks, as long dynamics want it. Second derivatives do not depend on it.
         **kwargs: passed to ASE's Calculator (`atoms`, `directory`, ...).
 
     Raises:
@@ -55,7 +57,7 @@ class PhonaxCalculator(Calculator):
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress", "hessian"]
     nolabel = True  # `ase run` would pass a label otherwise
 
-    def __init__(self, model: Any, dtype: str = "float64", **kwargs: Any):
+    def __init__(self, model: Any, dtype: str = "float64", *, compiled: bool = False, **kwargs: Any):
         if (dtype if isinstance(dtype, str) else np.dtype(dtype).name) not in ("float64", "float32"):
             raise InputError(
                 f"dtype is {dtype!r}",
@@ -64,10 +66,10 @@ class PhonaxCalculator(Calculator):
             )
         self.potential: Potential = load_model(model)
         self.dtype = np.dtype(dtype)
-        self._evaluator = Evaluator(self.potential, self.dtype)
+        self._evaluator = Evaluator(self.potential, self.dtype, compiled)
         self._stars: tuple[Any, Stars] | None = None
         name = self.potential.name if isinstance(model, Potential) else str(model)
-        super().__init__(model=name, dtype=self.dtype.name, **kwargs)
+        super().__init__(model=name, dtype=self.dtype.name, compiled=compiled, **kwargs)
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         """Energy, forces and stress together, and the Hessian where it is asked for (ASE's interface)."""

@@ -86,6 +86,12 @@ class Expansion:
     layers: list[LayerTensors]
     curvature: np.ndarray
 
+    @property
+    def n_bytes(self) -> int:
+        """Memory of the tensors, nearly all of it."""
+        tensors = [r for layer in self.layers for r in layer.receivers]
+        return sum(r.slope.nbytes + sum(w.nbytes for w in r.weights) for r in tensors)
+
 
 def expand(network: NetworkParts, edges: Edges) -> Expansion:
     """Primal values forward and back through the network, and the tensors of every edge."""

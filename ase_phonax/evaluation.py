@@ -21,6 +21,8 @@ Progress = Callable[[int, int], None]
 
 # Reduced units: truncation (2 pi S step)^6 / 140 is 3e-9 for constants that reach S = 5 cells, rounding 1e-12.
 Q_STEP = 2e-3
+# Tensors of a structure are kept for the next call up to this size: a hundred atoms, or so.
+REMEMBERED_BYTES = 1e9
 
 
 class Evaluator:
@@ -29,18 +31,19 @@ class Evaluator:
     Args:
         potential: with or without a form as arrays.
         dtype: of all arithmetic.
+        compiled: energies, forces and stress through JAX even where there are arrays.
     """
 
-    def __init__(self, potential: Potential, dtype: np.dtype):
-        self.potential, self.dtype = potential, np.dtype(dtype)
+    def __init__(self, potential: Potential, dtype: np.dtype, compiled: bool = False):
+        self.potential, self.dtype, self.compiled = potential, np.dtype(dtype), compiled
         parts = potential.parts
         self.network = None if parts is None else parts(potential.parameters, self.dtype)
-        self._compiled: Any = None
+        self._jax: Any = None
         self._last: tuple[Any, Expansion] | None = None
 
     def energy_forces_stress(self, atoms: Atoms) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Energies of the atoms (n,) [eV], forces (n, 3) [eV/Å], virial dE/dstrain (3, 3) [eV]."""
-        if self.network is None:
+        if self.network is None or self.compiled:
             return self._through_jax().energy_forces_stress(atoms)
         found = self._neighbours(atoms)
         edges = self._edges(found)
@@ -120,13 +123,16 @@ class Evaluator:
         key = (found.vectors.tobytes(), found.species.tobytes(), found.senders.tobytes(), found.shifts.tobytes())
         if self._last is None or self._last[0] != key:
             self._last = None  # frees the memory first
-            self._last = key, expand(self.network, self._edges(found))
+            expansion = expand(self.network, self._edges(found))
+            if expansion.n_bytes > REMEMBERED_BYTES:
+                return expansion
+            self._last = key, expansion
         return self._last[1]
 
     def _through_jax(self) -> "_CompiledEvaluator":
-        if self._compiled is None:
-            self._compiled = _CompiledEvaluator(self.potential, self.dtype)
-        return self._compiled
+        if self._jax is None:
+            self._jax = _CompiledEvaluator(self.potential, self.dtype)
+        return self._jax
 
 
 class _CompiledEvaluator:

@@ -123,7 +123,8 @@ class LayerParts:
     Attributes:
         paths: of the convolution.
         inputs: (channels, components) of h; outputs: of a.
-        radial: (lengths (e,), order) -> weights (e, n_weights) and their derivatives up to that order.
+        radial: (lengths (e,), order) -> weights (e, n_weights) and their derivatives up to that order; all zero
+            beyond the cutoff.
         mix, collect, skip: linear maps; the average number of neighbours is part of `collect`.
         gate: blocks (u, n, i) -> the gate around them.
     """

@@ -52,6 +52,16 @@ def test_energies_forces_and_stress_equal_those_of_the_function(name):
     assert np.abs(virial - expected[2]).max() < 1e-12 * np.abs(virial).max()
 
 
+def test_a_compiled_calculator_gives_the_same():
+    potential = untrained(*CASES["nequip, as Nequix"][:2])
+    here, there = (PhonaxCalculator(potential, compiled=compiled) for compiled in (False, True))
+    for ask in ("get_potential_energy", "get_forces", "get_stress"):
+        found, expected = (getattr(calc, ask)(crystal()) for calc in (here, there))
+        assert np.abs(found - expected).max() < 1e-12 * np.abs(expected).max()
+    assert here._evaluator._jax is None
+    assert there._evaluator._jax is not None
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_lattice_matrices_equal_those_of_the_twisted_function(name):
     # Kills: a wrong term of any second derivative, a conjugate phase: the crystal has no symmetry to hide it.

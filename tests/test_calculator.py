@@ -173,7 +173,7 @@ def test_copies_dictionaries_and_images_of_a_path(untrained, tmp_path):
     save_model(untrained, tmp_path / "model.h5")
     calc = PhonaxCalculator(tmp_path / "model.h5")
     expected = calc.get_forces(atoms)
-    assert calc.todict() == {"model": str(tmp_path / "model.h5"), "dtype": "float64"}
+    assert calc.todict() == {"model": str(tmp_path / "model.h5"), "dtype": "float64", "compiled": False}
     for other in (copy.deepcopy(calc), PhonaxCalculator(**calc.todict())):
         assert np.array_equal(other.get_forces(atoms), expected)
     silicon = PhonaxCalculator(silicon_potential())
