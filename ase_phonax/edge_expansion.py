@@ -8,12 +8,12 @@ import numpy as np
 
 from .cores import n_cores, on_cores
 from .edge_tensors import Expansion
-from .linear_response import Response
+from .linear_response import Response, is_real
 
 # Columns of a block: threads on less cost more than they gain.
 FEWEST_COLUMNS = 12
 # Bytes of responses kept between the passes, in all blocks that are computed side by side.
-BLOCK_BYTES = 256e6
+BLOCK_BYTES = 384e6
 
 
 def lattice_matrices(
@@ -32,6 +32,8 @@ def lattice_matrices(
     edges = expansion.edges
     if displacements is None:
         displacements = [np.eye(3 * edges.n_atoms)] * len(qpoints)
+    qpoints = np.asarray(qpoints)
+    real = is_real(qpoints)
     counts = [u.shape[1] for u in displacements]
     results = [np.zeros(u.shape, complex) for u in displacements]
 
@@ -40,36 +42,38 @@ def lattice_matrices(
         u = np.zeros((len(block), 3 * edges.n_atoms, max(stop - start for _, start, stop in block)))
         for row, (k, start, stop) in enumerate(block):
             u[row, :, : stop - start] = displacements[k][:, start:stop]
-        found = Response(expansion, np.asarray(qpoints)[[k for k, _, _ in block]], u).matrix()
+        here = [k for k, _, _ in block]
+        found = Response(expansion, qpoints[here], u, bool(real[here[0]])).matrix()
         for row, (k, start, stop) in enumerate(block):
             results[k][:, start:stop] = found[row, :, : stop - start]
         return sum(stop - start for _, start, stop in block)
 
     done = 0
-    for count in on_cores(respond, _blocks(counts, expansion)):
+    for count in on_cores(respond, _blocks(counts, real, expansion)):
         done += count
         if progress:
             progress(done, sum(counts))
     return results
 
 
-def _blocks(counts: list[int], expansion: Expansion) -> list[list[tuple[int, int, int]]]:
-    """Pieces (q-point, first column, end) that are computed together: of similar width, within BLOCK_BYTES."""
+def _blocks(counts: list[int], real: np.ndarray, expansion: Expansion) -> list[list[tuple[int, int, int]]]:
+    """Pieces (q-point, first column, end) computed together: all or none real, of similar width, within BLOCK_BYTES."""
     edges = expansion.edges
     kept = sum(layer.slope_sums.shape[-1] for layer in expansion.layers)  # of every response, until the way back
-    per_column = 2 * edges.n_atoms * kept * expansion.network.dtype.itemsize
+    per_column = (1 if real.all() else 2) * edges.n_atoms * kept * expansion.network.dtype.itemsize
     fit = max(3, int(BLOCK_BYTES / n_cores() / per_column))
     # Something to do for every core, but not so little that threads cost more than they gain.
     at_once = min(fit, max(FEWEST_COLUMNS, -(-sum(counts) // n_cores())))
     pieces = [
         (k, start, min(start + at_once, counts[k]))
-        for k in sorted(range(len(counts)), key=counts.__getitem__, reverse=True)
+        for k in sorted(range(len(counts)), key=lambda k: (real[k], counts[k]), reverse=True)
         for start in range(0, counts[k], at_once)
     ]
     blocks: list[list[tuple[int, int, int]]] = []
     for piece in pieces:
         width = blocks[-1][0][2] - blocks[-1][0][1] if blocks else 0
-        if blocks and (len(blocks[-1]) + 1) * width <= at_once:
+        alike = bool(blocks) and real[blocks[-1][0][0]] == real[piece[0]]
+        if alike and (len(blocks[-1]) + 1) * width <= at_once:
             blocks[-1].append(piece)
         else:
             blocks.append([piece])

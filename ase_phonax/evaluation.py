@@ -21,8 +21,8 @@ Progress = Callable[[int, int], None]
 
 # Reduced units: truncation (2 pi S step)^6 / 140 is 3e-9 for constants that reach S = 5 cells, rounding 1e-12.
 Q_STEP = 2e-3
-# Tensors of a structure are kept for the next call up to this size: a hundred atoms, or so.
-REMEMBERED_BYTES = 1e9
+# Tensors of a structure are kept for the next call up to this size: some thousand edges.
+REMEMBERED_BYTES = 512e6
 
 
 class Evaluator:

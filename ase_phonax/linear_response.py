@@ -13,9 +13,10 @@ Between the two, features of single atoms respond through linear maps and the de
 `derivatives.lattice_columns` is the independent reference; it is also the form to differentiate further.
 
 Letters: f features of atoms, h the same after the layer's linear mix, a sums of messages; T, J, C, K second
-derivatives of an edge. Complex arrays are kept as real and imaginary part, an axis of 2.
+derivatives of an edge. Complex arrays are kept as real and imaginary part, an axis of their own.
 
-Axes as in `edge_tensors`, and q wave vectors, c columns, C = (2, c) together. The suffix _bar marks a cotangent, the
+Axes as in `edge_tensors`, and q wave vectors, c columns, C = (parts, c) together: real and imaginary parts,
+or the first alone where all phases are real. The suffix _bar marks a cotangent, the
 prefix d a response. Responses of features are blocks (u, q, n, i, C): columns last, so that all products have long
 contiguous rows and nothing has to be transposed between them.
 """
@@ -23,6 +24,7 @@ contiguous rows and nothing has to be transposed between them.
 from collections.abc import Iterable, Iterator
 from copy import copy
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +33,11 @@ from .layers import Blocks, Path
 
 # Bytes of maps between atoms that a response keeps for the way back.
 KEPT_BYTES = 64e6
+
+
+def is_real(qpoints: np.ndarray) -> np.ndarray:
+    """Whether all phases at wave vectors (q, 3) are 1 or -1: (q,)."""
+    return np.abs(2 * qpoints - np.rint(2 * qpoints)).max(axis=1) < 1e-12
 
 
 def map_bytes(expansion: Expansion) -> int:
@@ -50,25 +57,28 @@ class Response:
         expansion: of the structure.
         qpoints: (q, 3) reduced.
         displacements: (q, 3n, c) real amplitudes of waves at each of them.
+        real: all phases are 1 or -1, and so nothing has an imaginary part (`is_real` of every wave vector).
     """
 
-    def __init__(self, expansion: Expansion, qpoints: np.ndarray, displacements: np.ndarray):
+    def __init__(self, expansion: Expansion, qpoints: np.ndarray, displacements: np.ndarray, real: bool = False):
         self.expansion, self.edges = expansion, expansion.edges
         self.n_q, self.n_columns = len(qpoints), displacements.shape[-1]
         self.fixed = True  # whether terms without a phase count
         dtype = expansion.network.dtype
         angle = 2 * np.pi * (self.edges.shifts @ qpoints.T)
-        self.phases = np.stack([np.cos(angle), np.sin(angle)], -1).astype(dtype)  # (e, q, 2)
+        self.parts = 1 if real else 2
+        waves = [np.rint(np.cos(angle))] if real else [np.cos(angle), np.sin(angle)]
+        self.phases = np.stack(waves, -1).astype(dtype)  # (e, q, parts)
         self.u = displacements.reshape(self.n_q, self.edges.n_atoms, 3, -1).astype(dtype)  # (q, n, 3, c)
         self.moving = np.abs(self.u).max(axis=(0, 2, 3)) > 0  # (n,)
-        self.total = self._curvature()  # (2, q, n, 3, c)
+        self.total = self._curvature()  # (parts, q, n, 3, c)
         # The way back needs the same maps between atoms as the way forward.
         self.kept: dict[tuple[int, int], list] | None = {} if map_bytes(expansion) * self.n_q <= KEPT_BYTES else None
 
     def matrix(self) -> np.ndarray:
         """(q, 3n, c) complex."""
         self._run()
-        found = self.total[0] + 1j * self.total[1]
+        found = self.total[0] + 1j * self.total[1] if self.parts == 2 else self.total[0].astype(complex)
         return found.reshape(self.n_q, 3 * self.edges.n_atoms, self.n_columns)
 
     def slopes(self) -> np.ndarray:
@@ -76,7 +86,8 @@ class Response:
 
         D(q) is stationary in the responses (they solve the linear equations that it is built from), so that
         only the phases are differentiated, at fixed responses: D' = K' + M + M^H, where M collects the
-        phases' derivatives between cotangents and responses. The 2n+1 theorem, for q.
+        phases' derivatives between cotangents and responses. The 2n+1 theorem, for q. Derivatives of real phases are
+        imaginary: not for a response made with `real`.
         """
         tape, result = self._run(), []
         for x in range(3):
@@ -143,19 +154,19 @@ class Response:
         return found
 
     def _turns(self, pairs: Pairs) -> np.ndarray:
-        """Phases of the edges of each pair, zero on padding: (p, q 2, s)."""
+        """Phases of the edges of each pair, zero on padding: (p, q parts, s)."""
         turns = self.phases[pairs.table] * pairs.real[:, :, None, None]
         return np.ascontiguousarray(turns.reshape(*pairs.table.shape, -1).transpose(0, 2, 1))
 
     def _bloch(self, pairs: Pairs, tensor: np.ndarray, chosen=slice(None)) -> np.ndarray:
-        """Sums over the edges of each pair (p, s, ...) with their phases: (p, q, 2, ...)."""
+        """Sums over the edges of each pair (p, s, ...) with their phases: (p, q, parts, ...)."""
         turns = self._turns(pairs)[chosen]
         tensor = tensor[chosen]
         found = turns @ tensor.reshape(*tensor.shape[:2], -1)
-        return found.reshape(len(tensor), self.n_q, 2, *tensor.shape[2:])
+        return found.reshape(len(tensor), self.n_q, self.parts, *tensor.shape[2:])
 
     def _maps(self, layer: LayerTensors, x: int) -> Iterable[tuple[int, list[Path], np.ndarray]]:
-        """Input irreps that have paths, those, and Bloch sums of T ready to be multiplied: (u, q, 2, p i, k)."""
+        """Input irreps that have paths, those, and Bloch sums of T ready to be multiplied: (u, q, parts, p i, k)."""
         pairs, tensors = self.expansion.pairs[x], layer.receivers[x]
         if self.kept is None:
             return self._new_maps(layer, pairs, tensors)
@@ -171,8 +182,8 @@ class Response:
         n_p, n_s, n_q = *pairs.table.shape, self.n_q
         sums: list[list[tuple[Path, np.ndarray]]] = [[] for _ in parts.inputs]
         for own, weights, y in zip(paths_by_degree(parts.paths), tensors.weights, pairs.harmonics, strict=False):
-            waves = turns.transpose(0, 2, 1)[..., None] * y[:, :, None]  # (p, s, q 2, m)
-            found = (weights @ waves.reshape(n_p, n_s, -1)).reshape(*weights.shape[:2], n_q, 2, y.shape[-1])
+            waves = turns.transpose(0, 2, 1)[..., None] * y[:, :, None]  # (p, s, q parts, m)
+            found = (weights @ waves.reshape(n_p, n_s, -1)).reshape(*weights.shape[:2], n_q, self.parts, y.shape[-1])
             ends = np.cumsum([0] + [p.weights.stop - p.weights.start for p in own]).tolist()
             for path, (begin, end) in zip(own, pairwise(ends), strict=True):
                 sums[path.block].append((path, found[:, begin:end].transpose(1, 2, 3, 0, 4)))
@@ -182,13 +193,13 @@ class Response:
             # Couplings of all paths of a block as one matrix (m's of all paths, i k).
             rows = np.cumsum([0] + [path.coupling.shape[1] for path, _ in sums[block]]).tolist()
             n_k = sum(path.coupling.shape[2] for path, _ in sums[block])
-            merged = np.empty((n_u, n_q, 2, n_p, rows[-1]), turns.dtype)
+            merged = np.empty((n_u, n_q, self.parts, n_p, rows[-1]), turns.dtype)
             couplings = np.zeros((rows[-1], n_i, n_k), turns.dtype)
             for (path, found), (begin, end) in zip(sums[block], pairwise(rows), strict=True):
                 merged[..., begin:end] = found
                 couplings[begin:end, :, path.columns] = path.coupling.transpose(1, 0, 2)
             maps = merged.reshape(-1, rows[-1]) @ couplings.reshape(rows[-1], -1)
-            yield block, [path for path, _ in sums[block]], maps.reshape(n_u, n_q, 2, n_p * n_i, n_k)
+            yield block, [path for path, _ in sums[block]], maps.reshape(n_u, n_q, self.parts, n_p * n_i, n_k)
 
     def _times_i(self, columns: np.ndarray, sign: int) -> np.ndarray:
         """Columns (..., C) times i or -i."""
@@ -201,9 +212,9 @@ class Response:
     def _forward(self, layer: LayerTensors, dh: Blocks | None) -> Blocks:
         """Responses of a, per output irrep (u, q, n, k, C), from those of h (u, q, n, i, C)."""
         n_q, n = self.n_q, self.edges.n_atoms
-        columns = 2 * self.n_columns
+        columns = self.parts * self.n_columns
         da = [np.zeros((mul, n_q, n, dim, columns), self.phases.dtype) for mul, dim in layer.state.parts.outputs]
-        reads = [] if dh is None else [(z, self._times_i(z, 1)) for z in dh]
+        reads = [] if dh is None else [[z, self._times_i(z, 1)] if self.parts == 2 else [z] for z in dh]
         for x, pairs in enumerate(self.expansion.pairs):
             if not len(pairs.senders):
                 continue
@@ -212,12 +223,10 @@ class Response:
             if not reads:
                 continue
             for block, paths, maps in self._maps(layer, x):
-                z, turned = (
-                    (r if len(pairs.senders) == n else r[:, :, pairs.senders]).reshape(len(r), n_q, -1, columns)
-                    for r in reads[block]
-                )
-                y = maps[:, :, 0].swapaxes(2, 3) @ z  # (u, q, k, C)
-                y += maps[:, :, 1].swapaxes(2, 3) @ turned
+                y: Any = 0  # (u, q, k, C)
+                for part, z in enumerate(reads[block]):
+                    z = z if len(pairs.senders) == n else z[:, :, pairs.senders]
+                    y += maps[:, :, part].swapaxes(2, 3) @ z.reshape(len(z), n_q, -1, columns)
                 for path in paths:
                     da[path.out][path.rows, :, x] += y[:, :, path.columns]
         return da
@@ -226,24 +235,24 @@ class Response:
         """J (p u_j - u_x) of one receiver, per output irrep (u, q, k, C)."""
         n_q, n_c = self.n_q, self.n_columns
         pairs, slope = self.expansion.pairs[x], layer.receivers[x].slope
-        found = np.zeros((n_q, 2, slope.shape[-1], n_c), slope.dtype)
+        found = np.zeros((n_q, self.parts, slope.shape[-1], n_c), slope.dtype)
         moving = np.flatnonzero(self.moving[pairs.senders])
         if len(moving):
-            moved = self._bloch(pairs, slope, moving).transpose(1, 2, 0, 3, 4)  # (q, 2, p, 3, D)
+            moved = self._bloch(pairs, slope, moving).transpose(1, 2, 0, 3, 4)  # (q, parts, p, 3, D)
             u = self.u[:, pairs.senders[moving]].reshape(n_q, 1, -1, n_c)
-            found += moved.reshape(n_q, 2, u.shape[2], -1).swapaxes(2, 3) @ u
+            found += moved.reshape(n_q, self.parts, u.shape[2], -1).swapaxes(2, 3) @ u
         if self.fixed and self.moving[x]:
             found[:, 0] -= layer.slope_sums[x].T @ self.u[:, x]
         outputs = layer.state.parts.outputs
         blocks = zip(split(found.swapaxes(2, 3), outputs), outputs, strict=True)
         return [
-            z.swapaxes(2, 3).reshape(n_q, 2, dim, mul, n_c).transpose(3, 0, 2, 1, 4).reshape(mul, n_q, dim, -1)
+            z.swapaxes(2, 3).reshape(n_q, -1, dim, mul, n_c).transpose(3, 0, 2, 1, 4).reshape(mul, n_q, dim, -1)
             for z, (mul, dim) in blocks
         ]
 
     def _backward(self, layer: LayerTensors, dh: Blocks | None, da_bar: Blocks) -> Blocks | None:
         """Cotangents of h, blocks (u, q, n, i, C); adds what reaches the atoms to `total`."""
-        n, n_q, columns = self.edges.n_atoms, self.n_q, 2 * self.n_columns
+        n, n_q, columns = self.edges.n_atoms, self.n_q, self.parts * self.n_columns
         blocks = [np.zeros((mul, n_q, n, dim, columns), self.phases.dtype) for mul, dim in layer.state.parts.inputs]
         for x, pairs in enumerate(self.expansion.pairs):
             if not len(pairs.senders):
@@ -257,7 +266,8 @@ class Response:
                 for path in paths:
                     bar[:, :, path.columns] = da_bar[path.out][path.rows, :, x]
                 found = maps[:, :, 0] @ bar
-                found += maps[:, :, 1] @ self._times_i(bar, -1)  # the maps' conjugate
+                if self.parts == 2:
+                    found += maps[:, :, 1] @ self._times_i(bar, -1)  # the maps' conjugate
                 found = found.reshape(len(into), n_q, len(pairs.senders), *into.shape[3:])
                 if len(pairs.senders) == n:
                     into += found
@@ -272,66 +282,72 @@ class Response:
     def _collect_slopes(self, layer: LayerTensors, x: int, bar: Blocks) -> None:
         """J^H da' at both ends of the edges of one receiver; bar per output irrep (u, q, k, C)."""
         n_q, n_c, pairs = self.n_q, self.n_columns, self.expansion.pairs[x]
-        flat = np.concatenate([z.transpose(1, 2, 0, 3).reshape(n_q, -1, 2 * n_c) for z in bar], 1)  # (q, D, C)
-        moved = self._bloch(pairs, layer.receivers[x].slope)  # (p, q, 2, 3, D)
-        y = moved.reshape(len(moved), n_q, 6, -1) @ flat
-        y = y.reshape(-1, n_q, 2, 3, 2, n_c).transpose(1, 2, 4, 0, 3, 5)  # (q, 2 of J, 2 of bar, p, 3, c)
-        self.total[0][:, pairs.senders] += y[:, 0, 0] + y[:, 1, 1]
-        self.total[1][:, pairs.senders] += y[:, 0, 1] - y[:, 1, 0]
-        here = (layer.slope_sums[x] @ flat).reshape(n_q, 3, 2, n_c)
+        flat = np.concatenate([z.transpose(1, 2, 0, 3).reshape(n_q, -1, self.parts * n_c) for z in bar], 1)  # (q, D, C)
+        moved = self._bloch(pairs, layer.receivers[x].slope)  # (p, q, parts, 3, D)
+        y = moved.reshape(len(moved), n_q, 3 * self.parts, -1) @ flat
+        y = y.reshape(-1, n_q, self.parts, 3, self.parts, n_c).transpose(1, 2, 4, 0, 3, 5)
+        self.total[0][:, pairs.senders] += y[:, 0, 0]  # (q, parts of J, parts of bar, p, 3, c)
+        if self.parts == 2:
+            self.total[0][:, pairs.senders] += y[:, 1, 1]
+            self.total[1][:, pairs.senders] += y[:, 0, 1] - y[:, 1, 0]
+        here = (layer.slope_sums[x] @ flat).reshape(n_q, 3, self.parts, n_c)
         self.total[:, :, x] -= here.transpose(2, 0, 1, 3)
 
     def _cross_of_displacements(self, layer: LayerTensors, dh_bar: Blocks) -> None:
         """C (u_j - p* u_x), added to the cotangents of h (u, q, n, i, C)."""
         n_q, n_c, n = self.n_q, self.n_columns, self.edges.n_atoms
         inputs = layer.state.parts.inputs
-        total = np.zeros((n_q, 2, n, n_c, sum(mul * dim for mul, dim in inputs)), self.phases.dtype)
+        total = np.zeros((n_q, self.parts, n, n_c, sum(mul * dim for mul, dim in inputs)), self.phases.dtype)
         for x in np.flatnonzero(self.moving):
             pairs, cross = self.expansion.pairs[x], layer.receivers[x].cross
             assert cross is not None
             u = self.u[:, x].swapaxes(1, 2)  # (q, c, 3)
             if len(pairs.senders):
-                summed = self._bloch(pairs, cross).transpose(1, 2, 0, 3, 4)  # (q, 2, p, 3, H)
+                summed = self._bloch(pairs, cross).transpose(1, 2, 0, 3, 4)  # (q, parts, p, 3, H)
                 found = u[:, None, None] @ summed
                 total[:, 0][:, pairs.senders] -= found[:, 0]
-                total[:, 1][:, pairs.senders] += found[:, 1]
+                if self.parts == 2:
+                    total[:, 1][:, pairs.senders] += found[:, 1]
             if self.fixed:
                 assert layer.cross_sums is not None
                 total[:, 0, x] += u @ layer.cross_sums[x]
         for into, block, (mul, dim) in zip(dh_bar, split(total, inputs), inputs, strict=True):
-            turned = block.reshape(n_q, 2, n, n_c, dim, mul).transpose(5, 0, 2, 4, 1, 3)
+            turned = block.reshape(n_q, self.parts, n, n_c, dim, mul).transpose(5, 0, 2, 4, 1, 3)
             into += turned.reshape(into.shape)
 
     def _cross_of_features(self, layer: LayerTensors, dh: Blocks) -> None:
         """C^H dh at both ends of every edge, added to `total`; dh (u, q, n, i, C)."""
         n_q, n_c, n = self.n_q, self.n_columns, self.edges.n_atoms
-        flat = np.concatenate([z.transpose(1, 2, 3, 0, 4).reshape(n_q, n, -1, 2 * n_c) for z in dh], 2)
+        flat = np.concatenate([z.transpose(1, 2, 3, 0, 4).reshape(n_q, n, -1, self.parts * n_c) for z in dh], 2)
         for x, (pairs, tensors) in enumerate(zip(self.expansion.pairs, layer.receivers, strict=True)):
             if not len(pairs.senders):
                 continue
             assert tensors.cross is not None
-            summed = self._bloch(pairs, tensors.cross)  # (p, q, 2, 3, H)
-            rows = summed.transpose(1, 2, 3, 0, 4).reshape(n_q, 6, -1)
+            summed = self._bloch(pairs, tensors.cross)  # (p, q, parts, 3, H)
+            rows = summed.transpose(1, 2, 3, 0, 4).reshape(n_q, 3 * self.parts, -1)
             read = flat if len(pairs.senders) == n else flat[:, pairs.senders]
-            y = (rows @ read.reshape(n_q, -1, 2 * n_c)).reshape(n_q, 2, 3, 2, n_c)
-            self.total[0][:, x] -= y[:, 0, :, 0] - y[:, 1, :, 1]
-            self.total[1][:, x] -= y[:, 0, :, 1] + y[:, 1, :, 0]
+            y = rows @ read.reshape(n_q, -1, self.parts * n_c)
+            y = y.reshape(n_q, self.parts, 3, self.parts, n_c)
+            self.total[0][:, x] -= y[:, 0, :, 0]
+            if self.parts == 2:
+                self.total[0][:, x] += y[:, 1, :, 1]
+                self.total[1][:, x] -= y[:, 0, :, 1] + y[:, 1, :, 0]
         assert layer.cross_sums is not None
-        here = (layer.cross_sums @ flat).reshape(n_q, n, 3, 2, n_c)
+        here = (layer.cross_sums @ flat).reshape(n_q, n, 3, self.parts, n_c)
         self.total += here.transpose(3, 0, 1, 2, 4)
 
     def _curvature(self) -> np.ndarray:
-        """K-terms of all layers: (2, q, n, 3, c)."""
+        """K-terms of all layers: (parts, q, n, 3, c)."""
         e, n = self.edges, self.edges.n_atoms
         k = self.expansion.curvature
-        full = np.zeros((n, n, 2, self.n_q, 3, 3), k.dtype)
+        full = np.zeros((n, n, self.parts, self.n_q, 3, 3), k.dtype)
         turned = self.phases.transpose(0, 2, 1)[..., None, None] * k[:, None, None]
         np.add.at(full, (e.receivers, e.senders), -turned)
-        turned[:, 1] *= -1
+        turned[:, 1:] *= -1
         np.add.at(full, (e.senders, e.receivers), -turned)
         for ends in (e.receivers, e.senders) if self.fixed else ():
             own = np.zeros((n, 3, 3), k.dtype)
             np.add.at(own, ends, k)
             full[np.arange(n), np.arange(n), 0] += own[:, None]
-        matrices = full.transpose(2, 3, 0, 4, 1, 5).reshape(2, self.n_q, 3 * n, 3 * n)
-        return (matrices @ self.u.reshape(self.n_q, 3 * n, -1)).reshape(2, self.n_q, n, 3, self.n_columns)
+        matrices = full.transpose(2, 3, 0, 4, 1, 5).reshape(self.parts, self.n_q, 3 * n, 3 * n)
+        return (matrices @ self.u.reshape(self.n_q, 3 * n, -1)).reshape(self.parts, self.n_q, n, 3, self.n_columns)
