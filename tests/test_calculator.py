@@ -212,12 +212,14 @@ def test_threads_agree_with_serial_and_leave_precision_alone():
 def test_vibrations_leave_out_fixed_and_unwanted_atoms(calc):
     atoms = triclinic()
     full = calc.get_hessian(atoms)
+    # Rounding only: a matrix product sums in another order where it has fewer columns.
+    rounding = 1e-14 * np.abs(full).max()
     assert np.array_equal(calc.get_vibrations(atoms).get_hessian(), full)
     chosen = calc.get_vibrations(atoms, indices=[2, -1])
     assert chosen.get_indices().tolist() == [2, 3], "a negative index counts from the end"
-    assert np.array_equal(chosen.get_hessian(), full[2:, :, 2:])
+    assert np.abs(chosen.get_hessian() - full[2:, :, 2:]).max() < rounding
     atoms.set_constraint(FixAtoms([0, 2]))
-    assert np.array_equal(calc.get_vibrations(atoms).get_hessian(), full[1::2, :, 1::2])
+    assert np.abs(calc.get_vibrations(atoms).get_hessian() - full[1::2, :, 1::2]).max() < rounding
     with pytest.raises(IndexError):
         calc.get_vibrations(atoms, indices=[4])
     with pytest.raises(ValueError, match="may vibrate"):
