@@ -44,8 +44,8 @@ class PhonaxCalculator(Calculator):
     Args:
         model: path of a model file, a name of `list_models()`, or a `Potential`.
         dtype: "float64" (default) or "float32" (faster; noise 1e-6 to 1e-5 of the largest constant).
-        compiled: energies, forces and stress through JAX: seconds to compile, then several times faster for small
-            networks, as long dynamics want it. Second derivatives do not depend on it.
+        compiled: energies, forces and stress through JAX: seconds to compile, then faster for small networks (two to
+            eight times for `interim`), slower for large ones. Second derivatives do not depend on it.
         **kwargs: passed to ASE's Calculator (`atoms`, `directory`, ...).
 
     Raises:
@@ -155,6 +155,12 @@ class PhonaxCalculator(Calculator):
                     "leave supercell_matrix out",
                 )
             phonopy = atoms
+        elif supercell_matrix is None:
+            raise InputError(
+                "no supercell matrix was given",
+                "force constants are those of a supercell",
+                "give the repeats, for example 3, or a Phonopy object; choose_supercell finds a good one",
+            )
         else:
             phonopy = build_phonopy(atoms, supercell_matrix, primitive_matrix=primitive_matrix)
         primitive = crystal_atoms(phonopy.primitive)
@@ -194,13 +200,7 @@ class PhonaxCalculator(Calculator):
             StructureError: not periodic in three directions.
         """
         atoms = crystal_atoms(atoms)
-        qpoints = np.asarray(qpoints, float).reshape(-1, 3)
-        if not np.isfinite(qpoints).all():
-            raise InputError(
-                f"a wave vector is {qpoints[~np.isfinite(qpoints).all(axis=1)][0]}",
-                "phases would not be numbers",
-                "give finite q-points",
-            )
+        qpoints = _wave_vectors(qpoints)
         lattice = self._lattice_matrices(atoms, qpoints, symmetry, progress)
         scaled = np.linalg.solve(atoms.cell.array.T, atoms.positions.T).T
         return force_constants.phonopy_dynamical_matrices(lattice, qpoints, scaled, atoms.get_masses())
@@ -217,7 +217,7 @@ class PhonaxCalculator(Calculator):
             (n_q, 3, 3n, 3n) complex: dD/dk along x, y, z, with k in 1/Å without 2 pi [eV/Å/amu].
         """
         atoms = crystal_atoms(atoms)
-        qpoints = np.asarray(qpoints, float).reshape(-1, 3)
+        qpoints = _wave_vectors(qpoints)
         lattice = self._lattice_matrices(atoms, qpoints, True, progress)
         slopes = self._evaluator.lattice_slopes(atoms, qpoints, progress)
         scaled = np.linalg.solve(atoms.cell.array.T, atoms.positions.T).T
@@ -242,3 +242,15 @@ class PhonaxCalculator(Calculator):
 
     def _hessian(self, atoms: Atoms, rows: np.ndarray, progress: Progress | None) -> np.ndarray:
         return self._evaluator.hessian(atoms, rows, progress)
+
+
+def _wave_vectors(qpoints: Any) -> np.ndarray:
+    """(n_q, 3), checked."""
+    found = np.asarray(qpoints, float)
+    if found.ndim not in (1, 2) or found.shape[-1] != 3 or not np.isfinite(found).all():
+        raise InputError(
+            f"the wave vectors are {np.array2string(found, threshold=9)}",
+            "each needs three finite reduced coordinates",
+            "give (3,) or (n_q, 3) numbers",
+        )
+    return found.reshape(-1, 3)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .cores import one_blas_thread
 from .layers import NetworkParts, Path
 from .neighbour_sums import Edges, LayerState, State, evaluate
 from .spherical import harmonics_and_derivatives
@@ -88,13 +89,19 @@ class Expansion:
 
     @property
     def n_bytes(self) -> int:
-        """Memory of the tensors, nearly all of it."""
+        """Memory of the tensors of all edges."""
         tensors = [r for layer in self.layers for r in layer.receivers]
-        return sum(r.slope.nbytes + sum(w.nbytes for w in r.weights) for r in tensors)
+        arrays = [a for r in tensors for a in (r.slope, r.cross, *r.weights) if a is not None]
+        return sum(a.nbytes for a in arrays)
 
 
 def expand(network: NetworkParts, edges: Edges) -> Expansion:
     """Primal values forward and back through the network, and the tensors of every edge."""
+    with one_blas_thread():
+        return _expand(network, edges)
+
+
+def _expand(network: NetworkParts, edges: Edges) -> Expansion:
     state = evaluate(network, edges)
     geometry = _Geometry.of(edges.vectors, network.l_max, network.dtype)
     pairs = [_pairs(edges, x, geometry) for x in range(edges.n_atoms)]

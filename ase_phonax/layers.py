@@ -144,7 +144,7 @@ class NetworkParts:
     """A whole network in one precision.
 
     Attributes:
-        dtype: of everything.
+        dtype: of all numbers but the coupling coefficients, which are shared by all precisions.
         l_max: highest degree of the harmonics.
         embedding: (n_species, u) first features, scalars.
         layers: in order; the last leaves scalars only.

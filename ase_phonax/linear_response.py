@@ -16,7 +16,8 @@ Letters: f features of atoms, h the same after the layer's linear mix, a sums of
 derivatives of an edge. Complex arrays are kept as real and imaginary part, an axis of their own.
 
 Axes as in `edge_tensors`, and q wave vectors, c columns, C = (parts, c) together: real and imaginary parts,
-or the first alone where all phases are real. The suffix _bar marks a cotangent, the
+or the first alone where all phases are real. Axes written without a comma between them, as in (p i, k), are one
+flattened axis. The suffix _bar marks a cotangent, the
 prefix d a response. Responses of features are blocks (u, q, n, i, C): columns last, so that all products have long
 contiguous rows and nothing has to be transposed between them.
 """
@@ -51,7 +52,7 @@ def map_bytes(expansion: Expansion) -> int:
 
 
 class Response:
-    """Linear response of a structure to some displacements at some wave vectors; to be asked once.
+    """Linear response of a structure to some displacements at some wave vectors.
 
     Args:
         expansion: of the structure.
@@ -71,7 +72,7 @@ class Response:
         self.phases = np.stack(waves, -1).astype(dtype)  # (e, q, parts)
         self.u = displacements.reshape(self.n_q, self.edges.n_atoms, 3, -1).astype(dtype)  # (q, n, 3, c)
         self.moving = np.abs(self.u).max(axis=(0, 2, 3)) > 0  # (n,)
-        self.total = self._curvature()  # (parts, q, n, 3, c)
+        self.total = np.zeros(0)  # (parts, q, n, 3, c), filled by each run
         # The way back needs the same maps between atoms as the way forward.
         self.kept: dict[tuple[int, int], list] | None = {} if map_bytes(expansion) * self.n_q <= KEPT_BYTES else None
 
@@ -129,6 +130,7 @@ class Response:
 
     def _run(self) -> list[tuple[LayerTensors, Blocks | None, Blocks]]:
         """Fill `total`; each layer's response of h and cotangent of a come back, last layer first."""
+        self.total = self._curvature()
         species = self.edges.species
         df: Blocks | None = None
         tape, found = [], []

@@ -2,7 +2,7 @@
 
 For one receiver and one path (`layers`) the message is a product in which the sum over neighbours and
 components lies inside: a[k, u] = sum_(j i) M[(j i), k] (w h)[(j i), u], with M = Y . coupling. Receivers
-are taken in chunks whose arrays stay in the cache of a core.
+are taken in chunks, so that what is read again has not gone far.
 
 Axes: n receivers of a chunk, s their neighbours, e = (n, s) edges, i components of h, k of a, u channels, m components
 of harmonics.
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .cores import one_blas_thread
 from .layers import Blocks, GateAt, LayerParts, NetworkParts, Path
 from .spherical import harmonics_and_derivatives
 
@@ -45,7 +46,7 @@ class Edges:
         return len(self.species)
 
     def receiver_ranges(self) -> Iterator[slice]:
-        """Receivers in groups with about CHUNK edges."""
+        """Receivers in groups with up to CHUNK edges, or one receiver."""
         first = 0
         for x in range(self.n_atoms):
             if x + 1 == self.n_atoms or self.starts[x + 2] - self.starts[first] > CHUNK:
@@ -89,6 +90,11 @@ class State:
 
 def evaluate(network: NetworkParts, edges: Edges) -> State:
     """Energies, and one pass back."""
+    with one_blas_thread():
+        return _evaluate(network, edges)
+
+
+def _evaluate(network: NetworkParts, edges: Edges) -> State:
     chunks = [
         _Chunk(edges, atoms, network.l_max, network.dtype)
         for atoms in edges.receiver_ranges()

@@ -11,6 +11,7 @@ from ase.build import bulk
 from ase_phonax import PhonaxCalculator, derivatives
 from ase_phonax.evaluation import Evaluator
 from ase_phonax.graph import build_graph, pad
+from ase_phonax.linear_response import Response
 from ase_phonax.networks.gates import silu, tanh
 from ase_phonax.networks.irreps import Irrep, parse_irreps
 from ase_phonax.networks.radial import bessel_basis, polynomial_envelope
@@ -99,6 +100,12 @@ def test_the_tensors_of_the_last_structure_are_kept_and_no_others():
     swapped = crystal()
     swapped.numbers[:] = [14, 6, 6]
     assert arrays._expansion(swapped) is not arrays._expansion(moved)
+
+
+def test_a_response_can_be_asked_again():
+    arrays = Evaluator(untrained(*CASES["nequip, as Nequix"][:2]), DOUBLE)
+    response = Response(arrays._expansion(crystal()), np.array([[0.1, 0.2, 0.3]]), np.eye(9)[None])
+    assert np.array_equal(response.matrix(), response.matrix())
 
 
 def test_couplings_are_those_of_e3nn():

@@ -1,6 +1,7 @@
 """PhonaxCalculator as ASE uses it: every periodicity, its cache, its copies, and what it refuses."""
 
 import copy
+import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
@@ -250,5 +251,25 @@ def test_bad_arguments_are_refused(untrained, tmp_path, calc):
         PhonaxCalculator(tmp_path / "nowhere.h5")
     with pytest.raises(StructureError, match="wave vectors and supercells need periodicity"):
         calc.get_dynamical_matrix(STRUCTURES["slab"], [0, 0, 0])
-    with pytest.raises(InputError, match="a wave vector is"):
+    with pytest.raises(InputError, match="the wave vectors are"):
         calc.get_dynamical_matrix(triclinic(), [0, np.nan, 0])
+
+
+@pytest.mark.parametrize("q", [[0.1, np.nan, 0], [0.1, 0.2], [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]])
+def test_wave_vectors_that_are_none_are_refused(calc, q):
+    for ask in (calc.get_dynamical_matrix, calc.get_dynamical_matrix_gradient):
+        with pytest.raises(InputError, match="the wave vectors are"):
+            ask(triclinic(), q)
+
+
+def test_constants_need_a_supercell(calc):
+    with pytest.raises(InputError, match="no supercell matrix was given"):
+        calc.get_force_constants(triclinic())
+
+
+def test_a_model_with_numbers_that_are_none_is_refused(untrained, tmp_path):
+    parameters = {module: dict(arrays) for module, arrays in untrained.parameters.items()}
+    parameters["layer_1"]["radial_0"] = np.where(np.arange(16) == 3, np.nan, parameters["layer_1"]["radial_0"])
+    save_model(dataclasses.replace(untrained, parameters=parameters), tmp_path / "damaged.h5")
+    with pytest.raises(ModelError, match="numbers of layer_1/radial_0 are not finite"):
+        PhonaxCalculator(tmp_path / "damaged.h5")

@@ -34,3 +34,25 @@ def test_an_error_in_a_piece_reaches_the_caller(monkeypatch):
     with pytest.raises(ZeroDivisionError):
         list(cores.on_cores(lambda k: 1 / k, [1, 0, 2]))
     assert blas_threads() == before
+
+
+def test_blocks_of_two_threads_that_overlap_leave_the_setting_as_it_was():
+    # Kills: each restores what it found, the one that ends last what the first had set.
+    before, inside, go = blas_threads(), threading.Event(), threading.Event()
+
+    def first():
+        with cores.one_blas_thread():
+            inside.set()
+            go.wait(10)
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    inside.wait(10)
+    with cores.one_blas_thread():
+        assert set(blas_threads()) == {1}
+        go.set()
+        thread.join(10)
+    assert blas_threads() == before
+    with cores.one_blas_thread(), cores.one_blas_thread():
+        assert set(blas_threads()) == {1}
+    assert blas_threads() == before

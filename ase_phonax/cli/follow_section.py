@@ -80,9 +80,9 @@ def compute(arguments: argparse.Namespace, phonopy: Phonopy, calc: Any, **contex
         return {number: found.label for found in sets for number in found.modes}
 
     imaginary = tuple(find_imaginary_modes(phonopy, _path_points(phonopy), labels=labels))
-    unit = str(context.get("unit", "THz"))
+    unit, exact = str(context.get("unit", "THz")), bool(context.get("exact"))
     if arguments.follow is None:
-        return FollowSection(imaginary, unit)
+        return FollowSection(imaginary, unit, exact=exact)
     *qpoint, mode = arguments.follow
     scan = scan_mode(phonopy, calc, qpoint, int(mode), arguments.amplitudes)
     # The stress of a cell that was not relaxed, or that holds a vacuum, is none of the mode's business.
@@ -91,8 +91,8 @@ def compute(arguments: argparse.Namespace, phonopy: Phonopy, calc: Any, **contex
     try:
         followed = relax_lowest(scan, calc, fix_cell=bool(fixed), symprec=phonopy.primitive_symmetry.tolerance)
     except RelaxationError as error:
-        return FollowSection(imaginary, unit, scan, None, bool(fixed), error.what)
-    return FollowSection(imaginary, unit, scan, followed, bool(fixed))
+        return FollowSection(imaginary, unit, scan, None, bool(fixed), error.what, exact)
+    return FollowSection(imaginary, unit, scan, followed, bool(fixed), exact=exact)
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,7 @@ class FollowSection:
         followed: None where the relaxation failed.
         cell_fixed: in that relaxation.
         failure: why it failed.
+        exact: whether frequencies are those of exact D(q) at any wave vector.
     """
 
     imaginary: tuple[ImaginaryMode, ...]
@@ -114,6 +115,7 @@ class FollowSection:
     followed: FollowedMode | None = None
     cell_fixed: bool = False
     failure: str | None = None
+    exact: bool = False
 
     def files(self) -> tuple[str, ...]:
         """Names written."""
@@ -162,7 +164,7 @@ class FollowSection:
             )
             q = vector_in_words(mode.qpoint.tolist())
             words = [frequency(mode.frequency_thz, self.unit), mode.label or "", f"mode {numbers} at q = {q}"]
-            if not mode.commensurate:
+            if not mode.commensurate and not self.exact:
                 words.append("interpolated: q does not fit the supercell")
             text.row(_name(mode.where), "  ".join(word for word in words if word))
         if len(self.imaginary) > MAX_ROWS:

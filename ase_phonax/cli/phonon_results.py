@@ -343,6 +343,10 @@ def _describe_frequencies(text: Table, results: PhononResults) -> None:
     text.group(f"frequencies ({printed}; imaginary as negative)")
     text.row("at Γ", frequencies_in_words(found.gamma_thz.tolist(), unit))
     text.row("lowest", f"{frequency(found.minimum_thz, unit)} at q = {vector_in_words(found.minimum_qpoint.tolist())}")
+    if sampling.unstable and sampling.exact_minimum is not None:
+        exact, q = sampling.exact_minimum
+        where = vector_in_words(q.tolist())
+        text.row("", f"that is interpolated; lowest exact one found: {frequency(exact, unit)} at q = {where}")
     text.row("highest", frequency(found.maximum_thz, unit))
     how = f"exact D(q), {sampling.exact_because}" if sampling.bands_exact else "interpolated from the supercell"
     text.row("band path", f"{_band_path(results)}   {how}")

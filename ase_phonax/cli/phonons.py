@@ -201,7 +201,7 @@ def _compute(
             # Single wave vectors are as exact as the bands; whole meshes where that was asked for.
             exact = arguments.exact or (sampling.bands_exact and section in (irreps_section, follow_section))
             with _matrices(exact, phonopy, calc, progress):
-                found.append(section.compute(arguments, phonopy, calc, **context))
+                found.append(section.compute(arguments, phonopy, calc, exact=exact, **context))
     return PhononResults(
         arguments=arguments,
         crystal=crystal,

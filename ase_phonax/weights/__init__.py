@@ -4,6 +4,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from ..errors import ModelError
 from ..potential import Potential
 from .native import SUFFIX as NATIVE
@@ -39,4 +41,13 @@ def load_model(model: str | os.PathLike | Potential) -> Potential:
             + "; pickles and PyTorch files can run code and never are",
             "convert the model to one of these formats",
         )
-    return reader(path)
+    potential = reader(path)
+    for module, arrays in potential.parameters.items():
+        for name, array in arrays.items():
+            if n_bad := int((~np.isfinite(array)).sum()):
+                raise ModelError(
+                    f"{path}: {n_bad} of the {array.size} numbers of {module}/{name} are not finite",
+                    "the file is damaged, and energies would not be numbers",
+                    "get the file again and compare its sha256",
+                )
+    return potential
