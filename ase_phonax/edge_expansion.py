@@ -82,9 +82,10 @@ def _blocks(counts: list[int], real: np.ndarray, expansion: Expansion) -> list[l
 
 def lattice_slopes(expansion: Expansion, qpoints: np.ndarray, progress=None) -> np.ndarray:
     """Derivatives of `lattice_matrices` of all atoms along each reduced component of q: (n_q, 3, 3n, 3n)."""
+    everything = np.eye(3 * expansion.edges.n_atoms)[None]
     result = []
-    for done, q in enumerate(np.asarray(qpoints)):
-        result.append(Response(expansion, q[None], np.eye(3 * expansion.edges.n_atoms)[None]).slopes()[0])
+    for found in on_cores(lambda q: Response(expansion, q[None], everything).slopes()[0], np.asarray(qpoints)):
+        result.append(found)
         if progress:
-            progress(done + 1, len(qpoints))
+            progress(len(result), len(qpoints))
     return np.array(result)

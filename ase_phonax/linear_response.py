@@ -17,9 +17,8 @@ derivatives of an edge. Complex arrays are kept as real and imaginary part, an a
 
 Axes as in `edge_tensors`, and q wave vectors, c columns, C = (parts, c) together: real and imaginary parts,
 or the first alone where all phases are real. Axes written without a comma between them, as in (p i, k), are one
-flattened axis. The suffix _bar marks a cotangent, the
-prefix d a response. Responses of features are blocks (u, q, n, i, C): columns last, so that all products have long
-contiguous rows and nothing has to be transposed between them.
+flattened axis. The suffix _bar marks a cotangent, the prefix d a response. Responses of features are blocks
+(u, q, n, i, C): columns last, so that all products have long contiguous rows and nothing is transposed between them.
 """
 
 from collections.abc import Iterable, Iterator
