@@ -15,13 +15,18 @@ NodeEnergies = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where the numbers come from; printed with results and stored in the model file."""
+    """Where the numbers come from; printed with results and stored in the model file.
+
+    Attributes:
+        training: for models trained here: configuration, sha256 of the data, errors; built-in types.
+    """
 
     level_of_theory: str = "not stated"
     training_set: str = "not stated"
     licence: str = "not stated"
     citation: str = ""
     source: str = ""
+    training: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

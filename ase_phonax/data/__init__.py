@@ -1,0 +1,7 @@
+"""Labelled frames: reading, checking, storing, and batching for training."""
+
+from .frames import Frame, SecondOrder, Spectrum
+from .reading import frame_of_atoms, frame_of_hessian, read_frames
+from .store import save_frames
+
+__all__ = ["Frame", "SecondOrder", "Spectrum", "frame_of_atoms", "frame_of_hessian", "read_frames", "save_frames"]

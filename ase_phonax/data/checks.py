@@ -1,0 +1,194 @@
+"""Units and signs of labels, tested against each other: a wrong one is learned as readily as a right one."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from ..errors import InputError
+from ..units import THZ_PER_SQRT_EV_A2_AMU
+from .frames import Frame
+
+# Pairs of frames farther apart are not joined: the trapezoid would not hold, or an atom was wrapped.
+FARTHEST = 0.4  # Å, any atom
+ENOUGH_PAIRS = 3
+COMPARED = 300  # frames of one kind, of more than that every n-th
+# Below this correlation nothing is concluded; above it the factor must be one within TOLERATED.
+CORRELATION = 0.9
+TOLERATED = 1.4
+HARTREE, BOHR = 27.211386, 0.529177
+# Factor by which labels would be wrong -> what was likely done.
+LIKELY = {
+    -1.0: "the opposite sign (gradients in place of forces)",
+    1 / BOHR: "energies in Hartree and forces in Hartree/Bohr, positions in Å",
+    HARTREE / BOHR: "forces in Hartree/Bohr, energies in eV",
+    HARTREE: "one of them in Hartree",
+    1 / HARTREE: "one of them in Hartree",
+    13.605693: "one of them in Rydberg",
+    23.0605: "one of them in kcal/mol",
+    1 / 23.0605: "one of them in kcal/mol",
+    96.4853: "one of them in kJ/mol",
+    1 / 96.4853: "one of them in kJ/mol",
+    1000.0: "one of them in meV",
+    1 / 1000.0: "one of them in meV",
+    HARTREE / BOHR**2: "second derivatives in Hartree/Bohr², forces in eV/Å",
+}
+LARGEST_STRESS = 3.0  # eV/Å³, 480 GPa
+FREQUENCY_RANGE = (0.5, 200.0)  # THz, of the stiffest mode
+BOUND_HYDROGEN, BOUND_FREQUENCY = 1.15, 45.0  # Å, THz: whatever holds a hydrogen that close is stiffer than that
+ASYMMETRY = 0.02
+SUM_RULE = 0.1
+
+
+def check_frames(frames: Sequence[Frame]) -> None:
+    """Refuse labels whose size or sign contradict each other.
+
+    Neighbouring frames of the same atoms must obey dE = -F.dx and dF = -H dx; stresses must have a size that
+    a solid survives and grow with the volume; second derivatives must be Hermitian and those of a body that
+    vibrates and feels no translation.
+
+    Raises:
+        InputError: with the factor found and what it usually means.
+    """
+    _check_forces(frames)
+    _check_stresses(frames)
+    for frame in frames:
+        if frame.second is not None:
+            _check_matrices(frame)
+    _check_hessians(frames)
+
+
+def _pairs(frames: Sequence[Frame]) -> Iterator[tuple[Frame, Frame, np.ndarray]]:
+    """Each frame with the nearest of the same atoms in the same cell, and the displacement (n, 3) between them."""
+    groups: dict[tuple, list[Frame]] = {}
+    for frame in frames:
+        atoms = frame.atoms
+        key = (atoms.numbers.tobytes(), atoms.pbc.tobytes(), np.round(atoms.cell.array, 6).tobytes())
+        groups.setdefault(key, []).append(frame)
+    for group in groups.values():
+        group = group[:: max(1, len(group) // COMPARED)]
+        positions = np.array([f.atoms.positions for f in group])
+        for k in range(1, len(group)):
+            moved = positions[k] - positions[:k]
+            near = int(np.abs(moved).max((1, 2)).argmin())
+            if 0 < np.abs(moved[near]).max() < FARTHEST:
+                yield group[near], group[k], moved[near]
+
+
+def _compare(found: list[float], expected: list[float], what: str, frames: Sequence[Frame]) -> None:
+    """Refuse if found = factor * expected with a factor that is clearly not one."""
+    x, y = np.array(expected), np.array(found)
+    if len(x) < ENOUGH_PAIRS or not x.any() or not y.any():
+        return
+    correlation = x @ y / np.sqrt((x @ x) * (y @ y))
+    factor = x @ y / (x @ x)
+    if abs(correlation) < CORRELATION or 1 / TOLERATED < factor < TOLERATED:
+        return
+    near = min(LIKELY, key=lambda k: abs(np.log(abs(k / factor))) + 10 * (k * factor < 0))
+    likely = LIKELY[near] if near * factor > 0 and abs(np.log(near / factor)) < 0.25 else "another unit or sign"
+    raise InputError(
+        f"{frames[0].origin or 'the frames'}: {what} disagree by a factor of {factor:.4g} "
+        f"(correlation {correlation:.3f} over {len(x)} pairs)",
+        f"they were to be one another's derivative; this looks like {likely}",
+        "convert to eV and Å; forces are minus the gradient, second derivatives plus the curvature",
+    )
+
+
+def _check_forces(frames: Sequence[Frame]) -> None:
+    known = [f for f in frames if f.energy is not None and f.forces is not None]
+    found, expected = [], []
+    for a, b, moved in _pairs(known):
+        assert a.energy is not None and b.energy is not None and a.forces is not None and b.forces is not None
+        found.append(b.energy - a.energy)
+        expected.append(-0.5 * float(np.sum((a.forces + b.forces) * moved)))
+    _compare(found, expected, "changes of the energy and forces times displacements", known)
+
+
+def _check_hessians(frames: Sequence[Frame]) -> None:
+    known = [f for f in frames if f.forces is not None and f.second is not None and f.second.is_real]
+    found: list[float] = []
+    expected: list[float] = []
+    for a, b, moved in _pairs(known):
+        assert a.forces is not None and b.forces is not None and a.second is not None and b.second is not None
+        mean = (a.second.matrices[0] + b.second.matrices[0]).real / 2
+        expected.extend(-(mean @ moved.ravel()))
+        found.extend((b.forces - a.forces).ravel())
+    _compare(found, expected, "changes of the forces and second derivatives times displacements", known)
+
+
+def _check_stresses(frames: Sequence[Frame]) -> None:
+    known = [f for f in frames if f.stress is not None]
+    if not known:
+        return
+    open_ones = [f for f in known if not f.atoms.pbc.all()]
+    if open_ones:
+        raise InputError(
+            f"{open_ones[0].origin} has a stress but pbc {open_ones[0].atoms.pbc.tolist()}",
+            "only a crystal that is periodic in three directions has a volume to divide by",
+            "remove the stress, or set pbc",
+        )
+    size = float(np.median([np.abs(f.stress).max() for f in known]))
+    if size > LARGEST_STRESS:
+        raise InputError(
+            f"{known[0].origin}: the median of the largest stress components is {size:.3g}",
+            f"in eV/Å³ that is {size * 160.2:.0f} GPa; the file probably has GPa or kbar",
+            "divide by 160.21766 (GPa) or 1602.1766 (kbar), and mind the sign: positive under tension",
+        )
+    groups: dict[bytes, list[Frame]] = {}
+    for frame in known:
+        groups.setdefault(np.sort(frame.atoms.numbers).tobytes(), []).append(frame)
+    for group in groups.values():
+        volumes = np.array([f.atoms.get_volume() / len(f.atoms) for f in group])
+        traces = np.array([np.trace(f.stress) for f in group])
+        if len(group) < 5 or np.std(volumes) < 0.01 * volumes.mean() or not np.std(traces):
+            continue
+        correlation = float(np.corrcoef(volumes, traces)[0, 1])
+        if correlation < -0.8:
+            raise InputError(
+                f"{group[0].origin}: stresses fall as the volume grows (correlation {correlation:.2f} over "
+                f"{len(group)} frames of {group[0].atoms.get_chemical_formula()})",
+                "a solid pulls back when it is stretched: the sign is that of a pressure",
+                "multiply the stresses by -1: here they are positive under tension, as in ASE",
+            )
+
+
+def _check_matrices(frame: Frame) -> None:
+    assert frame.second is not None
+    masses = np.repeat(frame.atoms.get_masses(), 3)
+    for q, matrix in zip(frame.second.qpoints, frame.second.matrices, strict=True):
+        where = f"{frame.origin or 'a frame'}: the second derivatives at q = {np.round(q, 4).tolist()}"
+        size = np.abs(matrix).max()
+        if np.abs(matrix - matrix.conj().T).max() > ASYMMETRY * size:
+            raise InputError(
+                f"{where} are not Hermitian: {np.abs(matrix - matrix.conj().T).max():.3g} of {size:.3g} eV/Å²",
+                "second derivatives do not depend on their order; the axes are probably transposed",
+                "the order is atom, axis, atom, axis",
+            )
+        if not q.any() and len(matrix) > 3:
+            rest = np.abs(matrix.reshape(len(matrix), -1, 3).sum(1)).max()
+            if rest > SUM_RULE * size:
+                raise InputError(
+                    f"{where} change under translation by {rest:.3g} of {size:.3g} eV/Å²",
+                    "moving everything costs nothing; the order of the indices or of the atoms is probably wrong",
+                    "the order is atom, axis, atom, axis, in the order of the structure",
+                )
+        if np.trace(matrix).real < 0:
+            raise InputError(
+                f"{where} have the trace {np.trace(matrix).real:.3g} eV/Å²",
+                "it is positive for anything near a minimum: the sign is that of force derivatives",
+                "multiply by -1",
+            )
+    weighted = frame.second.matrices / np.sqrt(np.outer(masses, masses))
+    top = float(np.sqrt(max(np.linalg.eigvalsh(weighted).max(), 0)) * THZ_PER_SQRT_EV_A2_AMU)
+    least = BOUND_FREQUENCY if _has_bound_hydrogen(frame) and frame.second.is_real else FREQUENCY_RANGE[0]
+    if not least < top < FREQUENCY_RANGE[1]:
+        raise InputError(
+            f"{frame.origin or 'a frame'}: the highest frequency of the second derivatives is {top:.3g} THz",
+            "nothing vibrates like that: the unit is not eV/Å²",
+            "from Hartree/Bohr² multiply by 97.17, from Rydberg/Bohr² by 48.59, from mdyn/Å by 6.24",
+        )
+
+
+def _has_bound_hydrogen(frame: Frame) -> bool:
+    distances = frame.atoms.get_all_distances(mic=bool(frame.atoms.pbc.any()))
+    np.fill_diagonal(distances, np.inf)
+    return bool((distances[frame.atoms.numbers == 1] < BOUND_HYDROGEN).any())

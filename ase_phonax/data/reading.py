@@ -1,0 +1,196 @@
+"""Frames from files: whatever ASE reads, ASE's VibrationsData, phonopy's yaml files, and our own HDF5."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.stress import voigt_6_to_full_3x3_stress
+
+from ..errors import InputError
+from .checks import check_frames
+from .frames import LABELS, Frame, SecondOrder
+from .store import read_store
+
+# Where a label is looked for when the file's own calculator results lack it.
+KEYS = {"energy": "energy", "forces": "forces", "stress": "stress", "hessian": "hessian"}
+
+
+def read_frames(files: str | os.PathLike | Sequence[str | os.PathLike], keys: Mapping[str, str] | None = None) -> list:
+    """Labelled frames of one or several files, checked for units and signs.
+
+    By ending: `.h5` and `.hdf5` are files of `save_frames`; `.json` is ASE's VibrationsData (or its JSON database);
+    `.yaml` and `.yaml.xz` are phonopy's; everything else goes to ASE, all frames of it (extxyz, db, vasprun.xml, OUTCAR, ...).
+    From ASE, energies are the free energy where it is stated, since forces belong to it; a Hessian is `info["hessian"]`, 9 n² numbers in
+    eV/Å². `info["energy_weight"]` and its like for forces, stress and curvature, or `info["weight"]` for all, are weights.
+
+    Args:
+        files: path or paths; a path may hold wildcards in its last part.
+        keys: other names of labels, e.g. {"energy": "REF_energy"}; then only those are looked for.
+
+    Raises:
+        InputError: a file is missing, unreadable, has frames without labels, or labels whose size or sign
+            contradict each other.
+    """
+    if isinstance(files, (str, os.PathLike)):
+        files = [files]
+    wrong = set(keys or ()) - set(KEYS)
+    if wrong:
+        raise InputError(
+            f"keys names {', '.join(sorted(wrong))}",
+            "there is no such label",
+            f"keys can be given for {', '.join(KEYS)}",
+        )
+    frames = [frame for file in files for path in _expand(Path(file)) for frame in _read(path, keys)]
+    check_frames(frames)
+    return frames
+
+
+def _expand(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    found = sorted(path.parent.glob(path.name)) if any(c in path.name for c in "*?[") else []
+    if not found:
+        raise InputError(f"there is no file {path}", "its frames would be missing", "check the path")
+    return found
+
+
+def _read(path: Path, keys: Mapping[str, str] | None) -> list[Frame]:
+    name = path.name.lower()
+    for endings, reader in READERS.items():
+        if name.endswith(endings):
+            return reader(path)
+    return _through_ase(path, keys)
+
+
+def _through_phonopy(path: Path) -> list[Frame]:
+    from .phonopy_labels import read_phonopy  # phonopy takes half a second to import
+
+    return read_phonopy(path)
+
+
+def _vibrations(path: Path) -> list[Frame]:
+    from ase.io.jsonio import read_json
+
+    try:
+        found = read_json(path)
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise _unreadable(path, error) from error
+    if not hasattr(found, "get_hessian"):
+        return _through_ase(path, None)
+    atoms = found.get_atoms()
+    if len(found.get_indices()) != len(atoms):
+        raise InputError(
+            f"{path}: the Hessian is of {len(found.get_indices())} of the {len(atoms)} atoms",
+            "the response of the others is not known",
+            "compute the Hessian of all atoms",
+        )
+    return [frame_of_hessian(atoms, found.get_hessian(), origin=str(path))]
+
+
+# A kind of file is one reader and one line here; everything else goes to ASE.
+READERS: dict[tuple[str, ...], Callable[[Path], list[Frame]]] = {
+    (".h5", ".hdf5"): read_store,
+    (".yaml", ".yml", ".yaml.xz"): _through_phonopy,
+    (".json",): _vibrations,
+}
+
+
+def frame_of_hessian(
+    atoms: Atoms, hessian: np.ndarray, *, energy: float | None = None, forces: Any = None, origin: str = ""
+) -> Frame:
+    """A frame with its Hessian.
+
+    Args:
+        atoms: a molecule, or a cell whose images all move together.
+        hessian: (n, 3, n, 3) or (3n, 3n), positive at a minimum [eV/Å²].
+        energy: [eV]; forces: (n, 3) [eV/Å].
+
+    Raises:
+        InputError: another shape.
+    """
+    n, hessian = len(atoms), np.asarray(hessian, float)
+    if hessian.shape not in ((n, 3, n, 3), (3 * n, 3 * n)):
+        raise InputError(
+            f"{origin or 'a frame'}: the Hessian has shape {hessian.shape}",
+            "the order of its indices decides what couples to what",
+            f"give ({n}, 3, {n}, 3), atom and axis, atom and axis, or ({3 * n}, {3 * n})",
+        )
+    second = SecondOrder(np.zeros((1, 3)), hessian.reshape(1, 3 * n, 3 * n).astype(complex))
+    return Frame(_bare(atoms), energy, None if forces is None else np.asarray(forces, float), None, second, origin=origin)
+
+
+def _bare(atoms: Atoms) -> Atoms:
+    return Atoms(
+        numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc, masses=atoms.get_masses()
+    )
+
+
+def _through_ase(path: Path, keys: Mapping[str, str] | None) -> list[Frame]:
+    from ase.io import read
+
+    try:
+        images = read(path, index=":")
+    except Exception as error:  # its parsers raise whatever they meet
+        raise _unreadable(path, error) from error
+    return [frame_of_atoms(atoms, keys, f"{path}:{k}") for k, atoms in enumerate(images)]
+
+
+def frame_of_atoms(atoms: Atoms, keys: Mapping[str, str] | None = None, origin: str = "") -> Frame:
+    """The labels that ASE Atoms carry: results of its calculator, or `info` and `arrays` under `keys`.
+
+    Raises:
+        InputError: no label at all, or one of a wrong shape.
+    """
+    found = _labels(atoms, keys)
+    if not found:
+        there = sorted([*atoms.info, *(set(atoms.arrays) - {"numbers", "positions"})])
+        raise InputError(
+            f"{origin or 'a frame'} has no energy, no forces, no stress and no Hessian",
+            "there is nothing to learn from it",
+            "name the keys of the labels, e.g. keys: {energy: REF_energy, forces: REF_forces}; it holds "
+            + (", ".join(there) or "none"),
+        )
+    stress, hessian = found.get("stress"), found.get("hessian")
+    if stress is not None:
+        stress = np.asarray(stress, float)
+        stress = voigt_6_to_full_3x3_stress(stress) if stress.shape == (6,) else stress
+        stress = stress.reshape(3, 3) if stress.size == 9 else stress
+    energy, forces = found.get("energy"), found.get("forces")
+    n = len(atoms)
+    second = None
+    if hessian is not None:
+        second = frame_of_hessian(atoms, np.asarray(hessian, float).reshape(3 * n, -1), origin=origin).second
+    weight = float(atoms.info.get("weight", 1.0))
+    weights = {label: weight * float(atoms.info.get(f"{label}_weight", 1.0)) for label in LABELS}
+    return Frame(
+        _bare(atoms),
+        None if energy is None else float(energy),
+        None if forces is None else np.asarray(forces, float),
+        stress,
+        second,
+        None,
+        tuple((label, w) for label, w in weights.items() if w != 1),
+        origin,
+    )
+
+
+def _labels(atoms: Atoms, keys: Mapping[str, str] | None) -> dict[str, Any]:
+    here = {**atoms.info, **atoms.arrays}
+    if keys:
+        return {label: here[key] for label, key in keys.items() if key in here}
+    results = dict(atoms.calc.results) if atoms.calc is not None else {}
+    if "free_energy" in results:
+        results["energy"] = results["free_energy"]
+    found = {**{k: here[k] for k in KEYS.values() if k in here}, **results}
+    return {label: found[label] for label in KEYS if label in found}
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"{path} cannot be read ({type(error).__name__}: {error})",
+        "its frames would be missing",
+        "check that the file is complete; formats are those of ase.io.read, save_frames, VibrationsData and phonopy",
+    )

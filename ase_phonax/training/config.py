@@ -1,0 +1,362 @@
+"""Everything a training run can be told, as frozen dataclasses that a YAML file maps to."""
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..networks import ARCHITECTURES
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the labels are.
+
+    Attributes:
+        train: files of `data.read_frames`.
+        valid: files, or the part of the training frames (0 to 1) held out at random.
+        keys: names of labels in ASE's files, e.g. {energy: REF_energy}.
+        repeat: file -> how many times its frames count in an epoch.
+    """
+
+    train: tuple[str, ...] = ()
+    valid: tuple[str, ...] | float = 0.1
+    keys: dict[str, str] = field(default_factory=dict)
+    repeat: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """What is compared, and how much it counts. Residuals are divided by `scales` first.
+
+    Attributes:
+        energy, forces, stress: weights; energy is that per atom.
+        curvature: weight of products of second derivatives with directions.
+        projections: weight of u† D v with random u.
+        spectrum: weight of sorted frequencies (needs whole matrices: as many products as coordinates).
+        penalty: "squared" or "huber" (pseudo-Huber of each vector's length).
+        huber_delta: where it turns linear, in units of the scale.
+        directions: "columns" of the second derivatives, or "random" normal directions.
+        columns: directions of each frame in a step.
+        scales: label -> size [eV, eV/Å, eV/Å³, eV/Å², THz]; those left out are the labels' own root mean squares.
+    """
+
+    energy: float = 1.0
+    forces: float = 1.0
+    stress: float = 0.1
+    curvature: float = 1.0
+    projections: float = 0.0
+    spectrum: float = 0.0
+    penalty: str = "squared"
+    huber_delta: float = 1.0
+    directions: str = "random"
+    columns: int = 1
+    scales: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """The network to make; "auto" is taken from the data.
+
+    Attributes:
+        architecture: a key of `networks.ARCHITECTURES`.
+        elements: chemical symbols; "auto" for those of the training frames.
+        average_neighbors: "auto" or a number.
+        scale: size of the node energies' changes [eV], "auto" for the root mean square of the forces in eV/Å.
+        energies: per-element reference energies [eV]: "fit" by least squares, "zero", or symbol -> eV.
+        options: the architecture's own configuration, e.g. cutoff, hidden_irreps, n_layers; in YAML these
+            stand beside the others.
+    """
+
+    architecture: str = "nequip"
+    elements: tuple[str, ...] | str = "auto"
+    average_neighbors: float | str = "auto"
+    scale: float | str = "auto"
+    energies: dict[str, float] | str = "fit"
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FineTuneConfig:
+    """What stays of the model one starts from (`fine-tune` only).
+
+    Attributes:
+        frozen: patterns of parameters that keep their values, such as "layer_0/*" or "*/radial_*".
+        energies: "keep" the model's reference energies, or "shift" them by least squares to the labels' level.
+    """
+
+    frozen: tuple[str, ...] = ()
+    energies: str = "keep"
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """How parameters are moved: Adam with decoupled weight decay (optax).
+
+    Attributes:
+        epochs: passes through the training frames.
+        batch_size: frames in a step.
+        learning_rate: highest.
+        schedule: "cosine", "linear", "exponential" or "constant".
+        warmup: part of all steps in which the rate rises from zero.
+        final: the last learning rate as a part of the highest.
+        weight_decay: decoupled.
+        clip: largest norm of the gradient; 0 for none.
+        ema: decay of the running average of parameters that is validated and saved; 0 for none.
+        patience: epochs without a better validation before it stops; 0 to go on.
+    """
+
+    epochs: int = 100
+    batch_size: int = 8
+    learning_rate: float = 3e-3
+    schedule: str = "cosine"
+    warmup: float = 0.02
+    final: float = 0.01
+    weight_decay: float = 0.0
+    clip: float = 10.0
+    ema: float = 0.99
+    patience: int = 0
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Where and how it runs.
+
+    Attributes:
+        output: folder of checkpoints, log, figure and model.
+        name: of the model.
+        precision: "float32" or "float64".
+        seed: of parameters, data order, held-out frames and directions.
+        n_shapes: compiled sizes for each kind of label.
+        validate_every: epochs.
+        checkpoint_seconds: a checkpoint is written after each epoch when the last is older, and inside long ones.
+        devices: number of devices that share a batch; "all" takes what JAX finds.
+        level_of_theory, licence, citation: go into the model file.
+    """
+
+    output: str = "training"
+    name: str = ""
+    precision: str = "float32"
+    seed: int = 0
+    n_shapes: int = 3
+    validate_every: int = 1
+    checkpoint_seconds: float = 30.0
+    devices: int | str = 1
+    level_of_theory: str = "not stated"
+    licence: str = "not stated"
+    citation: str = ""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """A whole training run."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    fine_tune: FineTuneConfig = field(default_factory=FineTuneConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+
+    def __post_init__(self):
+        _check(self)
+
+
+_CHOICES = {
+    ("loss", "penalty"): ("squared", "huber"),
+    ("loss", "directions"): ("columns", "random"),
+    ("optimiser", "schedule"): ("cosine", "linear", "exponential", "constant"),
+    ("run", "precision"): ("float32", "float64"),
+    ("fine_tune", "energies"): ("keep", "shift"),
+}
+# (least allowed, whether that itself is allowed)
+_LEAST = {
+    ("loss", "energy"): (0, True),
+    ("loss", "forces"): (0, True),
+    ("loss", "stress"): (0, True),
+    ("loss", "curvature"): (0, True),
+    ("loss", "projections"): (0, True),
+    ("loss", "spectrum"): (0, True),
+    ("loss", "huber_delta"): (0, False),
+    ("loss", "columns"): (1, True),
+    ("optimiser", "epochs"): (1, True),
+    ("optimiser", "batch_size"): (1, True),
+    ("optimiser", "learning_rate"): (0, False),
+    ("optimiser", "warmup"): (0, True),
+    ("optimiser", "final"): (0, True),
+    ("optimiser", "weight_decay"): (0, True),
+    ("optimiser", "clip"): (0, True),
+    ("optimiser", "ema"): (0, True),
+    ("optimiser", "patience"): (0, True),
+    ("run", "n_shapes"): (1, True),
+    ("run", "validate_every"): (1, True),
+    ("run", "checkpoint_seconds"): (0, True),
+}
+
+
+def _check(config: TrainingConfig) -> None:
+    for (section, name), choices in _CHOICES.items():
+        value = getattr(getattr(config, section), name)
+        if value not in choices:
+            raise InputError(
+                f"{section}.{name} is {value!r}", "it chooses between a few ways", f"use one of {', '.join(choices)}"
+            )
+    for (section, name), (least, allowed) in _LEAST.items():
+        value = getattr(getattr(config, section), name)
+        if not (value > least or (allowed and value == least)):
+            raise InputError(
+                f"{section}.{name} is {value!r}",
+                "nothing can be trained with that",
+                f"give a number {'of at least' if allowed else 'above'} {least}",
+            )
+    loss = config.loss
+    if not any((loss.energy, loss.forces, loss.stress, loss.curvature, loss.projections, loss.spectrum)):
+        raise InputError("every weight of the loss is 0", "there is nothing to learn", "give one a positive weight")
+    if config.optimiser.ema >= 1 or config.optimiser.warmup > 1:
+        raise InputError(
+            f"optimiser.ema is {config.optimiser.ema}, warmup {config.optimiser.warmup}",
+            "the first is a decay below 1, the second a part of all steps",
+            "typical values are 0.99 and 0.02",
+        )
+
+
+def read_config(path: Path) -> TrainingConfig:
+    """A configuration from a YAML file; paths in it are relative to the file.
+
+    Raises:
+        InputError: not readable, not YAML, an unknown key (the nearest known one is named), a wrong value.
+    """
+    import yaml
+
+    try:
+        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"the configuration {path} cannot be read: {error.strerror}", "nothing is known of the run", "check the path"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"the configuration {path} is not YAML: {' '.join(str(error).split())}",
+            "nothing is known of the run",
+            "see docs/training.md for an example",
+        ) from error
+    return relative_to(config_from(found or {}, str(path)), Path(path).parent)
+
+
+def relative_to(config: TrainingConfig, folder: Path) -> TrainingConfig:
+    """The same with every path taken from a folder."""
+
+    def move(names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(folder / name) for name in names)
+
+    data = dataclasses.replace(
+        config.data,
+        train=move(config.data.train),
+        valid=config.data.valid if isinstance(config.data.valid, (int, float)) else move(config.data.valid),
+        repeat={str(folder / name): count for name, count in config.data.repeat.items()},
+    )
+    run = dataclasses.replace(config.run, output=str(folder / config.run.output))
+    return dataclasses.replace(config, data=data, run=run)
+
+
+def config_from(values: Mapping[str, Any], source: str = "the configuration") -> TrainingConfig:
+    """A configuration from nested mappings, as YAML has them.
+
+    Raises:
+        InputError: an unknown key, or a value of a wrong kind.
+    """
+    return _build(TrainingConfig, values, source, "")
+
+
+def _build(kind: Any, values: Any, source: str, inside: str) -> Any:
+    if not isinstance(values, Mapping):
+        raise InputError(
+            f"{source}: {inside or 'the whole'} is {values!r}",
+            "it has named settings inside",
+            f"write `name: value` lines under it: {', '.join(f.name for f in dataclasses.fields(kind))}",
+        )
+    if kind is NetworkConfig:
+        values = _with_options(values)
+    hints = typing.get_type_hints(kind)
+    known = {f.name for f in dataclasses.fields(kind)}
+    for key in values:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
+            raise InputError(
+                f"{source} has the unknown key {(inside + '.' if inside else '') + str(key)!r}",
+                "a mistyped setting would be left out unseen",
+                f"did you mean {near[0]!r}?" if near else f"known here are {', '.join(sorted(known))}",
+            )
+    ready = {}
+    for key, value in values.items():
+        path = f"{inside}.{key}" if inside else str(key)
+        if dataclasses.is_dataclass(hints[key]):
+            ready[key] = _build(hints[key], value, source, path)
+        else:
+            ready[key] = _convert(hints[key], value, source, path)
+    return kind(**ready)
+
+
+def _with_options(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of the architecture itself, written beside the others, moved into `options`."""
+    architecture = ARCHITECTURES.get(values.get("architecture", NetworkConfig.architecture))
+    if architecture is None:
+        raise InputError(
+            f"network.architecture is {values['architecture']!r}",
+            "there is no such network",
+            f"known are {', '.join(ARCHITECTURES)}",
+        )
+    own = {f.name: f for f in dataclasses.fields(NetworkConfig)}
+    inner = {f.name: f for f in dataclasses.fields(architecture.config)}
+    hints = typing.get_type_hints(architecture.config)
+    result: dict[str, Any] = {"options": dict(values.get("options", {}))}
+    for key, value in values.items():
+        if key in own:
+            result.setdefault(key, value)
+        elif key in inner and key != "n_species":
+            plain = hints[key] in (int, float, str)
+            result["options"][key] = _convert(hints[key], value, "the configuration", f"network.{key}") if plain else value
+        else:
+            near = difflib.get_close_matches(str(key), [*own, *inner], n=1, cutoff=0.5)
+            raise InputError(
+                f"the configuration has the unknown key 'network.{key}'",
+                "a mistyped setting would be left out unseen",
+                f"did you mean {near[0]!r}?" if near else f"known here are {', '.join(sorted({*own, *inner}))}",
+            )
+    return result
+
+
+def _convert(hint: Any, value: Any, source: str, path: str) -> Any:
+    """A YAML value as one of the plain types of the dataclasses."""
+    wanted = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    for kind in wanted:
+        origin = typing.get_origin(kind) or kind
+        if origin is tuple and isinstance(value, str) and str not in wanted:
+            return (value,)
+        if origin is tuple and isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value):
+            return tuple(value)
+        if origin is dict and isinstance(value, Mapping):
+            return dict(value)
+        if origin is str and isinstance(value, str):
+            return value
+        if origin in (int, float) and isinstance(value, str):
+            try:  # YAML reads 1e-3 as text
+                value = float(value)
+            except ValueError:
+                continue
+        if origin is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+        if origin is int and isinstance(value, (int, float)) and not isinstance(value, bool) and int(value) == value:
+            return int(value)
+    names = " or ".join(getattr(k, "__name__", str(k)).replace("tuple", "list of texts") for k in wanted)
+    raise InputError(f"{source}: {path} is {value!r}", f"it has to be {names}", "see docs/training.md")
+
+
+def as_dict(config: TrainingConfig) -> dict[str, Any]:
+    """Nested built-in types, as `config_from` takes them."""
+    return dataclasses.asdict(config)

@@ -1,0 +1,65 @@
+"""The log of a run: a table of epochs as CSV, and a picture of it."""
+
+import csv
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import OutputError
+
+CSV, FIGURE = "history.csv", "history.png"
+# Column of validation errors -> factor and unit as shown.
+SHOWN = {
+    "energy": (1e3, "meV/atom"),
+    "forces": (1e3, "meV/Å"),
+    "stress": (1e3, "meV/Å³"),
+    "curvature": (1.0, "eV/Å²"),
+}
+
+
+def write_csv(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """All epochs so far; under a temporary name, then renamed.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    part = folder / (CSV + ".part")
+    try:
+        with part.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, names)
+            writer.writeheader()
+            writer.writerows(rows)
+        os.replace(part, folder / CSV)
+    except OSError as error:
+        raise OutputError(
+            f"the log {folder / CSV} cannot be written: {error.strerror or error}",
+            "the course of the training would be lost; the last checkpoint is intact",
+            "free some space and go on with --resume",
+        ) from error
+
+
+def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Loss and validation errors against the epoch, on logarithmic axes."""
+    from matplotlib.figure import Figure
+
+    present = [name for name in SHOWN if any(row.get(f"{name}_mae") for row in rows)]
+    figure = Figure(figsize=(4.2 * (1 + (len(present) > 0)), 3.2), layout="constrained")
+    left = figure.add_subplot(1, 1 + (len(present) > 0), 1)
+    epochs = [row["epoch"] for row in rows]
+    left.semilogy(epochs, [row["loss"] for row in rows], label="training", color="0.6")
+    seen = [(row["epoch"], row["valid_loss"]) for row in rows if row.get("valid_loss")]
+    if seen:
+        left.semilogy(*zip(*seen, strict=True), label="validation", color="C3")
+    left.set(xlabel="epoch", ylabel="loss")
+    left.legend(frameon=False)
+    if present:
+        right = figure.add_subplot(1, 2, 2)
+        for k, name in enumerate(present):
+            factor, unit = SHOWN[name]
+            points = [(r["epoch"], factor * r[f"{name}_mae"]) for r in rows if r.get(f"{name}_mae")]
+            right.semilogy(*zip(*points, strict=True), color=f"C{k}", label=f"{name} [{unit}]")
+        right.set(xlabel="epoch", ylabel="mean absolute error (validation)")
+        right.legend(frameon=False)
+    figure.savefig(path, dpi=150)

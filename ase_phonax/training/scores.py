@@ -1,0 +1,125 @@
+"""How well a model reproduces labels: the same numbers for any model that can be loaded."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from ..data.frames import Frame
+from ..data.reading import read_frames
+from ..errors import InputError
+from ..evaluation import Evaluator
+from ..force_constants import frequencies_thz
+
+UNITS = {
+    "energy": "eV/atom",
+    "forces": "eV/Å",
+    "stress": "eV/Å³",
+    "curvature": "eV/Å²",
+    "frequency": "THz",
+}
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Errors of a model on labelled frames.
+
+    Attributes:
+        mae, rmse: label -> mean absolute and root mean square error, in `UNITS`. Energies are per atom. Curvature is
+            over the elements of the matrices, frequency over sorted frequencies at the q of the labels.
+        counts: label -> how many numbers were compared.
+        relative_curvature: mean over matrices of norm(difference)/norm(label), Frobenius; NaN without such labels.
+        per_frame: a row of mean absolute errors for each frame.
+    """
+
+    mae: Mapping[str, float]
+    rmse: Mapping[str, float]
+    counts: Mapping[str, int]
+    relative_curvature: float
+    per_frame: tuple[Mapping[str, Any], ...]
+
+
+def evaluate(
+    model: Any,
+    data: str | PathLike | Sequence[Any],
+    *,
+    keys: Mapping[str, str] | None = None,
+    dtype: str = "float64",
+    progress: Callable[[int, int], None] | None = None,
+) -> Scores:
+    """Compare a model with labels.
+
+    Energies and derivatives come from the evaluator of `PhonaxCalculator`, not from the code that trains.
+
+    Args:
+        model: a `Potential`, a registered name, or a model file.
+        data: files of `data.read_frames`, or frames.
+        keys: names of labels in ASE's files.
+        progress: progress(frames done, all frames).
+
+    Raises:
+        InputError, ModelError: what cannot be read; StructureError: an element the model does not know.
+    """
+    from ..weights import load_model
+
+    potential = load_model(model)
+    frames = _as_frames(data, keys)
+    evaluator = Evaluator(potential, np.dtype(dtype))
+    rows, errors, relative = [], dict[str, list[np.ndarray]](), list[float]()
+    for done, frame in enumerate(frames, 1):
+        found = _compare(evaluator, frame, relative)
+        for label, error in found.items():
+            errors.setdefault(label, []).append(error)
+        row = {label: float(np.abs(error).mean()) for label, error in found.items()}
+        rows.append({"frame": frame.origin or str(done - 1), "formula": frame.atoms.get_chemical_formula(), **row})
+        if progress:
+            progress(done, len(frames))
+    flat = {label: np.concatenate([e.ravel() for e in values]) for label, values in errors.items()}
+    return Scores(
+        {label: float(np.abs(e).mean()) for label, e in flat.items()},
+        {label: float(np.sqrt(np.mean(np.abs(e) ** 2))) for label, e in flat.items()},
+        {label: e.size for label, e in flat.items()},
+        float(np.mean(relative)) if relative else float("nan"),
+        tuple(rows),
+    )
+
+
+def _as_frames(data: Any, keys: Mapping[str, str] | None) -> list[Frame]:
+    if isinstance(data, (str, PathLike)):
+        return read_frames(data, keys)
+    data = list(data)
+    frames = data if all(isinstance(x, Frame) for x in data) else read_frames(data, keys)
+    if not frames:
+        raise InputError("there are no frames", "there is nothing to compare with", "check the data")
+    return frames
+
+
+def _compare(evaluator: Evaluator, frame: Frame, relative: list[float]) -> dict[str, np.ndarray]:
+    found: dict[str, np.ndarray] = {}
+    if frame.energy is not None or frame.forces is not None or frame.stress is not None:
+        energies, forces, virial = evaluator.energy_forces_stress(frame.atoms)
+        if frame.energy is not None:
+            found["energy"] = np.array([(float(energies.sum(dtype=float)) - frame.energy) / len(frame.atoms)])
+        if frame.forces is not None:
+            found["forces"] = forces - frame.forces
+        if frame.stress is not None:
+            found["stress"] = virial / frame.atoms.get_volume() - frame.stress
+    root = np.sqrt(np.repeat(frame.atoms.get_masses(), 3))
+    if frame.second is not None:
+        matrices = np.array(evaluator.lattice_matrices(frame.atoms, frame.second.qpoints))
+        labels = frame.second.matrices
+        found["curvature"] = np.abs(matrices - labels)
+        relative += [np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in zip(matrices, labels, strict=True)]
+        weights = np.outer(root, root)
+        found["frequency"] = frequencies_thz(_hermitian(matrices / weights)) - frequencies_thz(_hermitian(labels / weights))
+    if frame.spectrum is not None:
+        matrices = np.array(evaluator.lattice_matrices(frame.atoms, frame.spectrum.qpoints))
+        known = np.sort(frame.spectrum.frequencies, axis=1)
+        found["frequency"] = frequencies_thz(_hermitian(matrices / np.outer(root, root))) - known
+    return found
+
+
+def _hermitian(matrices: np.ndarray) -> np.ndarray:
+    return (matrices + matrices.conj().swapaxes(-1, -2)) / 2

@@ -1,0 +1,251 @@
+"""From configuration and frames to a network, its first parameters, and what residuals are divided by."""
+
+import fnmatch
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+from ase.data import atomic_numbers, chemical_symbols
+
+from ..data.frames import Frame, count_labels, find_elements
+from ..data.reading import read_frames
+from ..errors import InputError
+from ..evaluation import Evaluator
+from ..graph import find_neighbours
+from ..networks import ARCHITECTURES, get_network, make_potential
+from ..potential import Potential
+from .config import DataConfig, LossConfig, NetworkConfig, TrainingConfig
+
+# Residuals are divided by the labels' own size; where that vanishes (a single frame, a crystal at rest), by this.
+SMALLEST = {"energy": 1e-3, "forces": 0.05, "stress": 1e-3, "curvature": 0.1, "spectrum": 1.0}
+
+
+def load_frames(config: DataConfig, seed: int) -> tuple[list[Frame], list[Frame]]:
+    """Training and validation frames; repeated ones appear as often as they count.
+
+    Raises:
+        InputError: no frames, or none left for validation where some were asked for.
+    """
+    if not config.train:
+        raise InputError("data.train names no files", "there is nothing to learn from", "list files under data.train")
+    training: list[Frame] = []
+    copies: list[int] = []
+    for name in config.train:
+        found = read_frames(name, config.keys or None)
+        training += found
+        copies += [config.repeat.get(name, 1)] * len(found)
+    unused = set(config.repeat) - set(config.train)
+    if unused:
+        raise InputError(
+            f"data.repeat names {', '.join(sorted(unused))}",
+            "it is not among the files of data.train, and would be ignored",
+            "write the same path in both places",
+        )
+    if isinstance(config.valid, tuple):
+        valid = read_frames(config.valid, config.keys or None) if config.valid else []
+        if not valid:
+            raise InputError(
+                "data.valid names files without frames",
+                "nothing would tell when to stop",
+                "give frames, a part such as 0.1, or 0 to train without validation",
+            )
+    else:
+        training, copies, valid = _split(training, copies, config.valid, seed)
+    return [frame for frame, n in zip(training, copies, strict=True) for _ in range(n)], valid
+
+
+def _split(frames: list[Frame], copies: list[int], part: float, seed: int) -> tuple[list[Frame], list[int], list[Frame]]:
+    if not 0 <= part < 1:
+        raise InputError(
+            f"data.valid is {part}", "it is the part of the frames held out", "give a number from 0 to below 1, or files"
+        )
+    count = int(round(part * len(frames)))
+    if part and not count:
+        raise InputError(
+            f"{part:g} of {len(frames)} training frames is no frame for validation",
+            "nothing would tell when to stop, or how good the result is",
+            "give validation files, a larger part, or data.valid: 0 to train without",
+        )
+    order = np.random.default_rng((seed, 2)).permutation(len(frames))
+    kept = sorted(order[count:])
+    return [frames[k] for k in kept], [copies[k] for k in kept], [frames[k] for k in sorted(order[:count])]
+
+
+def check_labels(frames: Sequence[Frame], loss: LossConfig) -> None:
+    """Refuse a weight for which no training frame has a label.
+
+    Raises:
+        InputError: with what the frames have.
+    """
+    counts = count_labels(frames)
+    # Stress and curvature count by default and may be absent; the others are there or were asked for by name.
+    needed = {
+        "energy": counts["energy"],
+        "forces": counts["forces"],
+        "projections": counts["curvature"],
+        "spectrum": counts["curvature"] + counts["spectrum"],
+    }
+    for label, count in needed.items():
+        if getattr(loss, label) and not count:
+            raise InputError(
+                f"loss.{label} is {getattr(loss, label):g}, but none of the {len(frames)} training frames has that label",
+                "the weight would do nothing",
+                f"set loss.{label}: 0, or add frames; there are "
+                + (", ".join(f"{n} with {name}" for name, n in counts.items() if n) or "none with any label"),
+            )
+
+
+def new_potential(config: TrainingConfig, frames: Sequence[Frame]) -> Potential:
+    """A network with random parameters, fitted to the data in what is fixed before training.
+
+    Raises:
+        InputError: elements that the network was told not to have, wrong options.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    from ..exchange import Exchange
+
+    network = config.network
+    numbers = _numbers(network, frames)
+    architecture = ARCHITECTURES[network.architecture]
+    options = {k: tuple(v) if isinstance(v, list) else v for k, v in network.options.items()}
+    options.setdefault("cutoff", 5.0)
+    if "scale" in {f.name for f in fields(architecture.config)}:
+        options["scale"] = _scale(frames) if network.scale == "auto" else float(network.scale)
+    if network.average_neighbors == "auto":
+        options["average_neighbors"] = average_neighbors(frames, options["cutoff"], numbers)
+    else:
+        options["average_neighbors"] = float(network.average_neighbors)
+    made = architecture.config(n_species=len(numbers), **options)
+    function = get_network(network.architecture, made)
+    exchange = Exchange(jnp.zeros(1, int), jnp.zeros(1, int), 1)
+    key = jax.random.PRNGKey(config.run.seed)
+    first = jax.jit(function.init)(key, jnp.ones((1, 3)), jnp.zeros(1, int), exchange)
+    parameters: Any = jax.tree.map(np.asarray, first)
+    parameters["~"]["atom_energies"] = reference_energies(network, frames, numbers).astype(np.float32)
+    return make_potential(network.architecture, made, parameters, numbers, config.run.name or "trained")
+
+
+def _numbers(network: NetworkConfig, frames: Sequence[Frame]) -> tuple[int, ...]:
+    found = find_elements(frames)
+    if network.elements == "auto":
+        return found
+    unknown = [s for s in network.elements if s not in atomic_numbers]
+    if unknown or isinstance(network.elements, str):
+        raise InputError(
+            f"network.elements is {network.elements!r}", "these are no chemical symbols", "give a list such as [Si, O]"
+        )
+    numbers = tuple(sorted({atomic_numbers[s] for s in network.elements}))
+    outside = [chemical_symbols[z] for z in found if z not in numbers]
+    if outside:
+        raise InputError(
+            f"the frames hold {', '.join(outside)}, which network.elements lacks",
+            "the network has no place for them",
+            "add them, or write elements: auto",
+        )
+    return numbers
+
+
+def average_neighbors(frames: Sequence[Frame], cutoff: float, numbers: tuple[int, ...]) -> float:
+    """Mean number of edges of an atom, over at most 200 frames spread through all."""
+    some = list(frames)[:: max(1, len(frames) // 200)]
+    edges = sum(len(find_neighbours(f.atoms, cutoff, numbers).senders) for f in some)
+    return max(1.0, edges / sum(len(f.atoms) for f in some))
+
+
+def _scale(frames: Sequence[Frame]) -> float:
+    known = [f.forces for f in frames if f.forces is not None]
+    return float(max(0.1, np.sqrt(np.mean(np.concatenate(known) ** 2)))) if known else 1.0
+
+
+def reference_energies(network: NetworkConfig, frames: Sequence[Frame], numbers: tuple[int, ...]) -> np.ndarray:
+    """Energy of each element [eV]: given, zero, or by least squares over the frames."""
+    if isinstance(network.energies, dict):
+        missing = [chemical_symbols[z] for z in numbers if chemical_symbols[z] not in network.energies]
+        if missing:
+            raise InputError(
+                f"network.energies lacks {', '.join(missing)}", "every element needs one", "add them, or write energies: fit"
+            )
+        return np.array([network.energies[chemical_symbols[z]] for z in numbers])
+    if network.energies not in ("fit", "zero"):
+        raise InputError(
+            f"network.energies is {network.energies!r}", "it says where reference energies come from", "use fit, zero, or a list symbol: eV"
+        )
+    if network.energies == "zero":
+        return np.zeros(len(numbers))
+    return _least_squares([f for f in frames if f.energy is not None], numbers, None)
+
+
+def _least_squares(frames: Sequence[Frame], numbers: tuple[int, ...], predicted: np.ndarray | None) -> np.ndarray:
+    if not frames:
+        return np.zeros(len(numbers))
+    counts = np.array([[np.count_nonzero(f.atoms.numbers == z) for z in numbers] for f in frames], float)
+    energies = np.array([f.energy for f in frames], float) - (0 if predicted is None else predicted)
+    return np.linalg.lstsq(counts, energies, rcond=1e-6)[0]
+
+
+def shifted(potential: Potential, frames: Sequence[Frame]) -> Potential:
+    """Reference energies moved by least squares, so that the model's energies lie at the labels' level.
+
+    Functionals and pseudopotentials differ by electronvolts per atom; parameters should not have to learn that.
+    Elements that do not occur keep theirs.
+    """
+    known = [f for f in frames if f.energy is not None]
+    evaluator = Evaluator(potential, np.dtype(np.float64))
+    predicted = np.array([float(evaluator.energy_forces_stress(f.atoms)[0].sum()) for f in known])
+    change = _least_squares(known, potential.numbers, predicted)
+    old = potential.parameters["~"]["atom_energies"]
+    top = {**potential.parameters["~"], "atom_energies": (old + change).astype(old.dtype)}
+    return replace(potential, parameters={**potential.parameters, "~": top})
+
+
+def label_scales(config: LossConfig, frames: Sequence[Frame], numbers: tuple[int, ...]) -> dict[str, float]:
+    """Root mean square of each label [eV, eV/Å, eV/Å³, eV/Å², THz]; energies per atom, without references."""
+    unknown = set(config.scales) - set(SMALLEST)
+    if unknown or any(not value > 0 for value in config.scales.values()):
+        raise InputError(
+            f"loss.scales is {config.scales}", "residuals are divided by them", f"give positive sizes of {', '.join(SMALLEST)}"
+        )
+    known = [f for f in frames if f.energy is not None]
+    values: dict[str, list[np.ndarray]] = {name: [] for name in SMALLEST}
+    if known:
+        counts = np.array([[np.count_nonzero(f.atoms.numbers == z) for z in numbers] for f in known], float)
+        rest = np.array([f.energy for f in known], float) - counts @ _least_squares(known, numbers, None)
+        values["energy"] = [rest / counts.sum(1)]
+    for frame in frames:
+        if frame.forces is not None:
+            values["forces"].append(frame.forces.ravel())
+        if frame.stress is not None:
+            values["stress"].append(frame.stress.ravel())
+        if frame.second is not None:
+            m = frame.second.matrices
+            # Of a product with a direction whose components have mean square 1.
+            values["curvature"].append(np.sqrt(np.sum(np.abs(m) ** 2, (1, 2)) / m.shape[1]))
+        if frame.spectrum is not None:
+            values["spectrum"].append(frame.spectrum.frequencies.ravel())
+    found = {
+        name: float(np.sqrt(np.mean(np.concatenate(value) ** 2))) if value else 0.0 for name, value in values.items()
+    }
+    return {name: config.scales.get(name, max(found[name], least)) for name, least in SMALLEST.items()}
+
+
+def frozen_names(patterns: Sequence[str], parameters: Any) -> tuple[str, ...]:
+    """Names module/array of the parameters that the patterns select.
+
+    Raises:
+        InputError: a pattern that selects nothing, or nothing left to train.
+    """
+    names = [f"{module}/{name}" for module, arrays in parameters.items() for name in arrays]
+    for pattern in patterns:
+        if not fnmatch.filter(names, pattern):
+            raise InputError(
+                f"fine_tune.frozen: {pattern!r} selects no parameters",
+                "what was meant to stay would be trained",
+                f"names are {', '.join(names)}",
+            )
+    chosen = tuple(sorted({n for p in patterns for n in fnmatch.filter(names, p)}))
+    if len(chosen) == len(names):
+        raise InputError("fine_tune.frozen selects every parameter", "nothing is left to train", "freeze fewer")
+    return chosen

@@ -1,0 +1,167 @@
+"""One step of the optimiser and one validation batch, compiled once for each shape."""
+
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jraph
+import numpy as np
+import optax
+
+from ..potential import NodeEnergies
+from .config import LossConfig, OptimiserConfig
+from .losses import Prediction, losses, predict
+
+WEIGHTED = ("energy", "forces", "stress", "curvature", "projections", "spectrum")
+
+
+class State(NamedTuple):
+    """Everything that changes from step to step.
+
+    Attributes:
+        parameters: tree.
+        average: running average of the parameters, the same tree.
+        optimiser: state of optax.
+        step: how many were made.
+    """
+
+    parameters: Any
+    average: Any
+    optimiser: Any
+    step: Any
+
+
+class Rules(NamedTuple):
+    """What a compiled step depends on besides the network; hashable.
+
+    Attributes:
+        weights: of `WEIGHTED`.
+        penalty: kind and length where it turns linear.
+        clip, weight_decay, ema: of `OptimiserConfig`.
+        frozen: names module/array of parameters that keep their values.
+    """
+
+    weights: tuple[float, ...]
+    penalty: tuple[str, float]
+    clip: float
+    weight_decay: float
+    ema: float
+    frozen: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, loss: LossConfig, optimiser: OptimiserConfig, frozen: tuple[str, ...] = ()) -> "Rules":
+        """From the configuration."""
+        return cls(
+            tuple(float(getattr(loss, name)) for name in WEIGHTED),
+            (loss.penalty, loss.huber_delta),
+            optimiser.clip,
+            optimiser.weight_decay,
+            optimiser.ema,
+            frozen,
+        )
+
+
+def _transform(rules: Rules) -> optax.GradientTransformation:
+    """Adam's direction; the learning rate is applied outside, so that schedules need no compiling."""
+    parts = [optax.clip_by_global_norm(rules.clip)] if rules.clip else []
+    parts.append(optax.scale_by_adam())
+    if rules.weight_decay:
+        parts.append(optax.add_decayed_weights(rules.weight_decay))
+    return optax.chain(*parts)
+
+
+def start(rules: Rules, parameters: Any) -> State:
+    """The state before the first step."""
+    return State(parameters, parameters, _transform(rules).init(parameters), np.int32(0))
+
+
+def _thaw(rules: Rules, tree: Any) -> Any:
+    """Zero what belongs to frozen parameters."""
+    if not rules.frozen:
+        return tree
+    return {m: {k: jnp.zeros_like(x) if f"{m}/{k}" in rules.frozen else x for k, x in t.items()} for m, t in tree.items()}
+
+
+def batch_loss(
+    function: NodeEnergies, cutoff: float, rules: Rules, kind: str, parameters: Any, batch: Any, scales: dict
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Weighted loss of a batch and its parts. A leading axis of the batch is that of devices."""
+
+    def one(batch: jraph.GraphsTuple) -> dict[str, jax.Array]:
+        return losses(rules.penalty, kind, predict(function, cutoff, kind, parameters, batch), batch, scales)
+
+    if batch.n_node.ndim == 2:
+        share = jnp.sum(batch.globals["n_atoms"] > 0, 1)
+        share = share / jnp.sum(share)
+        parts = {name: jnp.sum(value * share) for name, value in jax.vmap(one)(batch).items()}
+    else:
+        parts = one(batch)
+    total = sum(w * parts[name] for name, w in zip(WEIGHTED, rules.weights, strict=True) if name in parts and w)
+    return jnp.asarray(total), parts
+
+
+@lru_cache(maxsize=64)
+def training_step(function: NodeEnergies, cutoff: float, rules: Rules, kind: str) -> Any:
+    """Compiled (state, batch, rate, scales) -> state, loss, its parts, norm of the gradient.
+
+    Equal arguments give the same function, so several runs in one process compile once.
+    """
+    transform = _transform(rules)
+
+    def step(state: State, batch: Any, rate: Any, scales: dict) -> tuple:
+        loss = partial(batch_loss, function, cutoff, rules, kind)
+        (value, parts), slope = jax.value_and_grad(loss, has_aux=True)(state.parameters, batch, scales)
+        slope = _thaw(rules, slope)
+        moves, optimiser = transform.update(slope, state.optimiser, state.parameters)
+        moves = _thaw(rules, moves)
+        parameters = jax.tree.map(lambda p, m: p - rate * m, state.parameters, moves)
+        # Early on a long memory would keep the random start: it grows with the steps.
+        count = state.step + 1
+        decay = jnp.minimum(rules.ema, count / (count + 9.0)).astype(value.dtype)
+        average = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, state.average, parameters)
+        if not rules.ema:
+            average = parameters
+        return State(parameters, average, optimiser, count), value, parts, optax.global_norm(slope)
+
+    return jax.jit(step, donate_argnums=0)
+
+
+@lru_cache(maxsize=64)
+def validation_step(function: NodeEnergies, cutoff: float, rules: Rules, kind: str) -> Any:
+    """Compiled (parameters, batch, scales) -> weighted loss and sums of errors (`error_sums`)."""
+
+    def step(parameters: Any, batch: jraph.GraphsTuple, scales: dict) -> tuple:
+        found = predict(function, cutoff, kind, parameters, batch)
+        parts = losses(rules.penalty, kind, found, batch, scales)
+        total = sum(w * parts[name] for name, w in zip(WEIGHTED, rules.weights, strict=True) if name in parts)
+        return total, error_sums(found, batch)
+
+    return jax.jit(step)
+
+
+def error_sums(found: Prediction, batch: jraph.GraphsTuple) -> dict[str, tuple]:
+    """Label -> (sum of absolute errors, sum of squares, count) over what carries the label.
+
+    Energies are per atom; the error of second derivatives is the length of the error of their product with a
+    direction of length sqrt(3n), over sqrt(3n): its mean square is that of a column.
+    """
+    from .losses import graph_of_nodes
+
+    known, owner = batch.globals, graph_of_nodes(batch)
+    n_atoms = jnp.maximum(known["n_atoms"], 1)
+
+    def sums(error: jax.Array, weight: jax.Array) -> tuple:
+        there = (weight > 0).astype(error.dtype).reshape(-1, *(1,) * (error.ndim - 1)) * jnp.ones_like(error)
+        return jnp.sum(jnp.abs(error) * there), jnp.sum(error**2 * there), jnp.sum(there)
+
+    result = {
+        "energy": sums((found.energy - known["energy"]) / n_atoms, known["energy_weight"]),
+        "forces": sums(found.forces - batch.nodes["forces"], known["forces_weight"][owner]),
+        "stress": sums(found.stress - known["stress"], known["stress_weight"]),
+    }
+    if found.response is not None:
+        change = found.response - batch.nodes["response"]
+        length = jnp.sqrt(jnp.sum(change**2, 2))
+        result["curvature"] = sums(length, known["curvature_weight"][owner])
+    return result
