@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .animations import animate, modulate
     from .atomic_motion import get_directional_densities, get_participation, get_thermal_motion
     from .calculator import PhonaxCalculator
+    from .data import Frame, frame_of_atoms, frame_of_hessian, read_frames, save_frames
     from .densities import converge_mesh, get_densities, get_mesh, get_thermal_properties
     from .errors import PhonaxError
     from .exact import exact_matrices
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from .potential import Potential
     from .relaxation import relax
     from .supercells import choose_supercell
+    from .training import Scores, TrainingConfig, evaluate, fine_tune, train
     from .two_dimensional import as_layer
     from .volumes import get_gruneisen, get_quasi_harmonic, phonons_at_volumes
     from .volumes.pictures import draw_gruneisen, draw_quasi_harmonic
@@ -35,9 +37,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Frame",
     "PhonaxCalculator",
     "PhonaxError",
     "Potential",
+    "Scores",
+    "TrainingConfig",
     "__version__",
     "animate",
     "as_layer",
@@ -46,10 +51,14 @@ __all__ = [
     "converge_mesh",
     "draw_gruneisen",
     "draw_quasi_harmonic",
+    "evaluate",
     "exact_matrices",
     "find_imaginary_modes",
     "find_irreps",
+    "fine_tune",
     "follow_mode",
+    "frame_of_atoms",
+    "frame_of_hessian",
     "frequencies_thz",
     "get_band_structure",
     "get_densities",
@@ -69,30 +78,40 @@ __all__ = [
     "modulate",
     "phonon_website",
     "phonons_at_volumes",
+    "read_frames",
     "relax",
     "save_figure",
+    "save_frames",
     "save_model",
     "set_nac",
     "to_ase_bands",
     "to_crystal_thermo",
+    "train",
     "write_irreps",
 ]
 
 _HOMES = {
+    "Frame": "data",
     "PhonaxCalculator": "calculator",
     "PhonaxError": "errors",
     "Potential": "potential",
+    "Scores": "training",
+    "TrainingConfig": "training",
     "animate": "animations",
     "as_layer": "two_dimensional",
     "bands_and_dos": "figures",
     "choose_supercell": "supercells",
     "converge_mesh": "densities",
-    "exact_matrices": "exact",
     "draw_gruneisen": "volumes.pictures",
     "draw_quasi_harmonic": "volumes.pictures",
+    "evaluate": "training",
+    "exact_matrices": "exact",
     "find_imaginary_modes": "instabilities",
     "find_irreps": "mode_symmetry",
+    "fine_tune": "training",
     "follow_mode": "frozen_modes",
+    "frame_of_atoms": "data",
+    "frame_of_hessian": "data",
     "frequencies_thz": "force_constants",
     "get_band_structure": "phonons",
     "get_densities": "densities",
@@ -112,12 +131,15 @@ _HOMES = {
     "modulate": "animations",
     "phonon_website": "interchange",
     "phonons_at_volumes": "volumes",
+    "read_frames": "data",
     "relax": "relaxation",
     "save_figure": "figures",
+    "save_frames": "data",
     "save_model": "weights",
     "set_nac": "polar",
     "to_ase_bands": "interchange",
     "to_crystal_thermo": "interchange",
+    "train": "training",
     "write_irreps": "mode_symmetry",
 }
 

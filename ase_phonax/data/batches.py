@@ -6,6 +6,7 @@ direction travels: directions are drawn here, for each batch anew, from a seed a
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import jraph
@@ -233,7 +234,7 @@ def _cut(sizes: Sequence[int], n_parts: int) -> list[slice]:
                         better[stop] = (cost, [*cuts, stop])
         best = better
     cuts = best[n][1]
-    return [slice(a, b) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    return [slice(a, b) for a, b in pairwise(cuts)]
 
 
 def _second_order(item: Item, shape: Shape, directions: str, rng: np.random.Generator) -> tuple[dict, dict, dict]:
@@ -319,7 +320,9 @@ def _cast(graph: jraph.GraphsTuple, dtype: np.dtype) -> jraph.GraphsTuple:
     return jax.tree.map(convert, graph)
 
 
-def iterate(planner: Planner, plan: Sequence[tuple[Shape, np.ndarray]], key: tuple[int, ...], start: int = 0) -> Iterator:
+def iterate(
+    planner: Planner, plan: Sequence[tuple[Shape, np.ndarray]], key: tuple[int, ...], start: int = 0
+) -> Iterator:
     """Shape, members and batch of each entry of a plan from `start` on, made ahead in a thread.
 
     Two batches are kept ready: making one takes less time than a step.

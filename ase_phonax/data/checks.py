@@ -97,7 +97,10 @@ def _check_forces(frames: Sequence[Frame]) -> None:
     known = [f for f in frames if f.energy is not None and f.forces is not None]
     found, expected = [], []
     for a, b, moved in _pairs(known):
-        assert a.energy is not None and b.energy is not None and a.forces is not None and b.forces is not None
+        assert a.energy is not None
+        assert b.energy is not None
+        assert a.forces is not None
+        assert b.forces is not None
         found.append(b.energy - a.energy)
         expected.append(-0.5 * float(np.sum((a.forces + b.forces) * moved)))
     _compare(found, expected, "changes of the energy and forces times displacements", known)
@@ -108,7 +111,10 @@ def _check_hessians(frames: Sequence[Frame]) -> None:
     found: list[float] = []
     expected: list[float] = []
     for a, b, moved in _pairs(known):
-        assert a.forces is not None and b.forces is not None and a.second is not None and b.second is not None
+        assert a.forces is not None
+        assert b.forces is not None
+        assert a.second is not None
+        assert b.second is not None
         mean = (a.second.matrices[0] + b.second.matrices[0]).real / 2
         expected.extend(-(mean @ moved.ravel()))
         found.extend((b.forces - a.forces).ravel())

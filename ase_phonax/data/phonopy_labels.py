@@ -1,4 +1,4 @@
-"""Second-order labels from phonopy: force constants of a crystal as exact sums at the wave vectors that fit its supercell."""
+"""Labels from phonopy: force constants as exact sums at the wave vectors that fit their supercell, and forces."""
 
 import warnings
 from pathlib import Path
@@ -72,7 +72,7 @@ def read_phonopy(path: Path) -> list[Frame]:
         "force_sets_filename": path.parent / "FORCE_SETS",
         "force_constants_filename": path.parent / "FORCE_CONSTANTS",
     }
-    options = {key: str(file) for key, file in beside.items() if file.is_file()}
+    options: dict[str, Any] = {key: str(file) for key, file in beside.items() if file.is_file()}
     try:
         found = _load(path)
         if not _has_labels(found) and options:
@@ -89,7 +89,7 @@ def read_phonopy(path: Path) -> list[Frame]:
     return [*([] if random else [frame_of_phonopy(found, str(path))]), *displaced_frames(found, str(path))]
 
 
-def _load(path: Path, **options: str) -> Phonopy:
+def _load(path: Path, **options: Any) -> Phonopy:
     import phonopy
 
     with warnings.catch_warnings():
@@ -102,13 +102,13 @@ def _load(path: Path, **options: str) -> Phonopy:
 def _has_labels(phonopy: Phonopy) -> bool:
     if phonopy.force_constants is not None:
         return True
-    dataset = phonopy.dataset or {}
+    dataset: Any = phonopy.dataset or {}
     return "forces" in dataset or any("forces" in d for d in dataset.get("first_atoms", []))
 
 
 def displaced_frames(phonopy: Phonopy, origin: str = "") -> list[Frame]:
     """The supercells with displaced atoms whose forces (and energies) the object holds."""
-    dataset = phonopy.dataset or {}
+    dataset: Any = phonopy.dataset or {}
     base = phonopy.supercell
     if "forces" in dataset:
         shifts, forces = np.asarray(dataset["displacements"]), np.asarray(dataset["forces"])

@@ -22,9 +22,10 @@ def read_frames(files: str | os.PathLike | Sequence[str | os.PathLike], keys: Ma
     """Labelled frames of one or several files, checked for units and signs.
 
     By ending: `.h5` and `.hdf5` are files of `save_frames`; `.json` is ASE's VibrationsData (or its JSON database);
-    `.yaml` and `.yaml.xz` are phonopy's; everything else goes to ASE, all frames of it (extxyz, db, vasprun.xml, OUTCAR, ...).
-    From ASE, energies are the free energy where it is stated, since forces belong to it; a Hessian is `info["hessian"]`, 9 n² numbers in
-    eV/Å². `info["energy_weight"]` and its like for forces, stress and curvature, or `info["weight"]` for all, are weights.
+    `.yaml` and `.yaml.xz` are phonopy's; everything else goes to ASE, all frames of it (extxyz, db, vasprun.xml,
+    OUTCAR, ...). From ASE, energies are the free energy where it is stated, since forces belong to it; a Hessian is
+    `info["hessian"]`, 9 n² numbers in eV/Å². `info["energy_weight"]` and its like for forces, stress and curvature,
+    or `info["weight"]` for all, are weights.
 
     Args:
         files: path or paths; a path may hold wildcards in its last part.
@@ -119,7 +120,9 @@ def frame_of_hessian(
             f"give ({n}, 3, {n}, 3), atom and axis, atom and axis, or ({3 * n}, {3 * n})",
         )
     second = SecondOrder(np.zeros((1, 3)), hessian.reshape(1, 3 * n, 3 * n).astype(complex))
-    return Frame(_bare(atoms), energy, None if forces is None else np.asarray(forces, float), None, second, origin=origin)
+    return Frame(
+        _bare(atoms), energy, None if forces is None else np.asarray(forces, float), None, second, origin=origin
+    )
 
 
 def _bare(atoms: Atoms) -> Atoms:

@@ -51,7 +51,9 @@ def _fill(file: h5py.File, frames: Sequence[Frame]) -> None:
     sizes = [len(f.atoms) for f in frames]
 
     def rows(values, shape, dtype=float):
-        stacked = [np.full(shape(n), np.nan) if v is None else np.asarray(v) for v, n in zip(values, sizes, strict=True)]
+        stacked = [
+            np.full(shape(n), np.nan) if v is None else np.asarray(v) for v, n in zip(values, sizes, strict=True)
+        ]
         return np.concatenate(stacked).astype(dtype) if stacked else np.zeros((0, 3), dtype)
 
     file["ptr"] = np.cumsum([0, *sizes])

@@ -65,9 +65,7 @@ def read_checkpoint(folder: Path, templates: dict[str, Any]) -> tuple[dict[str, 
     """
     path = folder / NAME
     if not path.is_file():
-        raise InputError(
-            f"there is no checkpoint in {folder}", "there is nothing to resume", "start without --resume"
-        )
+        raise InputError(f"there is no checkpoint in {folder}", "there is nothing to resume", "start without --resume")
     try:
         with h5py.File(path, "r") as file:
             header = json.loads(file.attrs["header"])

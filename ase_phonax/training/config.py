@@ -237,7 +237,9 @@ def read_config(path: Path) -> TrainingConfig:
         found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(
-            f"the configuration {path} cannot be read: {error.strerror}", "nothing is known of the run", "check the path"
+            f"the configuration {path} cannot be read: {error.strerror}",
+            "nothing is known of the run",
+            "check the path",
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(
@@ -320,7 +322,9 @@ def _with_options(values: Mapping[str, Any]) -> dict[str, Any]:
             result.setdefault(key, value)
         elif key in inner and key != "n_species":
             plain = hints[key] in (int, float, str)
-            result["options"][key] = _convert(hints[key], value, "the configuration", f"network.{key}") if plain else value
+            result["options"][key] = (
+                _convert(hints[key], value, "the configuration", f"network.{key}") if plain else value
+            )
         else:
             near = difflib.get_close_matches(str(key), [*own, *inner], n=1, cutoff=0.5)
             raise InputError(

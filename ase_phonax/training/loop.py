@@ -17,7 +17,7 @@ from . import setup
 from .checkpoints import NAME as CHECKPOINT
 from .checkpoints import read_checkpoint, save_checkpoint
 from .config import TrainingConfig, as_dict, config_from, read_config
-from .history import CSV, FIGURE, draw, write_csv
+from .history import FIGURE, draw, write_csv
 
 MODEL = "model.h5"
 # May differ between a run and its continuation.
@@ -142,7 +142,9 @@ def _check_folder(folder: Path, resume: bool, overwrite: bool) -> None:
     there = (folder / CHECKPOINT).exists()
     if there and not resume and not overwrite:
         raise OutputError(
-            f"{folder} holds an earlier run", "its checkpoint would be lost", "--resume it, --overwrite it, or choose another run.output"
+            f"{folder} holds an earlier run",
+            "its checkpoint would be lost",
+            "--resume it, --overwrite it, or choose another run.output",
         )
 
 
@@ -283,7 +285,8 @@ class Run:
         from . import steps
 
         assert self.valid is not None
-        total, count, sums = 0.0, 0, {}
+        total, count = 0.0, 0
+        sums: dict[str, np.ndarray] = {}
         plan = self.valid.in_order()
         for shape, members, batch in iterate(self.valid, plan, (self.config.run.seed, 2**31)):
             step = steps.validation_step(self.potential.node_energies, self.potential.cutoff, self.rules, shape.kind)

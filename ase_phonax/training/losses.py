@@ -145,9 +145,8 @@ def losses(
         change = (found.response - batch.nodes["response"]) / scales["curvature"]
         # Real and imaginary parts of one product are one vector of six.
         products = change.transpose(0, 1, 3, 2).reshape(*change.shape[:2], -1) * change.shape[2] ** 0.5
-        columns = found.response.shape[1]
-        if kind == "spectrum":
-            columns = 3 * n_atoms  # those of the frame itself; the others are zero
+        # In whole matrices only the columns of the frame itself count; the others are zero.
+        columns: Any = 3 * n_atoms if kind == "spectrum" else found.response.shape[1]
         weight = known["curvature_weight"]
         result["curvature"] = per_frame(of_nodes(jnp.sum(cost(products), 1)) / columns, weight)
         bra = _project(batch.nodes["left"], change, owner, n_graphs) / (3 * n_atoms[:, None, None]) ** 0.5

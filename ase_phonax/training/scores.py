@@ -111,9 +111,11 @@ def _compare(evaluator: Evaluator, frame: Frame, relative: list[float]) -> dict[
         matrices = np.array(evaluator.lattice_matrices(frame.atoms, frame.second.qpoints))
         labels = frame.second.matrices
         found["curvature"] = np.abs(matrices - labels)
-        relative += [np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in zip(matrices, labels, strict=True)]
+        relative += [float(np.linalg.norm(a - b) / np.linalg.norm(b)) for a, b in zip(matrices, labels, strict=True)]
         weights = np.outer(root, root)
-        found["frequency"] = frequencies_thz(_hermitian(matrices / weights)) - frequencies_thz(_hermitian(labels / weights))
+        found["frequency"] = frequencies_thz(_hermitian(matrices / weights)) - frequencies_thz(
+            _hermitian(labels / weights)
+        )
     if frame.spectrum is not None:
         matrices = np.array(evaluator.lattice_matrices(frame.atoms, frame.spectrum.qpoints))
         known = np.sort(frame.spectrum.frequencies, axis=1)

@@ -55,12 +55,16 @@ def load_frames(config: DataConfig, seed: int) -> tuple[list[Frame], list[Frame]
     return [frame for frame, n in zip(training, copies, strict=True) for _ in range(n)], valid
 
 
-def _split(frames: list[Frame], copies: list[int], part: float, seed: int) -> tuple[list[Frame], list[int], list[Frame]]:
+def _split(
+    frames: list[Frame], copies: list[int], part: float, seed: int
+) -> tuple[list[Frame], list[int], list[Frame]]:
     if not 0 <= part < 1:
         raise InputError(
-            f"data.valid is {part}", "it is the part of the frames held out", "give a number from 0 to below 1, or files"
+            f"data.valid is {part}",
+            "it is the part of the frames held out",
+            "give a number from 0 to below 1, or files",
         )
-    count = int(round(part * len(frames)))
+    count = round(part * len(frames))
     if part and not count:
         raise InputError(
             f"{part:g} of {len(frames)} training frames is no frame for validation",
@@ -89,7 +93,7 @@ def check_labels(frames: Sequence[Frame], loss: LossConfig) -> None:
     for label, count in needed.items():
         if getattr(loss, label) and not count:
             raise InputError(
-                f"loss.{label} is {getattr(loss, label):g}, but none of the {len(frames)} training frames has that label",
+                f"loss.{label} is {getattr(loss, label):g}, but no training frame has that label",
                 "the weight would do nothing",
                 f"set loss.{label}: 0, or add frames; there are "
                 + (", ".join(f"{n} with {name}" for name, n in counts.items() if n) or "none with any label"),
@@ -110,7 +114,7 @@ def new_potential(config: TrainingConfig, frames: Sequence[Frame]) -> Potential:
     network = config.network
     numbers = _numbers(network, frames)
     architecture = ARCHITECTURES[network.architecture]
-    options = {k: tuple(v) if isinstance(v, list) else v for k, v in network.options.items()}
+    options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in network.options.items()}
     options.setdefault("cutoff", 5.0)
     if "scale" in {f.name for f in fields(architecture.config)}:
         options["scale"] = _scale(frames) if network.scale == "auto" else float(network.scale)
@@ -166,12 +170,16 @@ def reference_energies(network: NetworkConfig, frames: Sequence[Frame], numbers:
         missing = [chemical_symbols[z] for z in numbers if chemical_symbols[z] not in network.energies]
         if missing:
             raise InputError(
-                f"network.energies lacks {', '.join(missing)}", "every element needs one", "add them, or write energies: fit"
+                f"network.energies lacks {', '.join(missing)}",
+                "every element needs one",
+                "add them, or write energies: fit",
             )
         return np.array([network.energies[chemical_symbols[z]] for z in numbers])
     if network.energies not in ("fit", "zero"):
         raise InputError(
-            f"network.energies is {network.energies!r}", "it says where reference energies come from", "use fit, zero, or a list symbol: eV"
+            f"network.energies is {network.energies!r}",
+            "it says where reference energies come from",
+            "use fit, zero, or a list symbol: eV",
         )
     if network.energies == "zero":
         return np.zeros(len(numbers))
@@ -206,7 +214,9 @@ def label_scales(config: LossConfig, frames: Sequence[Frame], numbers: tuple[int
     unknown = set(config.scales) - set(SMALLEST)
     if unknown or any(not value > 0 for value in config.scales.values()):
         raise InputError(
-            f"loss.scales is {config.scales}", "residuals are divided by them", f"give positive sizes of {', '.join(SMALLEST)}"
+            f"loss.scales is {config.scales}",
+            "residuals are divided by them",
+            f"give positive sizes of {', '.join(SMALLEST)}",
         )
     known = [f for f in frames if f.energy is not None]
     values: dict[str, list[np.ndarray]] = {name: [] for name in SMALLEST}

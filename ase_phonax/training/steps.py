@@ -80,7 +80,9 @@ def _thaw(rules: Rules, tree: Any) -> Any:
     """Zero what belongs to frozen parameters."""
     if not rules.frozen:
         return tree
-    return {m: {k: jnp.zeros_like(x) if f"{m}/{k}" in rules.frozen else x for k, x in t.items()} for m, t in tree.items()}
+    return {
+        m: {k: jnp.zeros_like(x) if f"{m}/{k}" in rules.frozen else x for k, x in t.items()} for m, t in tree.items()
+    }
 
 
 def batch_loss(
