@@ -132,7 +132,7 @@ def _check_stresses(frames: Sequence[Frame]) -> None:
             "only a crystal that is periodic in three directions has a volume to divide by",
             "remove the stress, or set pbc",
         )
-    size = float(np.median([np.abs(f.stress).max() for f in known]))
+    size = float(np.median([np.abs(np.asarray(f.stress)).max() for f in known]))
     if size > LARGEST_STRESS:
         raise InputError(
             f"{known[0].origin}: the median of the largest stress components is {size:.3g}",
@@ -144,7 +144,7 @@ def _check_stresses(frames: Sequence[Frame]) -> None:
         groups.setdefault(np.sort(frame.atoms.numbers).tobytes(), []).append(frame)
     for group in groups.values():
         volumes = np.array([f.atoms.get_volume() / len(f.atoms) for f in group])
-        traces = np.array([np.trace(f.stress) for f in group])
+        traces = np.array([np.trace(np.asarray(f.stress)) for f in group])
         if len(group) < 5 or np.std(volumes) < 0.01 * volumes.mean() or not np.std(traces):
             continue
         correlation = float(np.corrcoef(volumes, traces)[0, 1])
