@@ -48,5 +48,11 @@ class OutputError(PhonaxError, OSError):
     exit_code = 5
 
 
+class TrainingError(PhonaxError, RuntimeError):
+    """Training met numbers that are not finite."""
+
+    exit_code = 6
+
+
 class UnstableWarning(UserWarning):
     """A result that is computed as asked but needs the user's eyes."""

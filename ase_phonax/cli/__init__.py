@@ -13,10 +13,10 @@ from contextlib import contextmanager
 
 from .. import __version__
 from ..errors import PhonaxError
-from . import gruneisen, hessian, models, phonons, qha
+from . import evaluate, fine_tune, gruneisen, hessian, models, phonons, qha, train
 from .config import apply_config
 
-_COMMANDS = (phonons, gruneisen, qha, hessian, models)
+_COMMANDS = (phonons, gruneisen, qha, hessian, train, fine_tune, evaluate, models)
 _INTERRUPTED = (130, 143)  # 128 + SIGINT, 128 + SIGTERM
 
 _DESCRIPTION = """\
@@ -30,6 +30,7 @@ examples:
   ase-phonax phonons NaCl.cif                        relax, bands, densities of states, heat
   ase-phonax phonons POSCAR --model my.h5 --supercell 4 4 4
   ase-phonax hessian water.xyz                       vibrations of a molecule
+  ase-phonax train config.yaml                       a potential from labels, second derivatives included
 
 exit codes:
   0    done; an unstable crystal is a result, not an error
@@ -38,6 +39,7 @@ exit codes:
   3    the model is missing, damaged or of a kind that is not read
   4    the structure did not relax
   5    results cannot be written where they were asked for
+  6    training met numbers that are not finite
   130  interrupted (Ctrl-C; 143 where terminated); nothing is left behind
 """
 

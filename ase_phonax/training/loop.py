@@ -11,7 +11,7 @@ import numpy as np
 
 from ..data.batches import Item, Planner, iterate, prepare
 from ..data.frames import Frame, count_labels, fingerprint
-from ..errors import InputError, OutputError, PhonaxError
+from ..errors import InputError, OutputError, TrainingError
 from ..potential import Potential, Provenance
 from . import setup
 from .checkpoints import NAME as CHECKPOINT
@@ -22,12 +22,6 @@ from .history import FIGURE, draw, write_csv
 MODEL = "model.h5"
 # May differ between a run and its continuation.
 FREE = {("run", "output"), ("run", "checkpoint_seconds"), ("run", "name")}
-
-
-class TrainingError(PhonaxError, RuntimeError):
-    """Training went wrong: numbers that are not finite."""
-
-    exit_code = 6
 
 
 @dataclass(frozen=True)

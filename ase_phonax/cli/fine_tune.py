@@ -1,0 +1,42 @@
+"""`ase-phonax fine-tune`: train on from an existing model."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from . import training_runs
+
+_DESCRIPTION = """\
+Train on from any model that can be loaded, Nequix checkpoints included. The network is the model's; of the
+configuration's sections, `network` is not used and `fine_tune` says what keeps its value:
+
+  fine_tune:
+    frozen: ["layer_0/*", "*/radial_*"]   # names module/array, with wildcards
+    energies: shift                       # move reference energies to the level of the labels first
+"""
+
+
+def add_parser(commands: Any) -> None:
+    """Register the command."""
+    parser = commands.add_parser(
+        "fine-tune",
+        help="train on from a model",
+        description=_DESCRIPTION,
+        epilog="To keep what a model knows, mix in frames it has labelled itself: see docs/training.md.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", metavar="MODEL", help="a name listed by `ase-phonax models`, or a model file")
+    training_runs.add_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train on."""
+
+    def start(*inputs: Any, **options: Any) -> Any:
+        from ..training import fine_tune
+
+        return fine_tune(arguments.model, *inputs, **options)
+
+    return training_runs.run(arguments, start)

@@ -1,0 +1,114 @@
+"""What `train` and `fine-tune` share: options, the table of epochs, the closing lines."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from . import loading
+from .progress import progress_bar, without_progress
+
+TEMPLATE = """\
+# Units: eV, Å. Paths are relative to this file. Whatever is left out has the default shown here.
+data:
+  train: [train.extxyz, phonopy_params.yaml]  # ASE formats, phonopy yaml (force constants), VibrationsData, HDF5
+  valid: 0.1            # files, or the part of the training frames to hold out; 0 for none
+network:
+  cutoff: 5.0
+  hidden_irreps: 32x0e + 16x1o + 8x2e
+  n_layers: 2
+  l_max: 2
+loss:                   # residuals are divided by the size of their labels, so weights are comparable
+  energy: 1.0
+  forces: 1.0
+  stress: 0.1
+  curvature: 1.0        # products of second derivatives with random directions
+optimiser:
+  epochs: 100
+  batch_size: 8
+  learning_rate: 0.003
+  ema: 0.99
+run:
+  output: training      # model.h5, history.csv, history.png, checkpoint.h5
+  precision: float32
+  seed: 0
+"""
+
+# Column of a row -> heading, factor, digits.
+_COLUMNS = {
+    "epoch": ("epoch", 1, 0),
+    "loss": ("loss", 1, 5),
+    "valid_loss": ("valid", 1, 5),
+    "energy_mae": ("E meV/at", 1e3, 2),
+    "forces_mae": ("F meV/Å", 1e3, 1),
+    "stress_mae": ("S meV/Å³", 1e3, 2),
+    "curvature_mae": ("H eV/Å²", 1, 3),
+    "learning_rate": ("rate", 1, 6),
+    "seconds": ("s", 1, 1),
+}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The configuration and how to start."""
+    parser.add_argument("training", metavar="CONFIG.yaml", nargs="?", type=Path, help="settings; see --template")
+    group = parser.add_argument_group("run")
+    either = group.add_mutually_exclusive_group()
+    either.add_argument("--resume", action="store_true", help="go on from the last checkpoint, as if never stopped")
+    either.add_argument("--overwrite", action="store_true", help="start anew where an earlier run lies")
+    either.add_argument("--template", action="store_true", help="print a configuration to start from, and stop")
+    group.add_argument("--quiet", action="store_true", help="no bars and no table of epochs")
+
+
+def run(arguments: argparse.Namespace, start: Callable[..., Any]) -> int:
+    """Train by `start(config, ...)`, print epochs as they come, and where the results are."""
+    if arguments.template:
+        print(TEMPLATE, end="")
+        return 0
+    if arguments.training is None:
+        print("error: no CONFIG.yaml; `ase-phonax train --template` prints one to start from", file=sys.stderr)
+        return 2
+    from ..training import read_config
+
+    config = read_config(arguments.training)
+    table = EpochTable(arguments.quiet)
+    try:
+        with loading.collected_warnings() as notes, without_progress(arguments.quiet), progress_bar("training") as bar:
+            result = start(
+                config, resume=arguments.resume, overwrite=arguments.overwrite, report=table.show, progress=bar
+            )
+    except KeyboardInterrupt:
+        print(f"interrupted; go on with --resume (checkpoint in {config.run.output})", file=sys.stderr)
+        return 130
+    for note in notes:
+        print(f"note: {note}")
+    print(f"\n{result.potential.name}: {result.potential.n_parameters:,} parameters, in {result.folder}:")
+    print("  model.h5       the potential: --model, PhonaxCalculator(...)")
+    print("  history.csv    every epoch; history.png the picture of it")
+    print("  checkpoint.h5  where --resume would go on")
+    return 0
+
+
+class EpochTable:
+    """A line for each epoch; columns are those of the first row with a validation, or of the first row."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet, self._names = quiet, list[str]()
+
+    def show(self, row: Mapping[str, Any]) -> None:
+        """Print one row."""
+        if self._quiet:
+            return
+        from tqdm import tqdm
+
+        names = [name for name in _COLUMNS if name in row]
+        if not set(names) <= set(self._names):
+            self._names = names
+            tqdm.write("  ".join(f"{_COLUMNS[name][0]:>9}" for name in names))
+        cells = []
+        for name in self._names:
+            _, factor, digits = _COLUMNS[name]
+            cells.append(f"{factor * row[name]:9.{digits}f}" if name in row else " " * 9)
+        tqdm.write("  ".join(cells))
