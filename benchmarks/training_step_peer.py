@@ -1,6 +1,6 @@
 """One training step of the `nequix` package on frames of a file, to set ours against. Run by the peer's interpreter.
 
-    PYTHON benchmarks/training_step_peer.py --make frames.extxyz --model nequix-mp-1.nqx
+    PYTHON benchmarks/training_step_frames.py --model nequix-mp-1.nqx frames.extxyz
     PYTHON benchmarks/training_step_peer.py --frames frames.extxyz --batch 8 --steps 10 [--published] [--hessian]
 
 Measured is nequix 0.4.5. Its network, loss, batches, padding, statistics and mask of the weight decay are imported.
@@ -25,13 +25,10 @@ With `--worker`: "ready" after the imports, then one repeat for each line on std
 
 import argparse
 import contextlib
-import ctypes
 import json
-import os
 import sys
 import time
 import types
-from pathlib import Path
 
 
 def without_logging() -> None:
@@ -68,6 +65,7 @@ from nequix.model import Nequix, weight_decay_mask
 from nequix.pft.data import add_hessian_col_to_graph
 from nequix.pft.train import loss as hessian_loss
 from nequix.train import loss
+from process_memory import Memory
 
 # Head of nequix-mp-1.nqx, and of nequix-mp-1-pft.nqx for the loss with Hessians.
 PUBLISHED = {"irreps": "128x0e + 64x1o + 32x2e + 32x3o", "lmax": 3, "layers": 4, "cutoff": 6.0, "radial": [64, 64]}
@@ -184,29 +182,6 @@ def step_of(optim: optax.GradientTransformation, options: argparse.Namespace):
     return eqx.filter_jit(train_step, donate="all")
 
 
-class Memory:
-    """Peak memory [MB] since the last `forget`: of the accelerator, else of this process beyond its imports."""
-
-    def __init__(self):
-        self.before = self.start = self._of_process("VmRSS")
-
-    @staticmethod
-    def _of_process(field: str) -> float:
-        return int(Path("/proc/self/status").read_text().split(f"{field}:")[1].split()[0]) / 1024
-
-    def forget(self) -> None:
-        ctypes.CDLL(None).malloc_trim(0)  # what was freed would else hide the next peak
-        Path("/proc/self/clear_refs").write_text("5")  # sets the peak to what is held now
-        self.start = self._of_process("VmRSS")
-
-    def of_step(self) -> float | None:
-        return None if jax.devices()[0].memory_stats() else self._of_process("VmHWM") - self.start
-
-    def peak(self) -> float:
-        of_device = jax.devices()[0].memory_stats()
-        return of_device["peak_bytes_in_use"] / 2**20 if of_device else self._of_process("VmHWM") - self.before
-
-
 class Training:
     """State of a training that is continued by each repeat."""
 
@@ -232,9 +207,9 @@ class Training:
         self.step = step_of(optim, options)
         self.first_s = self.compile_peak_mb = None
 
-    def run(self, steps: int) -> tuple[float, float]:
-        """Seconds of that many steps, and the loss of the last."""
-        start = time.perf_counter()
+    def run(self, steps: int) -> tuple[float, float, float]:
+        """Seconds of that many steps, those of the processor's cores together, and the loss of the last."""
+        start, start_cpu = time.perf_counter(), time.process_time()
         for i in range(steps):
             batch = self.batches[i % len(self.batches)]
             self.model, self.ema, self.state, value, _ = self.step(
@@ -242,7 +217,7 @@ class Training:
             )
             self.count += 1
         jax.block_until_ready((self.model, self.ema, self.state, value))
-        return time.perf_counter() - start, float(jnp.mean(value))
+        return time.perf_counter() - start, time.process_time() - start_cpu, float(jnp.mean(value))
 
     def repeat(self) -> dict:
         steps = self.options.steps
@@ -252,10 +227,11 @@ class Training:
             self.compile_peak_mb = self.memory.peak()
             self.run(2)  # the state that a step returns may be laid out unlike the first: compiled again if so
         self.memory.forget()
-        seconds, value = self.run(steps)
+        seconds, cpu_seconds, value = self.run(steps)
         size = self._counts(steps)
         return {
             "s": seconds / steps,
+            "cpu_s": cpu_seconds / steps,
             **{f"{name}_per_step": count / steps for name, count in size.items()},
             **{f"{name}_per_s": count / seconds for name, count in size.items()},
             **self._budget(),
@@ -287,28 +263,9 @@ class Training:
         return dict(zip(("padded_frames", "padded_atoms", "padded_edges"), sizes, strict=True))
 
 
-def make(path: str, model: str) -> None:
-    """32 frames: rattled and strained silicon and rock salt of 16 atoms each, in turn, labelled by the peer's model."""
-    from ase.build import bulk
-    from ase.calculators.singlepoint import SinglePointCalculator
-    from nequix.calculator import NequixCalculator
-
-    calc, random, frames = NequixCalculator(model_path=model, use_kernel=False), np.random.default_rng(0), []
-    for i in range(32):
-        atoms = (bulk("NaCl", "rocksalt", a=5.64) if i % 2 else bulk("Si", a=5.43)) * (2, 2, 2)
-        atoms.set_cell(atoms.cell[:] @ (np.eye(3) + random.normal(0, 0.01, (3, 3))), scale_atoms=True)
-        atoms.positions += random.normal(0, 0.05, atoms.positions.shape)
-        atoms.calc = calc
-        energy, forces, stress = atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
-        atoms.calc = SinglePointCalculator(atoms, energy=float(energy), forces=forces, stress=stress)
-        frames.append(atoms)
-    ase.io.write(f"{path}.part", frames, format="extxyz")
-    os.replace(f"{path}.part", path)
-
-
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--frames", help="extxyz file: energy [eV], forces [eV/Å], stress [eV/Å³]")
+    parser.add_argument("--frames", required=True, help="extxyz file: energy [eV], forces [eV/Å], stress [eV/Å³]")
     parser.add_argument("--batch", type=int, default=8, help="frames in a batch")
     parser.add_argument("--steps", type=int, default=10, help="steps in a repeat")
     parser.add_argument("--repeats", type=int, default=3)
@@ -326,24 +283,17 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--optimizer", choices=tuple(RATES), default="adamw", help="nequix-mp-1 took muon")
     parser.add_argument("--wrap", choices=("pmap", "jit"), help="default: pmap, as in its training; with --hessian jit")
     parser.add_argument("--worker", action="store_true", help="one repeat for each line on stdin")
-    parser.add_argument("--make", metavar="FILE", help="write frames to time on, and end")
-    parser.add_argument("--model", help="nequix file that labels the frames of --make")
     options = parser.parse_args()
     if options.published:
         vars(options).update(PUBLISHED)
     if len(set(options.radial)) != 1:
         parser.error(f"--radial {options.radial}: the peer's radial network has one size for all hidden layers")
-    if not options.frames and not (options.make and options.model):
-        parser.error("give --frames FILE, or --make FILE --model MODEL to write one")
     options.wrap = options.wrap or ("jit" if options.hessian else "pmap")
     return options
 
 
 def main() -> None:
     options = arguments()
-    if options.make:
-        make(options.make, options.model)
-        return
     memory = Memory()
     training = Training(options, memory)
     if options.worker:

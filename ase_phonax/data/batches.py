@@ -13,6 +13,7 @@ import jraph
 import numpy as np
 
 from ..crystals import check_finite
+from ..errors import StructureError
 from ..graph import check_atoms, find_neighbours, size_class
 from ..units import THZ_PER_SQRT_EV_A2_AMU
 from .frames import Frame
@@ -83,9 +84,14 @@ def prepare(
     """
     items = []
     for frame in frames:
-        check_finite(frame.atoms)
-        check_atoms(frame.atoms, numbers, name)
-        items.append(Item(frame, _graph(frame, cutoff, numbers), _kind(frame, curvature, spectrum)))
+        try:
+            check_finite(frame.atoms)
+            check_atoms(frame.atoms, numbers, name)
+            graph = _graph(frame, cutoff, numbers)
+        except StructureError as error:
+            where = frame.origin or f"frame {len(items)} ({frame.atoms.get_chemical_formula()})"
+            raise StructureError(f"{where}: {error.what}", error.why, error.remedy) from error
+        items.append(Item(frame, graph, _kind(frame, curvature, spectrum)))
     return items
 
 
@@ -158,12 +164,12 @@ class Planner:
                 self.groups.append((self._shape(kind, own[part]), own[part]))
 
     def _shape(self, kind: str, members: np.ndarray) -> Shape:
-        each = max(1, -(-self.batch_size // self.n_devices))
+        each = -(-min(self.batch_size, len(members)) // self.n_devices)
         nodes = sorted((len(self.items[k].frame.atoms) for k in members), reverse=True)
         edges = sorted((self.items[k].n_edges for k in members), reverse=True)
 
         def most(sizes: list[int]) -> int:
-            return size_class(sum((sizes * each)[:each] if len(sizes) < each else sizes[:each]) + 1)
+            return size_class(sum(sizes[:each]) + 1)
 
         columns = {"first": 0, "spectrum": 3 * nodes[0]}.get(kind, self.n_columns)
         return Shape(kind, each + 1, most(nodes), most(edges), columns, nodes[0])

@@ -17,7 +17,7 @@ CORRELATION = 0.9
 TOLERATED = 1.4
 HARTREE, BOHR = 27.211386, 0.529177
 # Factor by which labels would be wrong -> what was likely done.
-LIKELY = {
+LIKELY_FORCES = {
     -1.0: "the opposite sign (gradients in place of forces)",
     1 / BOHR: "energies in Hartree and forces in Hartree/Bohr, positions in Å",
     HARTREE / BOHR: "forces in Hartree/Bohr, energies in eV",
@@ -30,7 +30,15 @@ LIKELY = {
     1 / 96.4853: "one of them in kJ/mol",
     1000.0: "one of them in meV",
     1 / 1000.0: "one of them in meV",
+}
+LIKELY_HESSIANS = {
+    -1.0: "the opposite sign (gradients in place of forces, or force derivatives in place of second derivatives)",
     HARTREE / BOHR**2: "second derivatives in Hartree/Bohr², forces in eV/Å",
+    HARTREE / BOHR**2 / 2: "second derivatives in Rydberg/Bohr², forces in eV/Å",
+    1 / BOHR: "second derivatives in Hartree/Bohr² and forces in Hartree/Bohr, positions in Å",
+    BOHR / HARTREE: "forces in Hartree/Bohr, second derivatives in eV/Å²",
+    1 / 1000.0: "forces in meV/Å or second derivatives in meV/Å²",
+    1000.0: "forces in meV/Å or second derivatives in meV/Å²",
 }
 LARGEST_STRESS = 3.0  # eV/Å³, 480 GPa
 FREQUENCY_RANGE = (0.5, 200.0)  # THz, of the stiffest mode
@@ -54,6 +62,8 @@ def check_frames(frames: Sequence[Frame]) -> None:
     for frame in frames:
         if frame.second is not None:
             _check_matrices(frame)
+        if frame.spectrum is not None:
+            _check_spectrum(frame)
     _check_hessians(frames)
 
 
@@ -74,7 +84,9 @@ def _pairs(frames: Sequence[Frame]) -> Iterator[tuple[Frame, Frame, np.ndarray]]
                 yield group[near], group[k], moved[near]
 
 
-def _compare(found: list[float], expected: list[float], what: str, frames: Sequence[Frame]) -> None:
+def _compare(
+    found: list[float], expected: list[float], what: str, frames: Sequence[Frame], usual: dict[float, str]
+) -> None:
     """Refuse if found = factor * expected with a factor that is clearly not one."""
     x, y = np.array(expected), np.array(found)
     if len(x) < ENOUGH_PAIRS or not x.any() or not y.any():
@@ -83,8 +95,8 @@ def _compare(found: list[float], expected: list[float], what: str, frames: Seque
     factor = x @ y / (x @ x)
     if abs(correlation) < CORRELATION or 1 / TOLERATED < factor < TOLERATED:
         return
-    near = min(LIKELY, key=lambda k: abs(np.log(abs(k / factor))) + 10 * (k * factor < 0))
-    likely = LIKELY[near] if near * factor > 0 and abs(np.log(near / factor)) < 0.25 else "another unit or sign"
+    near = min(usual, key=lambda k: abs(np.log(abs(k / factor))) + 10 * (k * factor < 0))
+    likely = usual[near] if near * factor > 0 and abs(np.log(near / factor)) < 0.25 else "another unit or sign"
     raise InputError(
         f"{frames[0].origin or 'the frames'}: {what} disagree by a factor of {factor:.4g} "
         f"(correlation {correlation:.3f} over {len(x)} pairs)",
@@ -103,7 +115,7 @@ def _check_forces(frames: Sequence[Frame]) -> None:
         assert b.forces is not None
         found.append(b.energy - a.energy)
         expected.append(-0.5 * float(np.sum((a.forces + b.forces) * moved)))
-    _compare(found, expected, "changes of the energy and forces times displacements", known)
+    _compare(found, expected, "changes of the energy and forces times displacements", known, LIKELY_FORCES)
 
 
 def _check_hessians(frames: Sequence[Frame]) -> None:
@@ -118,7 +130,8 @@ def _check_hessians(frames: Sequence[Frame]) -> None:
         mean = (a.second.matrices[0] + b.second.matrices[0]).real / 2
         expected.extend(-(mean @ moved.ravel()))
         found.extend((b.forces - a.forces).ravel())
-    _compare(found, expected, "changes of the forces and second derivatives times displacements", known)
+    what = "changes of the forces and second derivatives times displacements"
+    _compare(found, expected, what, known, LIKELY_HESSIANS)
 
 
 def _check_stresses(frames: Sequence[Frame]) -> None:
@@ -160,9 +173,10 @@ def _check_stresses(frames: Sequence[Frame]) -> None:
 def _check_matrices(frame: Frame) -> None:
     assert frame.second is not None
     masses = np.repeat(frame.atoms.get_masses(), 3)
+    # Of all wave vectors: at q = 0 of one atom to a cell nothing but noise is left.
+    size = np.abs(frame.second.matrices).max()
     for q, matrix in zip(frame.second.qpoints, frame.second.matrices, strict=True):
         where = f"{frame.origin or 'a frame'}: the second derivatives at q = {np.round(q, 4).tolist()}"
-        size = np.abs(matrix).max()
         if np.abs(matrix - matrix.conj().T).max() > ASYMMETRY * size:
             raise InputError(
                 f"{where} are not Hermitian: {np.abs(matrix - matrix.conj().T).max():.3g} of {size:.3g} eV/Å²",
@@ -177,12 +191,13 @@ def _check_matrices(frame: Frame) -> None:
                     "moving everything costs nothing; the order of the indices or of the atoms is probably wrong",
                     "the order is atom, axis, atom, axis, in the order of the structure",
                 )
-        if np.trace(matrix).real < 0:
-            raise InputError(
-                f"{where} have the trace {np.trace(matrix).real:.3g} eV/Å²",
-                "it is positive for anything near a minimum: the sign is that of force derivatives",
-                "multiply by -1",
-            )
+    trace = float(np.trace(frame.second.matrices, axis1=1, axis2=2).real.mean())
+    if trace < 0:
+        raise InputError(
+            f"{frame.origin or 'a frame'}: the second derivatives have the trace {trace:.3g} eV/Å²",
+            "it is positive for anything near a minimum: the sign is that of force derivatives",
+            "multiply by -1",
+        )
     weighted = frame.second.matrices / np.sqrt(np.outer(masses, masses))
     top = float(np.sqrt(max(np.linalg.eigvalsh(weighted).max(), 0)) * THZ_PER_SQRT_EV_A2_AMU)
     least = BOUND_FREQUENCY if _has_bound_hydrogen(frame) and frame.second.is_real else FREQUENCY_RANGE[0]
@@ -191,6 +206,17 @@ def _check_matrices(frame: Frame) -> None:
             f"{frame.origin or 'a frame'}: the highest frequency of the second derivatives is {top:.3g} THz",
             "nothing vibrates like that: the unit is not eV/Å²",
             "from Hartree/Bohr² multiply by 97.17, from Rydberg/Bohr² by 48.59, from mdyn/Å by 6.24",
+        )
+
+
+def _check_spectrum(frame: Frame) -> None:
+    assert frame.spectrum is not None
+    top = float(np.max(frame.spectrum.frequencies))
+    if not FREQUENCY_RANGE[0] < top < FREQUENCY_RANGE[1]:
+        raise InputError(
+            f"{frame.origin or 'a frame'}: the highest frequency of the spectrum is {top:.4g}, read as THz",
+            "nothing vibrates like that: the unit is probably 1/cm, meV or eV",
+            "from 1/cm divide by 33.35641, from meV by 4.135668",
         )
 
 

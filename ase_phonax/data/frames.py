@@ -71,6 +71,7 @@ class Frame:
         n = len(self.atoms)
         shapes = {
             "positions": (self.atoms.positions, (n, 3)),
+            "weights": (np.array([weight for _, weight in self.weights], float), (len(self.weights),)),
             "energy": (self.energy, ()),
             "forces": (self.forces, (n, 3)),
             "stress": (self.stress, (3, 3)),
@@ -93,6 +94,15 @@ class Frame:
                 "there is no such label, and the weight would be ignored",
                 f"weights can be given for {', '.join(LABELS)}",
             )
+        negative = {label: weight for label, weight in self.weights if weight < 0}
+        if negative:
+            raise InputError(
+                f"{self.origin or 'a frame'} has the weights {negative}",
+                "training would move away from these labels",
+                "give positive weights, or 0 to leave a label out",
+            )
+        if self.second is not None and self.spectrum is not None:
+            self._check_same_qpoints()
 
     def _check(self, label: str, value: np.ndarray, shape: tuple[int, ...]) -> None:
         if value.shape != shape:
@@ -107,6 +117,18 @@ class Frame:
                 f"{np.count_nonzero(~np.isfinite(value))} values that are not finite",
                 "one of them would turn every parameter into NaN",
                 "remove the frame; it often comes from a calculation that did not converge",
+            )
+
+    def _check_same_qpoints(self) -> None:
+        assert self.second is not None
+        assert self.spectrum is not None
+        here, there = np.asarray(self.second.qpoints), np.asarray(self.spectrum.qpoints)
+        if here.shape != there.shape or not np.allclose(here, there, rtol=0, atol=1e-9):
+            raise InputError(
+                f"{self.origin or 'a frame'} has second derivatives at {len(here)} and a spectrum at {len(there)} "
+                "wave vectors that are not the same",
+                "both are compared at the wave vector that is drawn",
+                "leave the spectrum out (the matrices hold it), or make two frames of it",
             )
 
     def weight(self, label: str) -> float:
@@ -129,22 +151,26 @@ def count_labels(frames: Sequence[Frame]) -> dict[str, int]:
 
 
 def fingerprint(frames: Sequence[Frame]) -> str:
-    """Hexadecimal sha256 of everything that training reads of the frames, in their order."""
+    """Hexadecimal sha256 of everything that training reads of the frames, in their order.
+
+    Of the values, not of how they happen to be held: a float32 array and its copy in a file have the same.
+    """
     digest = hashlib.sha256()
 
-    def add(value) -> None:
-        array = np.ascontiguousarray(np.zeros(0) if value is None else value)
+    def add(value, dtype=float) -> None:
+        array = np.ascontiguousarray(np.zeros(0) if value is None else value, dtype)
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(array.tobytes())
 
     for frame in frames:
         atoms = frame.atoms
-        for value in (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, atoms.get_masses()):
+        add(atoms.numbers, np.int64)
+        for value in (atoms.positions, atoms.cell.array, atoms.pbc, atoms.get_masses()):
             add(value)
         for value in (frame.energy, frame.forces, frame.stress):
             add(value)
         for pair in (frame.second, frame.spectrum):
             for value in (None, None) if pair is None else vars(pair).values():
-                add(value)
-        digest.update(repr(sorted(frame.weights)).encode())
+                add(value, complex)
+        add([frame.weight(label) for label in LABELS])
     return digest.hexdigest()

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from phonopy import Phonopy
+from phonopy.physical_units import get_calculator_physical_units
 
 from ..errors import InputError
 from ..force_constants import commensurate_qpoints, interpolated_dynamical_matrices
@@ -34,6 +35,7 @@ def frame_of_phonopy(phonopy: Phonopy, origin: str = "") -> Frame:
                 "put FORCE_SETS or FORCE_CONSTANTS beside the yaml file, or use the yaml of `phonopy --save`",
             )
         phonopy.produce_force_constants()
+    _check_units(phonopy, origin)
     primitive = phonopy.primitive
     qpoints, _ = commensurate_qpoints(primitive.cell, phonopy.supercell.cell)
     without = phonopy.nac_params
@@ -50,6 +52,18 @@ def frame_of_phonopy(phonopy: Phonopy, origin: str = "") -> Frame:
         pbc=True,
     )
     return Frame(atoms, second=SecondOrder(qpoints, _lattice_phase(weighted, qpoints, primitive)), origin=origin)
+
+
+def _check_units(phonopy: Phonopy, origin: str) -> None:
+    """phonopy keeps the units of the program that made the forces; nothing of it may be taken for eV and Å."""
+    units = get_calculator_physical_units(phonopy.calculator)
+    if (units.length_unit, units.force_constants_unit) != ("angstrom", "eV/angstrom^2"):
+        raise InputError(
+            f"{origin or 'the phonopy object'} comes from {phonopy.calculator} and is in {units.length_unit} and "
+            f"{units.force_constants_unit}",
+            "cell, displacements and force constants would be taken for Å and eV/Å²",
+            "convert cell and forces to Å and eV/Å, and write the yaml file without a calculator",
+        )
 
 
 def _lattice_phase(dynamical: np.ndarray, qpoints: np.ndarray, primitive: Any) -> np.ndarray:
@@ -86,6 +100,7 @@ def read_phonopy(path: Path) -> list[Frame]:
         ) from error
     # Constants fitted to random displacements are a model of their own; the forces themselves are the labels there.
     random = found.force_constants is None and "forces" in (found.dataset or {})
+    _check_units(found, str(path))
     return [*([] if random else [frame_of_phonopy(found, str(path))]), *displaced_frames(found, str(path))]
 
 

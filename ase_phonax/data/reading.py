@@ -1,5 +1,6 @@
 """Frames from files: whatever ASE reads, ASE's VibrationsData, phonopy's yaml files, and our own HDF5."""
 
+import difflib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,8 +15,8 @@ from .checks import check_frames
 from .frames import LABELS, Frame, SecondOrder
 from .store import read_store
 
-# Where a label is looked for when the file's own calculator results lack it.
-KEYS = {"energy": "energy", "forces": "forces", "stress": "stress", "hessian": "hessian"}
+# What may be named by keys.
+KEYS = ("energy", "forces", "stress", "hessian")
 
 
 def read_frames(files: str | os.PathLike | Sequence[str | os.PathLike], keys: Mapping[str, str] | None = None) -> list:
@@ -60,6 +61,8 @@ def _expand(path: Path) -> list[Path]:
 
 def _read(path: Path, keys: Mapping[str, str] | None) -> list[Frame]:
     name = path.name.lower()
+    if name.endswith(".db"):
+        return _database(path, keys)
     for endings, reader in READERS.items():
         if name.endswith(endings):
             return reader(path)
@@ -138,6 +141,34 @@ def _through_ase(path: Path, keys: Mapping[str, str] | None) -> list[Frame]:
         images = read(path, index=":")
     except Exception as error:  # its parsers raise whatever they meet
         raise _unreadable(path, error) from error
+    return _frames_of(images, keys, path)
+
+
+def _database(path: Path, keys: Mapping[str, str] | None) -> list[Frame]:
+    """Rows of an ASE database; `ase.io.read` would leave out their key-value pairs and data."""
+    from ase.db import connect
+
+    images = []
+    try:
+        with connect(path, serial=True) as rows:
+            for row in rows.select():
+                atoms = row.toatoms()
+                atoms.info.update({**row.key_value_pairs, **row.data})
+                images.append(atoms)
+    except Exception as error:  # SQLite and JSON raise whatever they meet
+        raise _unreadable(path, error) from error
+    return _frames_of(images, keys, path)
+
+
+def _frames_of(images: Sequence[Atoms], keys: Mapping[str, str] | None, path: Path) -> list[Frame]:
+    for label, key in (keys or {}).items():
+        if not any(key in _named(atoms) for atoms in images):
+            there = sorted({name for atoms in images for name in _named(atoms)} - {"numbers", "positions"})
+            raise InputError(
+                f"{path}: no frame has {key!r}, which keys names for {label}",
+                "the label would be missing from all of them",
+                f"correct the key; the frames hold {', '.join(there) or 'none'}",
+            )
     return [frame_of_atoms(atoms, keys, f"{path}:{k}") for k, atoms in enumerate(images)]
 
 
@@ -156,22 +187,23 @@ def frame_of_atoms(atoms: Atoms, keys: Mapping[str, str] | None = None, origin: 
             "name the keys of the labels, e.g. keys: {energy: REF_energy, forces: REF_forces}; it holds "
             + (", ".join(there) or "none"),
         )
-    stress, hessian = found.get("stress"), found.get("hessian")
+    _check_weight_names(atoms, origin)
+    given = {name: atoms.info.get(name, 1.0) for name in ("weight", *(f"{label}_weight" for label in LABELS))}
+    numbers = {name: _as_numbers(name, value, origin) for name, value in {**found, **given}.items()}
+    energy, stress, hessian = (numbers.get(label) for label in ("energy", "stress", "hessian"))
     if stress is not None:
-        stress = np.asarray(stress, float)
         stress = voigt_6_to_full_3x3_stress(stress) if stress.shape == (6,) else stress
         stress = stress.reshape(3, 3) if stress.size == 9 else stress
-    energy, forces = found.get("energy"), found.get("forces")
     n = len(atoms)
     second = None
     if hessian is not None:
-        second = frame_of_hessian(atoms, np.asarray(hessian, float).reshape(3 * n, -1), origin=origin).second
-    weight = float(atoms.info.get("weight", 1.0))
-    weights = {label: weight * float(atoms.info.get(f"{label}_weight", 1.0)) for label in LABELS}
+        square = hessian.reshape(3 * n, 3 * n) if hessian.size == 9 * n**2 else hessian
+        second = frame_of_hessian(atoms, square, origin=origin).second
+    weights = {label: float(numbers["weight"] * numbers[f"{label}_weight"]) for label in LABELS}
     return Frame(
         _bare(atoms),
-        None if energy is None else float(energy),
-        None if forces is None else np.asarray(forces, float),
+        energy if energy is None or energy.ndim else float(energy),  # type: ignore[arg-type]  # refused there
+        numbers.get("forces"),
         stress,
         second,
         None,
@@ -180,15 +212,43 @@ def frame_of_atoms(atoms: Atoms, keys: Mapping[str, str] | None = None, origin: 
     )
 
 
+def _as_numbers(name: str, value: Any, origin: str) -> np.ndarray:
+    try:
+        return np.asarray(value, float)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{origin or 'a frame'}: {name} is {str(value)[:60]!r}",
+            "it has to be numbers",
+            "check how the file was written, and the keys of the labels",
+        ) from error
+
+
+def _named(atoms: Atoms) -> dict[str, Any]:
+    """Everything a label may be called: ASE's readers move what they know from info and arrays to results."""
+    results = dict(atoms.calc.results) if atoms.calc is not None else {}
+    return {**atoms.info, **atoms.arrays, **results}
+
+
 def _labels(atoms: Atoms, keys: Mapping[str, str] | None) -> dict[str, Any]:
-    here = {**atoms.info, **atoms.arrays}
+    here = _named(atoms)
     if keys:
         return {label: here[key] for label, key in keys.items() if key in here}
-    results = dict(atoms.calc.results) if atoms.calc is not None else {}
-    if "free_energy" in results:
-        results["energy"] = results["free_energy"]
-    found = {**{k: here[k] for k in KEYS.values() if k in here}, **results}
-    return {label: found[label] for label in KEYS if label in found}
+    if "free_energy" in here:
+        here["energy"] = here["free_energy"]
+    return {label: here[label] for label in KEYS if label in here}
+
+
+def _check_weight_names(atoms: Atoms, origin: str) -> None:
+    known = ("weight", *(f"{label}_weight" for label in LABELS))
+    for name in set(atoms.info) - set(known):
+        near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.85)
+        if near or name in ("config_weight", "hessian_weight"):
+            raise InputError(
+                f"{origin or 'a frame'} has info[{name!r}]",
+                "it looks like a weight, and would be ignored",
+                f"rename it, for example to {near[0] if near else 'weight or curvature_weight'!r}; known are "
+                + ", ".join(known),
+            )
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:

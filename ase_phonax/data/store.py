@@ -71,7 +71,7 @@ def _fill(file: h5py.File, frames: Sequence[Frame]) -> None:
     for k, frame in enumerate(frames):
         if frame.second is not None:
             file[f"second/{k}/qpoints"] = frame.second.qpoints
-            file[f"second/{k}/matrices"] = frame.second.matrices
+            file[f"second/{k}/matrices"] = np.asarray(frame.second.matrices, complex)
         if frame.spectrum is not None:
             file[f"spectra/{k}/qpoints"] = frame.spectrum.qpoints
             file[f"spectra/{k}/frequencies"] = frame.spectrum.frequencies
@@ -91,7 +91,7 @@ def read_store(path: Path) -> list[Frame]:
                 )
             frames = _frames(file)
             written = file.attrs["fingerprint"]
-    except (OSError, KeyError, ValueError, TypeError, IndexError) as error:
+    except (OSError, KeyError, ValueError, TypeError, IndexError, RuntimeError, AttributeError, MemoryError) as error:
         if isinstance(error, InputError):
             raise
         raise _unreadable(path, f"it is damaged or incomplete ({error})") from error

@@ -168,7 +168,7 @@ class Run:
         from ..derivatives import cast
 
         self.state = steps.start(self.rules, cast(self.potential.parameters, dtype))
-        self.best = self.state.average
+        self.best = _copy(self.state.average)
         self.best_loss, self.best_epoch = float("inf"), 0
         self.epoch, self.position, self.sums = 0, 0, [0.0, 0]
         self.rows: list[dict[str, Any]] = []
@@ -318,6 +318,8 @@ class Run:
         Raises:
             InputError: it belongs to other settings or other data.
         """
+        from . import steps
+
         header, trees = read_checkpoint(folder, self._trees())
         here, there = as_dict(self.config), header["config"]
         differing = [
@@ -338,7 +340,7 @@ class Run:
                 "going on would mix two training sets unseen",
                 "restore the files, or start anew in another folder",
             )
-        self.state, self.best = trees["state"], trees["best"]
+        self.state, self.best = steps.owned(trees["state"]), trees["best"]
         self.epoch, self.position, self.sums = header["epoch"], header["position"], header["sums"]
         self.best_loss = float("inf") if header["best_loss"] is None else header["best_loss"]
         self.best_epoch, self.rows = header["best_epoch"], header["rows"]

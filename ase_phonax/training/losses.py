@@ -57,9 +57,10 @@ def predict(function: NodeEnergies, cutoff: float, kind: str, parameters: Any, b
     n, n_graphs = positions.shape[0], batch.n_node.shape[0]
     copies = 2 if kind in ("wave", "spectrum") else 1
     owner = graph_of_nodes(batch)
-    real_nodes = jnp.tile(owner < n_graphs - 1, copies)
+    is_frame = batch.globals["n_atoms"] > 0  # the first graph after the frames holds all padding
+    real_nodes = jnp.tile(is_frame[owner], copies)
     edge_owner = jnp.tile(owner[batch.receivers], copies)
-    real_edges = edge_owner < n_graphs - 1
+    real_edges = is_frame[edge_owner]
     offsets, species = jnp.tile(batch.edges["offsets"], (copies, 1)), jnp.tile(batch.nodes["species"], copies)
     exchange: Exchange | TwistedExchange = Exchange(batch.senders, batch.receivers, n)
     if copies == 2:

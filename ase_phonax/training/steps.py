@@ -73,7 +73,16 @@ def _transform(rules: Rules) -> optax.GradientTransformation:
 
 def start(rules: Rules, parameters: Any) -> State:
     """The state before the first step."""
-    return State(parameters, parameters, _transform(rules).init(parameters), np.int32(0))
+    return owned(State(parameters, parameters, _transform(rules).init(parameters), np.int32(0)))
+
+
+def owned(state: State) -> State:
+    """The same state in buffers of its own.
+
+    A step gives its state's memory away. An array of NumPy may lend its memory to JAX, and parameters and their
+    average may share theirs: then the first step would write over what it still reads.
+    """
+    return jax.tree.map(lambda x: jnp.array(x, copy=True), state)
 
 
 def _thaw(rules: Rules, tree: Any) -> Any:
