@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -73,6 +74,7 @@ def run(arguments: argparse.Namespace, start: Callable[..., Any]) -> int:
     from ..training import read_config
 
     config = read_config(arguments.training)
+    _keep_compiled()
     table = EpochTable(arguments.quiet)
     try:
         with loading.collected_warnings() as notes, without_progress(arguments.quiet), progress_bar("training") as bar:
@@ -89,6 +91,18 @@ def run(arguments: argparse.Namespace, start: Callable[..., Any]) -> int:
     print("  history.csv    every epoch; history.png the picture of it")
     print("  checkpoint.h5  where --resume would go on")
     return 0
+
+
+def _keep_compiled() -> None:
+    """Compiled steps go to the user's cache folder: a second run, or --resume, starts in seconds.
+
+    This is a setting of the whole process, so it is made here and not in the library.
+    """
+    import jax
+
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ase-phonax" / "compiled"
+    if jax.config.jax_compilation_cache_dir is None:  # the user's own choice counts more
+        jax.config.update("jax_compilation_cache_dir", str(folder))
 
 
 class EpochTable:

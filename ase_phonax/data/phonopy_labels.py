@@ -1,13 +1,15 @@
 """Labels from phonopy: force constants as exact sums at the wave vectors that fit their supercell, and forces."""
 
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 from phonopy import Phonopy
+from phonopy.file_IO import parse_FORCE_CONSTANTS, parse_FORCE_SETS, read_force_constants_hdf5
+from phonopy.interface.phonopy_yaml import PhonopyYaml
 from phonopy.physical_units import get_calculator_physical_units
+from yaml import YAMLError
 
 from ..errors import InputError
 from ..force_constants import commensurate_qpoints, interpolated_dynamical_matrices
@@ -76,42 +78,77 @@ def _lattice_phase(dynamical: np.ndarray, qpoints: np.ndarray, primitive: Any) -
 def read_phonopy(path: Path) -> list[Frame]:
     """The crystal of a phonopy yaml file (may be compressed with xz), and its displaced supercells.
 
-    FORCE_SETS or FORCE_CONSTANTS beside the file are used where the file itself holds neither. Supercells with
-    forces become frames of their own: they hold what the harmonic constants do not.
+    FORCE_SETS, FORCE_CONSTANTS or force_constants.hdf5 beside the file are used where the file itself holds
+    neither constants nor forces. Supercells with forces become frames of their own: they hold what the harmonic
+    constants do not.
 
     Raises:
-        InputError: not a file phonopy reads, or one without second derivatives.
+        InputError: not a file phonopy reads, or one without second derivatives, or in units of another program.
     """
-    beside = {
-        "force_sets_filename": path.parent / "FORCE_SETS",
-        "force_constants_filename": path.parent / "FORCE_CONSTANTS",
-    }
-    options: dict[str, Any] = {key: str(file) for key, file in beside.items() if file.is_file()}
     try:
         found = _load(path)
-        if not _has_labels(found) and options:
-            key = sorted(options)[0]
-            found = _load(path, **{key: options[key]})
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        _check_units(found, str(path))
+        if not _has_labels(found):
+            _add_labels(found, path)
+    except InputError:
+        raise
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, IndexError, YAMLError) as error:
         raise InputError(
-            f"{path}: phonopy does not read it ({error})",
+            f"{path}: phonopy does not read it ({' '.join(str(error).split()) or type(error).__name__})",
             "its force constants cannot be used",
             "give the phonopy.yaml, phonopy_disp.yaml or phonopy_params.yaml of a finished calculation",
         ) from error
     # Constants fitted to random displacements are a model of their own; the forces themselves are the labels there.
     random = found.force_constants is None and "forces" in (found.dataset or {})
-    _check_units(found, str(path))
     return [*([] if random else [frame_of_phonopy(found, str(path))]), *displaced_frames(found, str(path))]
 
 
-def _load(path: Path, **options: Any) -> Phonopy:
-    import phonopy
+def _load(path: Path) -> Phonopy:
+    """What the file holds and nothing else: `phonopy.load` would also search the working directory."""
+    file = PhonopyYaml()
+    file.read(path)
+    if file.unitcell is None:
+        raise ValueError("it holds no unit cell")
+    result = Phonopy(
+        file.unitcell,
+        supercell_matrix=np.eye(3, dtype=int) if file.supercell_matrix is None else file.supercell_matrix,
+        primitive_matrix="auto" if file.primitive_matrix is None else file.primitive_matrix,
+        calculator=file.calculator,
+        log_level=0,
+    )
+    if file.dataset is not None:
+        result.dataset = file.dataset
+    if file.force_constants is not None:
+        result.force_constants = file.force_constants
+    return result
 
-    with warnings.catch_warnings():
-        # A file that states no primitive cell gets the standard one; that is what is wanted here.
-        warnings.filterwarnings("ignore", "primitive_matrix defaulted")
-        # Its own search for constants would look in the working directory, where something else may lie.
-        return phonopy.load(str(path), produce_fc=False, is_nac=False, log_level=0, **options)
+
+def _add_labels(phonopy: Phonopy, path: Path) -> None:
+    """Forces or constants from the files beside the yaml file."""
+    sets, text, binary = (path.parent / n for n in ("FORCE_SETS", "FORCE_CONSTANTS", "force_constants.hdf5"))
+    if sets.is_file():
+        found = parse_FORCE_SETS(sets, natom=len(phonopy.supercell))
+        if not _same_displacements(phonopy.dataset, found):
+            raise InputError(
+                f"{sets} has other displacements than {path}",
+                "forces would be joined to the wrong structures",
+                "make FORCE_SETS again from the calculations of this file",
+            )
+        phonopy.dataset = found
+    elif text.is_file():
+        phonopy.force_constants = parse_FORCE_CONSTANTS(text, p2s_map=phonopy.primitive.p2s_map)
+    elif binary.is_file():
+        phonopy.force_constants = read_force_constants_hdf5(binary, p2s_map=phonopy.primitive.p2s_map)
+
+
+def _same_displacements(known: Any, found: Any) -> bool:
+    """Whether two data sets move the same atoms alike; unknown counts as the same."""
+    if not known or ("first_atoms" in known) != ("first_atoms" in found):
+        return not known
+    if "first_atoms" not in known:
+        return np.allclose(known["displacements"], found["displacements"], rtol=0, atol=1e-5)
+    pairs = [[(d["number"], *d["displacement"]) for d in data["first_atoms"]] for data in (known, found)]
+    return len(pairs[0]) == len(pairs[1]) and np.allclose(pairs[0], pairs[1], rtol=0, atol=1e-5)
 
 
 def _has_labels(phonopy: Phonopy) -> bool:

@@ -137,8 +137,10 @@ def _bare(atoms: Atoms) -> Atoms:
 def _through_ase(path: Path, keys: Mapping[str, str] | None) -> list[Frame]:
     from ase.io import read
 
+    # "vasprun.xml-001" ends in nothing that ASE knows.
+    known = "vasp-xml" if path.name.startswith("vasprun") and ".xml" in path.name else None
     try:
-        images = read(path, index=":")
+        images = read(path, index=":", format=known)
     except Exception as error:  # its parsers raise whatever they meet
         raise _unreadable(path, error) from error
     return _frames_of(images, keys, path)

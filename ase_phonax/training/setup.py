@@ -17,6 +17,7 @@ from ..networks import ARCHITECTURES, get_network, make_potential
 from ..potential import Potential
 from .config import DataConfig, LossConfig, NetworkConfig, TrainingConfig
 
+FITTED = 500  # frames that reference energies are fitted to, spread through all
 # Residuals are divided by the labels' own size; where that vanishes (a single frame, a crystal at rest), by this.
 SMALLEST = {"energy": 1e-3, "forces": 0.05, "stress": 1e-3, "curvature": 0.1, "spectrum": 1.0}
 
@@ -129,7 +130,9 @@ def new_potential(config: TrainingConfig, frames: Sequence[Frame]) -> Potential:
     first = jax.jit(function.init)(key, jnp.ones((1, 3)), jnp.zeros(1, int), exchange)
     parameters: Any = jax.tree.map(np.asarray, first)
     parameters["~"]["atom_energies"] = reference_energies(network, frames, numbers).astype(np.float32)
-    return make_potential(network.architecture, made, parameters, numbers, config.run.name or "trained")
+    potential = make_potential(network.architecture, made, parameters, numbers, config.run.name or "trained")
+    # A random network has an energy of its own, which the first epochs would be spent on.
+    return shifted(potential, frames) if network.energies == "fit" else potential
 
 
 def _numbers(network: NetworkConfig, frames: Sequence[Frame]) -> tuple[int, ...]:
@@ -201,6 +204,7 @@ def shifted(potential: Potential, frames: Sequence[Frame]) -> Potential:
     Elements that do not occur keep theirs.
     """
     known = [f for f in frames if f.energy is not None]
+    known = known[:: max(1, len(known) // FITTED)]
     evaluator = Evaluator(potential, np.dtype(np.float64))
     predicted = np.array([float(evaluator.energy_forces_stress(f.atoms)[0].sum()) for f in known])
     change = _least_squares(known, potential.numbers, predicted)
