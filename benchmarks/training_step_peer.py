@@ -17,10 +17,10 @@ Frames, atoms and edges are counted without padding.
 
 One line of JSON per repeat. `s`: seconds per step, of `--steps` in a row that are waited for once, at the end; batches
 are ready in memory and the loader's processes have ended (they poll without sleep, and would take the cores).
-`compile_s`: the first call less one step. `step_mb`: peak of the process in the repeat, less what it held at its start;
-`peak_mb`: less what it held after its imports, so with what compiling left; `compile_peak_mb`: the same at the end of
-the first call. On an accelerator these are the peaks of its own memory since the start, and `step_mb` is missing.
-With `--worker`: "ready" after the imports, then one repeat for each line on stdin.
+`cpu_s`: seconds of all cores together. `compile_s`: the first call less one step. `step_mb`: peak of the process in
+the repeat, less what it held at its start; `peak_mb`: less what it held after its imports, so with what compiling left;
+`compile_peak_mb`: the same at the end of the first call. On an accelerator both are the peak of its own memory since
+the start, and `step_mb` is null. With `--worker`: "ready" after imports and batches, then a repeat per line of stdin.
 """
 
 import argparse
@@ -52,15 +52,9 @@ import jax.numpy as jnp
 import jraph
 import numpy as np
 import optax
-from nequix.data import (
-    DataLoader,
-    Dataset,
-    ParallelLoader,
-    atomic_numbers_to_indices,
-    average_atom_energies,
-    dataset_stats,
-    preprocess_graph,
-)
+from nequix.data import DataLoader, Dataset, ParallelLoader, atomic_numbers_to_indices, preprocess_graph
+from nequix.data import average_atom_energies as average_energies
+from nequix.data import dataset_stats as statistics
 from nequix.model import Nequix, weight_decay_mask
 from nequix.pft.data import add_hessian_col_to_graph
 from nequix.pft.train import loss as hessian_loss
@@ -192,8 +186,8 @@ class Training:
         with contextlib.redirect_stdout(
             sys.stderr
         ):  # these print; and fork, which JAX must not have seen threads before
-            energies = average_atom_energies(frames)
-            stats = dataset_stats(frames, energies, num_workers=1)
+            energies = average_energies(frames)
+            stats = statistics(frames, energies, num_workers=1)
         self.batches = batches_of(frames, stats, options.batch, stacked=options.wrap == "pmap")
         model = network(options, frames, stats, energies)
         optim = optimiser(options.optimizer, model, max(1, len(frames) // options.batch), options.hessian)
@@ -208,7 +202,7 @@ class Training:
         self.first_s = self.compile_peak_mb = None
 
     def run(self, steps: int) -> tuple[float, float, float]:
-        """Seconds of that many steps, those of the processor's cores together, and the loss of the last."""
+        """Seconds of that many steps, those of all cores together, and the loss of the last."""
         start, start_cpu = time.perf_counter(), time.process_time()
         for i in range(steps):
             batch = self.batches[i % len(self.batches)]
