@@ -82,7 +82,7 @@ def prepare(
     Raises:
         StructureError: as `graph.check_atoms`; the message names the frame.
     """
-    items = []
+    items: list[Item] = []
     for frame in frames:
         try:
             check_finite(frame.atoms)

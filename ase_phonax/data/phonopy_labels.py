@@ -138,7 +138,8 @@ def _add_labels(phonopy: Phonopy, path: Path) -> None:
     elif text.is_file():
         phonopy.force_constants = parse_FORCE_CONSTANTS(text, p2s_map=phonopy.primitive.p2s_map)
     elif binary.is_file():
-        phonopy.force_constants = read_force_constants_hdf5(binary, p2s_map=phonopy.primitive.p2s_map)
+        constants: Any = read_force_constants_hdf5(binary, p2s_map=phonopy.primitive.p2s_map)
+        phonopy.force_constants = constants
 
 
 def _same_displacements(known: Any, found: Any) -> bool:

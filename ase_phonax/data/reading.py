@@ -143,7 +143,7 @@ def _through_ase(path: Path, keys: Mapping[str, str] | None) -> list[Frame]:
         images = read(path, index=":", format=known)
     except Exception as error:  # its parsers raise whatever they meet
         raise _unreadable(path, error) from error
-    return _frames_of(images, keys, path)
+    return _frames_of(list(images), keys, path)
 
 
 def _database(path: Path, keys: Mapping[str, str] | None) -> list[Frame]:

@@ -11,6 +11,7 @@ from ase import Atoms
 
 from ..errors import InputError, OutputError
 from .frames import LABELS, Frame, SecondOrder, Spectrum, fingerprint
+from .seals import BLOCK, check_seal, seal
 
 FORMAT = "ase-phonax frames"
 VERSION = 1
@@ -32,8 +33,9 @@ def save_frames(frames: Sequence[Frame], path: str | os.PathLike, *, overwrite: 
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
         os.close(handle)
         try:
-            with h5py.File(temporary, "w") as file:
+            with h5py.File(temporary, "w", userblock_size=BLOCK) as file:
                 _fill(file, frames)
+            seal(temporary)
             os.chmod(temporary, 0o644)
             os.replace(temporary, path)
         finally:
@@ -84,6 +86,7 @@ def read_store(path: Path) -> list[Frame]:
         InputError: not such a file, damaged, or its contents do not match its fingerprint.
     """
     try:
+        check_seal(path)
         with h5py.File(path, "r") as file:
             if file.attrs.get("format") != FORMAT or file.attrs.get("version", 0) > VERSION:
                 raise _unreadable(
@@ -92,7 +95,7 @@ def read_store(path: Path) -> list[Frame]:
             frames = _frames(file)
             written = file.attrs["fingerprint"]
     except (OSError, KeyError, ValueError, TypeError, IndexError, RuntimeError, AttributeError, MemoryError) as error:
-        if isinstance(error, InputError):
+        if isinstance(error, InputError) and str(path) in error.what:
             raise
         raise _unreadable(path, f"it is damaged or incomplete ({error})") from error
     if fingerprint(frames) != written:

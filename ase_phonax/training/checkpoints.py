@@ -9,6 +9,7 @@ import h5py
 import jax
 import numpy as np
 
+from ..data.seals import BLOCK, check_seal, seal
 from ..errors import InputError, OutputError
 
 FORMAT = "ase-phonax checkpoint"
@@ -30,15 +31,14 @@ def save_checkpoint(folder: Path, header: dict[str, Any], trees: dict[str, Any])
     """
     path, part = folder / NAME, folder / (NAME + ".part")
     try:
-        with h5py.File(part, "w") as file:
+        with h5py.File(part, "w", userblock_size=BLOCK) as file:
             file.attrs["header"] = json.dumps({"format": FORMAT, "version": VERSION, **header})
             for name, tree in trees.items():
                 leaves = jax.tree.leaves(tree)
                 file.attrs[f"n_{name}"] = len(leaves)
                 for k, leaf in enumerate(leaves):
-                    file.create_dataset(f"{name}/{k}", data=np.asarray(leaf), fletcher32=np.ndim(leaf) > 0)
-        with part.open("rb") as written:
-            os.fsync(written.fileno())
+                    file.create_dataset(f"{name}/{k}", data=np.asarray(leaf))
+        seal(part)
         if path.exists():
             previous = folder / (PREVIOUS + ".part")
             previous.unlink(missing_ok=True)
@@ -67,6 +67,7 @@ def read_checkpoint(folder: Path, templates: dict[str, Any]) -> tuple[dict[str, 
     if not path.is_file():
         raise InputError(f"there is no checkpoint in {folder}", "there is nothing to resume", "start without --resume")
     try:
+        check_seal(path)
         with h5py.File(path, "r") as file:
             header = json.loads(file.attrs["header"])
             trees = {name: _tree(file, name, template) for name, template in templates.items()}
