@@ -67,8 +67,13 @@ def _transform(rules: Rules) -> optax.GradientTransformation:
     parts = [optax.clip_by_global_norm(rules.clip)] if rules.clip else []
     parts.append(optax.scale_by_adam())
     if rules.weight_decay:
-        parts.append(optax.add_decayed_weights(rules.weight_decay))
+        parts.append(optax.add_decayed_weights(rules.weight_decay, _decays))
     return optax.chain(*parts)
+
+
+def _decays(tree: Any) -> Any:
+    """True for weights. The energies of the elements are an origin: hundreds of eV that nothing should pull to zero."""
+    return {m: {k: k != "atom_energies" for k in t} for m, t in tree.items()}
 
 
 def start(rules: Rules, parameters: Any) -> State:
@@ -112,6 +117,11 @@ def batch_loss(
     return jnp.asarray(total), parts
 
 
+def _compiler_options() -> dict[str, Any] | None:
+    """On processors LLVM's expensive passes take nearly half of the compiling of a large network and gain nothing."""
+    return {"xla_llvm_disable_expensive_passes": True} if jax.default_backend() == "cpu" else None
+
+
 @lru_cache(maxsize=64)
 def training_step(function: NodeEnergies, cutoff: float, rules: Rules, kind: str) -> Any:
     """Compiled (state, batch, rate, scales) -> state, loss, its parts, norm of the gradient.
@@ -130,12 +140,17 @@ def training_step(function: NodeEnergies, cutoff: float, rules: Rules, kind: str
         # Early on a long memory would keep the random start: it grows with the steps.
         count = state.step + 1
         decay = jnp.minimum(rules.ema, count / (count + 9.0)).astype(value.dtype)
-        average = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, state.average, parameters)
+        # In this form the average of what does not move stays what it is, to the last bit.
+        average = jax.tree.map(lambda a, p: a + (1 - decay) * (p - a), state.average, parameters)
         if not rules.ema:
             average = parameters
-        return State(parameters, average, optimiser, count), value, parts, optax.global_norm(slope)
+        return State(parameters, average, optimiser, count), value, parts, _norm(slope)
 
-    return jax.jit(step, donate_argnums=0)
+    return jax.jit(step, donate_argnums=0, compiler_options=_compiler_options())
+
+
+def _norm(tree: Any) -> jax.Array:
+    return jnp.sqrt(sum((jnp.sum(x**2) for x in jax.tree.leaves(tree)), jnp.zeros(())))
 
 
 @lru_cache(maxsize=64)
@@ -146,12 +161,12 @@ def validation_step(function: NodeEnergies, cutoff: float, rules: Rules, kind: s
         found = predict(function, cutoff, kind, parameters, batch)
         parts = losses(rules.penalty, kind, found, batch, scales)
         total = sum(w * parts[name] for name, w in zip(WEIGHTED, rules.weights, strict=True) if name in parts)
-        return total, error_sums(found, batch)
+        return total, error_sums(found, batch, kind)
 
-    return jax.jit(step)
+    return jax.jit(step, compiler_options=_compiler_options())
 
 
-def error_sums(found: Prediction, batch: jraph.GraphsTuple) -> dict[str, tuple]:
+def error_sums(found: Prediction, batch: jraph.GraphsTuple, kind: str) -> dict[str, tuple]:
     """Label -> (sum of absolute errors, sum of squares, count) over what carries the label.
 
     Energies are per atom; the error of second derivatives is the length of the error of their product with a
@@ -163,7 +178,8 @@ def error_sums(found: Prediction, batch: jraph.GraphsTuple) -> dict[str, tuple]:
     n_atoms = jnp.maximum(known["n_atoms"], 1)
 
     def sums(error: jax.Array, weight: jax.Array) -> tuple:
-        there = (weight > 0).astype(error.dtype).reshape(-1, *(1,) * (error.ndim - 1)) * jnp.ones_like(error)
+        weight = weight.reshape(weight.shape + (1,) * (error.ndim - weight.ndim))
+        there = (weight > 0).astype(error.dtype) * jnp.ones_like(error)
         return jnp.sum(jnp.abs(error) * there), jnp.sum(error**2 * there), jnp.sum(there)
 
     result = {
@@ -174,5 +190,9 @@ def error_sums(found: Prediction, batch: jraph.GraphsTuple) -> dict[str, tuple]:
     if found.response is not None:
         change = found.response - batch.nodes["response"]
         length = jnp.sqrt(jnp.sum(change**2, 2))
-        result["curvature"] = sums(length, known["curvature_weight"][owner])
+        weight = known["curvature_weight"][owner][:, None, None]
+        if kind == "spectrum":
+            # Whole matrices are padded to the columns of the largest; those say nothing of a smaller one.
+            weight = weight * (jnp.arange(length.shape[1]) < 3 * n_atoms[owner][:, None])[:, :, None]
+        result["curvature"] = sums(length, weight)
     return result
