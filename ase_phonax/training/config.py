@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -193,6 +194,7 @@ _LEAST = {
     ("optimiser", "clip"): (0, True),
     ("optimiser", "ema"): (0, True),
     ("optimiser", "patience"): (0, True),
+    ("run", "seed"): (0, True),
     ("run", "n_shapes"): (1, True),
     ("run", "validate_every"): (1, True),
     ("run", "checkpoint_seconds"): (0, True),
@@ -208,11 +210,19 @@ def _check(config: TrainingConfig) -> None:
             )
     for (section, name), (least, allowed) in _LEAST.items():
         value = getattr(getattr(config, section), name)
-        if not (value > least or (allowed and value == least)):
+        if not (math.isfinite(value) and (value > least or (allowed and value == least))):
             raise InputError(
                 f"{section}.{name} is {value!r}",
                 "nothing can be trained with that",
                 f"give a number {'of at least' if allowed else 'above'} {least}",
+            )
+    _check_network(config.network)
+    for name, count in config.data.repeat.items():
+        if count < 1:
+            raise InputError(
+                f"data.repeat.{name} is {count}",
+                "it says how often the frames count in an epoch",
+                "give 1 or more, or leave the file out of data.train",
             )
     loss = config.loss
     if not any((loss.energy, loss.forces, loss.stress, loss.curvature, loss.projections, loss.spectrum)):
@@ -223,6 +233,21 @@ def _check(config: TrainingConfig) -> None:
             "the first is a decay below 1, the second a part of all steps",
             "typical values are 0.99 and 0.02",
         )
+
+
+def _check_network(network: NetworkConfig) -> None:
+    if network.architecture not in ARCHITECTURES:
+        raise InputError(
+            f"network.architecture is {network.architecture!r}",
+            "there is no such network",
+            f"known are {', '.join(ARCHITECTURES)}",
+        )
+    for name in ("average_neighbors", "scale"):
+        value = getattr(network, name)
+        if value != "auto" and not (isinstance(value, (int, float)) and 0 < value < math.inf):
+            raise InputError(
+                f"network.{name} is {value!r}", "the network is divided or multiplied by it", "give a number, or auto"
+            )
 
 
 def read_config(path: Path) -> TrainingConfig:
@@ -316,15 +341,17 @@ def _with_options(values: Mapping[str, Any]) -> dict[str, Any]:
     own = {f.name: f for f in dataclasses.fields(NetworkConfig)}
     inner = {f.name: f for f in dataclasses.fields(architecture.config)}
     hints = typing.get_type_hints(architecture.config)
-    result: dict[str, Any] = {"options": dict(values.get("options", {}))}
-    for key, value in values.items():
-        if key in own:
-            result.setdefault(key, value)
+    options = values.get("options", {})
+    if not isinstance(options, Mapping):
+        raise InputError(
+            f"network.options is {options!r}", "it has named settings inside", "write them beside the others"
+        )
+    result: dict[str, Any] = {"options": {}}
+    for key, value in [*options.items(), *((k, v) for k, v in values.items() if k != "options")]:
+        if key in own and key not in options:
+            result[key] = value
         elif key in inner and key != "n_species":
-            plain = hints[key] in (int, float, str)
-            result["options"][key] = (
-                _convert(hints[key], value, "the configuration", f"network.{key}") if plain else value
-            )
+            result["options"][key] = _convert(hints[key], value, "the configuration", f"network.{key}")
         else:
             near = difflib.get_close_matches(str(key), [*own, *inner], n=1, cutoff=0.5)
             raise InputError(
@@ -338,21 +365,35 @@ def _with_options(values: Mapping[str, Any]) -> dict[str, Any]:
 def _convert(hint: Any, value: Any, source: str, path: str) -> Any:
     """A YAML value as one of the plain types of the dataclasses."""
     wanted = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    # Numbers first: YAML reads 1e-3 as text, and a text may also be a path.
+    wanted = sorted(wanted, key=lambda kind: kind not in (int, float))
     for kind in wanted:
         origin = typing.get_origin(kind) or kind
+        if kind == tuple[int, ...]:
+            if isinstance(value, (list, tuple)):
+                return tuple(_convert(int, v, source, path) for v in value)
+            continue
         if origin is tuple and isinstance(value, str) and str not in wanted:
             return (value,)
         if origin is tuple and isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value):
             return tuple(value)
+        if kind is bool and isinstance(value, bool):
+            return value
         if origin is dict and isinstance(value, Mapping):
-            return dict(value)
+            inner = typing.get_args(kind)[1]
+            if inner is Any:
+                return dict(value)
+            return {str(k): _convert(inner, v, source, f"{path}.{k}") for k, v in value.items()}
         if origin is str and isinstance(value, str):
             return value
         if origin in (int, float) and isinstance(value, str):
-            try:  # YAML reads 1e-3 as text
-                value = float(value)
+            try:
+                number = float(value)
             except ValueError:
                 continue
+            if origin is int and number != int(number):
+                continue
+            return origin(number)
         if origin is float and isinstance(value, (int, float)) and not isinstance(value, bool):
             return float(value)
         if origin is int and isinstance(value, (int, float)) and not isinstance(value, bool) and int(value) == value:

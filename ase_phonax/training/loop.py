@@ -1,5 +1,6 @@
 """Training: epochs of steps, validation, checkpoints, and the model at the end."""
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -154,6 +155,7 @@ class Run:
             base = setup.shifted(base, training)
         self.potential = base or setup.new_potential(config, training)
         self.base = None if base is None else base.name
+        self.start = None if base is None else _digest(base)
         frozen = setup.frozen_names(config.fine_tune.frozen, self.potential.parameters)
         self.rules = steps.Rules.of(config.loss, config.optimiser, frozen)
         scales = setup.label_scales(config.loss, training, self.potential.numbers)
@@ -209,7 +211,8 @@ class Run:
                     self.save(folder)
                     written = time.monotonic()
             row = self._close_epoch(time.monotonic() - began)
-            if time.monotonic() - written > self.config.run.checkpoint_seconds or self.epoch == optimiser.epochs:
+            over = self.epoch == optimiser.epochs or self._has_stalled()
+            if time.monotonic() - written > self.config.run.checkpoint_seconds or over:
                 self.save(folder)
                 written = time.monotonic()
             write_csv(folder, self.rows)
@@ -301,7 +304,7 @@ class Run:
         """A checkpoint of this moment."""
         header = {
             "config": as_dict(self.config),
-            "base": self.base,
+            "base": self.start,
             "data": self.data,
             "epoch": self.epoch,
             "position": self.position,
@@ -328,7 +331,7 @@ class Run:
             for name, value in values.items()
             if (section, name) not in FREE and _plain(value) != _plain(there.get(section, {}).get(name))
         ]
-        if differing or header["base"] != self.base:
+        if differing or header["base"] != self.start:
             raise InputError(
                 f"the checkpoint in {folder} was made with other settings: {'; '.join(differing) or 'another model'}",
                 "going on would be neither the old run nor a new one",
@@ -381,6 +384,15 @@ def _copy(tree: Any) -> Any:
     import jax
 
     return jax.tree.map(np.array, tree)
+
+
+def _digest(potential: Potential) -> str:
+    """Of configuration and parameters: names do not tell models apart."""
+    digest = hashlib.sha256(repr((potential.architecture, potential.config, potential.numbers)).encode())
+    for module, arrays in sorted(potential.parameters.items()):
+        for name, array in sorted(arrays.items()):
+            digest.update(f"{module}/{name}".encode() + np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def _plain(value: Any) -> Any:
