@@ -32,7 +32,8 @@ def save_checkpoint(folder: Path, header: dict[str, Any], trees: dict[str, Any])
     path, part = folder / NAME, folder / (NAME + ".part")
     try:
         with h5py.File(part, "w", userblock_size=BLOCK) as file:
-            file.attrs["header"] = json.dumps({"format": FORMAT, "version": VERSION, **header})
+            # A data set: attributes hold 64 kB, which the rows of some hundred epochs fill.
+            file["header"] = json.dumps({"format": FORMAT, "version": VERSION, **header})
             for name, tree in trees.items():
                 leaves = jax.tree.leaves(tree)
                 file.attrs[f"n_{name}"] = len(leaves)
@@ -69,7 +70,7 @@ def read_checkpoint(folder: Path, templates: dict[str, Any]) -> tuple[dict[str, 
     try:
         check_seal(path)
         with h5py.File(path, "r") as file:
-            header = json.loads(file.attrs["header"])
+            header = json.loads(file["header"].asstr()[()])
             trees = {name: _tree(file, name, template) for name, template in templates.items()}
     except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         before = folder / PREVIOUS
