@@ -38,6 +38,10 @@ prtebands 0
 """
 
 
+class NotConverged(RuntimeError):
+    """The iteration to self-consistency did not settle within nstep."""
+
+
 @dataclass(frozen=True)
 class Abinit:
     """Where the program is, and where its runs are kept."""
@@ -57,15 +61,27 @@ class Abinit:
             The whole of abinit's main output.
 
         Raises:
-            RuntimeError: abinit stopped, or did not converge.
+            NotConverged: the iteration did not settle; kept, and said again without a calculation.
+            RuntimeError: abinit stopped.
         """
         folder = self.runs / name
         output = folder / "run.abo"
-        kept = folder / "finished.abi"  # the input of the output that lies there, written last
-        if kept.exists() and kept.read_text() == text:
-            return output.read_text(errors="replace")
+        finished, unsettled = folder / "finished.abi", folder / "unsettled.abi"  # the input of what lies there
+        if not any(kept.exists() and kept.read_text() == text for kept in (finished, unsettled)):
+            finished.unlink(missing_ok=True)
+            unsettled.unlink(missing_ok=True)
+            said = self._start(folder, text)
+            settled = not re.search(r"was not enough SCF cycles|nstep=.*was not enough|not enough steps", said)
+            temporary = folder / "kept.tmp"
+            temporary.write_text(text)
+            temporary.replace(finished if settled else unsettled)  # last, so that what was cut off is made again
+        if unsettled.exists():
+            raise NotConverged(f"abinit did not converge in {folder}: raise nstep, or look at the log there")
+        return output.read_text(errors="replace")
+
+    def _start(self, folder: Path, text: str) -> str:
+        """One calculation from the beginning, and its log."""
         folder.mkdir(parents=True, exist_ok=True)
-        kept.unlink(missing_ok=True)
         for old in folder.glob("run.abo*"):  # abinit gives its output another name rather than write over one
             old.unlink()
         (folder / "Si.psp8").write_bytes(lzma.decompress(self.pseudopotential.read_bytes()))
@@ -78,13 +94,7 @@ class Abinit:
         said = (folder / "log").read_text(errors="replace")
         if code or "Calculation completed." not in said:
             raise RuntimeError(f"abinit stopped in {folder}: see the end of the log there")
-        if re.search(r"was not enough SCF cycles|nstep=.*was not enough|not enough steps", said):
-            raise RuntimeError(f"abinit did not converge in {folder}: raise nstep, or look at the log there")
-        result = output.read_text(errors="replace")
-        temporary = folder / "finished.tmp"
-        temporary.write_text(text)
-        temporary.replace(kept)
-        return result
+        return said
 
 
 def cell_input(atoms: Atoms, repeat: int, empty_bands: int = 0) -> str:

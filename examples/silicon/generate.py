@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from _abinit import Abinit, cell_input, ground_state
+from _abinit import Abinit, NotConverged, cell_input, ground_state
 from _dfpt import irreducible_waves, perturbed, phonopy_of, whole_grid
 from ase import Atoms
 from ase.build import bulk
@@ -86,33 +86,47 @@ def equilibrium(abinit: Abinit) -> Atoms:
     return bulk("Si", a=a)
 
 
-def perturbed_cell(atoms: Atoms, repeat: int, number: int) -> Atoms:
+def perturbed_cell(atoms: Atoms, repeat: int, number: int, draw: int = 0) -> Atoms:
     """A repeat with Gaussian noise on its own three cell vectors, the atoms following, then on the positions.
 
     The noise on the vectors is as large in Å for all repeats: strains are smaller in the larger ones.
     """
-    rng = np.random.default_rng([repeat, number])
+    rng = np.random.default_rng([repeat, number, draw])
     frame = atoms.repeat(repeat)
     frame.set_cell(frame.cell.array + ON_VECTORS * rng.standard_normal((3, 3)), scale_atoms=True)
     frame.positions += ON_POSITIONS * rng.standard_normal((len(frame), 3))
+    frame.info = {"repeat": repeat, "number": number, "draw": draw}
     return frame
 
 
-def computed_frame(abinit: Abinit, frame: Atoms, repeat: int, name: str) -> Atoms:
-    """The frame with energy, forces and stress."""
-    text = cell_input(frame, repeat, EMPTY_BANDS[repeat]) + FRAME + CONVERGED[repeat]
-    output = abinit.run(name, text)
-    energy, forces, stress = ground_state(output, len(frame))
-    frame.calc = SinglePointCalculator(frame, energy=energy, forces=forces, stress=stress)
-    return frame
+def computed_frame(abinit: Abinit, atoms: Atoms, repeat: int, number: int) -> Atoms:
+    """One frame with energy, forces and stress.
+
+    Where a filled and an empty band touch at a wave vector of the grid there is no ground state of filled bands and the
+    iteration does not settle: such a cell is said, and another drawn in its place.
+    """
+    for draw in range(5):
+        frame = perturbed_cell(atoms, repeat, number, draw)
+        text = cell_input(frame, repeat, EMPTY_BANDS[repeat]) + FRAME + CONVERGED[repeat]
+        try:
+            output = abinit.run(f"{name_of(repeat)}/{number:03d}{f'_draw{draw}' if draw else ''}", text)
+        except NotConverged as error:
+            print(f"drawn again: {error}", flush=True)
+            continue
+        energy, forces, stress = ground_state(output, len(frame))
+        frame.calc = SinglePointCalculator(frame, energy=energy, forces=forces, stress=stress)
+        return frame
+    raise RuntimeError(
+        f"five draws of frame {number} of {name_of(repeat)} did not converge: the settings do not suit it"
+    )
 
 
 def write_frames(abinit: Abinit, atoms: Atoms, repeat: int, n_frames: int, folder: Path) -> None:
     frames = []
     for number in range(n_frames):
         start = time.perf_counter()
-        frame = perturbed_cell(atoms, repeat, number)
-        frames.append(computed_frame(abinit, frame, repeat, f"{name_of(repeat)}/{number:03d}"))
+        frame = computed_frame(abinit, atoms, repeat, number)
+        frames.append(frame)
         spent = time.perf_counter() - start
         largest = np.linalg.norm(frame.get_forces(), axis=1).max()
         said = f"{frame.get_potential_energy() / len(frame):.5f} eV/atom, forces ≤ {largest:.2f} eV/Å"
