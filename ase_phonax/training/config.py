@@ -366,7 +366,7 @@ def _convert(hint: Any, value: Any, source: str, path: str) -> Any:
     """A YAML value as one of the plain types of the dataclasses."""
     wanted = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     # Numbers first: YAML reads 1e-3 as text, and a text may also be a path.
-    wanted = sorted(wanted, key=lambda kind: kind not in (int, float))
+    wanted = tuple(sorted(wanted, key=lambda kind: kind not in (int, float)))
     for kind in wanted:
         origin = typing.get_origin(kind) or kind
         if kind == tuple[int, ...]:
