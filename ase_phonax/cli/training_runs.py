@@ -23,14 +23,14 @@ network:
   n_layers: 2
   l_max: 2
 loss:                   # residuals are divided by the size of their labels, so weights are comparable
-  energy: 1.0
+  energy: 0.1
   forces: 1.0
   stress: 0.1
-  curvature: 1.0        # products of second derivatives with random directions
+  curvature: 10.0       # products of second derivatives with random directions
 optimiser:
   epochs: 100
   batch_size: 8
-  learning_rate: 0.003
+  learning_rate: 0.01
   ema: 0.99
 run:
   output: training      # model.h5, history.csv, history.png, checkpoint.h5

@@ -47,10 +47,10 @@ class LossConfig:
         scales: label -> size [eV, eV/Å, eV/Å³, eV/Å², THz]; those left out are the labels' own root mean squares.
     """
 
-    energy: float = 1.0
+    energy: float = 0.1
     forces: float = 1.0
     stress: float = 0.1
-    curvature: float = 1.0
+    curvature: float = 10.0
     projections: float = 0.0
     spectrum: float = 0.0
     penalty: str = "squared"
@@ -102,7 +102,7 @@ class OptimiserConfig:
     Attributes:
         epochs: passes through the training frames.
         batch_size: frames in a step.
-        learning_rate: highest.
+        learning_rate: highest; "auto" is 1e-2 from nothing and 1e-4 for a model that knows something already.
         schedule: "cosine", "linear", "exponential" or "constant".
         warmup: part of all steps in which the rate rises from zero.
         final: the last learning rate as a part of the highest.
@@ -114,7 +114,7 @@ class OptimiserConfig:
 
     epochs: int = 100
     batch_size: int = 8
-    learning_rate: float = 3e-3
+    learning_rate: float | str = "auto"
     schedule: str = "cosine"
     warmup: float = 0.02
     final: float = 0.01
@@ -210,7 +210,9 @@ def _check(config: TrainingConfig) -> None:
             )
     for (section, name), (least, allowed) in _LEAST.items():
         value = getattr(getattr(config, section), name)
-        if not (math.isfinite(value) and (value > least or (allowed and value == least))):
+        if (section, name) == ("optimiser", "learning_rate") and value == "auto":
+            continue
+        if isinstance(value, str) or not (math.isfinite(value) and (value > least or (allowed and value == least))):
             raise InputError(
                 f"{section}.{name} is {value!r}",
                 "nothing can be trained with that",

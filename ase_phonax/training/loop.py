@@ -21,6 +21,8 @@ from .config import TrainingConfig, as_dict, config_from, read_config
 from .history import FIGURE, draw, write_csv
 
 MODEL = "model.h5"
+# Learning rates where none is given.
+FROM_NOTHING, FROM_A_MODEL = 1e-2, 1e-4
 # May differ between a run and its continuation.
 FREE = {("run", "output"), ("run", "checkpoint_seconds"), ("run", "name")}
 
@@ -164,7 +166,7 @@ class Run:
         self.planner = self._planner(self._items(training), dtype, self.n_devices)
         self.valid = self._planner(self._items(valid), dtype, 1) if valid else None
         self.per_epoch = len(self.planner.epoch(config.run.seed, 0))
-        self.rates = _rates(config.optimiser, self.per_epoch * config.optimiser.epochs, dtype)
+        self.rates = _rates(config.optimiser, self.per_epoch * config.optimiser.epochs, dtype, base)
         self.data = fingerprint([*training, *valid])
         self.counts = {"train": count_labels(training), "valid": count_labels(valid)}
         from ..derivatives import cast
@@ -399,13 +401,16 @@ def _plain(value: Any) -> Any:
     return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value
 
 
-def _rates(optimiser: Any, total: int, dtype: np.dtype) -> np.ndarray:
+def _rates(optimiser: Any, total: int, dtype: np.dtype, base: Potential | None) -> np.ndarray:
     """Learning rate of every step."""
     import jax
     import optax
 
     warm = int(optimiser.warmup * total)
-    rest, high, low = max(1, total - warm), optimiser.learning_rate, optimiser.learning_rate * optimiser.final
+    high = optimiser.learning_rate
+    if high == "auto":
+        high = FROM_NOTHING if base is None else FROM_A_MODEL
+    rest, low = max(1, total - warm), high * optimiser.final
     after = {
         "cosine": lambda: optax.cosine_decay_schedule(high, rest, optimiser.final),
         "linear": lambda: optax.linear_schedule(high, low, rest),
