@@ -101,7 +101,7 @@ def _keep_compiled() -> None:
     import jax
 
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ase-phonax" / "compiled"
-    if jax.config.jax_compilation_cache_dir is None:  # the user's own choice counts more
+    if jax.config.values.get("jax_compilation_cache_dir") is None:  # the user's own choice counts more
         jax.config.update("jax_compilation_cache_dir", str(folder))
 
 
