@@ -45,6 +45,25 @@ SMALL = NequIPConfig(
 )
 
 
+TINY = NequIPConfig(
+    n_species=4,
+    cutoff=3.2,
+    hidden_irreps="4x0e + 4x1o",
+    n_layers=2,
+    l_max=1,
+    n_basis=4,
+    radial_sizes=(8,),
+    embedding=4,
+    average_neighbors=6.0,
+)
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """The smallest network in which every kind of arithmetic is at work, for what is differentiated many times."""
+    return random_potential(TINY, (1, 6, 8, 14))
+
+
 @pytest.fixture(scope="session")
 def untrained():
     """A small NequIP with random weights for H, C, O, Si: weights per species (odd irreps at work: test_networks)."""
