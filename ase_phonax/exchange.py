@@ -24,11 +24,14 @@ class Exchange:
         senders: (n_edges,) node at the far end of each edge.
         receivers: (n_edges,) node that collects each edge.
         n_nodes: number of nodes, padding included.
+        mirrored: the second half of the edges are those of the first half seen from their other ends, in the
+            same order: whatever depends on lengths alone needs computing for one half.
     """
 
     senders: Array
     receivers: Array
     n_nodes: int = field(metadata={"static": True})
+    mirrored: bool = field(default=False, metadata={"static": True})
 
     def gather(self, nodes: Array) -> Array:
         """(n_nodes, ...) -> (n_edges, ...): the value at each edge's sender."""

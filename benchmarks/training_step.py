@@ -58,7 +58,6 @@ def work(options: argparse.Namespace) -> None:
             "network": sizes | VARIANT,
             "loss": {"directions": "columns"},
             "optimiser": {"batch_size": 8, "weight_decay": 1e-3, "clip": 100.0, "ema": 0.999},
-            "run": {"n_shapes": 1},
         }
     )
     run = Run(config, None, frames, [])
@@ -74,7 +73,7 @@ def work(options: argparse.Namespace) -> None:
             shape, members, batch = batches[count % len(batches)]
             step = steps.training_step(run.potential.node_energies, run.potential.cutoff, run.rules, shape.kind)
             run.state, loss, _, norm = step(run.state, batch, run.rates[0], run.scales)
-            count, edges = count + 1, edges + sum(run.planner.items[k].n_edges for k in members)
+            count, edges = count + 1, edges + 2 * sum(run.planner.items[k].n_edges for k in members)
         jax.block_until_ready((run.state, loss, norm))
         return time.perf_counter() - start, edges
 

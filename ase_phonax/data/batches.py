@@ -14,7 +14,7 @@ import numpy as np
 
 from ..crystals import check_finite
 from ..errors import StructureError
-from ..graph import check_atoms, find_neighbours, size_class
+from ..graph import Neighbours, check_atoms, find_neighbours, size_class
 from ..units import THZ_PER_SQRT_EV_A2_AMU
 from .frames import Frame
 
@@ -29,7 +29,7 @@ class Shape(NamedTuple):
     Attributes:
         kind: "first" (no second derivatives), "real" (products with the Hessian), "wave" (products with
             D(q)), "spectrum" (whole matrices).
-        n_graphs, n_nodes, n_edges: sizes, padding included.
+        n_graphs, n_nodes, n_edges: sizes, padding included; pairs of neighbours count once.
         n_columns: directions at once.
         largest: atoms of the largest frame.
     """
@@ -44,7 +44,7 @@ class Shape(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """A frame with its graph."""
+    """A frame with its graph: one edge for every pair of neighbours; `losses.predict` adds those from the other end."""
 
     frame: Frame
     graph: jraph.GraphsTuple
@@ -52,7 +52,7 @@ class Item:
 
     @property
     def n_edges(self) -> int:
-        """Edges of the graph."""
+        """Pairs of neighbours."""
         return int(self.graph.n_edge[0])
 
 
@@ -97,6 +97,7 @@ def prepare(
 
 def _graph(frame: Frame, cutoff: float, numbers: tuple[int, ...]) -> jraph.GraphsTuple:
     found = find_neighbours(frame.atoms, cutoff, numbers)
+    once = _one_of_each_pair(found)
     n = len(frame.atoms)
     periodic = bool(frame.atoms.pbc.all())
 
@@ -110,7 +111,7 @@ def _graph(frame: Frame, cutoff: float, numbers: tuple[int, ...]) -> jraph.Graph
             "forces": np.zeros((n, 3)) if frame.forces is None else frame.forces,
             "masses": frame.atoms.get_masses(),
         },
-        edges={"offsets": found.shifts @ found.cell, "shifts": found.shifts.astype(float)},
+        edges={"offsets": found.shifts[once] @ found.cell, "shifts": found.shifts[once].astype(float)},
         globals={
             "n_atoms": np.array([float(n)]),
             "volume": np.array([frame.atoms.get_volume() if periodic else 1.0]),
@@ -120,11 +121,19 @@ def _graph(frame: Frame, cutoff: float, numbers: tuple[int, ...]) -> jraph.Graph
             "forces_weight": weight("forces", frame.forces),
             "stress_weight": weight("stress", frame.stress),
         },
-        senders=found.senders,
-        receivers=found.receivers,
+        senders=found.senders[once],
+        receivers=found.receivers[once],
         n_node=np.array([n], np.int32),
-        n_edge=np.array([len(found.senders)], np.int32),
+        n_edge=np.array([once.sum()], np.int32),
     )
+
+
+def _one_of_each_pair(found: Neighbours) -> np.ndarray:
+    """(n_edges,) True for one of the two edges that join a pair; atoms are joined to their own images too."""
+    first = np.zeros(len(found.shifts), int)  # the first component of the shift that is not zero
+    for axis in (2, 1, 0):
+        first = np.where(found.shifts[:, axis] != 0, found.shifts[:, axis], first)
+    return (found.receivers < found.senders) | ((found.receivers == found.senders) & (first > 0))
 
 
 class Planner:

@@ -57,8 +57,25 @@ def radial_maps(plan: ConvolutionPlan, weights: Array) -> tuple[Array, ...]:
 
 
 def messages(blocks: tuple[Array, ...], angular: tuple[Array, ...], radial: tuple[Array, ...]) -> tuple[Array, ...]:
-    """Senders' features (..., i, u) through the two maps of each block: (..., k, u)."""
-    return tuple(jnp.einsum("...iu,...ik->...ku", h, a) * w for h, a, w in zip(blocks, angular, radial, strict=True))
+    """Senders' features (n_edges, i, u) through the two maps of each block: (n_edges, k, u).
+
+    Radial maps may be those of the first half of mirrored edges.
+    """
+    return tuple(
+        _weighted(jnp.einsum("...iu,...ik->...ku", h, a), w) for h, a, w in zip(blocks, angular, radial, strict=True)
+    )
+
+
+def _weighted(x: Array, weights: Array) -> Array:
+    if x.shape == weights.shape:
+        return x * weights
+    return (x.reshape((2,) + weights.shape) * weights).reshape(x.shape)
+
+
+def mirror(y: Array, l_max: int) -> Array:
+    """Harmonics (n, (l_max+1)²) of directions -> (2n, ...) of these and of the opposite ones."""
+    parity = jnp.concatenate([jnp.full(2 * l + 1, (-1.0) ** l, y.dtype) for l in range(l_max + 1)])
+    return jnp.concatenate([y, y * parity])
 
 
 def collect(plan: ConvolutionPlan, aggregated: tuple[Array, ...]) -> tuple[Array, ...]:

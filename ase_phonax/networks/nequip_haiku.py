@@ -147,7 +147,10 @@ class _Model:
 
     def node_energies(self, vectors: Array, species: Array, exchange) -> Array:
         """The whole network: (n_nodes,) [eV]."""
-        y, basis = _edge(self.config, vectors)
+        mirrored = getattr(exchange, "mirrored", False)
+        y, basis = _edge(self.config, vectors[: len(vectors) // 2] if mirrored else vectors)
+        if mirrored:
+            y = conv.mirror(y, self.config.l_max)
         features = self.embed(species, vectors.dtype)
         for layer in self.layers:
             senders = conv.split(layer.irreps_in, exchange.gather(conv.join(layer.mix(features))))

@@ -153,11 +153,11 @@ class Run:
 
         self.config, self.training = config, training
         dtype = np.dtype(config.run.precision)
+        self.start = None if base is None else _digest(base)
         if base is not None and config.fine_tune.energies == "shift":
             base = setup.shifted(base, training)
         self.potential = base or setup.new_potential(config, training)
         self.base = None if base is None else base.name
-        self.start = None if base is None else _digest(base)
         frozen = setup.frozen_names(config.fine_tune.frozen, self.potential.parameters)
         self.rules = steps.Rules.of(config.loss, config.optimiser, frozen)
         scales = setup.label_scales(config.loss, training, self.potential.numbers)

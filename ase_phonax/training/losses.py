@@ -59,12 +59,18 @@ def predict(function: NodeEnergies, cutoff: float, kind: str, parameters: Any, b
     owner = graph_of_nodes(batch)
     is_frame = batch.globals["n_atoms"] > 0  # the first graph after the frames holds all padding
     real_nodes = jnp.tile(is_frame[owner], copies)
-    edge_owner = jnp.tile(owner[batch.receivers], copies)
+    edge_owner = jnp.tile(owner[batch.receivers], 2 * copies)
     real_edges = is_frame[edge_owner]
-    offsets, species = jnp.tile(batch.edges["offsets"], (copies, 1)), jnp.tile(batch.nodes["species"], copies)
-    exchange: Exchange | TwistedExchange = Exchange(batch.senders, batch.receivers, n)
+    species = jnp.tile(batch.nodes["species"], copies)
+    # A batch holds one edge of each pair; here follow the same seen from the other ends.
+    senders = jnp.concatenate([batch.senders, batch.receivers])
+    receivers = jnp.concatenate([batch.receivers, batch.senders])
+    offsets = jnp.tile(jnp.concatenate([batch.edges["offsets"], -batch.edges["offsets"]]), (copies, 1))
+    exchange: Exchange | TwistedExchange = Exchange(senders, receivers, n, mirrored=True)
     if copies == 2:
-        exchange = TwistedExchange(batch.senders, batch.receivers, batch.edges["cos"], batch.edges["sin"], n)
+        # Not mirrored: the response of a length at the other end carries a phase.
+        cos, sin = batch.edges["cos"], batch.edges["sin"]
+        exchange = TwistedExchange(senders, receivers, jnp.tile(cos, 2), jnp.concatenate([sin, -sin]), n)
 
     def total(x: Array, strain: Array) -> tuple[Array, Array]:
         vectors = edge_vectors(x, offsets, real_edges, cutoff, exchange)

@@ -30,7 +30,8 @@ class Scores:
         mae, rmse: label -> mean absolute and root mean square error, in `UNITS`. Energies are per atom. Curvature is
             over the elements of the matrices, frequency over sorted frequencies at the q of the labels.
         counts: label -> how many numbers were compared.
-        relative_curvature: mean over matrices of norm(difference)/norm(label), Frobenius; NaN without such labels.
+        relative_curvature: mean over frames of norm(difference)/norm(label) of all matrices of a frame, Frobenius; NaN
+            without such labels.
         per_frame: a row of mean absolute errors for each frame.
     """
 
@@ -111,7 +112,8 @@ def _compare(evaluator: Evaluator, frame: Frame, relative: list[float]) -> dict[
         matrices = np.array(evaluator.lattice_matrices(frame.atoms, frame.second.qpoints))
         labels = frame.second.matrices
         found["curvature"] = np.abs(matrices - labels)
-        relative += [float(np.linalg.norm(a - b) / np.linalg.norm(b)) for a, b in zip(matrices, labels, strict=True)]
+        # Over all wave vectors at once: at q = 0 the matrix of a single atom vanishes.
+        relative.append(float(np.linalg.norm(matrices - labels) / np.linalg.norm(labels)))
         weights = np.outer(root, root)
         found["frequency"] = frequencies_thz(_hermitian(matrices / weights)) - frequencies_thz(
             _hermitian(labels / weights)

@@ -99,6 +99,11 @@ def _thaw(rules: Rules, tree: Any) -> Any:
     }
 
 
+def _keep(rules: Rules, new: Any, old: Any) -> Any:
+    """What is frozen as it was. Arithmetic would not do: processors flush the smallest numbers to zero."""
+    return {m: {k: old[m][k] if f"{m}/{k}" in rules.frozen else x for k, x in t.items()} for m, t in new.items()}
+
+
 def batch_loss(
     function: NodeEnergies, cutoff: float, rules: Rules, kind: str, parameters: Any, batch: Any, scales: dict
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
@@ -136,12 +141,13 @@ def training_step(function: NodeEnergies, cutoff: float, rules: Rules, kind: str
         slope = _thaw(rules, slope)
         moves, optimiser = transform.update(slope, state.optimiser, state.parameters)
         moves = _thaw(rules, moves)
-        parameters = jax.tree.map(lambda p, m: p - rate * m, state.parameters, moves)
+        moved = jax.tree.map(lambda p, m: p - rate * m, state.parameters, moves)
+        parameters = _keep(rules, moved, state.parameters)
         # Early on a long memory would keep the random start: it grows with the steps.
         count = state.step + 1
         decay = jnp.minimum(rules.ema, count / (count + 9.0)).astype(value.dtype)
-        # In this form the average of what does not move stays what it is, to the last bit.
-        average = jax.tree.map(lambda a, p: a + (1 - decay) * (p - a), state.average, parameters)
+        average = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, state.average, parameters)
+        average = _keep(rules, average, state.average)
         if not rules.ema:
             average = parameters
         return State(parameters, average, optimiser, count), value, parts, _norm(slope)
