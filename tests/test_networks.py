@@ -226,6 +226,27 @@ def test_dynamical_matrix_turns_with_the_wave_vector(case, name):
         assert np.abs(found[image][:, :, image] - expected).max() < 1e-11 * np.abs(expected).max()
 
 
+def test_mirrored_edges_give_the_same_energies_and_forces(case):
+    # The network computes lengths and harmonics of one half only; odd degrees change sign at the other end.
+    potential = case[0].potential
+    graph = build_graph(cluster(), CUTOFF, potential.numbers)
+    once = graph.receivers < graph.senders
+    senders = np.concatenate([graph.senders[once], graph.receivers[once]])
+    receivers = np.concatenate([graph.receivers[once], graph.senders[once]])
+    with jax.enable_x64(True):
+
+        def energy(positions, mirrored):
+            exchange = Exchange(senders, receivers, len(positions), mirrored=mirrored)
+            vectors = positions[senders] - positions[receivers]
+            species = graph.nodes["species"]
+            return jnp.sum(potential.node_energies(potential.parameters, vectors, species, exchange))
+
+        both = [jax.jit(jax.value_and_grad(lambda x, m=m: energy(x, m)))(cluster().positions) for m in (False, True)]
+    (plain, slope), (halved, found) = ((float(e), np.asarray(g)) for e, g in both)
+    assert abs(halved - plain) < 1e-12 * max(1, abs(plain))
+    assert np.abs(found - slope).max() < 1e-12 * np.abs(slope).max()
+
+
 def test_activations_have_unit_mean_square_as_e3nn_has_it():
     x = np.linspace(-3, 3, 7)
     with jax.enable_x64(True):
