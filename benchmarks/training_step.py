@@ -57,6 +57,7 @@ def work(options: argparse.Namespace) -> None:
         {
             "network": sizes | VARIANT,
             "loss": {"directions": "columns"},
+            "run": {"n_shapes": 1},
             "optimiser": {"batch_size": 8, "weight_decay": 1e-3, "clip": 100.0, "ema": 0.999},
         }
     )

@@ -20,7 +20,7 @@ from .frames import Frame
 
 # What a batch has to compute; each is a compiled function of its own.
 KINDS = ("first", "real", "wave", "spectrum")
-DIRECTIONS = ("columns", "random")
+BATCHES = 4  # that a padded size of its own is worth
 
 
 class Shape(NamedTuple):
@@ -139,8 +139,8 @@ def _one_of_each_pair(found: Neighbours) -> np.ndarray:
 class Planner:
     """Which frames share a padded shape, and the batches of an epoch.
 
-    Frames of one kind are sorted by their edges and cut into at most `n_shapes` groups where the waste of
-    padding is least; batches are drawn within a group.
+    Frames of one kind are sorted by their edges and cut into groups where the waste of padding is least, at most
+    `n_shapes` and one for every `BATCHES` batches; batches are drawn within a group.
 
     Args:
         items: of `prepare`.
@@ -169,7 +169,9 @@ class Planner:
         for kind in KINDS:
             own = np.array([k for k, item in enumerate(items) if item.kind == kind], int)
             own = own[np.argsort([items[k].n_edges for k in own], kind="stable")]
-            for part in _cut([self.items[k].n_edges for k in own], n_shapes):
+            # Each group ends an epoch with a batch that is not full: not worth it below some batches.
+            n_parts = max(1, min(n_shapes, len(own) // (BATCHES * batch_size)))
+            for part in _cut([self.items[k].n_edges for k in own], n_parts):
                 self.groups.append((self._shape(kind, own[part]), own[part]))
 
     def _shape(self, kind: str, members: np.ndarray) -> Shape:

@@ -3,7 +3,6 @@
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -232,17 +231,18 @@ class Run:
 
         seed = self.config.run.seed
         plan = self.planner.epoch(seed, self.epoch)
-        with _sharded(self.n_devices) as place:
-            for shape, members, batch in iterate(self.planner, plan, (seed, self.epoch), self.position):
-                step = steps.training_step(self.potential.node_energies, self.potential.cutoff, self.rules, shape.kind)
-                rate = self.rates[self.epoch * self.per_epoch + self.position]
-                self.state, loss, parts, norm = step(self.state, place(batch), rate, self.scales)
-                loss, norm = float(loss), float(norm)
-                if not (np.isfinite(loss) and np.isfinite(norm)):
-                    self._report_nan(loss, norm, parts, members)
-                self.sums = [self.sums[0] + loss * len(members), self.sums[1] + len(members)]
-                self.position += 1
-                yield self.position
+        place, copy = _places(self.n_devices)
+        self.state = copy(self.state)
+        for shape, members, batch in iterate(self.planner, plan, (seed, self.epoch), self.position):
+            step = steps.training_step(self.potential.node_energies, self.potential.cutoff, self.rules, shape.kind)
+            rate = self.rates[self.epoch * self.per_epoch + self.position]
+            self.state, loss, parts, norm = step(self.state, place(batch), rate, self.scales)
+            loss, norm = float(loss), float(norm)
+            if not (np.isfinite(loss) and np.isfinite(norm)):
+                self._report_nan(loss, norm, parts, members)
+            self.sums = [self.sums[0] + loss * len(members), self.sums[1] + len(members)]
+            self.position += 1
+            yield self.position
 
     def _report_nan(self, loss: float, norm: float, parts: Mapping[str, Any], members: np.ndarray) -> None:
         frames = [self.planner.items[k].frame for k in members]
@@ -434,15 +434,14 @@ def _devices(wanted: int | str) -> int:
     return wanted
 
 
-@contextmanager
-def _sharded(n_devices: int) -> Iterator[Callable[[Any], Any]]:
-    """How a batch is laid on the devices: as it is, or one part on each."""
+def _places(n_devices: int) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """How a batch and the state are laid on the devices: as they are, or one part and one copy on each."""
     if n_devices == 1:
-        yield lambda batch: batch
-        return
+        return lambda batch: batch, lambda state: state
     import jax
-    from jax.sharding import NamedSharding, PartitionSpec
+    from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-    mesh = jax.make_mesh((n_devices,), ("frames",), devices=jax.devices()[:n_devices])
-    layout = NamedSharding(mesh, PartitionSpec("frames"))
-    yield lambda batch: jax.device_put(batch, layout)
+    # Not jax.make_mesh, whose axes are explicit: each operation would have to say how its result is laid.
+    mesh = Mesh(np.array(jax.devices()[:n_devices]), ("frames",))
+    parts, copies = NamedSharding(mesh, PartitionSpec("frames")), NamedSharding(mesh, PartitionSpec())
+    return lambda batch: jax.device_put(batch, parts), lambda state: jax.device_put(state, copies)

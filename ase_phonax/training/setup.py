@@ -125,9 +125,11 @@ def new_potential(config: TrainingConfig, frames: Sequence[Frame]) -> Potential:
         options["average_neighbors"] = float(network.average_neighbors)
     made = architecture.config(n_species=len(numbers), **options)
     function = get_network(network.architecture, made)
-    exchange = Exchange(jnp.zeros(1, int), jnp.zeros(1, int), 1)
-    key = jax.random.PRNGKey(config.run.seed)
-    first = jax.jit(function.init)(key, jnp.ones((1, 3)), jnp.zeros(1, int), exchange)
+    # Drawn in single precision always: one seed, one network, whatever it is trained in.
+    with jax.enable_x64(False):
+        exchange = Exchange(jnp.zeros(1, int), jnp.zeros(1, int), 1)
+        key = jax.random.PRNGKey(config.run.seed)
+        first = jax.jit(function.init)(key, jnp.ones((1, 3)), jnp.zeros(1, int), exchange)
     parameters: Any = jax.tree.map(np.asarray, first)
     parameters["~"]["atom_energies"] = reference_energies(network, frames, numbers).astype(np.float32)
     potential = make_potential(network.architecture, made, parameters, numbers, config.run.name or "trained")
