@@ -7,7 +7,7 @@ as well. Matrices are turned into phonopy's as soon as they are read.
 import re
 
 import numpy as np
-from _abinit import BOHR, EV, Abinit, cell_input
+from _abinit import BOHR, EV, FILLED, Abinit, cell_input
 from ase import Atoms
 from phonopy import Phonopy
 from phonopy.harmonic.dynmat_to_fc import DynmatToForceConstants
@@ -16,7 +16,7 @@ from spglib import get_ir_reciprocal_mesh
 
 WAVES = 4  # along each axis
 
-_GROUND = "kptopt 1\nnstep 60\ntolvrs 1e-16\nprtwf 1\nprtden 1\n"
+_GROUND = FILLED + "kptopt 1\nnstep 60\ntolvrs 1e-16\nprtwf 1\nprtden 1\n"
 _WAVES_AT_Q = """kptopt 3
 iscf -2
 getden_filepath "{ground}/runo_DEN"
@@ -79,9 +79,9 @@ def perturbed(abinit: Abinit, atoms: Atoms, wave: np.ndarray) -> np.ndarray:
     if np.any(wave):
         kptopt = 3
         folder = (abinit.runs / f"{name}/waves").resolve()
-        abinit.run(f"{name}/waves", cell_input(atoms, 1) + _WAVES_AT_Q.format(ground=ground, q=said))
+        abinit.run(f"{name}/waves", cell_input(atoms, 1) + FILLED + _WAVES_AT_Q.format(ground=ground, q=said))
         more = f'getwfq_filepath "{folder}/runo_WFQ"'
-    text = cell_input(atoms, 1) + _RESPONSE.format(ground=ground, q=said, more=more, kptopt=kptopt)
+    text = cell_input(atoms, 1) + FILLED + _RESPONSE.format(ground=ground, q=said, more=more, kptopt=kptopt)
     matrix = _read_matrix(abinit.run(f"{name}/response", text)) * EV / BOHR**2
     f = atoms.get_scaled_positions()
     phase = np.exp(2j * np.pi * (f[None, :, :] - f[:, None, :]) @ wave)

@@ -6,16 +6,26 @@ Three more calculations of 16 atoms, kept like those of generate.py, whose data 
 """
 
 import argparse
-import itertools
 from pathlib import Path
 
 import numpy as np
 import phonopy
-from _abinit import Abinit, cell_input, ground_state
+from _abinit import FILLED, SMEARED, Abinit, cell_input, ground_state
 from _dfpt import phonopy_of
 from ase import Atoms
+from ase.build import bulk
 from ase.io import read
-from generate import EMPTY_BANDS, FRAME, FRAMES, HERE, name_of, perturbed_cell, shared_pseudopotential
+from generate import (
+    EMPTY_BANDS,
+    FRAME,
+    FRAMES,
+    HERE,
+    SYMMETRIC,
+    TRIED,
+    name_of,
+    perturbed_cell,
+    shared_pseudopotential,
+)
 
 DISPLACEMENT = 0.01  # Å
 TIGHT = "tolvrs 1e-12\n"
@@ -34,9 +44,10 @@ def main() -> None:
     cell = dfpt.primitive
     atoms = Atoms(cell.symbols, scaled_positions=cell.scaled_positions, cell=cell.cell, pbc=True)
     frames_and_their_sums(options.data)
-    energies_and_stresses(options.data)
+    pressures(abinit)
     sums_of_constants(dfpt)
     displacements(abinit, atoms, dfpt)
+    fillings(abinit, atoms)
     one_hamiltonian(abinit, atoms)
 
 
@@ -55,30 +66,15 @@ def frames_and_their_sums(data: Path) -> None:
         )
 
 
-def energies_and_stresses(data: Path) -> None:
-    """Second-order energy of the 1x1x1 frames against the mean of forces and stresses: signs and units.
-
-    From one frame to another, E changes by the mean of the gradients at the two ends, to third order.
-    """
-    frames = read(data / "frames_1x1x1.extxyz", ":")
-    found, expected = [], []
-    for a, b in itertools.pairwise(frames):
-        found.append(b.get_potential_energy() - a.get_potential_energy())
-        strain = np.linalg.solve((a.cell.array + b.cell.array) / 2, b.cell.array - a.cell.array)
-        internal = (
-            (b.get_scaled_positions(wrap=False) - a.get_scaled_positions(wrap=False))
-            @ (a.cell.array + b.cell.array)
-            / 2
-        )
-        # σ V is the derivative along a strain, the atoms following; forces that along what is left
-        stretched = sum(f.get_stress(voigt=False) * f.get_volume() for f in (a, b)) / 2
-        forces = (a.get_forces() + b.get_forces()) / 2
-        expected.append(np.sum(stretched * strain) - np.sum(forces * internal))
-    slope = np.dot(expected, found) / np.dot(expected, expected)
-    rest = np.std(np.array(found) - expected) / np.std(found)
-    print(
-        f"energy differences of 1x1x1 frames are {slope:.3f} times those by forces and stresses, {rest:.0%} unexplained"
-    )
+def pressures(abinit: Abinit) -> None:
+    """Pressures against the differences of energies of the equation of state: sign, unit and Pulay's stress."""
+    found = []
+    for a in TRIED:
+        found.append(ground_state(abinit.run(f"lattice/{a:.2f}", cell_input(bulk("Si", a=a), 1) + SYMMETRIC), 2))
+    volumes = np.array(TRIED) ** 3 / 4
+    slope = np.polyfit(volumes - volumes[2], [energy for energy, _, _ in found], 4)[-2]
+    stress = found[2][2][:3].mean()
+    print(f"at a = {TRIED[2]} Å: dE/dV = {slope * 160.21766:.3f} GPa, stress {stress * 160.21766:.3f} GPa")
 
 
 def sums_of_constants(dfpt: phonopy.Phonopy) -> None:
@@ -105,6 +101,17 @@ def displacements(abinit: Abinit, atoms: Atoms, dfpt: phonopy.Phonopy) -> None:
     for name, q in (("Γ", [0, 0, 0]), ("X", [0.5, 0, 0.5]), ("L", [0.5, 0, 0])):
         a, b = (crystal.run_qpoints([q]).frequencies[0] for crystal in (finite, dfpt))
         print(f"{name}: displaced {np.round(a, 3)}, perturbed {np.round(b, 3)}, apart ≤ {np.abs(a - b).max():.3f} THz")
+
+
+def fillings(abinit: Abinit, atoms: Atoms) -> None:
+    """The equilibrium with filled bands, as for its response, and with smeared fillings, as for the frames."""
+    found = []
+    for name, text in (("filled", SYMMETRIC), ("smeared", SYMMETRIC.replace(FILLED, SMEARED))):
+        found.append(ground_state(abinit.run(f"checks/{name}", cell_input(atoms, 1, EMPTY_BANDS[1]) + text), 2))
+    print(
+        f"equilibrium, smeared against filled: {(found[1][0] - found[0][0]) / 2 * 1e3:.1e} meV/atom, "
+        f"{np.abs(found[1][2] - found[0][2]).max() * 1e3:.1e} meV/Å³"
+    )
 
 
 def one_hamiltonian(abinit: Abinit, atoms: Atoms) -> None:
