@@ -67,9 +67,8 @@ def messages(blocks: tuple[Array, ...], angular: tuple[Array, ...], radial: tupl
 
 
 def _weighted(x: Array, weights: Array) -> Array:
-    if x.shape == weights.shape:
-        return x * weights
-    return (x.reshape((2,) + weights.shape) * weights).reshape(x.shape)
+    # Joined rather than read twice through a longer shape, which XLA makes into loops half as fast.
+    return x * (weights if x.shape == weights.shape else jnp.concatenate([weights, weights]))
 
 
 def mirror(y: Array, l_max: int) -> Array:
