@@ -51,9 +51,9 @@ def batch_of(frames, kind: str, potential, key=(0,), **options):
     assert shape.kind == kind
     if len(frames) == 2:  # one shape for each kind: compiled once for the whole file
         assert shape.largest <= 3
-        assert shape.n_edges <= 96
+        assert shape.n_edges <= 64
         columns = {"spectrum": 9}.get(kind, 2)
-        shape = shape._replace(n_nodes=8, n_edges=96, largest=3, n_columns=columns)
+        shape = shape._replace(n_nodes=8, n_edges=64, largest=3, n_columns=columns)
     return planner.batch(shape, members, key)
 
 
