@@ -2,7 +2,7 @@
 
     PHONAX_DATA=... python examples/silicon/checks.py [--abinit PROGRAM] [--runs FOLDER]
 
-Three more calculations of 16 atoms, kept like those of generate.py, whose data it reads; some minutes.
+Three more calculations of 16 atoms and some of two, kept like those of generate.py, whose data it reads; some minutes.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from _dfpt import phonopy_of
 from ase import Atoms
 from ase.build import bulk
 from ase.io import read
+from ase.stress import voigt_6_to_full_3x3_stress
 from generate import (
     EMPTY_BANDS,
     FRAME,
@@ -45,6 +46,7 @@ def main() -> None:
     atoms = Atoms(cell.symbols, scaled_positions=cell.scaled_positions, cell=cell.cell, pbc=True)
     frames_and_their_sums(options.data)
     pressures(abinit)
+    gradients(abinit, atoms)
     sums_of_constants(dfpt)
     displacements(abinit, atoms, dfpt)
     fillings(abinit, atoms)
@@ -75,6 +77,32 @@ def pressures(abinit: Abinit) -> None:
     slope = np.polyfit(volumes - volumes[2], [energy for energy, _, _ in found], 4)[-2]
     stress = found[2][2][:3].mean()
     print(f"at a = {TRIED[2]} Å: dE/dV = {slope * 160.21766:.3f} GPa, stress {stress * 160.21766:.3f} GPa")
+
+
+def gradients(abinit: Abinit, atoms: Atoms, number: int = 33) -> None:
+    """Central differences of the energy of a frame whose bands overlap, along a random displacement and strain."""
+    rng = np.random.default_rng(0)
+    frame = perturbed_cell(atoms, 1, number)
+    move, strain = rng.standard_normal((2, 3)), rng.standard_normal((3, 3))
+    move -= move.mean(axis=0)
+    strain = strain + strain.T
+    move, strain = move / np.linalg.norm(move), strain / np.linalg.norm(strain)
+
+    def computed(name: str, displaced: float, strained: float) -> tuple[float, np.ndarray, np.ndarray]:
+        moved = frame.copy()
+        moved.positions += displaced * move
+        moved.set_cell(moved.cell.array @ (np.eye(3) + strained * strain), scale_atoms=True)
+        text = cell_input(moved, 1, EMPTY_BANDS[1]) + FRAME + TIGHT
+        return ground_state(abinit.run(f"checks/gradient_{name}", text), 2)
+
+    _, forces, stress = computed("middle", 0, 0)
+    for what, name, step, analytic in (
+        ("forces", "moved", (0.005, 0), -np.sum(forces * move)),
+        ("stress", "strained", (0, 0.002), np.sum(voigt_6_to_full_3x3_stress(stress) * strain) * frame.get_volume()),
+    ):
+        ends = [computed(f"{name}{sign:+d}", *(sign * x for x in step))[0] for sign in (1, -1)]
+        found = (ends[0] - ends[1]) / (2 * sum(step))
+        print(f"1x1x1 frame {number}, slope of the energy by differences {found:.4f}, by {what} {analytic:.4f}")
 
 
 def sums_of_constants(dfpt: phonopy.Phonopy) -> None:
