@@ -82,7 +82,8 @@ def energy_and_forces(calc, atoms: Atoms):
 
 
 def test_every_architecture_is_tested_here():
-    assert {architecture for architecture, *_ in CASES.values()} == set(ARCHITECTURES)
+    # "toy" belongs to the tests of training, which may run in the same process.
+    assert {architecture for architecture, *_ in CASES.values()} == set(ARCHITECTURES) - {"toy"}
 
 
 @pytest.mark.parametrize("proper", [True, False], ids=["rotation", "rotation and inversion"])
