@@ -206,7 +206,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--repeat", type=int, default=6, help="times the force constants count in an epoch")
     parser.add_argument("--curvature", type=float, default=1.0)
-    parser.add_argument("--rate", type=float, default=3e-4)
+    parser.add_argument("--rate", type=float, default=5e-5)
     parser.add_argument("--first", type=int, help="crystals of phononDB to measure; all by default")
     parser.add_argument("--output", type=Path, default=Path("runs/fine_tuning"))
     parser.add_argument("--quick", action="store_true")

@@ -48,6 +48,15 @@ def reference():
     return found
 
 
+def available() -> list[str]:
+    """The sets whose frames are there; what is missing is said."""
+    there = {name: (DATA / f"frames_{name.split()[0]}.extxyz").exists() for name in SETS}
+    for name, found in there.items():
+        if not found:
+            print(f"{name}: no frames in {DATA}; examples/silicon/generate.py makes them")
+    return [name for name, found in there.items() if found]
+
+
 def labels(name: str, phonopy) -> list:
     frames = read_frames(DATA / f"frames_{name.split()[0]}.extxyz")
     if SETS[name]:
@@ -132,7 +141,7 @@ def measure(model: Path, phonopy, atoms) -> dict:
 def report(found: dict, phonopy, to: Path) -> None:
     """Table, numbers and figure."""
     print(f"{'trained on':18s} {'RMS error of D(q)':>24s} {'relative':>10s} {'bands, MAE':>16s}")
-    for name in SETS:
+    for name in (name for name in SETS if name in found):
         runs = list(found[name].values())
         rms, relative, bands = (
             np.array([r[key] for r in runs]) for key in ("rms_dynamical_matrix", "relative", "bands_mae_thz")
@@ -153,8 +162,9 @@ def draw(found: dict, phonopy, path: Path) -> None:
     dense, where, _ = path_points(101)
     known = frequencies_thz(interpolated_dynamical_matrices(phonopy, dense))
     figure = Figure(figsize=(10.5, 5.4), layout="constrained")
-    axes = figure.subplots(2, len(SETS), sharex=True, sharey="row", height_ratios=(2, 1))
-    for column, name in enumerate(SETS):
+    names = [name for name in SETS if name in found]
+    axes = figure.subplots(2, len(names), sharex=True, sharey="row", height_ratios=(2, 1))
+    for column, name in enumerate(names):
         top, bottom = axes[:, column]
         top.plot(where, known, color="0.2", lw=0.8, label="DFPT")
         for run in found[name].values():
@@ -196,10 +206,11 @@ def main() -> None:
     p = phonopy.primitive
     atoms = Atoms(p.numbers, positions=p.positions, cell=p.cell, masses=p.masses, pbc=True)
     options.output.mkdir(parents=True, exist_ok=True)
+    sets = available()
     results = options.output / "results.json"
     found = json.loads(results.read_text()) if results.exists() else {}
     for seed in range(1 if options.quick else options.seeds):
-        for name in SETS:
+        for name in sets:
             if str(seed) in found.setdefault(name, {}):
                 continue
             found[name][str(seed)] = measure(trained(name, seed, phonopy, options), phonopy, atoms)
