@@ -146,7 +146,7 @@ def training_step(function: NodeEnergies, cutoff: float, rules: Rules, kind: str
         # Early on a long memory would keep the random start: it grows with the steps.
         count = state.step + 1
         decay = jnp.minimum(rules.ema, count / (count + 9.0)).astype(value.dtype)
-        average = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, state.average, parameters)
+        average = jax.tree.map(lambda a, p: a + (1 - decay) * (p - a), state.average, parameters)
         average = _keep(rules, average, state.average)
         if not rules.ema:
             average = parameters
