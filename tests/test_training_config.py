@@ -98,7 +98,7 @@ def test_an_unknown_key_is_refused_with_the_nearest(values, key, near):
 
 
 def test_a_key_like_no_other_is_refused_with_all_there_are():
-    with pytest.raises(InputError, match="unknown key .network.n_species"):
+    with pytest.raises(InputError, match=r"unknown key .network.n_species"):
         config_from({"network": {"n_species": 3}})
     with pytest.raises(InputError, match=r"known here are .*fine_tune"):
         config_from({"xyz": 3})
