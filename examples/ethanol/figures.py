@@ -1,0 +1,230 @@
+"""The pictures of what was found, drawn from the results beside this file.
+
+    python examples/ethanol/figures.py [--results runs/ethanol]
+
+Also prints the numbers that README.md states.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from _labels import HERE, read_rows
+
+WITHOUT, WITH = "#666666", "#d55e00"
+STYLES = (":", "--", "-", "-.")
+SIDES = ((False, WITHOUT, "o", "energies and forces"), (True, WITH, "s", "and Hessians"))
+
+
+def axes(width: float, n: int, **options):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, 3.3), layout="constrained")
+    return figure, figure.subplots(1, n, **options)
+
+
+def grouped(rows: list[dict], hessians: bool, label: str) -> dict[int, np.ndarray]:
+    """Number of frames -> values of the seeds."""
+    sizes = sorted({row["frames"] for row in rows})
+    found = {n: [r[label] for r in rows if r["frames"] == n and r["hessians"] is hessians] for n in sizes}
+    return {n: np.array(values) for n, values in found.items() if values}
+
+
+def means(values: dict[int, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Sizes and geometric means, made to fall with the size: a curve that can be read backwards."""
+    sizes = np.array(sorted(values), float)
+    return sizes, np.minimum.accumulate([np.exp(np.log(values[int(n)]).mean()) for n in sizes])
+
+
+def worth(rows: list[dict], label: str = "forces_mae") -> list[tuple[int, float, str]]:
+    """For each n with Hessians: the n without that is as good, over n; by interpolation on logarithmic axes.
+
+    Returns:
+        n, factor, and ">" where even the largest set without Hessians is worse.
+    """
+    sizes, without = means(grouped(rows, False, label))
+    found = []
+    for n, error in zip(*means(grouped(rows, True, label)), strict=True):
+        if error > without[0]:
+            continue
+        if error < without[-1]:
+            found.append((int(n), sizes[-1] / n, ">"))
+            continue
+        equal = np.exp(np.interp(-np.log(error), -np.log(without), np.log(sizes)))
+        found.append((int(n), equal / n, ""))
+    return found
+
+
+def curves(rows: list[dict], path: Path) -> None:
+    """Errors on test frames against the number of training frames."""
+    shown = (
+        ("forces_mae", 1e3, "force MAE [meV/Å]"),
+        ("energy_mae", 9e3, "energy MAE [meV]"),
+        ("relative_curvature", 100, "error of the Hessian [%]"),
+    )
+    figure, (*panels, last) = axes(12, 4)
+    for panel, (label, factor, name) in zip(panels, shown, strict=True):
+        for hessians, colour, mark, side in SIDES:
+            values = grouped(rows, hessians, label)
+            for n, each in values.items():
+                panel.loglog(np.full(len(each), n), factor * each, mark, color=colour, ms=3, alpha=0.45, mew=0)
+            sizes, mean = list(values), [np.exp(np.log(each).mean()) for each in values.values()]
+            panel.loglog(sizes, factor * np.array(mean), "-", marker=mark, ms=4, color=colour, label=side)
+        panel.set(xlabel="training configurations", ylabel=name)
+        plain_ticks(panel)
+    panels[0].legend(frameon=False)
+    found = worth(rows)
+    exact, bounds = [f for f in found if not f[2]], [f for f in found if f[2]]
+    last.loglog([n for n, _, _ in exact], [x for _, x, _ in exact], "s-", color=WITH, ms=4)
+    last.loglog(
+        [n for n, _, _ in bounds], [x for _, x, _ in bounds], "^", color=WITH, ms=5, mfc="none", label="at least"
+    )
+    last.axhline(7, color="0.5", ls=":", lw=1)
+    last.annotate("7", (1, 7), textcoords="offset points", xytext=(0, 3), color="0.4")
+    last.set(xlabel="configurations with Hessians", ylabel="configurations without for equal force MAE,\nper one with")
+    plain_ticks(last)
+    if bounds:
+        last.legend(frameon=False)
+    figure.savefig(path, dpi=130)
+
+
+def plain_ticks(panel) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    for axis in (panel.xaxis, panel.yaxis):
+        low, high = axis.get_view_interval()
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 1000 else (1,)))
+        axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+        axis.set_minor_formatter(NullFormatter())
+    panel.grid(alpha=0.25, lw=0.5)
+
+
+def slope(sizes: np.ndarray, errors: np.ndarray) -> float:
+    return float(np.polyfit(np.log(sizes), np.log(errors), 1)[0])
+
+
+def near(rows: list[dict], path: Path) -> None:
+    """Errors of the forces around the one configuration trained on."""
+    figure, panel = axes(5, 1)
+    for hessians, colour, _, side in SIDES:
+        own = [row for row in rows if row["hessians"] is hessians]
+        sizes = np.array(own[0]["sizes"])
+        errors = np.array([row["forces_rmse"] for row in own])
+        for each in errors:
+            panel.loglog(sizes, 1e3 * each, "-", color=colour, lw=0.5, alpha=0.3)
+        middle = np.median(errors, 0)
+        small = sizes <= 0.01
+        panel.loglog(sizes, 1e3 * middle, "o-", color=colour, ms=4, label=side)
+        slopes = np.array([slope(sizes[small], e[small]) for e in errors])
+        rest = np.array([row["forces_rmse_at_zero"] for row in own])
+        curvature = np.array([row["relative_curvature"] for row in own])
+        print(
+            f"one configuration, {side}: {len(own)} trainings, slope up to 0.01 Å {np.median(slopes):.2f} "
+            f"({slopes.min():.2f} to {slopes.max():.2f}), over all {slope(sizes, middle):.2f}; at the configuration "
+            f"{1e3 * np.median(rest):.4f} (at most {1e3 * rest.max():.4f}) meV/Å; "
+            f"Hessian {100 * np.median(curvature):.3g} %"
+        )
+        low, high = np.quantile(errors, (0.1, 0.9), axis=0)
+        for size, m, a, b in zip(sizes, middle, low, high, strict=True):
+            print(f"  {size:.3f} Å: {1e3 * m:.3g} meV/Å ({1e3 * a:.3g} to {1e3 * b:.3g})")
+    for power in (1, 2):
+        own = [row for row in rows if row["hessians"] is (power == 2)]
+        first = np.median([row["forces_rmse"][0] for row in own])
+        line = np.array([sizes[0], 0.02])
+        panel.loglog(line, 500 * first * (line / sizes[0]) ** power, ":", color="0.4", lw=1)
+        panel.annotate(
+            f"slope {power}", (line[1], 500 * first * (line[1] / sizes[0]) ** power), fontsize=8, color="0.3"
+        )
+    panel.set(xlabel="displacement, rms of a component [Å]", ylabel="error of the forces, rms [meV/Å]")
+    panel.legend(frameon=False)
+    panel.grid(alpha=0.25, lw=0.5)
+    figure.savefig(path, dpi=130)
+
+
+def survival(lived: np.ndarray, whole: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Kaplan-Meier estimate of the part still whole at each time; those whole at their end are censored there."""
+    order = np.argsort(lived, kind="stable")
+    lived, broke = lived[order], ~whole[order]
+    at_risk = len(lived) - np.arange(len(lived))
+    left = np.cumprod(np.where(broke, 1 - 1 / at_risk, 1.0))
+    return np.array([left[lived <= t][-1] if (lived <= t).any() else 1.0 for t in times])
+
+
+def band(own: list[dict], times: np.ndarray, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
+    """Interval of the survival curve by drawing potentials, and trajectories of each, with replacement.
+
+    Trajectories of one potential are alike: as independent ones they would claim too much.
+    """
+    rng, curves = np.random.default_rng(0), []
+    for _ in range(400):
+        lived, whole = [], []
+        for k in rng.integers(len(own), size=len(own)):
+            which = rng.integers(len(own[k]["lived"]), size=len(own[k]["lived"]))
+            lived.append(np.array(own[k]["lived"])[which])
+            whole.append(np.array(own[k]["whole"])[which])
+        curves.append(survival(np.concatenate(lived), np.concatenate(whole), times))
+    return np.quantile(curves, [(1 - level) / 2, (1 + level) / 2], axis=0)
+
+
+def dynamics(rows: list[dict], path: Path) -> None:
+    """Parts of the trajectories that are still whole, against time."""
+    temperatures, sizes = sorted({r["temperature"] for r in rows}), sorted({r["frames"] for r in rows})
+    figure, panels = axes(3.2 * len(temperatures), len(temperatures), sharey=True)
+    last = max(r["picoseconds"] for r in rows)
+    times = np.concatenate([[0], np.geomspace(0.002, last, 300)])
+    for panel, temperature in zip(panels, temperatures, strict=True):
+        for n, style in zip(sizes, STYLES, strict=False):
+            for hessians, colour, _, side in SIDES:
+                own = [r for r in rows if (r["frames"], r["hessians"], r["temperature"]) == (n, hessians, temperature)]
+                if not own:
+                    continue
+                lived, whole = (np.concatenate([r[key] for r in own]) for key in ("lived", "whole"))
+                low, high = band(own, times)
+                panel.fill_between(times, low, high, color=colour, alpha=0.12, lw=0, step="post")
+                left = survival(lived, whole, times)
+                panel.step(times, left, style, where="post", color=colour, label=f"{n}, {side}")
+                print(
+                    f"{temperature} K, {n} configurations, {side}: {len(own)} potentials, "
+                    f"{whole.sum()} of {len(whole)} whole after {last} ps; median life {np.median(lived):.3g} ps; "
+                    f"survival {left[-1]:.2f} ({low[-1]:.2f} to {high[-1]:.2f})"
+                )
+        panel.set(xscale="symlog", xlabel="time [ps]", title=f"{temperature} K", ylim=(-0.03, 1.03), xlim=(0, last))
+        panel.set_xscale("symlog", linthresh=0.01)
+    panels[0].set(ylabel="trajectories still whole")
+    panels[-1].legend(frameon=False, fontsize=7, title="configurations", title_fontsize=7)
+    figure.savefig(path, dpi=130)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=HERE / "results", help="folder of the results files")
+    parser.add_argument("--figures", type=Path, default=Path("."), help="folder for the pictures")
+    options = parser.parse_args()
+    rows = read_rows(options.results / "curves.jsonl")
+    if rows:
+        table(rows)
+        curves(rows, options.figures / "curves.png")
+    rows = read_rows(options.results / "near.jsonl")
+    if rows:
+        near(rows, options.figures / "near.png")
+    rows = read_rows(options.results / "dynamics.jsonl")
+    if rows:
+        dynamics(rows, options.figures / "dynamics.png")
+
+
+def table(rows: list[dict]) -> None:
+    """Force, energy and Hessian errors of the learning curves."""
+    sides = {h: {k: grouped(rows, h, k) for k in ("forces_mae", "energy_mae", "relative_curvature")} for h, *_ in SIDES}
+    print("n, then without and with Hessians: forces [meV/Å], energy [meV], Hessian [%]")
+    for n in sides[False]["forces_mae"]:
+        cells = []
+        for h, *_ in SIDES:
+            for label, factor in (("forces_mae", 1e3), ("energy_mae", 9e3), ("relative_curvature", 100)):
+                each = factor * sides[h][label].get(n, np.array([np.nan]))
+                cells.append(f"{each.mean():.1f} ± {each.std(ddof=len(each) > 1):.1f}")
+        print(f"{n:4d} | " + " | ".join(cells))
+    print("worth: " + ", ".join(f"{n}: {mark}{x:.1f}" for n, x, mark in worth(rows)))
+
+
+if __name__ == "__main__":
+    main()
