@@ -26,12 +26,14 @@ class Exchange:
         n_nodes: number of nodes, padding included.
         mirrored: the second half of the edges are those of the first half seen from their other ends, in the
             same order: whatever depends on lengths alone needs computing for one half.
+        recompute: reverse passes compute the radial functions again instead of keeping them: less memory.
     """
 
     senders: Array
     receivers: Array
     n_nodes: int = field(metadata={"static": True})
     mirrored: bool = field(default=False, metadata={"static": True})
+    recompute: bool = field(default=False, metadata={"static": True})
 
     def gather(self, nodes: Array) -> Array:
         """(n_nodes, ...) -> (n_edges, ...): the value at each edge's sender."""
@@ -65,6 +67,7 @@ class TwistedExchange:
         senders, receivers: (n_edges,) nodes of one copy.
         cos, sin: (n_edges,) of the phase 2 pi q.S, S the integer shift of the sender's cell.
         n_cell: nodes of one copy, padding included.
+        recompute: as in `Exchange`.
     """
 
     senders: Array
@@ -72,6 +75,7 @@ class TwistedExchange:
     cos: Array
     sin: Array
     n_cell: int = field(metadata={"static": True})
+    recompute: bool = field(default=False, metadata={"static": True})
 
     @property
     def n_nodes(self) -> int:

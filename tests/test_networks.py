@@ -227,7 +227,7 @@ def test_dynamical_matrix_turns_with_the_wave_vector(case, name):
         assert np.abs(found[image][:, :, image] - expected).max() < 1e-11 * np.abs(expected).max()
 
 
-def test_mirrored_edges_give_the_same_energies_and_forces(case):
+def test_mirrored_edges_and_recomputing_give_the_same_energies_and_forces(case):
     # The network computes lengths and harmonics of one half only; odd degrees change sign at the other end.
     potential = case[0].potential
     graph = build_graph(cluster(), CUTOFF, potential.numbers)
@@ -237,7 +237,7 @@ def test_mirrored_edges_give_the_same_energies_and_forces(case):
     with jax.enable_x64(True):
 
         def energy(positions, mirrored):
-            exchange = Exchange(senders, receivers, len(positions), mirrored=mirrored)
+            exchange = Exchange(senders, receivers, len(positions), mirrored=mirrored, recompute=mirrored)
             vectors = positions[senders] - positions[receivers]
             species = graph.nodes["species"]
             return jnp.sum(potential.node_energies(potential.parameters, vectors, species, exchange))

@@ -153,8 +153,9 @@ class _Model:
             y = conv.mirror(y, self.config.l_max)
         features = self.embed(species, vectors.dtype)
         for layer in self.layers:
+            radial = hk.remat(layer.radial) if getattr(exchange, "recompute", False) else layer.radial
             senders = conv.split(layer.irreps_in, exchange.gather(conv.join(layer.mix(features))))
-            edges = conv.messages(senders, layer.angular(y), layer.radial(basis))
+            edges = conv.messages(senders, layer.angular(y), radial(basis))
             features = layer.update(tuple(exchange.aggregate(m) for m in edges), features, species)
         return self.readout(features, species)
 
