@@ -30,14 +30,14 @@ SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 NETWORK = {
     "cutoff": 5.0,
     "hidden_irreps": "64x0e + 32x1o + 16x2e",
-    "n_layers": 2,
+    "n_layers": 3,
     "radial_sizes": [16],
     "average_neighbors": 8.0,
     "scale": 1.0,
 }
 SCALES = {"energy": 0.02, "forces": 1.2, "curvature": 40.0}  # eV/atom, eV/Å, eV/Å²: the same for every training set
-PER_EPOCH, BATCH = 1000, 5
-NEAR_PER_EPOCH = 200
+PER_EPOCH, BATCH = 1000, 2
+NEAR_NETWORK, NEAR_PER_EPOCH = NETWORK | {"n_layers": 2}, 200  # twenty trainings of each side: a quicker one
 
 
 def configuration(folder: Path, seed: int, **changes: dict) -> dict:
@@ -45,7 +45,7 @@ def configuration(folder: Path, seed: int, **changes: dict) -> dict:
     settings = {
         "network": NETWORK,
         "loss": {"energy": 0.005, "forces": 1.0, "curvature": 5.0, "directions": "random", "scales": SCALES},
-        "optimiser": {"batch_size": BATCH, "learning_rate": 2e-2, "ema": 0.99},
+        "optimiser": {"batch_size": BATCH, "learning_rate": 4e-2, "ema": 0.995},
         "run": {"output": str(folder), "seed": seed, "n_shapes": 1, "checkpoint_seconds": 120, "name": folder.name},
     }
     return {name: settings[name] | changes.get(name, {}) for name in settings}
@@ -112,8 +112,9 @@ def near(options: argparse.Namespace) -> None:
             settings = configuration(
                 folder,
                 seed,
+                network=NEAR_NETWORK,
                 loss={"columns": 9},
-                optimiser={"epochs": epochs, "batch_size": 1, "learning_rate": 1e-2, "final": 1e-4},
+                optimiser={"epochs": epochs, "batch_size": 1, "learning_rate": 1e-2, "ema": 0.99, "final": 1e-4},
                 run={"precision": "float64"},
             )
             start = time.process_time()
@@ -156,7 +157,7 @@ def main() -> None:
     if options.seeds is None:
         options.seeds = range(3) if options.what == "curves" else range(20)
     if options.steps is None:
-        options.steps = 6000 if options.what == "curves" else 4000
+        options.steps = 20000 if options.what == "curves" else 4000
     {"curves": curves, "near": near}[options.what](options)
 
 
