@@ -1,7 +1,7 @@
 """One training step, this package against the `nequix` package's own, on the same frames with networks of equal sizes.
 
     PYTHON benchmarks/training_step_frames.py --model nequix-mp-1.nqx frames.extxyz     (the peer's interpreter)
-    python benchmarks/training_step.py --peer PYTHON --frames frames.extxyz [--published] [--repeats 5]
+    python benchmarks/training_step.py --peer PYTHON --frames frames.extxyz [--published] [--layers 2] [--repeats 5]
 
 Both sides: float32, 8 frames of 16 atoms in a batch, AdamW, running average, the Nequix variant of the network (layer
 norm, one self-connection for all species). Two steps: energy, forces and stress; the same with one Hessian column of
@@ -52,13 +52,13 @@ def work(options: argparse.Namespace) -> None:
             replace(f, second=SecondOrder(np.zeros((1, 3)), np.zeros((1, 3 * len(f.atoms), 3 * len(f.atoms)), complex)))
             for f in frames
         ]
-    sizes = PUBLISHED if options.published else SMALL
+    sizes = PUBLISHED if options.published else SMALL | {"n_layers": options.layers}
     config = config_from(
         {
             "network": sizes | VARIANT,
             "loss": {"directions": "columns"},
             "run": {"n_shapes": 1},
-            "optimiser": {"batch_size": 8, "weight_decay": 1e-3, "clip": 100.0, "ema": 0.999},
+            "optimiser": {"batch_size": 8, "accumulate": options.accumulate, "weight_decay": 1e-3, "clip": 100.0, "ema": 0.999},
         }
     )
     run = Run(config, None, frames, [])
@@ -99,6 +99,8 @@ def main() -> None:
     parser.add_argument("--peer", help="interpreter of the peer's environment; without it only our side is timed")
     parser.add_argument("--frames", required=True)
     parser.add_argument("--published", action="store_true", help="sizes of nequix-mp-1")
+    parser.add_argument("--layers", type=int, default=2, help="of the small network")
+    parser.add_argument("--accumulate", type=int, default=1, help="pieces of our batch taken one after the other")
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--hessian", action="store_true", help=argparse.SUPPRESS)
@@ -134,11 +136,13 @@ def per_edge(line: dict) -> float:
 def measure(options: argparse.Namespace, hessian: bool) -> dict[str, list[dict]]:
     """Repeats of both sides in turn, one process each; nobody is timed while the other imports or compiles."""
     common = ["--frames", options.frames, "--steps", str(options.steps), "--worker"]
+    common += ["--layers", str(options.layers)]
     common += ["--published"] * options.published + ["--hessian"] * hessian
     commands = {"ours": [sys.executable, str(HERE / "training_step.py"), *common]}
     if options.peer:
         commands["peer"] = [options.peer, str(HERE / "training_step_peer.py"), "--batch", "8", *common]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    commands["ours"] += ["--accumulate", str(options.accumulate)]
     sides = {side: subprocess.Popen(command, **pipes) for side, command in commands.items()}
     found: dict[str, list[dict]] = {side: [] for side in sides}
 

@@ -307,7 +307,7 @@ def test_a_spectrum_alone_is_a_label():
 
 def test_shares_of_devices_hold_the_frames_of_the_batch():
     frames = many_frames(7, spread=False)
-    planner = planner_of(frames, 4, n_devices=2, n_shapes=1)
+    planner = planner_of(frames, 4, n_stacked=2, n_shapes=1)
     for shape, members in planner.in_order():
         batch = planner.batch(shape, members, (0,))
         assert batch.n_node.shape == (2, shape.n_graphs)

@@ -273,17 +273,19 @@ from tests.small_training import small_config, small_frames
 from ase_phonax.training import train
 assert len(jax.devices()) == 2
 frames, found = small_frames(6), []
-for n in (1, 2):
-    config = small_config(Path(sys.argv[1]) / str(n), optimiser={"batch_size": 3, "epochs": 3}, run={"devices": n})
+for n, pieces in ((1, 1), (2, 1), (1, 2), (2, 2)):
+    optimiser = {"batch_size": 3, "epochs": 3, "accumulate": pieces}
+    config = small_config(Path(sys.argv[1]) / f"{n}{pieces}", optimiser=optimiser, run={"devices": n})
     found.append(train(config, frames=(frames[:5], [])))
-for module, arrays in found[0].potential.parameters.items():
-    for name, array in arrays.items():
-        np.testing.assert_allclose(found[1].potential.parameters[module][name], array, rtol=0, atol=1e-9)
-assert abs(found[0].history[-1]["loss"] - found[1].history[-1]["loss"]) < 1e-9
+for other in found[1:]:
+    for module, arrays in found[0].potential.parameters.items():
+        for name, array in arrays.items():
+            np.testing.assert_allclose(other.potential.parameters[module][name], array, rtol=0, atol=1e-9)
+    assert abs(found[0].history[-1]["loss"] - other.history[-1]["loss"]) < 1e-9
 """
 
 
-def test_two_devices_give_what_one_gives(tmp_path):
+def test_two_devices_and_pieces_give_what_one_gives(tmp_path):
     """Batches of three and a last one of two frames: unequal shares. Kills: means of means; an empty share counted."""
     environment = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
     import os

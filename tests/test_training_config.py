@@ -176,6 +176,7 @@ def test_every_number_of_the_loss_and_the_optimiser_has_a_bound():
     ("values", "words"),
     [
         ({"loss": dict.fromkeys(("energy", "forces", "stress", "curvature"), 0)}, "every weight of the loss is 0"),
+        ({"optimiser": {"accumulate": 3, "batch_size": 2}}, "optimiser.accumulate is 3 and optimiser.batch_size 2"),
         ({"optimiser": {"ema": 1}}, "optimiser.ema is 1"),
         ({"optimiser": {"warmup": 1.1}}, "warmup 1.1"),
         ({"data": {"repeat": {"a.xyz": 0}}}, "data.repeat.a.xyz is 0"),

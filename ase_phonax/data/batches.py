@@ -149,7 +149,7 @@ class Planner:
         n_columns: directions for each second derivative.
         directions: "columns" (unit displacements, of length sqrt(3n)) or "random" (normal).
         dtype: of all floating arrays.
-        n_devices: batches are made of that many equal parts, stacked.
+        n_stacked: batches are made of that many equal parts, stacked.
     """
 
     def __init__(
@@ -161,10 +161,10 @@ class Planner:
         n_columns: int = 1,
         directions: str = "columns",
         dtype: Any = np.float32,
-        n_devices: int = 1,
+        n_stacked: int = 1,
     ):
         self.items, self.batch_size, self.n_columns = list(items), batch_size, n_columns
-        self.directions, self.dtype, self.n_devices = directions, np.dtype(dtype), n_devices
+        self.directions, self.dtype, self.n_stacked = directions, np.dtype(dtype), n_stacked
         self.groups: list[tuple[Shape, np.ndarray]] = []
         for kind in KINDS:
             own = np.array([k for k, item in enumerate(items) if item.kind == kind], int)
@@ -175,7 +175,7 @@ class Planner:
                 self.groups.append((self._shape(kind, own[part]), own[part]))
 
     def _shape(self, kind: str, members: np.ndarray) -> Shape:
-        each = -(-min(self.batch_size, len(members)) // self.n_devices)
+        each = -(-min(self.batch_size, len(members)) // self.n_stacked)
         nodes = sorted((len(self.items[k].frame.atoms) for k in members), reverse=True)
         edges = sorted((self.items[k].n_edges for k in members), reverse=True)
 
@@ -206,15 +206,15 @@ class Planner:
         """A padded batch; random directions depend on `key` alone.
 
         Returns:
-            arrays of the sizes of `shape`; with several devices all have a leading axis of that length.
+            arrays of the sizes of `shape`; with several parts all have a leading axis of that length.
         """
         rng = np.random.default_rng((*key, 1))
         graphs = [self._with_directions(self.items[k], shape, rng) for k in members]
         parts = [
-            _cast(_padded(graphs[d :: self.n_devices] or [_nothing_like(graphs[0])], shape), self.dtype)
-            for d in range(self.n_devices)
+            _cast(_padded(graphs[d :: self.n_stacked] or [_nothing_like(graphs[0])], shape), self.dtype)
+            for d in range(self.n_stacked)
         ]
-        if self.n_devices == 1:
+        if self.n_stacked == 1:
             return parts[0]
         import jax
 

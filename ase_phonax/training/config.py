@@ -102,6 +102,7 @@ class OptimiserConfig:
     Attributes:
         epochs: passes through the training frames.
         batch_size: frames in a step.
+        accumulate: pieces of a batch that are taken one after the other: memory of one piece, the same gradient.
         learning_rate: highest; "auto" is 1e-2 from nothing and 1e-4 for a model that knows something already.
         schedule: "cosine", "linear", "exponential" or "constant".
         warmup: part of all steps in which the rate rises from zero.
@@ -114,6 +115,7 @@ class OptimiserConfig:
 
     epochs: int = 100
     batch_size: int = 8
+    accumulate: int = 1
     learning_rate: float | str = "auto"
     schedule: str = "cosine"
     warmup: float = 0.02
@@ -187,6 +189,7 @@ _LEAST = {
     ("loss", "columns"): (1, True),
     ("optimiser", "epochs"): (1, True),
     ("optimiser", "batch_size"): (1, True),
+    ("optimiser", "accumulate"): (1, True),
     ("optimiser", "learning_rate"): (0, False),
     ("optimiser", "warmup"): (0, True),
     ("optimiser", "final"): (0, True),
@@ -218,6 +221,13 @@ def _check(config: TrainingConfig) -> None:
                 "nothing can be trained with that",
                 f"give a number {'of at least' if allowed else 'above'} {least}",
             )
+    if config.optimiser.accumulate > config.optimiser.batch_size:
+        raise InputError(
+            f"optimiser.accumulate is {config.optimiser.accumulate} and optimiser.batch_size "
+            f"{config.optimiser.batch_size}",
+            "a batch cannot be cut into more pieces than it has frames",
+            "give at most the batch size",
+        )
     _check_network(config.network)
     for name, count in config.data.repeat.items():
         if count < 1:

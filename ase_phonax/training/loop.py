@@ -162,7 +162,7 @@ class Run:
         scales = setup.label_scales(config.loss, training, self.potential.numbers)
         self.scales = {name: dtype.type(value) for name, value in scales.items()}
         self.n_devices = _devices(config.run.devices)
-        self.planner = self._planner(self._items(training), dtype, self.n_devices)
+        self.planner = self._planner(self._items(training), dtype, self.n_devices * config.optimiser.accumulate)
         self.valid = self._planner(self._items(valid), dtype, 1) if valid else None
         self.per_epoch = len(self.planner.epoch(config.run.seed, 0))
         self.rates = _rates(config.optimiser, self.per_epoch * config.optimiser.epochs, dtype, base)
@@ -187,7 +187,7 @@ class Run:
             spectrum=bool(loss.spectrum),
         )
 
-    def _planner(self, items: list[Item], dtype: np.dtype, n_devices: int) -> Planner:
+    def _planner(self, items: list[Item], dtype: np.dtype, n_stacked: int) -> Planner:
         loss, run = self.config.loss, self.config.run
         return Planner(
             items,
@@ -196,7 +196,7 @@ class Run:
             n_columns=loss.columns,
             directions=loss.directions,
             dtype=dtype,
-            n_devices=n_devices,
+            n_stacked=n_stacked,
         )
 
     def go(self, folder: Path, report: Report | None, progress: Progress | None) -> TrainingResult:

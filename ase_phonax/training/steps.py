@@ -38,7 +38,7 @@ class Rules(NamedTuple):
     Attributes:
         weights: of `WEIGHTED`.
         penalty: kind and length where it turns linear.
-        clip, weight_decay, ema: of `OptimiserConfig`.
+        clip, weight_decay, ema, accumulate: of `OptimiserConfig`.
         frozen: names module/array of parameters that keep their values.
     """
 
@@ -47,6 +47,7 @@ class Rules(NamedTuple):
     clip: float
     weight_decay: float
     ema: float
+    accumulate: int = 1
     frozen: tuple[str, ...] = ()
 
     @classmethod
@@ -58,6 +59,7 @@ class Rules(NamedTuple):
             optimiser.clip,
             optimiser.weight_decay,
             optimiser.ema,
+            optimiser.accumulate,
             frozen,
         )
 
@@ -137,7 +139,8 @@ def training_step(function: NodeEnergies, cutoff: float, rules: Rules, kind: str
 
     def step(state: State, batch: Any, rate: Any, scales: dict) -> tuple:
         loss = partial(batch_loss, function, cutoff, rules, kind)
-        (value, parts), slope = jax.value_and_grad(loss, has_aux=True)(state.parameters, batch, scales)
+        gradient = partial(jax.value_and_grad(loss, has_aux=True), state.parameters, scales=scales)
+        (value, parts), slope = _accumulated(gradient, batch, rules.accumulate)
         slope = _thaw(rules, slope)
         moves, optimiser = transform.update(slope, state.optimiser, state.parameters)
         moves = _thaw(rules, moves)
@@ -153,6 +156,28 @@ def training_step(function: NodeEnergies, cutoff: float, rules: Rules, kind: str
         return State(parameters, average, optimiser, count), value, parts, _norm(slope)
 
     return jax.jit(step, donate_argnums=0, compiler_options=_compiler_options())
+
+
+def _accumulated(gradient: Any, batch: Any, n: int) -> Any:
+    """Gradient of a batch whose leading axis is that of devices and, within them, of n pieces taken one by one."""
+    if n == 1:
+        return gradient(batch=batch)
+
+    def pieces(x: jax.Array) -> jax.Array:
+        x = jnp.swapaxes(jnp.reshape(x, (-1, n, *x.shape[1:])), 0, 1)
+        return x[:, 0] if x.shape[1] == 1 else x
+
+    cut = jax.tree.map(pieces, batch)
+    n_frames = jnp.sum(cut.globals["n_atoms"] > 0, tuple(range(1, cut.globals["n_atoms"].ndim)))
+    shares = n_frames / jnp.sum(n_frames)
+
+    def add(total: Any, piece: Any) -> tuple[Any, None]:
+        own, share = piece
+        return jax.tree.map(lambda t, x: t + share.astype(x.dtype) * x, total, gradient(batch=own)), None
+
+    shapes = jax.eval_shape(lambda b: gradient(batch=b), jax.tree.map(lambda x: x[0], cut))
+    total, _ = jax.lax.scan(add, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes), (cut, shares))
+    return total
 
 
 def _norm(tree: Any) -> jax.Array:
