@@ -58,7 +58,13 @@ def work(options: argparse.Namespace) -> None:
             "network": sizes | VARIANT,
             "loss": {"directions": "columns"},
             "run": {"n_shapes": 1},
-            "optimiser": {"batch_size": 8, "accumulate": options.accumulate, "weight_decay": 1e-3, "clip": 100.0, "ema": 0.999},
+            "optimiser": {
+                "batch_size": 8,
+                "accumulate": options.accumulate,
+                "weight_decay": 1e-3,
+                "clip": 100.0,
+                "ema": 0.999,
+            },
         }
     )
     run = Run(config, None, frames, [])
