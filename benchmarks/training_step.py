@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--frames", required=True)
     parser.add_argument("--published", action="store_true", help="sizes of nequix-mp-1")
     parser.add_argument("--layers", type=int, default=2, help="of the small network")
-    parser.add_argument("--accumulate", type=int, default=1, help="pieces of our batch taken one after the other")
+    parser.add_argument("--accumulate", default="auto", help="pieces of our batch taken one after the other")
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--hessian", action="store_true", help=argparse.SUPPRESS)
@@ -148,7 +148,7 @@ def measure(options: argparse.Namespace, hessian: bool) -> dict[str, list[dict]]
     if options.peer:
         commands["peer"] = [options.peer, str(HERE / "training_step_peer.py"), "--batch", "8", *common]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    commands["ours"] += ["--accumulate", str(options.accumulate)]
+    commands["ours"] += ["--accumulate", options.accumulate]
     sides = {side: subprocess.Popen(command, **pipes) for side, command in commands.items()}
     found: dict[str, list[dict]] = {side: [] for side in sides}
 

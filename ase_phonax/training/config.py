@@ -102,7 +102,8 @@ class OptimiserConfig:
     Attributes:
         epochs: passes through the training frames.
         batch_size: frames in a step.
-        accumulate: pieces of a batch that are taken one after the other: memory of one piece, the same gradient.
+        accumulate: pieces of a batch that are taken one after the other: memory of one piece, the same gradient. "auto"
+            cuts them so small on processors that they fit the cache, and not at all on accelerators.
         learning_rate: highest; "auto" is 1e-2 from nothing and 1e-4 for a model that knows something already.
         schedule: "cosine", "linear", "exponential" or "constant".
         warmup: part of all steps in which the rate rises from zero.
@@ -115,7 +116,7 @@ class OptimiserConfig:
 
     epochs: int = 100
     batch_size: int = 8
-    accumulate: int = 1
+    accumulate: int | str = "auto"
     learning_rate: float | str = "auto"
     schedule: str = "cosine"
     warmup: float = 0.02
@@ -213,7 +214,7 @@ def _check(config: TrainingConfig) -> None:
             )
     for (section, name), (least, allowed) in _LEAST.items():
         value = getattr(getattr(config, section), name)
-        if (section, name) == ("optimiser", "learning_rate") and value == "auto":
+        if name in ("learning_rate", "accumulate") and value == "auto":
             continue
         if isinstance(value, str) or not (math.isfinite(value) and (value > least or (allowed and value == least))):
             raise InputError(
@@ -221,10 +222,10 @@ def _check(config: TrainingConfig) -> None:
                 "nothing can be trained with that",
                 f"give a number {'of at least' if allowed else 'above'} {least}",
             )
-    if config.optimiser.accumulate > config.optimiser.batch_size:
+    pieces = config.optimiser.accumulate
+    if isinstance(pieces, int) and pieces > config.optimiser.batch_size:
         raise InputError(
-            f"optimiser.accumulate is {config.optimiser.accumulate} and optimiser.batch_size "
-            f"{config.optimiser.batch_size}",
+            f"optimiser.accumulate is {pieces} and optimiser.batch_size {config.optimiser.batch_size}",
             "a batch cannot be cut into more pieces than it has frames",
             "give at most the batch size",
         )

@@ -13,7 +13,7 @@ from ..data.batches import Item, Planner, iterate, prepare
 from ..data.frames import Frame, count_labels, fingerprint
 from ..errors import InputError, OutputError, TrainingError
 from ..potential import Potential, Provenance
-from . import setup
+from . import placement, setup
 from .checkpoints import NAME as CHECKPOINT
 from .checkpoints import read_checkpoint, save_checkpoint
 from .config import TrainingConfig, as_dict, config_from, read_config
@@ -158,11 +158,13 @@ class Run:
         self.potential = base or setup.new_potential(config, training)
         self.base = None if base is None else base.name
         frozen = setup.frozen_names(config.fine_tune.frozen, self.potential.parameters)
-        self.rules = steps.Rules.of(config.loss, config.optimiser, frozen)
         scales = setup.label_scales(config.loss, training, self.potential.numbers)
         self.scales = {name: dtype.type(value) for name, value in scales.items()}
-        self.n_devices = _devices(config.run.devices)
-        self.planner = self._planner(self._items(training), dtype, self.n_devices * config.optimiser.accumulate)
+        self.n_devices = placement.n_devices(config.run.devices)
+        items = self._items(training)
+        pieces = placement.n_pieces(config.optimiser, items, self.n_devices)
+        self.rules = steps.Rules.of(config.loss, config.optimiser, frozen, pieces)
+        self.planner = self._planner(items, dtype, self.n_devices * pieces)
         self.valid = self._planner(self._items(valid), dtype, 1) if valid else None
         self.per_epoch = len(self.planner.epoch(config.run.seed, 0))
         self.rates = _rates(config.optimiser, self.per_epoch * config.optimiser.epochs, dtype, base)
@@ -231,7 +233,7 @@ class Run:
 
         seed = self.config.run.seed
         plan = self.planner.epoch(seed, self.epoch)
-        place, copy = _places(self.n_devices)
+        place, copy = placement.places(self.n_devices)
         self.state = copy(self.state)
         for shape, members, batch in iterate(self.planner, plan, (seed, self.epoch), self.position):
             step = steps.training_step(self.potential.node_energies, self.potential.cutoff, self.rules, shape.kind)
@@ -419,29 +421,3 @@ def _rates(optimiser: Any, total: int, dtype: np.dtype, base: Potential | None) 
     }[optimiser.schedule]()
     schedule = optax.join_schedules([optax.linear_schedule(high / max(warm, 1), high, max(warm, 1)), after], [warm])
     return np.asarray(jax.vmap(schedule)(np.arange(total)) * np.ones(total), dtype)
-
-
-def _devices(wanted: int | str) -> int:
-    import jax
-
-    there = len(jax.devices())
-    if wanted == "all":
-        return there
-    if not isinstance(wanted, int) or not 1 <= wanted <= there:
-        raise InputError(
-            f"run.devices is {wanted!r}", f"JAX finds {there} here", f"give a number from 1 to {there}, or all"
-        )
-    return wanted
-
-
-def _places(n_devices: int) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
-    """How a batch and the state are laid on the devices: as they are, or one part and one copy on each."""
-    if n_devices == 1:
-        return lambda batch: batch, lambda state: state
-    import jax
-    from jax.sharding import Mesh, NamedSharding, PartitionSpec
-
-    # Not jax.make_mesh, whose axes are explicit: each operation would have to say how its result is laid.
-    mesh = Mesh(np.array(jax.devices()[:n_devices]), ("frames",))
-    parts, copies = NamedSharding(mesh, PartitionSpec("frames")), NamedSharding(mesh, PartitionSpec())
-    return lambda batch: jax.device_put(batch, parts), lambda state: jax.device_put(state, copies)

@@ -38,8 +38,9 @@ class Rules(NamedTuple):
     Attributes:
         weights: of `WEIGHTED`.
         penalty: kind and length where it turns linear.
-        clip, weight_decay, ema, accumulate: of `OptimiserConfig`.
+        clip, weight_decay, ema: of `OptimiserConfig`.
         frozen: names module/array of parameters that keep their values.
+        accumulate: pieces of a batch.
     """
 
     weights: tuple[float, ...]
@@ -47,11 +48,13 @@ class Rules(NamedTuple):
     clip: float
     weight_decay: float
     ema: float
-    accumulate: int = 1
     frozen: tuple[str, ...] = ()
+    accumulate: int = 1
 
     @classmethod
-    def of(cls, loss: LossConfig, optimiser: OptimiserConfig, frozen: tuple[str, ...] = ()) -> "Rules":
+    def of(
+        cls, loss: LossConfig, optimiser: OptimiserConfig, frozen: tuple[str, ...] = (), accumulate: int = 1
+    ) -> "Rules":
         """From the configuration."""
         return cls(
             tuple(float(getattr(loss, name)) for name in WEIGHTED),
@@ -59,8 +62,8 @@ class Rules(NamedTuple):
             optimiser.clip,
             optimiser.weight_decay,
             optimiser.ema,
-            optimiser.accumulate,
             frozen,
+            accumulate,
         )
 
 
