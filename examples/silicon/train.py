@@ -36,6 +36,7 @@ NETWORK = {
     "scale": 1.0,
 }
 ZONE = 7  # points along each direction of the mesh where D(q) is compared: none but Γ is on the grid of the labels
+POINTS = 37  # on each segment: those at 1/2 and 1/3 of the reciprocal vectors among them
 PATH = ("Γ", (0, 0, 0)), ("X", (0.5, 0, 0.5)), ("K", (0.375, 0.375, 0.75)), ("Γ", (0, 0, 0)), ("L", (0.5, 0.5, 0.5))
 
 
@@ -121,7 +122,7 @@ def measure(model: Path, phonopy, atoms) -> dict:
     from ase_phonax.force_constants import interpolated_dynamical_matrices
 
     calc = PhonaxCalculator(model)
-    mesh, (path, _, _) = zone_mesh(), path_points(21)
+    mesh, (path, _, _) = zone_mesh(), path_points(POINTS)
 
     def both(points):
         return calc.get_dynamical_matrix(atoms, points), interpolated_dynamical_matrices(phonopy, points)
@@ -158,7 +159,7 @@ def draw(found: dict, phonopy, path: Path) -> None:
 
     from ase_phonax.force_constants import interpolated_dynamical_matrices
 
-    points, places, corners = path_points(21)
+    points, places, corners = path_points(POINTS)
     dense, where, _ = path_points(101)
     known = frequencies_thz(interpolated_dynamical_matrices(phonopy, dense))
     figure = Figure(figsize=(10.5, 5.4), layout="constrained")
@@ -180,7 +181,7 @@ def draw(found: dict, phonopy, path: Path) -> None:
             axis.set_xlim(0, corners[-1])
         bottom.set_xticks(corners, [label for label, _ in PATH])
         top.axhline(0, color="0.6", lw=0.6)
-        bottom.set_ylim(bottom=0)
+    axes[1, 0].set_ylim(bottom=0)  # after everything is drawn: it would end the choice of the top
     axes[0, 0].set_ylabel("frequency [THz]")
     axes[1, 0].set_ylabel("|ΔD(q)| [eV/Å²/amu]")
     figure.suptitle(
