@@ -404,13 +404,12 @@ def _convert(hint: Any, value: Any, source: str, path: str) -> Any:
                 number = float(value)
             except ValueError:
                 continue
-            if origin is int and number != int(number):
+            if origin is int and not number.is_integer():
                 continue
             return origin(number)
-        if origin is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-            return float(value)
-        if origin is int and isinstance(value, (int, float)) and not isinstance(value, bool) and int(value) == value:
-            return int(value)
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if is_number and (origin is float or (origin is int and float(value).is_integer())):
+            return origin(value)
     names = " or ".join(getattr(k, "__name__", str(k)).replace("tuple", "list of texts") for k in wanted)
     raise InputError(f"{source}: {path} is {value!r}", f"it has to be {names}", "see docs/training.md")
 
