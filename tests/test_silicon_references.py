@@ -35,10 +35,7 @@ def hessian():
 
 
 def frames(repeat):
-    path = DATA / f"frames_{repeat}x{repeat}x{repeat}.extxyz"
-    if not path.exists():
-        pytest.skip(f"{path.name} is not there yet")
-    return ase.io.read(path, ":")
+    return ase.io.read(DATA / f"frames_{repeat}x{repeat}x{repeat}.extxyz", ":")
 
 
 @pytest.mark.parametrize(("repeat", "n_frames"), [(1, 60), (2, 30), (3, 10)])

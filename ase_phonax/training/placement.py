@@ -33,7 +33,11 @@ def n_devices(wanted: int | str) -> int:
 
 
 def n_pieces(optimiser: OptimiserConfig, items: list[Item], n_devices: int) -> int:
-    """Into how many pieces a batch is cut."""
+    """Into how many pieces, taken one after the other, each device cuts its part of a batch.
+
+    Args:
+        items: training frames; their `n_edges` count each pair of neighbours once.
+    """
     import jax
 
     if isinstance(optimiser.accumulate, int):
