@@ -129,7 +129,9 @@ def draw(rows: list[dict], path: Path) -> None:
         panel.set_xticks(range(0, 120, 30))
     panels[0].set(ylabel="turn of the other [°]")
     panels[0].set_yticks(range(0, 120, 30))
-    figure.colorbar(image, ax=panels, label="error of the forces, rms [meV/Å]")
+    bar = figure.colorbar(image, ax=panels, label="error of the forces, rms [meV/Å]")
+    bar.set_ticks([5, 10, 20, 40], labels=["5", "10", "20", "40"])
+    bar.minorticks_off()
     figure.savefig(path, dpi=130)
     for hessians, side in SIDES:
         each = np.array([np.array(row["forces_rmse"])[which].mean() for row in rows if row["hessians"] is hessians])
