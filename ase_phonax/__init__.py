@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .animations import animate, modulate
     from .atomic_motion import get_directional_densities, get_participation, get_thermal_motion
     from .calculator import PhonaxCalculator
-    from .data import Frame, frame_of_atoms, frame_of_hessian, read_frames, save_frames
+    from .data import Frame, frame_of_atoms, frame_of_hessian, frame_of_phonopy, read_frames, save_frames
     from .densities import converge_mesh, get_densities, get_mesh, get_thermal_properties
     from .errors import PhonaxError
     from .exact import exact_matrices
@@ -59,6 +59,7 @@ __all__ = [
     "follow_mode",
     "frame_of_atoms",
     "frame_of_hessian",
+    "frame_of_phonopy",
     "frequencies_thz",
     "get_band_structure",
     "get_densities",
@@ -112,6 +113,7 @@ _HOMES = {
     "follow_mode": "frozen_modes",
     "frame_of_atoms": "data",
     "frame_of_hessian": "data",
+    "frame_of_phonopy": "data",
     "frequencies_thz": "force_constants",
     "get_band_structure": "phonons",
     "get_densities": "densities",

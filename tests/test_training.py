@@ -403,6 +403,13 @@ def test_reference_energies_are_found_by_least_squares():
     assert given.tolist() == [-1, -2]
 
 
+def test_a_frame_whose_energy_its_references_fit_exactly_does_not_weigh_without_bound(frames):
+    """Least squares leaves nothing of one energy: divided by that, it would drown the forces."""
+    scales = setup.label_scales(LossConfig(), frames[:1], NUMBERS)
+    assert scales["energy"] == pytest.approx(0.01 * scales["forces"])
+    assert setup.label_scales(LossConfig(scales={"energy": 1e-3}), frames[:1], NUMBERS)["energy"] == 1e-3
+
+
 def test_scales_are_root_mean_squares_of_the_labels(frames):
     scales = setup.label_scales(LossConfig(), frames, NUMBERS)
     forces = np.concatenate([f.forces.ravel() for f in frames])

@@ -20,6 +20,9 @@ from .config import DataConfig, LossConfig, NetworkConfig, TrainingConfig
 FITTED = 500  # frames that reference energies are fitted to, spread through all
 # Residuals are divided by the labels' own size; where that vanishes (a single frame, a crystal at rest), by this.
 SMALLEST = {"energy": 1e-3, "forces": 0.05, "stress": 1e-3, "curvature": 0.1, "spectrum": 1.0}
+# Energies of a few frames are fitted by their references alone, and what is left says nothing of their size: they are
+# not divided by less than forces over this distance [Å], which large cells at rest come to.
+ENERGY_DISTANCE = 0.01
 
 
 def load_frames(config: DataConfig, seed: int) -> tuple[list[Frame], list[Frame]]:
@@ -216,7 +219,10 @@ def shifted(potential: Potential, frames: Sequence[Frame]) -> Potential:
 
 
 def label_scales(config: LossConfig, frames: Sequence[Frame], numbers: tuple[int, ...]) -> dict[str, float]:
-    """Root mean square of each label [eV, eV/Å, eV/Å³, eV/Å², THz]; energies per atom, without references."""
+    """Root mean square of each label [eV, eV/Å, eV/Å³, eV/Å², THz]; energies per atom, without references.
+
+    Energies not below ENERGY_DISTANCE times the forces.
+    """
     unknown = set(config.scales) - set(SMALLEST)
     if unknown or any(not value > 0 for value in config.scales.values()):
         raise InputError(
@@ -244,7 +250,10 @@ def label_scales(config: LossConfig, frames: Sequence[Frame], numbers: tuple[int
     found = {
         name: float(np.sqrt(np.mean(np.concatenate(value) ** 2))) if value else 0.0 for name, value in values.items()
     }
-    return {name: config.scales.get(name, max(found[name], least)) for name, least in SMALLEST.items()}
+    scales = {name: config.scales.get(name, max(found[name], least)) for name, least in SMALLEST.items()}
+    if "energy" not in config.scales:
+        scales["energy"] = max(scales["energy"], ENERGY_DISTANCE * scales["forces"])
+    return scales
 
 
 def frozen_names(patterns: Sequence[str], parameters: Any) -> tuple[str, ...]:
