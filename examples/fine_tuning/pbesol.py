@@ -42,7 +42,7 @@ def run_one(way: str, crystal: str, n: int, training: list, options: argparse.Na
         "optimiser": {
             "epochs": max(1, steps // n),
             "batch_size": 1,
-            "learning_rate": 5e-4 if tuning else 5e-3,
+            "learning_rate": 5e-5 if tuning else 5e-3,
             "ema": 0.95 if tuning else 0.99,
         },
         "run": {"output": str(options.output / f"{crystal}-{way}-{n}"), "n_shapes": 1, "name": f"{crystal}-{way}-{n}"},
