@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .two_dimensional import as_layer
     from .volumes import get_gruneisen, get_quasi_harmonic, phonons_at_volumes
     from .volumes.pictures import draw_gruneisen, draw_quasi_harmonic
-    from .weights import list_models, load_model, save_model
+    from .weights import download_model, list_models, load_model, save_model
 
 __version__ = "0.1.0"
 
@@ -49,6 +49,7 @@ __all__ = [
     "bands_and_dos",
     "choose_supercell",
     "converge_mesh",
+    "download_model",
     "draw_gruneisen",
     "draw_quasi_harmonic",
     "evaluate",
@@ -103,6 +104,7 @@ _HOMES = {
     "bands_and_dos": "figures",
     "choose_supercell": "supercells",
     "converge_mesh": "densities",
+    "download_model": "weights",
     "draw_gruneisen": "volumes.pictures",
     "draw_quasi_harmonic": "volumes.pictures",
     "evaluate": "training",

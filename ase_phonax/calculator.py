@@ -1,5 +1,6 @@
 """The ASE face: energies, forces and stress like any calculator, and exact second derivatives."""
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from .force_constants import crystal_atoms
 from .phonons import build_phonopy
 from .potential import Potential
 from .stars import Stars, exact_operations
-from .weights import load_model
+from .weights import DEFAULT, load_model
 
 if TYPE_CHECKING:
     from ase.vibrations import VibrationsData
@@ -42,7 +43,7 @@ class PhonaxCalculator(Calculator):
     10 % above the first structure, never shrinking).
 
     Args:
-        model: path of a model file, a name of `list_models()`, or a `Potential`.
+        model: path of a model file, a name of `list_models()`, or a `Potential`; None: the one that ships.
         dtype: "float64" (default) or "float32" (faster; noise 1e-6 to 1e-5 of the largest constant).
         compiled: energies, forces and stress through JAX: seconds to compile, then faster for small networks (two to
             eight times for `interim`), slower for large ones. Second derivatives do not depend on it.
@@ -57,18 +58,18 @@ class PhonaxCalculator(Calculator):
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress", "hessian"]
     nolabel = True  # `ase run` would pass a label otherwise
 
-    def __init__(self, model: Any, dtype: str = "float64", *, compiled: bool = False, **kwargs: Any):
+    def __init__(self, model: Any = None, dtype: str = "float64", *, compiled: bool = False, **kwargs: Any):
         if (dtype if isinstance(dtype, str) else np.dtype(dtype).name) not in ("float64", "float32"):
             raise InputError(
                 f"dtype is {dtype!r}",
                 "second derivatives need real numbers of known noise",
                 'use "float64" or "float32"',
             )
-        self.potential: Potential = load_model(model)
+        self.potential: Potential = load_model(DEFAULT if model is None else model)
         self.dtype = np.dtype(dtype)
         self._evaluator = Evaluator(self.potential, self.dtype, compiled)
         self._stars: tuple[Any, Stars] | None = None
-        name = self.potential.name if isinstance(model, Potential) else str(model)
+        name = str(model) if isinstance(model, (str, os.PathLike)) else self.potential.name
         super().__init__(model=name, dtype=self.dtype.name, compiled=compiled, **kwargs)
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):

@@ -154,7 +154,7 @@ def test_a_newer_format_is_refused_with_its_version(saved):
 
 
 def test_every_shipped_model_loads_and_agrees_with_its_card():
-    cards = list_models()
+    cards = [card for card in list_models() if card.state == "shipped"]
     assert "interim" in [card.name for card in cards]
     for card in cards:
         potential = load_model(card.name)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..errors import ModelError, StructureError
+from ..errors import StructureError
 
 _FOR_THE_REPORT = (UserWarning, RuntimeWarning)  # seekpath's edge cases are of the second kind
 
@@ -60,23 +60,13 @@ def read_structure(name: str) -> Any:
 
 
 def load_calculator(model: str | None, dtype: str) -> Any:
-    """A `PhonaxCalculator` for a registered name or a file; without one, for the first registered model.
+    """A `PhonaxCalculator` for a registered name or a file; without one, for the default that ships.
 
     Raises:
-        ModelError: no model is registered and none was named, or it cannot be read.
+        ModelError: it cannot be found or read.
     """
     from ..calculator import PhonaxCalculator
-    from ..weights import list_models
 
-    if model is None:
-        registered = list_models()
-        if not registered:
-            raise ModelError(
-                "no model was named and none is registered",
-                "forces come from a model",
-                "name a model file with --model",
-            )
-        model = registered[0].name
     return PhonaxCalculator(model, dtype=dtype)
 
 

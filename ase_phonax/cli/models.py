@@ -1,22 +1,29 @@
-"""`ase-phonax models`: the potentials that can be named."""
+"""`ase-phonax models`: the potentials that can be named, and fetching those that do not ship."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 import textwrap
 from typing import Any
 
-_DESCRIPTION = "List the potentials that --model knows by name. A model file can be named by its path instead."
+_DESCRIPTION = """\
+List the potentials that --model knows by name, with their cards; `models get NAME` downloads one that does not ship
+with the package. A model file can be named by its path instead."""
 
 
 def add_parser(commands: Any) -> None:
     """Register the command."""
-    parser = commands.add_parser("models", help="list the potentials", description=_DESCRIPTION)
+    parser = commands.add_parser("models", help="list the potentials, download one", description=_DESCRIPTION)
     parser.set_defaults(run=run)
+    actions = parser.add_subparsers(title="actions", metavar="")
+    get = actions.add_parser("get", help="download a potential", description="Download a potential by its name.")
+    get.add_argument("name", metavar="NAME", help="of the list")
+    get.set_defaults(run=run_get)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the table."""
+    """Print the cards."""
     from ..weights import list_models
 
     cards = list_models()
@@ -27,15 +34,33 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_get(arguments: argparse.Namespace) -> int:
+    """Download one; say where it is."""
+    from ..weights import list_models
+    from ..weights.registry import download_model
+    from .progress import progress_bar
+
+    card = next((card for card in list_models() if card.name == arguments.name), None)
+    if card is not None and card.state == "to be downloaded":
+        print(f"{card.url}\n{card.n_bytes / 1e6:.1f} MB, licence {card.licence}", file=sys.stderr)
+    with progress_bar(arguments.name) as progress:
+        path = download_model(arguments.name, progress)
+    print(path)
+    return 0
+
+
 def _card(card: Any) -> str:
     elements = " ".join(card.elements)
     rows = {
         "elements": f"{len(card.elements)}: {elements}",
         "theory": card.level_of_theory,
-        "parameters": f"{card.n_parameters:,}",
+        "parameters": f"{card.n_parameters:,} ({card.n_bytes / 1e6:.1f} MB)",
         "training": card.training_set,
+        "errors": card.errors,
         "licence": card.licence,
-        "file": card.location,
+        "file": card.location
+        if card.state != "to be downloaded"
+        else f"to be downloaded: ase-phonax models get {card.name}",
     }
     lines = [card.name, *textwrap.wrap(card.summary, 96, initial_indent="  ", subsequent_indent="  ")]
     for name, value in rows.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -100,7 +99,9 @@ def _keep_compiled() -> None:
     """
     import jax
 
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ase-phonax" / "compiled"
+    from ..caches import cache_folder
+
+    folder = cache_folder("compiled")
     if jax.config.values.get("jax_compilation_cache_dir") is None:  # the user's own choice counts more
         jax.config.update("jax_compilation_cache_dir", str(folder))
 

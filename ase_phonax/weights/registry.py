@@ -1,4 +1,4 @@
-"""Named models: the files that ship with the package, each with a card beside it."""
+"""Named models: those that ship with the package and public ones to download, each with a card."""
 
 import difflib
 import json
@@ -6,16 +6,19 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..caches import cache_folder
 from ..errors import ModelError
+from .downloads import Progress, fetch, sha256_of
 
 # In an installed wheel the folder lies inside the package, in a checkout beside it.
 _PACKAGE = Path(__file__).resolve().parents[1]
 MODEL_FOLDERS = (_PACKAGE / "models", _PACKAGE.parent / "models")
+DEFAULT = "interim"
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What is known of a named model, read from the JSON beside its file.
+    """What is known of a named model, read from the JSON beside its file or in its place.
 
     Attributes:
         name: what `PhonaxCalculator` and `--model` take.
@@ -25,7 +28,11 @@ class ModelCard:
         training_set: what it was trained on.
         licence: of the weights.
         summary: one line on what it is for, and not for.
-        location: path of the file.
+        errors: measured ones, one line.
+        location: path of the file, there or not.
+        url: https address of its file; empty for those that ship.
+        sha256: of that file.
+        n_bytes: size of the file.
     """
 
     name: str
@@ -35,36 +42,103 @@ class ModelCard:
     training_set: str
     licence: str
     summary: str
+    errors: str
     location: str
+    url: str = ""
+    sha256: str = ""
+    n_bytes: int = 0
+
+    @property
+    def state(self) -> str:
+        """Where the file is: "shipped", "cached", or "to be downloaded"."""
+        if not self.url:
+            return "shipped"
+        return "cached" if Path(self.location).is_file() else "to be downloaded"
 
 
 def list_models() -> list[ModelCard]:
-    """Cards of the models that ship with the package, by name."""
+    """Cards of the named models: the default first, other shipped ones, then those to download, by name."""
     cards: dict[str, ModelCard] = {}
     for folder in MODEL_FOLDERS:
         for path in sorted(folder.glob("*.json")):
-            card = json.loads(path.read_text(encoding="utf-8"))
-            card["elements"] = tuple(card["elements"])
-            fields = {key: card[key] for key in ModelCard.__dataclass_fields__ if key != "location"}
-            cards.setdefault(card["name"], ModelCard(**fields, location=str(path.with_suffix(".h5"))))
-    return [cards[name] for name in sorted(cards)]
+            card = _read_card(path)
+            cards.setdefault(card.name, card)
+    return sorted(cards.values(), key=lambda card: (card.name != DEFAULT, bool(card.url), card.name))
+
+
+def _read_card(path: Path) -> ModelCard:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["elements"] = tuple(content["elements"])
+    fields = {key: content[key] for key in ModelCard.__dataclass_fields__ if key in content}
+    if url := fields.get("url"):
+        location = cache_folder("models") / url.rsplit("/", 1)[1]
+    else:
+        location = path.with_suffix(".h5")
+        fields["n_bytes"] = location.stat().st_size
+    return ModelCard(**fields, location=str(location))
+
+
+def _card(name: str) -> ModelCard | None:
+    return next((card for card in list_models() if card.name == name), None)
+
+
+def download_model(name: str, progress: Progress | None = None) -> Path:
+    """Fetch a named model over https into the user's cache, unless it is there.
+
+    Args:
+        name: of `list_models`.
+        progress: called with (done, total) bytes.
+
+    Returns:
+        Path of the file, its checksum verified.
+
+    Raises:
+        ModelError: no such name, no network, or another file than registered (`downloads.fetch`).
+        OutputError: the cache cannot be written.
+    """
+    card = _card(name)
+    if card is None:
+        raise _unknown(name, "nothing can be downloaded")
+    if card.url:
+        fetch(card.url, card.sha256, card.n_bytes, Path(card.location), progress)
+    return Path(card.location)
 
 
 def find_model(model: str | os.PathLike) -> Path:
     """The file of a registered name, or the given path itself.
 
     Raises:
-        ModelError: neither a name nor an existing file.
+        ModelError: neither a name nor an existing file; a model that was not downloaded, or is damaged.
     """
-    cards = {card.name: card for card in list_models()}
     text = os.fspath(model)
-    path = Path(cards[text].location) if text in cards else Path(text)
-    if path.is_file():
-        return path
-    near = difflib.get_close_matches(text, cards, n=1)
-    raise ModelError(
+    card = _card(text)
+    if card is None:
+        if Path(text).is_file():
+            return Path(text)
+        raise _unknown(text, "without a model nothing can be computed")
+    path = Path(card.location)
+    if card.url and not path.is_file():
+        raise ModelError(
+            f"{card.name} is not on this machine",
+            "nothing is downloaded unasked",
+            f"ase-phonax models get {card.name} ({card.n_bytes / 1e6:.1f} MB, licence {card.licence}); or put "
+            f"{card.url} at {path}",
+        )
+    if card.url and (found := sha256_of(path)) != card.sha256:
+        raise ModelError(
+            f"{path} has sha256 {found}, not {card.sha256}",
+            f"it is not the file registered as {card.name}: damaged, or another version",
+            f"ase-phonax models get {card.name} fetches it again",
+        )
+    return path
+
+
+def _unknown(text: str, why: str) -> ModelError:
+    names = [card.name for card in list_models()]
+    near = difflib.get_close_matches(text, names, n=1)
+    return ModelError(
         f"there is no model {text!r}: neither a registered name nor a file",
-        "without a model nothing can be computed",
+        why,
         (f"did you mean {near[0]!r}? " if near else "")
-        + f"registered names: {', '.join(cards) or 'none'}; or give the path of a model file",
+        + f"registered names: {', '.join(names) or 'none'}; or give the path of a model file",
     )

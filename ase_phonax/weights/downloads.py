@@ -1,0 +1,127 @@
+"""One file over https: resumed, verified against its checksum, and complete under its name or not there at all."""
+
+import errno
+import hashlib
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from ..caches import VARIABLE
+from ..errors import ModelError, OutputError
+
+PIECE = 1 << 16  # bytes
+TIMEOUT = 30  # s without an answer
+Progress = Callable[[int, int], None]
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fetch(url: str, sha256: str, n_bytes: int, to: Path, progress: Progress | None = None) -> None:
+    """Download a file; nothing happens if it is there and whole.
+
+    What has come lies in `to` + ".part" until it is complete and has the right checksum: an interrupted download goes
+    on from there. Processes that want the same file wait for each other. Proxies are taken from the
+    environment (https_proxy, no_proxy).
+
+    Args:
+        url: https address; redirects are followed.
+        sha256: of the whole file, hexadecimal.
+        n_bytes: its size.
+        to: where it goes; its folder is created.
+        progress: called with (done, total) bytes.
+
+    Raises:
+        ModelError: the server cannot be reached, refuses, or has another file.
+        OutputError: the file cannot be written.
+    """
+    from filelock import FileLock
+
+    part = to.with_name(to.name + ".part")
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(to.with_name(to.name + ".lock")):
+            if to.is_file() and sha256_of(to) == sha256:
+                return
+            _download(url, n_bytes, part, progress, to)
+            if (found := sha256_of(part)) != sha256:
+                size = part.stat().st_size
+                part.unlink()
+                raise ModelError(
+                    f"what came from {url} has {size:,} bytes and sha256 {found}, not {n_bytes:,} and {sha256}",
+                    "it is not the file that was registered: damaged on the way, changed at its source, or the page of "
+                    "a proxy; it was deleted",
+                    "try again; if it comes out the same, something between here and the server changes files",
+                )
+            part.replace(to)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            part.unlink(missing_ok=True)  # it can be had again, the space may be missed elsewhere
+        raise OutputError(
+            f"{to} cannot be written: {error.strerror or error}",
+            "the model is kept there between runs",
+            f"make room or give yourself the right to write there, or name another folder in {VARIABLE}",
+        ) from error
+
+
+def _download(url: str, n_bytes: int, part: Path, progress: Progress | None, to: Path) -> None:
+    """Append to the part what is missing of it."""
+    there = part.stat().st_size if part.is_file() else 0
+    if there >= n_bytes:  # complete, or of another file: the checksum tells
+        if there == n_bytes:
+            return
+        there = 0
+    request = urllib.request.Request(url, headers={"User-Agent": "ase-phonax"})
+    if there:
+        request.add_header("Range", f"bytes={there}-")
+    try:
+        # An opener of its own: the shared one keeps the proxies of its first use.
+        with urllib.request.build_opener().open(request, timeout=TIMEOUT) as answer:
+            resumed = there > 0 and answer.status == 206
+            done = there if resumed else 0
+            with part.open("ab" if resumed else "wb") as file:
+                while piece := _read(answer):
+                    file.write(piece)
+                    done += len(piece)
+                    if progress:
+                        progress(done, n_bytes)
+                    if done > n_bytes:
+                        break  # something else, perhaps endless
+    except (urllib.error.URLError, TimeoutError, ConnectionError, _Broken) as error:
+        raise ModelError(
+            f"{url} did not come: {_reason(error)}",
+            "the model is not on this machine yet",
+            f"with a network, run the command again: it goes on where it stopped. Behind a proxy, set "
+            f"https_proxy. Without a network, get the file elsewhere and put it at {to}",
+        ) from error
+    if done < n_bytes:
+        raise ModelError(
+            f"{url}: the connection ended after {done:,} of {n_bytes:,} bytes",
+            "the model is not complete",
+            "run the command again: it goes on where it stopped",
+        )
+
+
+class _Broken(Exception):
+    """The connection, not the disk."""
+
+
+def _read(answer) -> bytes:
+    # The disk's errors are OSError too: those of the network are told apart here.
+    import http.client
+
+    try:
+        return answer.read(PIECE)
+    except (OSError, http.client.HTTPException) as error:
+        raise _Broken(str(error) or type(error).__name__) from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        return f"the server answered {error.code} {error.reason}"
+    reason = getattr(error, "reason", error)
+    return getattr(reason, "strerror", None) or str(reason) or type(error).__name__
