@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..settings import read_yaml
 
 OPTION = "--config"
 
@@ -74,24 +75,7 @@ def _config_file(argv: list[str]) -> str | None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(
-            f"the configuration {path} cannot be read: {error.strerror}",
-            "its options would be missing",
-            "check the path",
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"the configuration {path} is not YAML: {' '.join(str(error).split())}",
-            "its options would be missing",
-            "write one `option: value` on each line",
-        ) from error
-    if found is None:
-        return {}
+    found = read_yaml(path)
     if not isinstance(found, dict):
         raise InputError(
             f"the configuration {path} holds a {type(found).__name__}, not options with values",

@@ -1,9 +1,7 @@
 """Everything a training run can be told, as frozen dataclasses that a YAML file maps to."""
 
 import dataclasses
-import difflib
 import math
-import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +10,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..networks import ARCHITECTURES
+from ..settings import build, convert, read_yaml, unknown_key
 
 
 @dataclass(frozen=True)
@@ -269,23 +268,7 @@ def read_config(path: Path) -> TrainingConfig:
     Raises:
         InputError: not readable, not YAML, an unknown key (the nearest known one is named), a wrong value.
     """
-    import yaml
-
-    try:
-        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(
-            f"the configuration {path} cannot be read: {error.strerror}",
-            "nothing is known of the run",
-            "check the path",
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"the configuration {path} is not YAML: {' '.join(str(error).split())}",
-            "nothing is known of the run",
-            "see docs/training.md for an example",
-        ) from error
-    return relative_to(config_from(found or {}, str(path)), Path(path).parent)
+    return relative_to(config_from(read_yaml(path), str(path)), Path(path).parent)
 
 
 def relative_to(config: TrainingConfig, folder: Path) -> TrainingConfig:
@@ -310,40 +293,13 @@ def config_from(values: Mapping[str, Any], source: str = "the configuration") ->
     Raises:
         InputError: an unknown key, or a value of a wrong kind.
     """
-    return _build(TrainingConfig, values, source, "")
+    return build(TrainingConfig, values, source, _with_options)
 
 
-def _build(kind: Any, values: Any, source: str, inside: str) -> Any:
-    if not isinstance(values, Mapping):
-        raise InputError(
-            f"{source}: {inside or 'the whole'} is {values!r}",
-            "it has named settings inside",
-            f"write `name: value` lines under it: {', '.join(f.name for f in dataclasses.fields(kind))}",
-        )
-    if kind is NetworkConfig:
-        values = _with_options(values)
-    hints = typing.get_type_hints(kind)
-    known = {f.name for f in dataclasses.fields(kind)}
-    for key in values:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
-            raise InputError(
-                f"{source} has the unknown key {(inside + '.' if inside else '') + str(key)!r}",
-                "a mistyped setting would be left out unseen",
-                f"did you mean {near[0]!r}?" if near else f"known here are {', '.join(sorted(known))}",
-            )
-    ready = {}
-    for key, value in values.items():
-        path = f"{inside}.{key}" if inside else str(key)
-        if dataclasses.is_dataclass(hints[key]):
-            ready[key] = _build(hints[key], value, source, path)
-        else:
-            ready[key] = _convert(hints[key], value, source, path)
-    return kind(**ready)
-
-
-def _with_options(values: Mapping[str, Any]) -> dict[str, Any]:
+def _with_options(kind: Any, values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Settings of the architecture itself, written beside the others, moved into `options`."""
+    if kind is not NetworkConfig:
+        return values
     architecture = ARCHITECTURES.get(values.get("architecture", NetworkConfig.architecture))
     if architecture is None:
         raise InputError(
@@ -364,54 +320,10 @@ def _with_options(values: Mapping[str, Any]) -> dict[str, Any]:
         if key in own and key not in options:
             result[key] = value
         elif key in inner and key != "n_species":
-            result["options"][key] = _convert(hints[key], value, "the configuration", f"network.{key}")
+            result["options"][key] = convert(hints[key], value, "the configuration", f"network.{key}")
         else:
-            near = difflib.get_close_matches(str(key), [*own, *inner], n=1, cutoff=0.5)
-            raise InputError(
-                f"the configuration has the unknown key 'network.{key}'",
-                "a mistyped setting would be left out unseen",
-                f"did you mean {near[0]!r}?" if near else f"known here are {', '.join(sorted({*own, *inner}))}",
-            )
+            raise unknown_key("the configuration", f"network.{key}", str(key), {*own, *inner})
     return result
-
-
-def _convert(hint: Any, value: Any, source: str, path: str) -> Any:
-    """A YAML value as one of the plain types of the dataclasses."""
-    wanted = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    # Numbers first: YAML reads 1e-3 as text, and a text may also be a path.
-    wanted = tuple(sorted(wanted, key=lambda kind: kind not in (int, float)))
-    for kind in wanted:
-        origin = typing.get_origin(kind) or kind
-        if kind == tuple[int, ...]:
-            if isinstance(value, (list, tuple)):
-                return tuple(_convert(int, v, source, path) for v in value)
-            continue
-        if origin is tuple and isinstance(value, str) and str not in wanted:
-            return (value,)
-        if origin is tuple and isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value):
-            return tuple(value)
-        if kind is bool and isinstance(value, bool):
-            return value
-        if origin is dict and isinstance(value, Mapping):
-            inner = typing.get_args(kind)[1]
-            if inner is Any:
-                return dict(value)
-            return {str(k): _convert(inner, v, source, f"{path}.{k}") for k, v in value.items()}
-        if origin is str and isinstance(value, str):
-            return value
-        if origin in (int, float) and isinstance(value, str):
-            try:
-                number = float(value)
-            except ValueError:
-                continue
-            if origin is int and not number.is_integer():
-                continue
-            return origin(number)
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if is_number and (origin is float or (origin is int and float(value).is_integer())):
-            return origin(value)
-    names = " or ".join(getattr(k, "__name__", str(k)).replace("tuple", "list of texts") for k in wanted)
-    raise InputError(f"{source}: {path} is {value!r}", f"it has to be {names}", "see docs/training.md")
 
 
 def as_dict(config: TrainingConfig) -> dict[str, Any]:

@@ -1,0 +1,134 @@
+"""Settings: YAML files that map to frozen dataclasses, every mistake named."""
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from .errors import InputError
+
+Prepare = Callable[[Any, Mapping[str, Any]], Mapping[str, Any]]
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file; an empty one is an empty mapping.
+
+    Raises:
+        InputError: not readable, or not YAML.
+    """
+    import yaml
+
+    try:
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise InputError(
+            f"the configuration {path} cannot be read: {error.strerror}",
+            "its settings would be missing",
+            "check the path",
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"the configuration {path} is not YAML: {' '.join(str(error).split())}",
+            "its settings would be missing",
+            "write one `name: value` on each line",
+        ) from error
+
+
+def unknown_key(source: str, path: str, key: str, known: Collection[str]) -> InputError:
+    """What to say of a name that is none: the nearest, or all."""
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    return InputError(
+        f"{source} has the unknown key {path!r}",
+        "a mistyped setting would be left out unseen",
+        f"did you mean {near[0]!r}?" if near else f"known here are {', '.join(sorted(known))}",
+    )
+
+
+def build(kind: Any, values: Any, source: str, prepare: Prepare | None = None, inside: str = "") -> Any:
+    """A frozen dataclass, and those inside it, from nested mappings as YAML has them.
+
+    Args:
+        kind: the dataclass; its annotations are plain types, tuples, dictionaries, or dataclasses and tuples of them.
+        values: mapping of its fields.
+        source: where they come from, for messages.
+        prepare: (dataclass, its mapping) -> mapping, before names are compared.
+        inside: path of this mapping in the whole.
+
+    Raises:
+        InputError: an unknown key, or a value of a wrong kind.
+    """
+    if not isinstance(values, Mapping):
+        raise InputError(
+            f"{source}: {inside or 'the whole'} is {values!r}",
+            "it has named settings inside",
+            f"write `name: value` lines under it: {', '.join(f.name for f in dataclasses.fields(kind))}",
+        )
+    if prepare:
+        values = prepare(kind, values)
+    hints = typing.get_type_hints(kind)
+    known = {f.name for f in dataclasses.fields(kind)}
+    for key in values:
+        if key not in known:
+            raise unknown_key(source, f"{inside}.{key}" if inside else str(key), str(key), known)
+    ready = {}
+    for key, value in values.items():
+        path = f"{inside}.{key}" if inside else str(key)
+        if dataclasses.is_dataclass(hints[key]):
+            ready[key] = build(hints[key], value, source, prepare, path)
+        elif (item := _item(hints[key])) and isinstance(value, (list, tuple)):
+            ready[key] = tuple(build(item, v, source, prepare, f"{path}[{k}]") for k, v in enumerate(value))
+        else:
+            ready[key] = convert(hints[key], value, source, path)
+    return kind(**ready)
+
+
+def _item(hint: Any) -> Any:
+    """The dataclass D of an annotation tuple[D, ...]; None for others."""
+    kinds = typing.get_args(hint)
+    return kinds[0] if typing.get_origin(hint) is tuple and dataclasses.is_dataclass(kinds[0]) else None
+
+
+def convert(hint: Any, value: Any, source: str, path: str) -> Any:
+    """A YAML value as one of the plain types of an annotation.
+
+    Raises:
+        InputError: it is none of them.
+    """
+    wanted = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    # Numbers first: YAML reads 1e-3 as text, and a text may also be a path.
+    wanted = tuple(sorted(wanted, key=lambda kind: kind not in (int, float)))
+    for kind in wanted:
+        origin = typing.get_origin(kind) or kind
+        if kind == tuple[int, ...]:
+            if isinstance(value, (list, tuple)):
+                return tuple(convert(int, v, source, path) for v in value)
+            continue
+        if origin is tuple and isinstance(value, str) and str not in wanted:
+            return (value,)
+        if origin is tuple and isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value):
+            return tuple(value)
+        if kind is bool and isinstance(value, bool):
+            return value
+        if origin is dict and isinstance(value, Mapping):
+            inner = typing.get_args(kind)[1]
+            if inner is Any:
+                return dict(value)
+            return {str(k): convert(inner, v, source, f"{path}.{k}") for k, v in value.items()}
+        if origin is str and isinstance(value, str):
+            return value
+        if origin in (int, float) and isinstance(value, str):
+            try:
+                number = float(value)
+            except ValueError:
+                continue
+            if origin is int and not number.is_integer():
+                continue
+            return origin(number)
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if is_number and (origin is float or (origin is int and float(value).is_integer())):
+            return origin(value)
+    names = " or ".join(getattr(k, "__name__", str(k)).replace("tuple", "list of texts") for k in wanted)
+    raise InputError(f"{source}: {path} is {value!r}", f"it has to be {names}", "see the documentation of the command")
