@@ -1,5 +1,6 @@
 """A potential as data: what computes node energies, its parameters and where they come from."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -83,6 +84,13 @@ class Potential:
         """How many numbers the parameters hold."""
         return sum(np.size(leaf) for leaf in _leaves(self.parameters))
 
+    def fingerprint(self) -> str:
+        """sha256 of configuration and parameters: names do not tell models apart."""
+        digest = hashlib.sha256(repr((self.architecture, self.config, self.numbers)).encode())
+        for path, leaf in _named_leaves(self.parameters):
+            digest.update(path.encode() + np.ascontiguousarray(leaf).tobytes())
+        return digest.hexdigest()
+
     @classmethod
     def from_function(
         cls,
@@ -110,8 +118,15 @@ class Potential:
 
 
 def _leaves(tree: Any) -> list:
+    return [leaf for _, leaf in _named_leaves(tree)]
+
+
+def _named_leaves(tree: Any, path: str = "") -> list[tuple[str, Any]]:
+    """(module/name, array), mappings in the order of their keys."""
     if isinstance(tree, Mapping):
-        return [leaf for value in tree.values() for leaf in _leaves(value)]
-    if isinstance(tree, (list, tuple)):
-        return [leaf for value in tree for leaf in _leaves(value)]
-    return [tree]
+        parts = sorted(tree.items())
+    elif isinstance(tree, (list, tuple)):
+        parts = [(str(k), part) for k, part in enumerate(tree)]
+    else:
+        return [(path, tree)]
+    return [leaf for key, part in parts for leaf in _named_leaves(part, f"{path}/{key}" if path else key)]

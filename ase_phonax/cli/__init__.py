@@ -13,10 +13,10 @@ from contextlib import contextmanager
 
 from .. import __version__
 from ..errors import PhonaxError
-from . import evaluate, fine_tune, gruneisen, hessian, models, phonons, qha, train
+from . import evaluate, fine_tune, gruneisen, hessian, label, models, phonons, qha, train
 from .config import apply_config
 
-_COMMANDS = (phonons, gruneisen, qha, hessian, train, fine_tune, evaluate, models)
+_COMMANDS = (phonons, gruneisen, qha, hessian, train, fine_tune, evaluate, label, models)
 _INTERRUPTED = (130, 143)  # 128 + SIGINT, 128 + SIGTERM
 
 _DESCRIPTION = """\

@@ -1,6 +1,5 @@
 """Training: epochs of steps, validation, checkpoints, and the model at the end."""
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -152,7 +151,7 @@ class Run:
 
         self.config, self.training = config, training
         dtype = np.dtype(config.run.precision)
-        self.start = None if base is None else _digest(base)
+        self.start = None if base is None else base.fingerprint()
         if base is not None and config.fine_tune.energies == "shift":
             base = setup.shifted(base, training)
         self.potential = base or setup.new_potential(config, training)
@@ -388,15 +387,6 @@ def _copy(tree: Any) -> Any:
     import jax
 
     return jax.tree.map(np.array, tree)
-
-
-def _digest(potential: Potential) -> str:
-    """Of configuration and parameters: names do not tell models apart."""
-    digest = hashlib.sha256(repr((potential.architecture, potential.config, potential.numbers)).encode())
-    for module, arrays in sorted(potential.parameters.items()):
-        for name, array in sorted(arrays.items()):
-            digest.update(f"{module}/{name}".encode() + np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
 
 
 def _plain(value: Any) -> Any:

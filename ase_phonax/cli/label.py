@@ -1,0 +1,221 @@
+"""`ase-phonax label`: structures labelled by a model, for training another."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError, OutputError, PhonaxError
+from . import loading
+from .progress import progress_bar, without_progress
+
+_DESCRIPTION = """\
+Relax structures with a model, perturb them, and write energies, forces, stresses and second derivatives: labels from
+which another model learns. One HDF5 file for each structure, so that a second start goes on where the first was
+stopped; a structure that fails is noted in failures.csv and left out. Train on `FOLDER/frames/*.h5`.
+"""
+
+_EPILOG = """\
+The perturbations are a YAML file; these are the default:
+
+  relax: true
+  fmax: 0.001        # eV/Å
+  smax: 0.0001       # eV/Å³
+  max_atoms: 100     # larger repeats are left out
+  seed: 0
+  perturbations:     # noise in Å on every component of positions and cell vectors; wave vectors of D(q)
+    - {waves: 4}
+    - {positions: 0.1, count: 2}
+    - {positions: 0.1, cell: 0.05, count: 2}
+    - {repeat: 2, positions: 0.1}
+    - {repeat: 2, positions: 0.1, cell: 0.05}
+"""
+
+_CALC: Any = None  # of a worker process
+
+
+@dataclass(frozen=True)
+class _Task:
+    number: int
+    source: str
+    atoms: Any
+    path: Path
+    recipe: Any
+
+
+def add_parser(commands: Any) -> None:
+    """Register the command."""
+    parser = commands.add_parser(
+        "label",
+        help="label structures with a model, to train another",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "structures", metavar="STRUCTURES", nargs="+", help="files that ASE reads, all their structures"
+    )
+    parser.add_argument("--model", metavar="TEACHER", help="a name listed by `ase-phonax models`, or a model file")
+    parser.add_argument("--recipe", metavar="FILE.yaml", type=Path, help="relaxation and perturbations; see below")
+    parser.add_argument("--output", metavar="FOLDER", type=Path, default=Path("labels"), help="default: %(default)s")
+    parser.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="default: %(default)s")
+    parser.add_argument("--workers", metavar="N", type=int, help="processes (default: one for each core)")
+    parser.add_argument("--quiet", action="store_true", help="no bars")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Label what is not labelled yet."""
+    from ..cores import n_cores
+
+    recipe = _recipe(arguments.recipe)
+    calc = loading.load_calculator(arguments.model, arguments.dtype)
+    folder = arguments.output
+    tasks = _tasks(arguments.structures, folder, recipe)
+    _claim(folder, recipe, calc, arguments)
+    open_tasks = [task for task in tasks if not task.path.exists()]
+    failures: list[tuple[_Task, str]] = []
+    n_workers = min(arguments.workers or n_cores(), max(1, len(open_tasks)))
+    with without_progress(arguments.quiet), progress_bar("structures") as progress:
+        done = len(tasks) - len(open_tasks)
+        for task, problem in _results(open_tasks, n_workers, arguments):
+            done += 1
+            progress(done, len(tasks))
+            if problem:
+                failures.append((task, problem))
+                _write_failures(folder, failures)
+    if not failures:
+        (folder / "failures.csv").unlink(missing_ok=True)  # of an earlier start
+    print(f"{len(tasks) - len(failures)} of {len(tasks)} structures labelled, in {folder / 'frames'}")
+    for task, problem in failures[:5]:
+        print(f"  {task.source}: {problem}")
+    if failures:
+        print(f"  {len(failures)} in {folder / 'failures.csv'}; another start tries them again")
+    return 0 if len(failures) < len(tasks) else 1
+
+
+def _recipe(path: Path | None) -> Any:
+    from ..labelling import Recipe
+    from ..settings import build, read_yaml
+
+    return Recipe() if path is None else build(Recipe, read_yaml(path), str(path))
+
+
+def _tasks(files: list[str], folder: Path, recipe: Any) -> list[_Task]:
+    import ase.io
+
+    found = []
+    for name in files:
+        if not Path(name.split("@")[0]).exists():
+            raise InputError(f"there is no file {name}", "its structures would be missing", "check the path")
+        try:
+            structures = ase.io.read(name, ":")
+        except Exception as error:  # ASE's readers raise anything
+            raise InputError(
+                f"{name} cannot be read: {error}", "its structures would be missing", "check the file and its format"
+            ) from error
+        found += [(f"{name}@{k}", atoms) for k, atoms in enumerate(structures)]
+    width = len(str(len(found)))
+    return [
+        _Task(k, source, atoms, folder / "frames" / f"{k:0{width}d}-{atoms.get_chemical_formula("metal")[:40]}.h5", recipe)
+        for k, (source, atoms) in enumerate(found)
+    ]
+
+
+def _claim(folder: Path, recipe: Any, calc: Any, arguments: argparse.Namespace) -> None:
+    """Note in the folder what its labels are of; refuse to mix them with others."""
+    content = {
+        "recipe": dataclasses.asdict(recipe),
+        "model": calc.potential.name,
+        "model_fingerprint": calc.potential.fingerprint(),
+        "level_of_theory": calc.potential.provenance.level_of_theory,
+        "dtype": arguments.dtype,
+        "structures": arguments.structures,
+    }
+    content = json.loads(json.dumps(content))
+    path = folder / "labels.json"
+    if path.exists():
+        there = json.loads(path.read_text(encoding="utf-8"))
+        differing = [key for key in content if content[key] != there.get(key)]
+        if differing:
+            raise InputError(
+                f"{folder} holds labels made with another {' and '.join(differing)}",
+                "labels of two kinds would be mixed",
+                "choose another folder with --output",
+            )
+        return
+    try:
+        (folder / "frames").mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        raise OutputError(
+            f"{folder} cannot be written: {error.strerror}", "labels go there", "choose another folder with --output"
+        ) from error
+
+
+def _results(tasks: list[_Task], n_workers: int, arguments: argparse.Namespace) -> Any:
+    """(task, problem) as they end; the problem is empty where there is none."""
+    if n_workers < 2:
+        _start(arguments.model, arguments.dtype)
+        for task in tasks:
+            yield task, _label(task)
+        return
+    import multiprocessing
+
+    with ProcessPoolExecutor(
+        n_workers, multiprocessing.get_context("spawn"), _start, (arguments.model, arguments.dtype)
+    ) as pool:
+        running = {pool.submit(_label, task): task for task in tasks}
+        try:
+            for future in as_completed(running):
+                yield running[future], future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _start(model: str | None, dtype: str) -> None:
+    global _CALC
+    _CALC = loading.load_calculator(model, dtype)
+
+
+def _label(task: _Task) -> str:
+    """Label one structure and write its frames; what went wrong with this one, in a line."""
+    import warnings
+
+    from ..cores import one_blas_thread
+    from ..data import save_frames
+    from ..labelling import label
+
+    try:
+        with one_blas_thread(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # thousands of lines; what matters is in the labels
+            frames = label(task.atoms, _CALC, task.recipe, task.number, task.source)
+    except PhonaxError as error:
+        return error.what
+    except (ArithmeticError, ValueError, RuntimeError) as error:  # a structure flying apart in the relaxation
+        return f"{type(error).__name__}: {error}"
+    save_frames(frames, task.path, overwrite=True)
+    return ""
+
+
+def _write_failures(folder: Path, failures: list[tuple[_Task, str]]) -> None:
+    import csv
+
+    path = folder / "failures.csv"
+    part = path.with_suffix(".part")
+    with part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["structure", "formula", "problem"])
+        writer.writerows(
+            (t.source, t.atoms.get_chemical_formula(), p) for t, p in sorted(failures, key=lambda f: f[0].number)
+        )
+    os.replace(part, path)
