@@ -123,9 +123,13 @@ def _tasks(files: list[str], folder: Path, recipe: Any) -> list[_Task]:
         found += [(f"{name}@{k}", atoms) for k, atoms in enumerate(structures)]
     width = len(str(len(found)))
     return [
-        _Task(k, source, atoms, folder / "frames" / f"{k:0{width}d}-{atoms.get_chemical_formula("metal")[:40]}.h5", recipe)
+        _Task(k, source, atoms, folder / "frames" / f"{k:0{width}d}-{_formula(atoms)}.h5", recipe)
         for k, (source, atoms) in enumerate(found)
     ]
+
+
+def _formula(atoms: Any) -> str:
+    return atoms.get_chemical_formula("metal")[:40]
 
 
 def _claim(folder: Path, recipe: Any, calc: Any, arguments: argparse.Namespace) -> None:
@@ -215,7 +219,5 @@ def _write_failures(folder: Path, failures: list[tuple[_Task, str]]) -> None:
     with part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["structure", "formula", "problem"])
-        writer.writerows(
-            (t.source, t.atoms.get_chemical_formula(), p) for t, p in sorted(failures, key=lambda f: f[0].number)
-        )
+        writer.writerows((t.source, _formula(t.atoms), p) for t, p in sorted(failures, key=lambda f: f[0].number))
     os.replace(part, path)
