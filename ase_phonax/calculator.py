@@ -20,7 +20,7 @@ from .force_constants import crystal_atoms
 from .phonons import build_phonopy
 from .potential import Potential
 from .stars import Stars, exact_operations
-from .weights import DEFAULT, load_model
+from .weights import DEFAULT, load_model, models_with
 
 if TYPE_CHECKING:
     from ase.vibrations import VibrationsData
@@ -67,7 +67,7 @@ class PhonaxCalculator(Calculator):
             )
         self.potential: Potential = load_model(DEFAULT if model is None else model)
         self.dtype = np.dtype(dtype)
-        self._evaluator = Evaluator(self.potential, self.dtype, compiled)
+        self._evaluator = Evaluator(self.potential, self.dtype, compiled, models_with)
         self._stars: tuple[Any, Stars] | None = None
         name = str(model) if isinstance(model, (str, os.PathLike)) else self.potential.name
         super().__init__(model=name, dtype=self.dtype.name, compiled=compiled, **kwargs)

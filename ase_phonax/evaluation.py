@@ -13,7 +13,7 @@ from ase import Atoms
 
 from . import edge_expansion
 from .edge_tensors import Expansion, expand
-from .graph import Neighbours, build_graph, check_atoms, find_neighbours, pad, size_class
+from .graph import Alternatives, Neighbours, build_graph, check_atoms, find_neighbours, pad, size_class
 from .neighbour_sums import Edges, evaluate
 from .potential import Potential
 
@@ -32,10 +32,13 @@ class Evaluator:
         potential: with or without a form as arrays.
         dtype: of all arithmetic.
         compiled: energies, forces and stress through JAX even where there are arrays.
+        others: names of other models that know given elements, for the error of an unknown one.
     """
 
-    def __init__(self, potential: Potential, dtype: np.dtype, compiled: bool = False):
-        self.potential, self.dtype, self.compiled = potential, np.dtype(dtype), compiled
+    def __init__(
+        self, potential: Potential, dtype: np.dtype, compiled: bool = False, others: Alternatives | None = None
+    ):
+        self.potential, self.dtype, self.compiled, self.others = potential, np.dtype(dtype), compiled, others
         parts = potential.parts
         self.network = None if parts is None else parts(potential.parameters, self.dtype)
         self._jax: Any = None
@@ -103,7 +106,7 @@ class Evaluator:
         return columns.real.T.reshape(len(rows), 3, len(atoms), 3)
 
     def _neighbours(self, atoms: Atoms) -> Neighbours:
-        check_atoms(atoms, self.potential.numbers, self.potential.name)
+        check_atoms(atoms, self.potential.numbers, self.potential.name, self.others)
         return find_neighbours(atoms, self.potential.cutoff, self.potential.numbers)
 
     def _edges(self, found: Neighbours) -> Edges:
@@ -131,19 +134,19 @@ class Evaluator:
 
     def _through_jax(self) -> "_CompiledEvaluator":
         if self._jax is None:
-            self._jax = _CompiledEvaluator(self.potential, self.dtype)
+            self._jax = _CompiledEvaluator(self.potential, self.dtype, self.others)
         return self._jax
 
 
 class _CompiledEvaluator:
     """The same through JAX: padded graphs, functions compiled for each size class."""
 
-    def __init__(self, potential: Potential, dtype: np.dtype):
+    def __init__(self, potential: Potential, dtype: np.dtype, others: Alternatives | None):
         import jax
 
         from . import derivatives
 
-        self.potential, self.dtype, self.derivatives = potential, dtype, derivatives
+        self.potential, self.dtype, self.derivatives, self.others = potential, dtype, derivatives, others
         self.parameters = derivatives.cast(potential.parameters, dtype)
         self.precision = lambda: jax.enable_x64(dtype == np.float64)
         self._capacity: tuple[int, int] | None = None
@@ -170,7 +173,7 @@ class _CompiledEvaluator:
             return self.derivatives.hessian(*self._function(), graph, rows, progress)
 
     def _graph(self, atoms: Atoms) -> Any:
-        check_atoms(atoms, self.potential.numbers, self.potential.name)
+        check_atoms(atoms, self.potential.numbers, self.potential.name, self.others)
         return build_graph(atoms, self.potential.cutoff, self.potential.numbers)
 
     def _cast(self, graph: Any) -> Any:

@@ -1,5 +1,6 @@
 """Atoms -> graph: neighbour list, integer shifts, padding to size classes, the extended graph."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -13,14 +14,22 @@ from .errors import StructureError
 if TYPE_CHECKING:
     import jraph
 
+Alternatives = Callable[[set[int]], list[str]]
+
 # Along a direction without periodicity the neighbour list bins this extent; beyond about 1e5 Å it fails.
 MAX_EXTENT = 1e4  # Å
 # Capacity kept free when a graph is padded, so that a moving structure seldom needs a larger class.
 MARGIN = 1.1
 
 
-def check_atoms(atoms: Atoms, numbers: tuple[int, ...], model: str) -> None:
+def check_atoms(atoms: Atoms, numbers: tuple[int, ...], model: str, others: Alternatives | None = None) -> None:
     """Refuse what no potential can evaluate.
+
+    Args:
+        atoms: to be evaluated.
+        numbers: atomic numbers of the elements the model knows.
+        model: its name.
+        others: names of other models that know given elements, for the error.
 
     Raises:
         StructureError: no atoms, positions or cell not finite, an element the model does not know,
@@ -43,8 +52,7 @@ def check_atoms(atoms: Atoms, numbers: tuple[int, ...], model: str) -> None:
         raise StructureError(
             f"the model {model!r} does not know {', '.join(chemical_symbols[z] for z in unknown)}",
             "it was never trained on " + ("that element" if len(unknown) == 1 else "those elements"),
-            f"use a model that lists it (`ase-phonax models`); this one has {len(numbers)}: "
-            + " ".join(chemical_symbols[z] for z in numbers),
+            f"{_advice(atoms, others)}; this one has {len(numbers)}: " + " ".join(chemical_symbols[z] for z in numbers),
         )
     periodic = np.array(atoms.pbc, bool)
     cell = atoms.cell.array
@@ -55,6 +63,13 @@ def check_atoms(atoms: Atoms, numbers: tuple[int, ...], model: str) -> None:
             "periodic images would coincide",
             "give three independent cell vectors, or set pbc to False in the directions without one",
         )
+
+
+def _advice(atoms: Atoms, others: Alternatives | None) -> str:
+    names = others(set(atoms.numbers.tolist())) if others else []
+    if not names:
+        return "use a model that lists all elements of the structure (`ase-phonax models`)"
+    return f"named models with all elements of the structure: {', '.join(names)} (`ase-phonax models`)"
 
 
 def neighbour_list(atoms: Atoms, cutoff: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -9,10 +9,11 @@ import threading
 from pathlib import Path
 
 import pytest
+from ase import Atoms
 
 from ase_phonax import PhonaxCalculator, download_model, list_models
 from ase_phonax.cli import main
-from ase_phonax.errors import ModelError, OutputError
+from ase_phonax.errors import ModelError, OutputError, StructureError
 from ase_phonax.weights import DEFAULT, load_model, registry
 from ase_phonax.weights.downloads import fetch
 
@@ -245,3 +246,15 @@ def test_every_registered_card_is_complete():
 def test_the_default_ships():
     assert PhonaxCalculator().potential.name == load_model(DEFAULT).name
     assert list_models()[0].state == "shipped"
+
+
+def test_an_unknown_element_names_the_models_that_have_it():
+    """The list of the model asked, and every named model with all elements of the structure."""
+    calc = PhonaxCalculator()
+    with pytest.raises(StructureError) as caught:
+        calc.get_potential_energy(Atoms("OsH", positions=[[0, 0, 0], [0, 0, 1.7]]))
+    assert "does not know Os" in caught.value.what
+    expected = [card.name for card in list_models() if {"Os", "H"} <= set(card.elements)]
+    assert expected
+    assert all(name in caught.value.remedy for name in expected)
+    assert all(f" {symbol}" in caught.value.remedy for symbol in list_models()[0].elements)

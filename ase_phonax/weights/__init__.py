@@ -12,9 +12,18 @@ from .native import SUFFIX as NATIVE
 from .native import read_native, save_model
 from .nequix import SUFFIX as NEQUIX
 from .nequix import read_nequix
-from .registry import DEFAULT, ModelCard, download_model, find_model, list_models
+from .registry import DEFAULT, ModelCard, download_model, find_model, list_models, models_with
 
-__all__ = ["DEFAULT", "READERS", "ModelCard", "download_model", "list_models", "load_model", "save_model"]
+__all__ = [
+    "DEFAULT",
+    "READERS",
+    "ModelCard",
+    "download_model",
+    "list_models",
+    "load_model",
+    "models_with",
+    "save_model",
+]
 
 # A weight format is one reader and one line here.
 READERS: dict[str, Callable[[Path], Potential]] = {NATIVE: read_native, NEQUIX: read_nequix}

@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from ase.data import chemical_symbols
+
 from ..caches import cache_folder
 from ..errors import ModelError
 from .downloads import Progress, fetch, sha256_of
@@ -64,6 +66,12 @@ def list_models() -> list[ModelCard]:
             card = _read_card(path)
             cards.setdefault(card.name, card)
     return sorted(cards.values(), key=lambda card: (card.name != DEFAULT, bool(card.url), card.name))
+
+
+def models_with(numbers: set[int]) -> list[str]:
+    """Names of the models that know all these elements, in the order of `list_models`."""
+    wanted = {chemical_symbols[z] for z in numbers}
+    return [card.name for card in list_models() if wanted <= set(card.elements)]
 
 
 def _read_card(path: Path) -> ModelCard:

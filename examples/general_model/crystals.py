@@ -4,11 +4,21 @@ import zlib
 from pathlib import Path
 
 import ase.io
+import numpy as np
 from ase import Atoms
 from ase.build import bulk
+from ase.data import atomic_numbers, covalent_radii
 
 RARE = 15  # an element in fewer crystals than this is left out, and every crystal with it
 HELD_OUT = 0.1  # part of the formulas
+QUICK = ("Na", "Cl", "Mg", "O", "Si", "C", "Al")
+SUBSTITUTED, LARGEST = 1500, 12  # crystals made from others, and atoms of one at most
+FAMILIES = (
+    *(("Li", "Na", "K", "Rb", "Cs"), ("Be", "Mg", "Ca", "Sr", "Ba"), ("Sc", "Y", "La"), ("Ti", "Zr", "Hf")),
+    *(("V", "Nb", "Ta"), ("Cr", "Mo", "W"), ("Co", "Rh", "Ir"), ("Ni", "Pd", "Pt"), ("Cu", "Ag", "Au")),
+    *(("Zn", "Cd", "Hg"), ("B", "Al", "Ga", "In", "Tl"), ("C", "Si", "Ge", "Sn", "Pb")),
+    *(("N", "P", "As", "Sb", "Bi"), ("O", "S", "Se", "Te"), ("F", "Cl", "Br", "I")),
+)
 
 # Common crystals that the published set lacks: (formula, structure, lattice constant [Å]).
 ADDED = (
@@ -36,6 +46,35 @@ def added() -> list[Atoms]:
     return [bulk(formula, structure, a=a) for formula, structure, a in ADDED]
 
 
+def substituted(crystals: list[Atoms], n: int, seed: int = 0) -> list[Atoms]:
+    """New crystals in the place of old ones: one or two elements exchanged with their family, the cell scaled by radii.
+
+    The teacher relaxes and labels whatever exists only on paper as well as what has been measured. Formulas that are
+    held out, or there already, are never made.
+    """
+    rng = np.random.default_rng(seed)
+    known = {z for atoms in crystals for z in atoms.numbers.tolist()}
+    there, found = {formula(atoms) for atoms in crystals}, []
+    small = [atoms for atoms in crystals if len(atoms) <= LARGEST]
+    while len(found) < n:
+        atoms = small[rng.integers(len(small))].copy()
+        elements = sorted(set(atoms.get_chemical_symbols()))
+        exchanged = {}
+        for element in rng.permutation(elements)[: rng.integers(1, 3)]:
+            family = next((f for f in FAMILIES if element in f), ())
+            others = [e for e in family if e not in elements and atomic_numbers[e] in known]
+            if others:
+                exchanged[str(element)] = str(rng.choice(others))
+        before = covalent_radii[atoms.numbers].mean()
+        atoms.symbols = [exchanged.get(e, e) for e in atoms.get_chemical_symbols()]
+        if len(set(atoms.get_chemical_symbols())) < len(elements) or formula(atoms) in there or is_held_out(atoms):
+            continue
+        atoms.set_cell(atoms.cell.array * covalent_radii[atoms.numbers].mean() / before, scale_atoms=True)
+        there.add(formula(atoms))
+        found.append(atoms)
+    return found
+
+
 def formula(atoms: Atoms) -> str:
     """Empirical formula, one for all polymorphs."""
     return atoms.get_chemical_formula("metal", empirical=True)
@@ -46,12 +85,23 @@ def is_held_out(atoms: Atoms) -> bool:
     return zlib.crc32(formula(atoms).encode()) % 1000 < 1000 * HELD_OUT
 
 
-def write_structures(path: Path, source: Path) -> None:
-    """All of them in one file, each with `info["held_out"]`; those added are never held out."""
-    structures = published(source) + added()
-    n_published = len(structures) - len(ADDED)
+def write_structures(path: Path, source: Path, quick: bool = False) -> None:
+    """All of them in one file, each with `info["held_out"]`; only published ones are held out.
+
+    Args:
+        path: written.
+        source: the published crystals.
+        quick: a few small ones.
+    """
+    structures = published(source)
+    if quick:
+        structures = [a for a in structures if set(a.get_chemical_symbols()) <= set(QUICK) and len(a) < 5]
+    held = [is_held_out(a) for a in structures]
+    if not quick:
+        structures += added()
+        structures += substituted(structures, SUBSTITUTED)
     for k, atoms in enumerate(structures):
-        atoms.info = {"formula": formula(atoms), "held_out": bool(k < n_published and is_held_out(atoms))}
+        atoms.info = {"formula": formula(atoms), "held_out": k < len(held) and held[k]}
     part = path.with_suffix(".part")
     ase.io.write(part, structures, format="extxyz")
     part.replace(path)

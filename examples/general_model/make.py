@@ -1,0 +1,140 @@
+"""Makes the model that ships, from its teacher and a list of crystals, and measures it.
+
+    PHONAX_DATA=... python examples/general_model/make.py                 everything; hours, and a second start goes on
+    PHONAX_DATA=... python examples/general_model/make.py structures label train measure     some of it
+    python examples/general_model/make.py --quick                         a few crystals and steps, to see that it runs
+
+Crystals are those of `crystals.py`, the teacher labels them by `recipe.yaml`, and two trainings by `train.yaml` differ
+in nothing but second derivatives. What is measured, and how, is in `measure.py`; what was found is in README.md.
+"""
+
+import argparse
+import csv
+import os
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+STEPS = ("structures", "label", "train", "measure")
+SIDES = ("hessians", "forces")
+
+
+def structures(options: argparse.Namespace) -> None:
+    """Crystals, those held out marked."""
+    import crystals
+
+    path = options.output / "structures.extxyz"
+    if not path.exists():
+        crystals.write_structures(path, data_folder() / "born_dielectric_pbesol_train.xyz", options.quick)
+
+
+def label(options: argparse.Namespace) -> None:
+    """Frames of all of them, by `ase-phonax label`."""
+    from ase_phonax.cli import main
+
+    arguments = ["label", options.output / "structures.extxyz", "--model", options.teacher, "--dtype", "float32"]
+    arguments += ["--recipe", HERE / "recipe.yaml", "--output", options.output / "labels"]
+    arguments += ["--workers", options.workers, *(["--quiet"] if options.quick else [])]
+    if main([str(a) for a in arguments]):
+        sys.exit("nothing could be labelled")
+
+
+def frames(options: argparse.Namespace, held_out: bool, second: bool = True) -> list:
+    """Frames of the training crystals or of those held out; without second derivatives if wished.
+
+    An unstable relaxation leaves labels that are right but of a structure nobody would call a crystal: `SANE`.
+    """
+    from dataclasses import replace
+
+    import ase.io
+
+    from ase_phonax import read_frames
+
+    wanted = [a.info["held_out"] == held_out for a in ase.io.read(options.output / "structures.extxyz", ":")]
+    found = []
+    for path in sorted((options.output / "labels/frames").glob("*.h5")):
+        if wanted[int(path.name.split("-")[0])]:
+            found += [f for f in read_frames(path) if is_sane(f)]
+    return found if second else [replace(f, second=None) for f in found]
+
+
+LARGEST_FORCE = 20.0  # eV/Å: beyond, two atoms have been pushed into each other
+
+
+def is_sane(frame) -> bool:
+    import numpy as np
+
+    return bool(np.abs(frame.forces).max() < LARGEST_FORCE)
+
+
+def train(options: argparse.Namespace) -> None:
+    """The model, and an identical run without second derivatives."""
+    from ase_phonax import train as run
+    from ase_phonax.settings import read_yaml
+
+    for side in options.sides:
+        settings = read_yaml(options.settings)
+        folder = options.output / side
+        settings["run"] |= {"output": str(folder), "devices": "all"}
+        if side == "forces":
+            settings["loss"] |= {"curvature": 0.0}
+        if options.quick:
+            settings["optimiser"] |= {"epochs": 2}
+        if options.epochs:
+            settings["optimiser"] |= {"epochs": options.epochs}
+        if (folder / "model.h5").exists():
+            continue
+        training = frames(options, held_out=False, second=side == "hessians")
+        print(f"{side}: {len(training)} frames", flush=True)
+        settings["data"] = {"valid": 0}
+        resume = (folder / "checkpoint.h5").exists()
+        run(settings, frames=(training, []), resume=resume, report=show)
+
+
+def show(row) -> None:
+    print(f"epoch {row['epoch']:3d}  loss {row['loss']:.5f}  {row['seconds']:.0f} s", flush=True)
+
+
+def measure(options: argparse.Namespace) -> None:
+    """Errors against the teacher."""
+    import measure as measuring
+
+    measuring.run(options)
+
+
+def data_folder() -> Path:
+    if "PHONAX_DATA" not in os.environ:
+        sys.exit("PHONAX_DATA is not set: it is the folder that holds born_dielectric_pbesol_train.xyz (README.md)")
+    folder = Path(os.environ["PHONAX_DATA"])
+    return folder / "data" if (folder / "data").is_dir() else folder
+
+
+def failures(options: argparse.Namespace) -> list[dict]:
+    path = options.output / "labels/failures.csv"
+    return list(csv.DictReader(path.open())) if path.exists() else []
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("steps", nargs="*", choices=[*STEPS, []], default=list(STEPS))
+    parser.add_argument("--quick", action="store_true", help="a few crystals, the model that ships as teacher")
+    parser.add_argument("--teacher", default="nequix-mp-1-pft", help="a name or a file; default: %(default)s")
+    parser.add_argument("--settings", type=Path, default=HERE / "train.yaml", help="of the training")
+    parser.add_argument("--epochs", type=int, help="other than the settings say")
+    parser.add_argument("--sides", nargs="+", choices=SIDES, default=SIDES, help="trainings; default: both")
+    parser.add_argument("--output", type=Path, default=Path("runs/general"), help="default: %(default)s")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes; default: all cores")
+    options = parser.parse_args()
+    # JAX takes a processor for one device unless told; set before it is imported.
+    n_devices = f"--xla_force_host_platform_device_count={options.workers}"
+    os.environ["XLA_FLAGS"] = f"{n_devices} {os.environ.get('XLA_FLAGS', '')}"
+    options.output.mkdir(parents=True, exist_ok=True)
+    for step in options.steps:
+        {"structures": structures, "label": label, "train": train, "measure": measure}[step](options)
+
+
+if __name__ == "__main__":
+    main()
