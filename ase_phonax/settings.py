@@ -10,7 +10,7 @@ from typing import Any
 
 from .errors import InputError
 
-Prepare = Callable[[Any, Mapping[str, Any]], Mapping[str, Any]]
+Prepare = Callable[[Any, Mapping[str, Any], str], Mapping[str, Any]]
 
 
 def read_yaml(path: Path) -> Any:
@@ -54,7 +54,7 @@ def build(kind: Any, values: Any, source: str, prepare: Prepare | None = None, i
         kind: the dataclass; its annotations are plain types, tuples, dictionaries, or dataclasses and tuples of them.
         values: mapping of its fields.
         source: where they come from, for messages.
-        prepare: (dataclass, its mapping) -> mapping, before names are compared.
+        prepare: (dataclass, its mapping, source) -> mapping, before names are compared.
         inside: path of this mapping in the whole.
 
     Raises:
@@ -62,12 +62,12 @@ def build(kind: Any, values: Any, source: str, prepare: Prepare | None = None, i
     """
     if not isinstance(values, Mapping):
         raise InputError(
-            f"{source}: {inside or 'the whole'} is {values!r}",
+            f"{source}: {inside or 'the whole'} is {_short(values)}",
             "it has named settings inside",
             f"write `name: value` lines under it: {', '.join(f.name for f in dataclasses.fields(kind))}",
         )
     if prepare:
-        values = prepare(kind, values)
+        values = prepare(kind, values, source)
     hints = typing.get_type_hints(kind)
     known = {f.name for f in dataclasses.fields(kind)}
     for key in values:
@@ -131,4 +131,14 @@ def convert(hint: Any, value: Any, source: str, path: str) -> Any:
         if is_number and (origin is float or (origin is int and float(value).is_integer())):
             return origin(value)
     names = " or ".join(getattr(k, "__name__", str(k)).replace("tuple", "list of texts") for k in wanted)
-    raise InputError(f"{source}: {path} is {value!r}", f"it has to be {names}", "see the documentation of the command")
+    raise InputError(
+        f"{source}: {path} is {_short(value)}",
+        f"it has to be {names}",
+        f"write `{path.rsplit('.', 1)[-1]}: value` with such a value, or leave it out",
+    )
+
+
+def _short(value: Any) -> str:
+    """A wrong value as it is shown: somebody's data file would fill the screen."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -53,6 +53,11 @@ def small_config(folder: Path, **sections: Any) -> dict[str, Any]:
     return {name: base.get(name, {}) | sections.get(name, {}) for name in {**base, **sections}}
 
 
+def tuning_config(folder: Path, **sections: Any) -> dict[str, Any]:
+    """The same without a network: that of fine-tuning is the model's."""
+    return {name: section for name, section in small_config(folder, **sections).items() if name != "network"}
+
+
 def train_until_the_end(folder: Path, epochs: int, frames: list[Frame], checkpoint_seconds: float) -> None:
     """Start or go on; what a process does that is killed again and again."""
     config = small_config(

@@ -21,7 +21,7 @@ from ase_phonax.training import checkpoints, fine_tune, train
 from ase_phonax.training.checkpoints import read_checkpoint, save_checkpoint
 from ase_phonax.training.config import config_from
 
-from .small_training import STEPS_PER_EPOCH, small_config, small_frames, train_until_the_end
+from .small_training import STEPS_PER_EPOCH, small_config, small_frames, train_until_the_end, tuning_config
 
 KILLS = 20
 
@@ -232,7 +232,7 @@ def test_another_model_of_the_same_name_is_refused(tmp_path, frames, whole):
         if done > 1:
             raise Interruption
 
-    config = small_config(tmp_path, run={"checkpoint_seconds": 0.0})
+    config = tuning_config(tmp_path, run={"checkpoint_seconds": 0.0})
     with pytest.raises(Interruption):
         fine_tune(whole.potential, config, frames=(frames[:6], frames[6:]), progress=progress)
     parameters = {m: {k: x + 0.1 for k, x in t.items()} for m, t in whole.potential.parameters.items()}

@@ -317,6 +317,19 @@ def test_a_hessian_with_hydrogen_in_hartree_is_recognised_by_itself():
     assert "97.17" in error.value.remedy
 
 
+def test_one_hessian_among_frames_with_forces_is_compared_with_them(clusters):
+    """Kills: units looked at only where every frame has a Hessian."""
+    bare = [changed(f, second=None) for f in clusters[1:]]
+    near = changed(clusters[0], second=None)
+    step = np.random.default_rng(0).normal(0, 0.02, near.atoms.positions.shape)
+    hessian = clusters[0].second.matrices[0].real
+    moved = Atoms(near.atoms.numbers, near.atoms.positions + step)
+    beside = Frame(moved, forces=near.forces - (hessian @ step.ravel()).reshape(-1, 3))
+    check_frames([clusters[0], beside, *bare])
+    with pytest.raises(InputError, match="disagree by a factor"):
+        check_frames([scaled(clusters[0], 0.3), beside, *bare])
+
+
 @pytest.mark.parametrize("order", [(1, 0, 3, 2), (0, 2, 1, 3)])
 def test_a_hessian_with_its_axes_exchanged_is_refused(clusters, order):
     frame = clusters[0]
@@ -330,6 +343,10 @@ def test_stresses_in_gpa_or_of_a_pressure_are_refused():
     frames = [frame_of_atoms(atoms) for atoms in strained_crystals()]
     with pytest.raises(InputError, match="GPa"):
         check_frames([changed(f, stress=160.21766 * f.stress) for f in frames])
+    factor = 2 / np.median([np.abs(f.stress).max() for f in frames])  # a stress that a solid survives
+    gentle = [changed(f, stress=factor * f.stress) for f in frames]
+    with pytest.raises(InputError, match="bulk modulus"):
+        check_frames(gentle)
     with pytest.raises(InputError, match="sign is that of a pressure"):
         check_frames([changed(f, stress=-f.stress) for f in frames])
 

@@ -14,17 +14,17 @@ from ase import Atoms
 from ase.build import bulk
 
 from ase_phonax import PhonaxCalculator, load_model
-from ase_phonax.data import Frame, SecondOrder, save_frames
+from ase_phonax.data import Frame, SecondOrder, frame_of_hessian, save_frames
 from ase_phonax.errors import InputError, OutputError, StructureError, TrainingError
 from ase_phonax.evaluation import Evaluator
 from ase_phonax.training import config as settings
-from ase_phonax.training import evaluate, fine_tune, setup, steps, train
+from ase_phonax.training import evaluate, fine_tune, partition, setup, steps, train
 from ase_phonax.training.config import DataConfig, LossConfig, NetworkConfig, OptimiserConfig, config_from
 from ase_phonax.training.loop import _rates
 from ase_phonax.training.steps import Rules, State
 
 from .analytic import two_hop_potential
-from .small_training import NUMBERS, small_config, small_frames, water
+from .small_training import NUMBERS, small_config, small_frames, tuning_config, water
 from .toy_network import toy_potential
 
 # Steps, on a loss whose gradient is written down
@@ -320,7 +320,7 @@ def files(tmp_path, frames):
 
 def test_frames_of_a_file_count_as_often_as_told(files):
     config = DataConfig(files, 0.0, repeat={files[1]: 3})
-    training, valid = setup.load_frames(config, 0)
+    training, valid = partition.load_frames(config, 0)
     assert [f.origin for f in training].count("water 6") == 3
     assert len(training) == 5 + 3 * 3
     assert not valid
@@ -330,13 +330,56 @@ def test_held_out_frames_are_never_trained_on_and_the_seed_chooses_them(files):
     config = DataConfig(files, 0.25, repeat={files[0]: 4})
     chosen = []
     for seed in (0, 0, 1, 2, 3):
-        training, valid = setup.load_frames(config, seed)
+        training, valid = partition.load_frames(config, seed)
         assert len(valid) == 2
         assert not {f.origin for f in training} & {f.origin for f in valid}
         assert {f.origin for f in training} | {f.origin for f in valid} == {f"water {k}" for k in range(8)}
         chosen.append(tuple(f.origin for f in valid))
     assert chosen[0] == chosen[1]
     assert len(set(chosen)) > 2
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_only_hessian_is_not_held_out(files, tmp_path, seed):
+    """Kills: a part held out of all frames alike, the one that was to teach curvature among them."""
+    dimer = Atoms("O2", positions=[[0, 0, 0], [0, 0, 1.2]])
+    along = np.array([0, 0, 1, 0, 0, -1.0])
+    save_frames([frame_of_hessian(dimer, 60 * np.outer(along, along))], tmp_path / "hessian.h5")
+    config = DataConfig((*files, str(tmp_path / "hessian.h5")), 0.5)
+    training, valid = partition.load_frames(config, seed)
+    assert (len(training), len(valid)) == (5, 4)
+    assert sum(f.second is not None for f in training) == 1
+
+
+def test_files_are_checked_against_each_other(tmp_path, files):
+    """A Hessian in one file and forces beside it in another: units that differ show only together."""
+    spring, step = 60 * np.outer([0, 0, 1, 0, 0, -1.0], [0, 0, 1, 0, 0, -1.0]), np.array([0, 0, 0, 0, 0, 0.02])
+    dimer = Atoms("O2", positions=[[0, 0, 0], [0, 0, 1.2]])
+    moved = Atoms("O2", positions=dimer.positions + step.reshape(2, 3))
+    rest = frame_of_hessian(dimer, spring, energy=0.0, forces=np.zeros((2, 3)))
+    for factor in (1.0, 1 / 97.17 * 20):
+        second = dataclasses.replace(rest.second, matrices=factor * rest.second.matrices)
+        save_frames([dataclasses.replace(rest, second=second)], tmp_path / "h.h5", overwrite=True)
+        forces = -(spring @ step).reshape(2, 3)
+        save_frames([Frame(moved, 0.5 * float(step @ spring @ step), forces)], tmp_path / "f.h5", overwrite=True)
+        config = DataConfig((str(tmp_path / "h.h5"), str(tmp_path / "f.h5")), 0.0)
+        if factor == 1.0:
+            assert len(partition.load_frames(config, 0)[0]) == 2
+        else:
+            with pytest.raises(InputError, match="disagree by a factor"):
+                partition.load_frames(config, 0)
+
+
+def test_validation_looks_at_several_wave_vectors_and_not_at_gamma_of_one_atom():
+    """Kills: one wave vector for each frame, at which one atom to a cell may have no curvature at all."""
+    qpoints = np.array([[0, 0, 0], [0.5, 0, 0], [0, 0.5, 0], [0.25, 0, 0], [0.5, 0.5, 0], [0.5, 0.5, 0.5]])
+    matrices = np.array([1e-13 * np.eye(3), *(k * np.eye(3) for k in range(1, 6))], complex)
+    frame = Frame(bulk("Al"), 1.0, np.zeros((1, 3)), second=SecondOrder(qpoints, matrices))
+    found = partition.validated([frame])
+    assert len(found) == 4
+    assert [f.energy for f in found] == [1.0, None, None, None]
+    assert all(len(f.second.qpoints) == 1 and f.second.qpoints.any() for f in found)
+    assert found[-1].second.qpoints[0].tolist() == [0.5, 0.5, 0.5]
 
 
 @pytest.mark.parametrize(
@@ -351,7 +394,7 @@ def test_held_out_frames_are_never_trained_on_and_the_seed_chooses_them(files):
 )
 def test_data_that_cannot_be_trained_on_is_refused(files, options, words):
     with pytest.raises(InputError) as error:
-        setup.load_frames(DataConfig(**({"train": files} | options)), 0)
+        partition.load_frames(DataConfig(**({"train": files} | options)), 0)
     assert words in str(error.value)
 
 
@@ -435,7 +478,7 @@ def test_average_neighbours_are_counted(frames):
 
 def test_fine_tuning_starts_from_the_model_and_keeps_what_is_frozen(tmp_path, finished, frames):
     model = finished.result.folder / "model.h5"
-    config = small_config(
+    config = tuning_config(
         tmp_path, fine_tune={"frozen": ["layer_0/*", "~/atom_energies"]}, optimiser={"epochs": 3, "weight_decay": 0.1}
     )
     result = fine_tune(model, config, frames=(frames[:6], frames[6:]))
@@ -445,7 +488,8 @@ def test_fine_tuning_starts_from_the_model_and_keeps_what_is_frozen(tmp_path, fi
     np.testing.assert_array_equal(after["~"]["atom_energies"], before["~"]["atom_energies"])
     assert np.all(after["~"]["readout"] != before["~"]["readout"])
     np.testing.assert_allclose(after["~"]["readout"], before["~"]["readout"], atol=0.5)
-    assert result.history[0]["loss"] < 0.2 * finished.rows[0]["loss"]
+    assert [row["epoch"] for row in result.history] == [0, 1, 2, 3]
+    assert result.history[1]["loss"] < 0.2 * finished.rows[0]["loss"]
     assert result.potential.provenance.training_set.endswith("from student")
 
 
@@ -456,13 +500,39 @@ def test_fine_tuning_starts_from_the_model_and_keeps_what_is_frozen(tmp_path, fi
 def test_frozen_patterns_that_mean_nothing_are_refused(tmp_path, finished, frames, frozen, words):
     with pytest.raises(InputError, match=words):
         fine_tune(
-            finished.result.potential, small_config(tmp_path, fine_tune={"frozen": frozen}), frames=(frames[:6], [])
+            finished.result.potential, tuning_config(tmp_path, fine_tune={"frozen": frozen}), frames=(frames[:6], [])
         )
 
 
 def test_a_plain_function_cannot_be_fine_tuned(tmp_path, frames):
     with pytest.raises(InputError, match="plain function"):
-        fine_tune(two_hop_potential(3.0), small_config(tmp_path), frames=(frames[:6], []))
+        fine_tune(two_hop_potential(3.0), tuning_config(tmp_path), frames=(frames[:6], []))
+
+
+def test_tuning_that_only_does_harm_returns_the_model_as_it_was(tmp_path, finished, frames):
+    """Kills: a ruined model called the result, because the one it started from was never a candidate."""
+    model = finished.result.folder / "model.h5"
+    config = tuning_config(tmp_path, optimiser={"epochs": 2, "learning_rate": 1.0, "ema": 0.0})
+    result = fine_tune(model, config, frames=(frames[:6], frames[6:]))
+    assert result.history[0]["valid_loss"] < min(row["valid_loss"] for row in result.history[1:])
+    assert result.potential.provenance.training["best_epoch"] == 0
+    for module, arrays in load_model(model).parameters.items():
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(result.potential.parameters[module][name], array)
+
+
+def test_tuning_to_energies_of_another_origin_wants_a_shift(tmp_path, finished, frames):
+    moved = [dataclasses.replace(f, energy=f.energy - 10.0) for f in frames]
+    with pytest.raises(InputError, match=r"lie 3\.\d\d eV/atom from those of") as error:
+        fine_tune(finished.result.potential, tuning_config(tmp_path), frames=(moved[:6], []))
+    assert "fine_tune.energies: shift" in error.value.remedy
+    config = tuning_config(tmp_path, fine_tune={"energies": "shift"}, optimiser={"epochs": 1})
+    assert fine_tune(finished.result.potential, config, frames=(moved[:6], [])).history[0]["loss"] < 1
+
+
+def test_a_network_described_for_fine_tuning_is_refused(tmp_path, finished, frames):
+    with pytest.raises(InputError, match="describes a network"):
+        fine_tune(finished.result.potential, small_config(tmp_path), frames=(frames[:6], []))
 
 
 def test_energies_of_another_origin_are_met_by_a_shift(frames):

@@ -11,7 +11,7 @@ from ase.io import write
 
 from ase_phonax import evaluate, load_model, save_frames
 from ase_phonax.cli import main
-from ase_phonax.cli.training_runs import TEMPLATE
+from ase_phonax.cli.training_runs import FINE_TUNING_TEMPLATE, TEMPLATE
 from ase_phonax.training.config import TrainingConfig, config_from
 
 from . import toy_network  # registers the architecture
@@ -46,18 +46,16 @@ def change(folder: Path, section: str, **values) -> None:
     path.write_text(yaml.safe_dump(settings))
 
 
-def test_template_is_the_defaults_in_words():
-    """A default changed in one place only would be found here."""
-    told = config_from(yaml.safe_load(TEMPLATE))
-    default = TrainingConfig()
+@pytest.mark.parametrize("template", [TEMPLATE, FINE_TUNING_TEMPLATE])
+def test_templates_are_the_defaults_in_words(template):
+    """A default changed in one place only would be found here, and a rate that ruins a model one goes on from."""
+    told, default = config_from(yaml.safe_load(template)), TrainingConfig()
     assert told.loss == default.loss
     assert told.run == default.run
-    assert (told.optimiser.epochs, told.optimiser.batch_size) == (
-        default.optimiser.epochs,
-        default.optimiser.batch_size,
-    )
-    assert told.optimiser.ema == default.optimiser.ema
+    assert told.optimiser == default.optimiser
+    assert told.fine_tune == default.fine_tune
     assert told.data.valid == default.data.valid
+    assert (template is TEMPLATE) == (told.network != default.network)
 
 
 def test_train_then_evaluate(folder, capsys):
@@ -100,10 +98,14 @@ def test_resume_goes_on_and_a_second_start_is_refused(folder, capsys):
     assert all(np.array_equal(once[m][k], again[m][k]) for m in once for k in once[m])
 
 
-def test_fine_tune_keeps_what_is_frozen(folder):
+def test_fine_tune_keeps_what_is_frozen(folder, capsys):
     assert main(["train", str(folder / "config.yaml"), "--quiet"]) == 0
     before = load_model(folder / "out/model.h5").parameters
     change(folder, "fine_tune", frozen=["layer_0/*"])
+    assert main(["fine-tune", str(folder / "out/model.h5"), str(folder / "config.yaml"), "--quiet"]) == 2
+    assert "leave out the section network" in capsys.readouterr().err
+    settings = yaml.safe_load((folder / "config.yaml").read_text())
+    (folder / "config.yaml").write_text(yaml.safe_dump({k: v for k, v in settings.items() if k != "network"}))
     change(folder, "run", output="tuned", name="")
     assert main(["fine-tune", str(folder / "out/model.h5"), str(folder / "config.yaml"), "--quiet"]) == 0
     tuned = load_model(folder / "tuned/model.h5")
@@ -151,6 +153,28 @@ def test_without_a_configuration_the_way_to_one_is_shown(capsys):
     assert "--template" in capsys.readouterr().err
     assert main(["train", "--template"]) == 0
     assert capsys.readouterr().out == TEMPLATE
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "code", "words"),
+    [
+        ("network", {"cutoff": -5}, 2, "cutoff is -5"),
+        ("network", {"cutoff": 0.3}, 2, "no atom of the frames has another within"),
+        ("network", {"l_max": -1}, 2, "l_max is -1"),
+        ("network", {"n_basis": 0}, 2, "n_basis is 0"),
+        ("network", {"radial_sizes": [-3]}, 2, "radial_sizes is"),
+        ("network", {"n_layers": "two"}, 2, "config.yaml: network.n_layers is 'two'"),
+        ("run", {"output": "config.yaml"}, 5, "cannot be made a folder"),
+    ],
+)
+def test_what_makes_no_network_and_no_folder_is_refused_in_words(folder, capsys, section, values, code, words):
+    settings = yaml.safe_load((folder / "config.yaml").read_text())
+    if section == "network":
+        settings["network"] = {"architecture": "nequip", "hidden_irreps": "2x0e", "n_layers": 1}
+    settings[section] |= values
+    (folder / "config.yaml").write_text(yaml.safe_dump(settings))
+    assert main(["train", str(folder / "config.yaml"), "--quiet"]) == code
+    assert words in capsys.readouterr().err
 
 
 def test_ctrl_c_points_to_resume(folder, capsys, monkeypatch):

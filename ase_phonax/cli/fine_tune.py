@@ -9,7 +9,7 @@ from . import training_runs
 
 _DESCRIPTION = """\
 Train on from any model that can be loaded, Nequix checkpoints included. The network is the model's; of the
-configuration's sections, `network` is not used and `fine_tune` says what keeps its value:
+configuration's sections, `network` has to be left out and `fine_tune` says what keeps its value (`--template`):
 
   fine_tune:
     frozen: ["layer_0/*", "*/radial_*"]   # names module/array, with wildcards
@@ -39,4 +39,4 @@ def run(arguments: argparse.Namespace) -> int:
 
         return fine_tune(arguments.model, *inputs, **options)
 
-    return training_runs.run(arguments, start)
+    return training_runs.run(arguments, start, training_runs.FINE_TUNING_TEMPLATE)

@@ -11,16 +11,25 @@ from typing import Any
 from . import loading
 from .progress import progress_bar, without_progress
 
-TEMPLATE = """\
+_HEAD = """\
 # Units: eV, Å. Paths are relative to this file. Whatever is left out has the default shown here.
 data:
   train: [train.extxyz, phonopy_params.yaml]  # ASE formats, phonopy yaml (force constants), VibrationsData, HDF5
   valid: 0.1            # files, or the part of the training frames to hold out; 0 for none
+"""
+_NETWORK = """\
 network:
   cutoff: 5.0
   hidden_irreps: 32x0e + 16x1o + 8x2e
   n_layers: 2
   l_max: 2
+"""
+_FINE_TUNE = """\
+fine_tune:              # the network is the model's
+  frozen: []            # parameters that keep their values, e.g. ["layer_0/*", "*/radial_*"]
+  energies: keep        # or shift: move reference energies to the level of the labels first
+"""
+_REST = """\
 loss:                   # residuals are divided by the size of their labels, so weights are comparable
   energy: 0.1
   forces: 1.0
@@ -29,13 +38,14 @@ loss:                   # residuals are divided by the size of their labels, so 
 optimiser:
   epochs: 100
   batch_size: 8
-  learning_rate: 0.01
+  learning_rate: auto   # 1e-2 from nothing, less from a model
   ema: 0.99
 run:
   output: training      # model.h5, history.csv, history.png, checkpoint.h5
   precision: float32
   seed: 0
 """
+TEMPLATE, FINE_TUNING_TEMPLATE = _HEAD + _NETWORK + _REST, _HEAD + _FINE_TUNE + _REST
 
 # Column of a row -> heading, factor, digits.
 _COLUMNS = {
@@ -62,13 +72,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--quiet", action="store_true", help="no bars and no table of epochs")
 
 
-def run(arguments: argparse.Namespace, start: Callable[..., Any]) -> int:
+def run(arguments: argparse.Namespace, start: Callable[..., Any], template: str = TEMPLATE) -> int:
     """Train by `start(config, ...)`, print epochs as they come, and where the results are."""
     if arguments.template:
-        print(TEMPLATE, end="")
+        print(template, end="")
         return 0
     if arguments.training is None:
-        print("error: no CONFIG.yaml; `ase-phonax train --template` prints one to start from", file=sys.stderr)
+        print("error: no CONFIG.yaml; with --template one to start from is printed", file=sys.stderr)
         return 2
     from ..training import read_config
 
@@ -85,11 +95,25 @@ def run(arguments: argparse.Namespace, start: Callable[..., Any]) -> int:
         return 130
     for note in notes:
         print(f"note: {note}")
+    print(_what_was_used(result))
     print(f"\n{result.potential.name}: {result.potential.n_parameters:,} parameters, in {result.folder}:")
     print("  model.h5       the potential: --model, PhonaxCalculator(...)")
     print("  history.csv    every epoch; history.png the picture of it")
     print("  checkpoint.h5  where --resume would go on")
     return 0
+
+
+def _what_was_used(result: Any) -> str:
+    """Labels of both sides, and which epoch was kept."""
+    found = result.potential.provenance.training
+    sides = {
+        side: ", ".join(f"{n} {label}" for label, n in found["labels"][side].items() if n) for side in found["labels"]
+    }
+    lines = f"frames trained on: {sides['train']}"
+    if not sides["valid"]:
+        return lines + "; none to validate on, the last epoch is kept"
+    kept = f"epoch {found['best_epoch']}" if found["best_epoch"] else "the model as it was: no epoch is better"
+    return lines + f"; validated on: {sides['valid']}; kept is {kept}"
 
 
 def _keep_compiled() -> None:

@@ -1,6 +1,6 @@
 """Units and signs of labels, tested against each other: a wrong one is learned as readily as a right one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -12,10 +12,14 @@ from .frames import Frame
 FARTHEST = 0.4  # Å, any atom
 ENOUGH_PAIRS = 3
 COMPARED = 300  # frames of one kind, of more than that every n-th
+# Factors this far from the one found, on a logarithmic scale, are named.
+ALIKE = 0.15
+# One Hessian is a tangent where two make a trapezoid: not trusted as far.
+FARTHEST_OF_ONE = 0.15  # Å, any atom
 # Below this correlation nothing is concluded; above it the factor must be one within TOLERATED.
 CORRELATION = 0.9
 TOLERATED = 1.4
-HARTREE, BOHR = 27.211386, 0.529177
+HARTREE, BOHR, RYDBERG = 27.211386, 0.529177, 13.605693
 # Factor by which labels would be wrong -> what was likely done.
 LIKELY_FORCES = {
     -1.0: "the opposite sign (gradients in place of forces)",
@@ -23,7 +27,8 @@ LIKELY_FORCES = {
     HARTREE / BOHR: "forces in Hartree/Bohr, energies in eV",
     HARTREE: "one of them in Hartree",
     1 / HARTREE: "one of them in Hartree",
-    13.605693: "one of them in Rydberg",
+    RYDBERG: "one of them in Rydberg",
+    RYDBERG / BOHR: "forces in Rydberg/Bohr, energies in eV",
     23.0605: "one of them in kcal/mol",
     1 / 23.0605: "one of them in kcal/mol",
     96.4853: "one of them in kJ/mol",
@@ -41,6 +46,7 @@ LIKELY_HESSIANS = {
     1000.0: "forces in meV/Å or second derivatives in meV/Å²",
 }
 LARGEST_STRESS = 3.0  # eV/Å³, 480 GPa
+LARGEST_MODULUS = 6.0  # eV/Å³, 960 GPa: twice diamond's
 FREQUENCY_RANGE = (0.5, 200.0)  # THz, of the stiffest mode
 BOUND_HYDROGEN, BOUND_FREQUENCY = 1.15, 45.0  # Å, THz: whatever holds a hydrogen that close is stiffer than that
 ASYMMETRY = 0.02
@@ -67,17 +73,23 @@ def check_frames(frames: Sequence[Frame]) -> None:
     _check_hessians(frames)
 
 
-def _pairs(frames: Sequence[Frame]) -> Iterator[tuple[Frame, Frame, np.ndarray]]:
-    """Each frame with the nearest of the same atoms in the same cell, and the displacement (n, 3) between them."""
+def _pairs(
+    frames: Sequence[Frame], wanted: Callable[[Frame], bool] = lambda frame: True
+) -> Iterator[tuple[Frame, Frame, np.ndarray]]:
+    """Each wanted frame with the nearest of the same atoms and cell, and the displacement (n, 3) between them."""
     groups: dict[tuple, list[Frame]] = {}
     for frame in frames:
         atoms = frame.atoms
         key = (atoms.numbers.tobytes(), atoms.pbc.tobytes(), np.round(atoms.cell.array, 6).tobytes())
         groups.setdefault(key, []).append(frame)
     for group in groups.values():
+        # Wanted ones last, so that each of them finds the others before it.
+        group = sorted(group, key=wanted)
         group = group[:: max(1, len(group) // COMPARED)]
         positions = np.array([f.atoms.positions for f in group])
         for k in range(1, len(group)):
+            if not wanted(group[k]):
+                continue
             moved = positions[k] - positions[:k]
             near = int(np.abs(moved).max((1, 2)).argmin())
             if 0 < np.abs(moved[near]).max() < FARTHEST:
@@ -95,8 +107,9 @@ def _compare(
     factor = x @ y / (x @ x)
     if abs(correlation) < CORRELATION or 1 / TOLERATED < factor < TOLERATED:
         return
-    near = min(usual, key=lambda k: abs(np.log(abs(k / factor))) + 10 * (k * factor < 0))
-    likely = usual[near] if near * factor > 0 and abs(np.log(near / factor)) < 0.25 else "another unit or sign"
+    off = {k: abs(np.log(k / factor)) for k in usual if k * factor > 0}
+    near = [usual[k] for k in sorted(off, key=lambda k: off[k]) if off[k] < ALIKE]
+    likely = ", or ".join(dict.fromkeys(near)) or "another unit or sign"
     raise InputError(
         f"{frames[0].origin or 'the frames'}: {what} disagree by a factor of {factor:.4g} "
         f"(correlation {correlation:.3f} over {len(x)} pairs)",
@@ -119,19 +132,23 @@ def _check_forces(frames: Sequence[Frame]) -> None:
 
 
 def _check_hessians(frames: Sequence[Frame]) -> None:
-    known = [f for f in frames if f.forces is not None and f.second is not None and f.second.is_real]
+    known = [f for f in frames if f.forces is not None]
     found: list[float] = []
     expected: list[float] = []
-    for a, b, moved in _pairs(known):
+    for a, b, moved in _pairs(known, _has_hessian):
         assert a.forces is not None
         assert b.forces is not None
-        assert a.second is not None
-        assert b.second is not None
-        mean = (a.second.matrices[0] + b.second.matrices[0]).real / 2
-        expected.extend(-(mean @ moved.ravel()))
+        hessians = [f.second.matrices[0].real for f in (a, b) if _has_hessian(f) and f.second is not None]
+        if len(hessians) == 1 and np.abs(moved).max() > FARTHEST_OF_ONE:
+            continue
+        expected.extend(-(np.mean(hessians, axis=0) @ moved.ravel()))
         found.extend((b.forces - a.forces).ravel())
     what = "changes of the forces and second derivatives times displacements"
     _compare(found, expected, what, known, LIKELY_HESSIANS)
+
+
+def _has_hessian(frame: Frame) -> bool:
+    return frame.second is not None and frame.second.is_real
 
 
 def _check_stresses(frames: Sequence[Frame]) -> None:
@@ -167,6 +184,13 @@ def _check_stresses(frames: Sequence[Frame]) -> None:
                 f"{len(group)} frames of {group[0].atoms.get_chemical_formula()})",
                 "a solid pulls back when it is stretched: the sign is that of a pressure",
                 "multiply the stresses by -1: here they are positive under tension, as in ASE",
+            )
+        modulus = float(np.polyfit(np.log(volumes), traces / 3, 1)[0])
+        if correlation > 0.8 and modulus > LARGEST_MODULUS:
+            raise InputError(
+                f"{group[0].origin}: stresses grow with the volume as for a bulk modulus of {modulus:.3g}",
+                f"in eV/Å³ that is {modulus * 160.2:.0f} GPa, and diamond has 440; the file probably has GPa or kbar",
+                "divide by 160.21766 (GPa) or 1602.1766 (kbar)",
             )
 
 

@@ -62,6 +62,7 @@ class NequIPConfig:
     radial_init: float = 2.0
 
     def __post_init__(self):
+        self._check_sizes()
         if self.self_connection not in ("species", "shared"):
             raise InputError(
                 f"self_connection is {self.self_connection!r}",
@@ -76,6 +77,21 @@ class NequIPConfig:
                 "the gates of the higher irreps are even scalars",
                 "add a block of 0e, for example 16x0e",
             )
+
+    def _check_sizes(self) -> None:
+        if not 0 < self.cutoff < float("inf"):
+            raise InputError(
+                f"cutoff is {self.cutoff!r}", "without neighbours nothing interacts", "give some Å, 4 to 6 usually"
+            )
+        least = {"n_layers": 1, "l_max": 0, "n_basis": 1, "envelope_p": 2, "embedding": 0}
+        sizes = [(name, getattr(self, name), low) for name, low in least.items()]
+        for name, value, low in [*sizes, *(("radial_sizes", width, 1) for width in self.radial_sizes)]:
+            if value < low:
+                raise InputError(
+                    f"{name} is {getattr(self, name)!r}",
+                    "it counts something in the network",
+                    f"give {low} or more" + (" for each hidden layer" if name == "radial_sizes" else ""),
+                )
 
 
 def layer_irreps(config: NequIPConfig) -> list[tuple[Irreps, Irreps]]:

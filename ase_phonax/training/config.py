@@ -296,7 +296,7 @@ def config_from(values: Mapping[str, Any], source: str = "the configuration") ->
     return build(TrainingConfig, values, source, _with_options)
 
 
-def _with_options(kind: Any, values: Mapping[str, Any]) -> Mapping[str, Any]:
+def _with_options(kind: Any, values: Mapping[str, Any], source: str) -> Mapping[str, Any]:
     """Settings of the architecture itself, written beside the others, moved into `options`."""
     if kind is not NetworkConfig:
         return values
@@ -320,9 +320,9 @@ def _with_options(kind: Any, values: Mapping[str, Any]) -> Mapping[str, Any]:
         if key in own and key not in options:
             result[key] = value
         elif key in inner and key != "n_species":
-            result["options"][key] = convert(hints[key], value, "the configuration", f"network.{key}")
+            result["options"][key] = convert(hints[key], value, source, f"network.{key}")
         else:
-            raise unknown_key("the configuration", f"network.{key}", str(key), {*own, *inner})
+            raise unknown_key(source, f"network.{key}", str(key), {*own, *inner})
     return result
 
 

@@ -47,8 +47,8 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     present = [name for name in SHOWN if any(row.get(f"{name}_mae") for row in rows)]
     figure = Figure(figsize=(4.2 * (1 + (len(present) > 0)), 3.2), layout="constrained")
     left = figure.add_subplot(1, 1 + (len(present) > 0), 1)
-    epochs = [row["epoch"] for row in rows]
-    left.semilogy(epochs, [row["loss"] for row in rows], label="training", color="0.6")
+    trained = [(row["epoch"], row["loss"]) for row in rows if "loss" in row]
+    left.semilogy(*zip(*trained, strict=True), label="training", color="0.6")
     seen = [(row["epoch"], row["valid_loss"]) for row in rows if row.get("valid_loss")]
     if seen:
         left.semilogy(*zip(*seen, strict=True), label="validation", color="C3")

@@ -12,10 +12,10 @@ from ..data.batches import Item, Planner, iterate, prepare
 from ..data.frames import Frame, count_labels, fingerprint
 from ..errors import InputError, OutputError, TrainingError
 from ..potential import Potential, Provenance
-from . import placement, setup
+from . import partition, placement, setup
 from .checkpoints import NAME as CHECKPOINT
 from .checkpoints import read_checkpoint, save_checkpoint
-from .config import TrainingConfig, as_dict, config_from, read_config
+from .config import NetworkConfig, TrainingConfig, as_dict, config_from, read_config
 from .history import FIGURE, draw, write_csv
 
 MODEL = "model.h5"
@@ -83,7 +83,7 @@ def fine_tune(
     report: Report | None = None,
     progress: Progress | None = None,
 ) -> TrainingResult:
-    """Train on from any model that can be loaded; `config.network` is not used, the network is the model's.
+    """Train on from any model that can be loaded; the network is the model's: leave `config.network` out.
 
     Args:
         model: a `Potential`, a registered name, or a model file (Nequix checkpoints included).
@@ -99,7 +99,14 @@ def fine_tune(
             "its parameters are not known by name, and the result could not be stored",
             "start from a model file",
         )
-    return _run(_as_config(config), potential, resume, overwrite, frames, report, progress)
+    found = _as_config(config)
+    if found.network != NetworkConfig():
+        raise InputError(
+            "the configuration describes a network",
+            f"in fine-tuning the network is that of {potential.name}, and the description would be ignored",
+            "leave out the section network; `ase-phonax fine-tune MODEL --template` prints what counts",
+        )
+    return _run(found, potential, resume, overwrite, frames, report, progress)
 
 
 def _as_config(config: Config) -> TrainingConfig:
@@ -121,7 +128,7 @@ def _run(
 
     folder = Path(config.run.output)
     _check_folder(folder, resume, overwrite)
-    training, valid = frames or setup.load_frames(config.data, config.run.seed)
+    training, valid = frames or partition.load_frames(config.data, config.run.seed)
     if not training:
         raise InputError("there are no training frames", "there is nothing to learn from", "check data.train")
     setup.check_labels(training, config.loss)
@@ -129,7 +136,14 @@ def _run(
         run = Run(config, base, list(training), list(valid))
         if resume:
             run.load(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"{folder} cannot be made a folder: {error.strerror}",
+                "checkpoints and the model go there",
+                "choose another run.output",
+            ) from error
         return run.go(folder, report, progress)
 
 
@@ -154,6 +168,8 @@ class Run:
         self.start = None if base is None else base.fingerprint()
         if base is not None and config.fine_tune.energies == "shift":
             base = setup.shifted(base, training)
+        elif base is not None and config.loss.energy:
+            setup.check_references(base, training)
         self.potential = base or setup.new_potential(config, training)
         self.base = None if base is None else base.name
         frozen = setup.frozen_names(config.fine_tune.frozen, self.potential.parameters)
@@ -164,7 +180,7 @@ class Run:
         pieces = placement.n_pieces(config.optimiser, items, self.n_devices)
         self.rules = steps.Rules.of(config.loss, config.optimiser, frozen, pieces)
         self.planner = self._planner(items, dtype, self.n_devices * pieces)
-        self.valid = self._planner(self._items(valid), dtype, 1) if valid else None
+        self.valid = self._planner(self._items(partition.validated(valid)), dtype, 1) if valid else None
         self.per_epoch = len(self.planner.epoch(config.run.seed, 0))
         self.rates = _rates(config.optimiser, self.per_epoch * config.optimiser.epochs, dtype, base)
         self.data = fingerprint([*training, *valid])
@@ -204,6 +220,13 @@ class Run:
         """Epochs until the end or until validation stops improving; then the model."""
         optimiser = self.config.optimiser
         written = time.monotonic()
+        if self.base is not None and self.valid is not None and not self.rows:
+            # What it knew already is the first candidate for the best.
+            found = self._validate()
+            self.best_loss = found["valid_loss"]
+            self.rows.append({"epoch": 0, **found, "seconds": round(time.monotonic() - written, 3)})
+            if report:
+                report(self.rows[-1])
         while self.epoch < optimiser.epochs and not self._has_stalled():
             began = time.monotonic()
             for done in self._epoch():
@@ -354,7 +377,7 @@ class Run:
     def _finish(self, folder: Path) -> TrainingResult:
         from ..weights import save_model
 
-        chosen = self.best if self.valid is not None and self.best_epoch else self.state.average
+        chosen = self.best if self.valid is not None and np.isfinite(self.best_loss) else self.state.average
         parameters = {m: {k: np.asarray(x) for k, x in arrays.items()} for m, arrays in chosen.items()}
         config = self.config
         base = f", from {self.base}" if self.base else ""

@@ -29,7 +29,7 @@ class Prediction(NamedTuple):
     Attributes:
         energy: (n_graphs,) [eV]; forces: (n_nodes, 3) [eV/Å]; stress: (n_graphs, 3, 3) [eV/Å³].
         response: (n_nodes, n_columns, parts, 3) products of the second derivatives with the batch's directions
-            [eV/Å² times the direction]; None for batches of the first order.
+            [eV/Å² times the direction], real and imaginary parts at a general q; None for batches of the first order.
     """
 
     energy: Array
@@ -49,13 +49,13 @@ def predict(function: NodeEnergies, cutoff: float, kind: str, parameters: Any, b
 
     Args:
         function, cutoff: of the potential.
-        kind: of `data.batches.Shape`.
+        kind: of `data.batches.Shape`: "first" (no second derivatives), "real" (at q = 0), "wave" (any q), "spectrum".
         parameters: tree; differentiable.
         batch: padded graphs of `data.batches`.
     """
     positions = batch.nodes["positions"]
     n, n_graphs = positions.shape[0], batch.n_node.shape[0]
-    copies = 2 if kind in ("wave", "spectrum") else 1
+    copies = 2 if kind in ("wave", "spectrum") else 1  # real and imaginary part of a wave: a graph for each
     owner = graph_of_nodes(batch)
     is_frame = batch.globals["n_atoms"] > 0  # the first graph after the frames holds all padding
     real_nodes = jnp.tile(is_frame[owner], copies)

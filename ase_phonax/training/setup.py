@@ -9,13 +9,12 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
 from ..data.frames import Frame, count_labels, find_elements
-from ..data.reading import read_frames
 from ..errors import InputError
 from ..evaluation import Evaluator
 from ..graph import find_neighbours
 from ..networks import ARCHITECTURES, get_network, make_potential
 from ..potential import Potential
-from .config import DataConfig, LossConfig, NetworkConfig, TrainingConfig
+from .config import LossConfig, NetworkConfig, TrainingConfig
 
 FITTED = 500  # frames that reference energies are fitted to, spread through all
 # Residuals are divided by the labels' own size; where that vanishes (a single frame, a crystal at rest), by this.
@@ -23,61 +22,8 @@ SMALLEST = {"energy": 1e-3, "forces": 0.05, "stress": 1e-3, "curvature": 0.1, "s
 # Energies of a few frames are fitted by their references alone, and what is left says nothing of their size: they are
 # not divided by less than forces over this distance [Å], which large cells at rest come to.
 ENERGY_DISTANCE = 0.01
-
-
-def load_frames(config: DataConfig, seed: int) -> tuple[list[Frame], list[Frame]]:
-    """Training and validation frames; repeated ones appear as often as they count.
-
-    Raises:
-        InputError: no frames, or none left for validation where some were asked for.
-    """
-    if not config.train:
-        raise InputError("data.train names no files", "there is nothing to learn from", "list files under data.train")
-    training: list[Frame] = []
-    copies: list[int] = []
-    for name in config.train:
-        found = read_frames(name, config.keys or None)
-        training += found
-        copies += [config.repeat.get(name, 1)] * len(found)
-    unused = set(config.repeat) - set(config.train)
-    if unused:
-        raise InputError(
-            f"data.repeat names {', '.join(sorted(unused))}",
-            "it is not among the files of data.train, and would be ignored",
-            "write the same path in both places",
-        )
-    if isinstance(config.valid, tuple):
-        valid = read_frames(config.valid, config.keys or None) if config.valid else []
-        if not valid:
-            raise InputError(
-                "data.valid names files without frames",
-                "nothing would tell when to stop",
-                "give frames, a part such as 0.1, or 0 to train without validation",
-            )
-    else:
-        training, copies, valid = _split(training, copies, config.valid, seed)
-    return [frame for frame, n in zip(training, copies, strict=True) for _ in range(n)], valid
-
-
-def _split(
-    frames: list[Frame], copies: list[int], part: float, seed: int
-) -> tuple[list[Frame], list[int], list[Frame]]:
-    if not 0 <= part < 1:
-        raise InputError(
-            f"data.valid is {part}",
-            "it is the part of the frames held out",
-            "give a number from 0 to below 1, or files",
-        )
-    count = round(part * len(frames))
-    if part and not count:
-        raise InputError(
-            f"{part:g} of {len(frames)} training frames is no frame for validation",
-            "nothing would tell when to stop, or how good the result is",
-            "give validation files, a larger part, or data.valid: 0 to train without",
-        )
-    order = np.random.default_rng((seed, 2)).permutation(len(frames))
-    kept = sorted(order[count:])
-    return [frames[k] for k in kept], [copies[k] for k in kept], [frames[k] for k in sorted(order[:count])]
+# Reference energies further from the labels' than this are somebody else's [eV/atom].
+FAR_REFERENCES = 0.3
 
 
 def check_labels(frames: Sequence[Frame], loss: LossConfig) -> None:
@@ -122,11 +68,10 @@ def new_potential(config: TrainingConfig, frames: Sequence[Frame]) -> Potential:
     options.setdefault("cutoff", 5.0)
     if "scale" in {f.name for f in fields(architecture.config)}:
         options["scale"] = _scale(frames) if network.scale == "auto" else float(network.scale)
-    if network.average_neighbors == "auto":
-        options["average_neighbors"] = average_neighbors(frames, options["cutoff"], numbers)
-    else:
-        options["average_neighbors"] = float(network.average_neighbors)
-    made = architecture.config(n_species=len(numbers), **options)
+    made = architecture.config(n_species=len(numbers), **options)  # refuses what makes no network
+    automatic = network.average_neighbors == "auto"
+    neighbors = average_neighbors(frames, made.cutoff, numbers) if automatic else float(network.average_neighbors)
+    made = replace(made, average_neighbors=neighbors)
     function = get_network(network.architecture, made)
     # Drawn in single precision always: one seed, one network, whatever it is trained in.
     with jax.enable_x64(False):
@@ -164,6 +109,12 @@ def average_neighbors(frames: Sequence[Frame], cutoff: float, numbers: tuple[int
     """Mean number of edges of an atom, over at most 200 frames spread through all."""
     some = list(frames)[:: max(1, len(frames) // 200)]
     edges = sum(len(find_neighbours(f.atoms, cutoff, numbers).senders) for f in some)
+    if not edges and max(len(f.atoms) for f in some) > 1:
+        raise InputError(
+            f"no atom of the frames has another within network.cutoff, {cutoff:g} Å",
+            "without neighbours there is nothing to learn",
+            "raise the cutoff, or check the unit of the positions",
+        )
     return max(1.0, edges / sum(len(f.atoms) for f in some))
 
 
@@ -200,6 +151,27 @@ def _least_squares(frames: Sequence[Frame], numbers: tuple[int, ...], predicted:
     counts = np.array([[np.count_nonzero(f.atoms.numbers == z) for z in numbers] for f in frames], float)
     energies = np.array([f.energy for f in frames], float) - (0 if predicted is None else predicted)
     return np.linalg.lstsq(counts, energies, rcond=1e-6)[0]
+
+
+def check_references(potential: Potential, frames: Sequence[Frame]) -> None:
+    """Refuse to go on from a model whose energies lie at another level than the labels.
+
+    Raises:
+        InputError: by more than FAR_REFERENCES; the parameters would spend themselves on learning that.
+    """
+    known = [f for f in frames if f.energy is not None]
+    if not known:
+        return
+    moved = shifted(potential, known[:: max(1, len(known) // 20)])
+    change = moved.parameters["~"]["atom_energies"] - potential.parameters["~"]["atom_energies"]
+    counts = np.array([[np.count_nonzero(f.atoms.numbers == z) for z in potential.numbers] for f in known], float)
+    offset = float(np.sqrt(np.mean((counts @ change / counts.sum(1)) ** 2)))
+    if offset > FAR_REFERENCES:
+        raise InputError(
+            f"the energies of the labels lie {offset:.2f} eV/atom from those of {potential.name}",
+            "that is another functional, pseudopotential or zero of energy, and training would spend itself on it",
+            "set fine_tune.energies: shift, or loss.energy: 0 to learn forces alone",
+        )
 
 
 def shifted(potential: Potential, frames: Sequence[Frame]) -> Potential:

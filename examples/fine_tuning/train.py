@@ -4,10 +4,10 @@
     ... --report                    table and figure from what has been computed
     python examples/fine_tuning/train.py --quick     the same steps with the model that ships, in a minute
 
-Tuned on the force constants of NaCl, TiO2 (anatase), MgB2 and Si (PBE, phonopy's examples), with frames of other crystals
-that the model has labelled itself mixed in, so that it keeps what it knew. Measured before and after: frequencies of
-the crystals of phononDB (PBE; NaCl left out) at DFT's lattice, and forces of four elements (PBE molecular dynamics,
-strained and defective cells; mlearn), which were not tuned on either.
+Tuned on the force constants of NaCl, TiO2 (anatase), MgB2 and Si (PBE, phonopy's examples), with frames of other
+crystals that the model has labelled itself mixed in, so that it keeps what it knew. Measured before and after:
+frequencies of the crystals of phononDB (PBE; NaCl left out) at DFT's lattice, and forces of four elements (PBE
+molecular dynamics, strained and defective cells; mlearn).
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """What a small cell and a Hessian are worth: one network trained on four sets of DFT data of silicon.
 
-    python examples/silicon/train.py                 12 trainings, about an hour of two cores; table and figures
+    python examples/silicon/train.py                 12 trainings, about ten minutes of a core; table and figure
     python examples/silicon/train.py --quick         a few steps of each, to see that all of it runs
     python examples/silicon/train.py --full          makes the DFT data anew first (abinit; hours)
 
@@ -25,6 +25,7 @@ from ase_phonax import PhonaxCalculator, frequencies_thz, read_frames, train
 HERE = Path(__file__).resolve().parent
 DATA = HERE / "data"
 SETS = {"1x1x1": False, "2x2x2": False, "3x3x3": False, "1x1x1 + Hessian": True}
+MODELS = Path("runs/silicon/models")
 COLOURS = {"1x1x1": "#999999", "2x2x2": "#56b4e9", "3x3x3": "#009e73", "1x1x1 + Hessian": "#d55e00"}
 NETWORK = {
     "cutoff": 5.0,
@@ -195,7 +196,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=6000)
-    parser.add_argument("--output", type=Path, default=Path("runs/silicon/models"))
+    parser.add_argument("--output", type=Path, default=MODELS)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--full", action="store_true")
     options = parser.parse_args()
@@ -219,7 +220,7 @@ def main() -> None:
             part.write_text(json.dumps(found))
             os.replace(part, results)
             print(f"{name}, seed {seed}: bands {found[name][str(seed)]['bands_mae_thz']:.3f} THz", flush=True)
-    report(found, phonopy, options.output if options.quick else HERE)
+    report(found, phonopy, HERE if options.output == MODELS and not options.quick else options.output)
 
 
 if __name__ == "__main__":
