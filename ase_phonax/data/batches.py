@@ -289,9 +289,12 @@ def _second_order(item: Item, shape: Shape, directions: str, rng: np.random.Gene
 
 
 def _draw(count: int, n: int, directions: str, is_complex: bool, rng: np.random.Generator) -> np.ndarray:
-    """(count, n) with mean square 1: columns of the identity times sqrt(n), or normal numbers."""
+    """(count, n) with mean square 1: columns of the identity times sqrt(n), or normal numbers.
+
+    No column comes twice before all have come: n of them are the whole matrix, without noise.
+    """
     if directions == "columns":
-        return np.eye(n)[rng.integers(n, size=count)] * n**0.5 + 0j
+        return np.eye(n)[np.resize(rng.permutation(n), count)] * n**0.5 + 0j
     real = rng.normal(size=(2, count, n))
     return (real[0] + 1j * real[1]) / 2**0.5 if is_complex else real[0] + 0j
 

@@ -203,14 +203,23 @@ def report(folder: Path, to: Path) -> None:
 
 def draw(names, before, after, path: Path) -> None:
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
-    figure = Figure(figsize=(4.2, 4), layout="constrained")
+    figure = Figure(figsize=(4.4, 4.2), layout="constrained")
     axes = figure.subplots()
-    top = 1.05 * max(before.max(), after.max())
-    axes.plot([0, top], [0, top], color="0.7", lw=1)
-    axes.scatter(before, after, s=16, color="#0072b2")
-    axes.set(xlabel="before tuning: error [THz]", ylabel="after: error [THz]", xlim=(0, top), ylim=(0, top))
+    ends = [0.9 * min(before.min(), after.min()), 1.1 * max(before.max(), after.max())]
+    axes.loglog(ends, ends, color="0.7", lw=1)
+    axes.scatter(before, after, s=16, color=np.where(after < before, "#0072b2", "#d55e00"))
+    ratio = after / before
+    for n, k in enumerate([*np.argsort(ratio)[:4], *np.argsort(ratio)[-2:]]):
+        place = (4, 3 if n % 2 else -8)  # neighbours in that order lie close
+        axes.annotate(names[k], (before[k], after[k]), xytext=place, textcoords="offset points", fontsize=7)
+    axes.set(xlabel="before tuning: error [THz]", ylabel="after: error [THz]", xlim=ends, ylim=ends)
     axes.set_title(f"{len(names)} crystals not tuned on", fontsize=10)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(FixedLocator([0.05, 0.1, 0.2, 0.5, 1, 2]))
+        axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+        axis.set_minor_formatter(NullFormatter())
     figure.savefig(path, dpi=150)
 
 
