@@ -80,8 +80,8 @@ def curves(rows: list[dict], path: Path) -> None:
         [n for n, _, _ in bounds], [x for _, x, _ in bounds], "^", color=WITH, ms=5, mfc="none", label="at least"
     )
     last.axhline(7, color="0.5", ls=":", lw=1)
-    last.annotate("7", (1, 7), textcoords="offset points", xytext=(0, 3), color="0.4")
-    last.set(xlabel="configurations with Hessians", ylabel="configurations without for equal force MAE,\nper one with")
+    last.annotate("7", (400, 7), textcoords="offset points", xytext=(0, 3), color="0.4")
+    last.set(xlabel="configurations with Hessians", ylabel="times as many without\nfor equal force MAE")
     plain_ticks(last)
     if bounds:
         last.legend(frameon=False)
@@ -93,7 +93,7 @@ def plain_ticks(panel) -> None:
 
     for axis in (panel.xaxis, panel.yaxis):
         low, high = axis.get_view_interval()
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 1000 else (1,)))
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 500 else (1, 3)))
         axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
         axis.set_minor_formatter(NullFormatter())
     panel.grid(alpha=0.25, lw=0.5)
@@ -195,6 +195,66 @@ def dynamics(rows: list[dict], path: Path) -> None:
     figure.savefig(path, dpi=130)
 
 
+BEST = (500, True)  # what distributions are compared with: the best potential there is
+
+
+def distribution(row: dict) -> np.ndarray:
+    """(2, bins) of the distances of bonds and of other pairs, each summing to one; NaN without samples."""
+    counts = np.array([row["bonds"], row["others"]], float)
+    return counts / np.where(counts.sum(1, keepdims=True), counts.sum(1, keepdims=True), np.nan)
+
+
+def distances(rows: list[dict], path: Path) -> None:
+    """Distributions of distances in the dynamics, and how far they are from those of the best potential.
+
+    The measure is the part of the distribution that lies elsewhere: half the sum of the absolute differences.
+    """
+    bins = 0.8 + 0.02 * (np.arange(len(rows[0]["bonds"])) + 0.5)
+    temperatures, sizes = sorted({r["temperature"] for r in rows}), sorted({r["frames"] for r in rows})
+    figure, panels = axes(3.2 * len(temperatures), len(temperatures), sharey=True)
+    for panel, temperature in zip(panels, temperatures, strict=True):
+        own = [r for r in rows if r["temperature"] == temperature]
+        best = next((distribution(r) for r in own if (r["frames"], r["hessians"]) == BEST), None)
+        if best is None:
+            continue
+        panel.plot(bins, best[1], color="black", lw=2, alpha=0.35, label=f"{BEST[0]}, and Hessians")
+        for n, style in zip(sizes, STYLES, strict=False):
+            for hessians, colour, _, side in SIDES:
+                found = np.array([distribution(r) for r in own if (r["frames"], r["hessians"]) == (n, hessians)])
+                if (n, hessians) == BEST or not len(found):
+                    continue
+                off = 50 * np.abs(found - best).sum(2)
+                run = ~np.isnan(off[:, 0])
+                print(
+                    f"{temperature} K, {n} configurations, {side}: {run.sum()} of {len(run)} potentials lived longer "
+                    f"than the first picosecond; "
+                    + "; ".join(
+                        f"{what} {off[run, k].mean():.1f} ± {off[run, k].std(ddof=run.sum() > 1):.1f} % elsewhere"
+                        for k, what in enumerate(("bonds", "other distances"))
+                        if run.any()
+                    )
+                )
+                if run.any():
+                    panel.plot(bins, found[run].mean(0)[1], style, color=colour, lw=1, label=f"{n}, {side}")
+        panel.set(xlabel="distance of atoms not bonded [Å]", title=f"{temperature} K", xlim=(1.5, 5))
+    panels[0].set(ylabel="distribution")
+    panels[-1].legend(frameon=False, fontsize=7, title="configurations", title_fontsize=7)
+    figure.savefig(path, dpi=130)
+
+
+def drift(rows: list[dict]) -> None:
+    """Of the total energy without thermostat, over the trajectories that stay whole."""
+    for row in sorted(rows, key=lambda r: (r["temperature"], r["frames"], r["hessians"])):
+        whole = np.array(row["whole"])
+        if whole.any():
+            change, spread = (1e3 * np.array(row[key])[whole] for key in ("drift", "fluctuation"))
+            print(
+                f"{row['temperature']} K, {row['frames']} configurations, {SIDES[row['hessians']][3]}: "
+                f"{whole.sum()} of {len(whole)} whole after {row['picoseconds']} ps; drift at most {np.abs(change).max():.2g} "
+                f"meV/atom/ps, fluctuation {spread.mean():.2g} meV/atom"
+            )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=HERE / "results", help="folder of the results files")
@@ -210,6 +270,8 @@ def main() -> None:
     rows = read_rows(options.results / "dynamics.jsonl")
     if rows:
         dynamics(rows, options.figures / "dynamics.png")
+        distances(rows, options.figures / "distances.png")
+    drift(read_rows(options.results / "drift.jsonl"))
 
 
 def table(rows: list[dict]) -> None:
