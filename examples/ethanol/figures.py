@@ -250,8 +250,8 @@ def drift(rows: list[dict]) -> None:
             change, spread = (1e3 * np.array(row[key])[whole] for key in ("drift", "fluctuation"))
             print(
                 f"{row['temperature']} K, {row['frames']} configurations, {SIDES[row['hessians']][3]}: "
-                f"{whole.sum()} of {len(whole)} whole after {row['picoseconds']} ps; drift at most {np.abs(change).max():.2g} "
-                f"meV/atom/ps, fluctuation {spread.mean():.2g} meV/atom"
+                f"{whole.sum()} of {len(whole)} whole after {row['picoseconds']} ps; drift at most "
+                f"{np.abs(change).max():.2g} meV/atom/ps, fluctuation {spread.mean():.2g} meV/atom"
             )
 
 
