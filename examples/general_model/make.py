@@ -106,8 +106,6 @@ def measure(options: argparse.Namespace) -> None:
 
 
 def data_folder() -> Path:
-    if "PHONAX_DATA" not in os.environ:
-        sys.exit("PHONAX_DATA is not set: it is the folder that holds born_dielectric_pbesol_train.xyz (README.md)")
     folder = Path(os.environ["PHONAX_DATA"])
     return folder / "data" if (folder / "data").is_dir() else folder
 
@@ -119,7 +117,7 @@ def failures(options: argparse.Namespace) -> list[dict]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("steps", nargs="*", choices=[*STEPS, []], default=list(STEPS))
+    parser.add_argument("steps", nargs="*", metavar="STEP", help=f"{', '.join(STEPS)}; default: all")
     parser.add_argument("--quick", action="store_true", help="a few crystals, the model that ships as teacher")
     parser.add_argument("--teacher", default="nequix-mp-1-pft", help="a name or a file; default: %(default)s")
     parser.add_argument("--settings", type=Path, default=HERE / "train.yaml", help="of the training")
@@ -128,11 +126,18 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("runs/general"), help="default: %(default)s")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes; default: all cores")
     options = parser.parse_args()
+    if unknown := set(options.steps) - set(STEPS):
+        parser.error(f"there is no step {', '.join(sorted(unknown))}; steps are {', '.join(STEPS)}")
+    if "PHONAX_DATA" not in os.environ:
+        print("PHONAX_DATA is not set: it is the folder that holds born_dielectric_pbesol_train.xyz (README.md)")
+        return
+    if options.quick:
+        options.teacher, options.workers = "interim", 1
     # JAX takes a processor for one device unless told; set before it is imported.
     n_devices = f"--xla_force_host_platform_device_count={options.workers}"
     os.environ["XLA_FLAGS"] = f"{n_devices} {os.environ.get('XLA_FLAGS', '')}"
     options.output.mkdir(parents=True, exist_ok=True)
-    for step in options.steps:
+    for step in options.steps or STEPS:
         {"structures": structures, "label": label, "train": train, "measure": measure}[step](options)
 
 
