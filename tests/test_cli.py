@@ -644,11 +644,23 @@ def test_fixed_atoms_stay_fixed_and_nothing_is_projected_out(metal, inside):
 def test_models_are_listed_with_what_decides_between_them(capsys, monkeypatch):
     from ase_phonax.weights.registry import ModelCard
 
-    card = ModelCard("tiny", ("Si", "O"), "PBE", 58920, "seven crystals", "MIT", "For tests.", "models/tiny.h5")
+    card = ModelCard(
+        "tiny", ("Si", "O"), "PBE", 58920, "seven crystals", "MIT", "For tests.", "0.3 THz", "models/tiny.h5"
+    )
     monkeypatch.setattr("ase_phonax.weights.list_models", lambda: [card])
     assert main(["models"]) == 0
     text = capsys.readouterr().out
-    for part in ("tiny\n", "2: Si O", "PBE", "58,920", "seven crystals", "MIT", "For tests.", "models/tiny.h5"):
+    for part in (
+        "tiny\n",
+        "2: Si O",
+        "PBE",
+        "58,920",
+        "seven crystals",
+        "MIT",
+        "For tests.",
+        "0.3 THz",
+        "models/tiny.h5",
+    ):
         assert part in text
     monkeypatch.setattr("ase_phonax.weights.list_models", list)
     assert main(["models"]) == 0
