@@ -18,7 +18,9 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-STEPS = ("structures", "label", "train", "measure")
+STEPS = ("structures", "label", "train", "measure", "card")
+NAME = "phonax-small"
+MODELS = HERE.parents[1] / "models"
 SIDES = ("hessians", "forces")
 
 
@@ -105,6 +107,43 @@ def measure(options: argparse.Namespace) -> None:
     measuring.run(options)
 
 
+def card(options: argparse.Namespace) -> None:
+    """The model and what is known of it, where named models lie; a quick one stays in the output folder."""
+    import json
+    from dataclasses import replace
+
+    from ase.data import chemical_symbols
+
+    from ase_phonax import load_model, save_model
+
+    to = options.output if options.quick else MODELS
+    potential = replace(load_model(options.output / "hessians/model.h5"), name=NAME)
+    measured = json.loads((options.output / "summary.json").read_text())
+    held = measured.get("hessians, held out", {})
+    n_labelled = sum(1 for _ in (options.output / "labels/frames").glob("*.h5"))
+    content = {
+        "name": NAME,
+        "elements": [chemical_symbols[z] for z in potential.numbers],
+        "level_of_theory": potential.provenance.level_of_theory,
+        "n_parameters": potential.n_parameters,
+        "training_set": f"{potential.provenance.training_set}, labelled by {options.teacher}; {n_labelled} crystals, "
+        f"{held.get('crystals', 0)} of them held out by formula",
+        "licence": "MIT",
+        "summary": "ships with the package; quick; crystals near equilibrium. Not for molecules, surfaces, liquids or "
+        "elements outside its list",
+        "errors": f"against its teacher on {held.get('crystals', 0)} crystals it never saw: D(q) "
+        f"{100 * held.get('relative_error_median', float('nan')):.0f} % (median), frequencies "
+        f"{held.get('mae_thz_median', float('nan')):.2f} THz",
+        "how_to_make_it_again": "PHONAX_DATA=... python examples/general_model/make.py",
+        "measured": measured,
+    }
+    save_model(potential, to / f"{NAME}.h5", overwrite=True)
+    part = to / f"{NAME}.part"
+    part.write_text(json.dumps(content, indent=1) + "\n")
+    part.replace(to / f"{NAME}.json")
+    print(f"{NAME}: {potential.n_parameters:,} parameters, {(to / f'{NAME}.h5').stat().st_size / 1e6:.2f} MB")
+
+
 def data_folder() -> Path:
     folder = Path(os.environ["PHONAX_DATA"])
     return folder / "data" if (folder / "data").is_dir() else folder
@@ -138,7 +177,7 @@ def main() -> None:
     os.environ["XLA_FLAGS"] = f"{n_devices} {os.environ.get('XLA_FLAGS', '')}"
     options.output.mkdir(parents=True, exist_ok=True)
     for step in options.steps or STEPS:
-        {"structures": structures, "label": label, "train": train, "measure": measure}[step](options)
+        {"structures": structures, "label": label, "train": train, "measure": measure, "card": card}[step](options)
 
 
 if __name__ == "__main__":
