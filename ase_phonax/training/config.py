@@ -103,7 +103,7 @@ class OptimiserConfig:
         batch_size: frames in a step.
         accumulate: pieces of a batch that are taken one after the other: memory of one piece, the same gradient. "auto"
             cuts them so small on processors that they fit the cache, and not at all on accelerators.
-        learning_rate: highest; "auto" is 1e-2 from nothing and 1e-4 for a model that knows something already.
+        learning_rate: highest; "auto" is 1e-2 from nothing and 2e-5 for a model that knows something already.
         schedule: "cosine", "linear", "exponential" or "constant".
         warmup: part of all steps in which the rate rises from zero.
         final: the last learning rate as a part of the highest.

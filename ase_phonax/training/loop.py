@@ -20,7 +20,7 @@ from .history import FIGURE, draw, write_csv
 
 MODEL = "model.h5"
 # Learning rates where none is given.
-FROM_NOTHING, FROM_A_MODEL = 1e-2, 1e-4
+FROM_NOTHING, FROM_A_MODEL = 1e-2, 2e-5
 # May differ between a run and its continuation.
 FREE = {("run", "output"), ("run", "checkpoint_seconds"), ("run", "name")}
 

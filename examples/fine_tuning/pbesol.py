@@ -38,11 +38,11 @@ def run_one(way: str, crystal: str, n: int, training: list, options: argparse.Na
     tuning = way == "tuned"
     steps = options.steps if tuning else options.steps_from_nothing
     config = {
-        "loss": {"energy": 1.0, "forces": 1.0},
+        "loss": {"energy": 0.1, "forces": 1.0},
         "optimiser": {
             "epochs": max(1, steps // n),
             "batch_size": 1,
-            "learning_rate": 5e-5 if tuning else 5e-3,
+            "learning_rate": 1e-5 if tuning else 5e-3,
             "ema": 0.95 if tuning else 0.99,
         },
         "run": {"output": str(options.output / f"{crystal}-{way}-{n}"), "n_shapes": 1, "name": f"{crystal}-{way}-{n}"},
