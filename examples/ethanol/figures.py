@@ -166,35 +166,6 @@ def band(own: list[dict], times: np.ndarray, level: float = 0.9) -> tuple[np.nda
     return np.quantile(curves, [(1 - level) / 2, (1 + level) / 2], axis=0)
 
 
-def dynamics(rows: list[dict], path: Path) -> None:
-    """Parts of the trajectories that are still whole, against time."""
-    temperatures, sizes = sorted({r["temperature"] for r in rows}), sorted({r["frames"] for r in rows})
-    figure, panels = axes(3.2 * len(temperatures), len(temperatures), sharey=True)
-    last = max(r["picoseconds"] for r in rows)
-    times = np.concatenate([[0], np.geomspace(0.002, last, 300)])
-    for panel, temperature in zip(panels, temperatures, strict=True):
-        for n, style in zip(sizes, STYLES, strict=False):
-            for hessians, colour, _, side in SIDES:
-                own = [r for r in rows if (r["frames"], r["hessians"], r["temperature"]) == (n, hessians, temperature)]
-                if not own:
-                    continue
-                lived, whole = (np.concatenate([r[key] for r in own]) for key in ("lived", "whole"))
-                low, high = band(own, times)
-                panel.fill_between(times, low, high, color=colour, alpha=0.12, lw=0, step="post")
-                left = survival(lived, whole, times)
-                panel.step(times, left, style, where="post", color=colour, label=f"{n}, {side}")
-                print(
-                    f"{temperature} K, {n} configurations, {side}: {len(own)} potentials, "
-                    f"{whole.sum()} of {len(whole)} whole after {last} ps; median life {np.median(lived):.3g} ps; "
-                    f"survival {left[-1]:.2f} ({low[-1]:.2f} to {high[-1]:.2f})"
-                )
-        panel.set(xscale="symlog", xlabel="time [ps]", title=f"{temperature} K", ylim=(-0.03, 1.03), xlim=(0, last))
-        panel.set_xscale("symlog", linthresh=0.01)
-    panels[0].set(ylabel="trajectories still whole")
-    panels[-1].legend(frameon=False, fontsize=7, title="configurations", title_fontsize=7)
-    figure.savefig(path, dpi=130)
-
-
 BEST = (500, True)  # what distributions are compared with: the best potential there is
 
 
@@ -204,41 +175,71 @@ def distribution(row: dict) -> np.ndarray:
     return counts / np.where(counts.sum(1, keepdims=True), counts.sum(1, keepdims=True), np.nan)
 
 
-def distances(rows: list[dict], path: Path) -> None:
-    """Distributions of distances in the dynamics, and how far they are from those of the best potential.
+AFTER = 5.0  # ps: what is compared between all of them
+SHOWN = 20  # configurations of the survival curves that are drawn
 
-    The measure is the part of the distribution that lies elsewhere: half the sum of the absolute differences.
+
+def select(rows: list[dict], n: int, hessians: bool, temperature: int) -> list[dict]:
+    return [r for r in rows if (r["frames"], r["hessians"], r["temperature"]) == (n, hessians, temperature)]
+
+
+def dynamics(rows: list[dict], path: Path) -> None:
+    """How many trajectories stay whole, and how far their distances are distributed from those of the best potential.
+
+    The measure is the part of a distribution that lies elsewhere: half the sum of the absolute differences. Intervals
+    of 90 % by drawing potentials and trajectories anew.
     """
-    bins = 0.8 + 0.02 * (np.arange(len(rows[0]["bonds"])) + 0.5)
     temperatures, sizes = sorted({r["temperature"] for r in rows}), sorted({r["frames"] for r in rows})
-    figure, panels = axes(3.2 * len(temperatures), len(temperatures), sharey=True)
-    for panel, temperature in zip(panels, temperatures, strict=True):
-        own = [r for r in rows if r["temperature"] == temperature]
-        best = next((distribution(r) for r in own if (r["frames"], r["hessians"]) == BEST), None)
-        if best is None:
-            continue
-        panel.plot(bins, best[1], color="black", lw=2, alpha=0.35, label=f"{BEST[0]}, and Hessians")
-        for n, style in zip(sizes, STYLES, strict=False):
-            for hessians, colour, _, side in SIDES:
-                found = np.array([distribution(r) for r in own if (r["frames"], r["hessians"]) == (n, hessians)])
-                if (n, hessians) == BEST or not len(found):
+    figure, (curves, whole, *away) = axes(13, 4)
+    times = np.concatenate([[0], np.geomspace(0.05, AFTER, 300)])
+    for temperature, style in zip(temperatures, STYLES, strict=False):
+        best = next((distribution(r) for r in select(rows, *BEST, temperature)), None)
+        for shift, (hessians, colour, mark, side) in zip((0.97, 1.03), SIDES, strict=True):
+            label = f"{side}, {temperature} K"
+            left: dict[int, tuple] = {}
+            elsewhere: dict[int, np.ndarray] = {}
+            for n in sizes:
+                own = select(rows, n, hessians, temperature)
+                if not own:
                     continue
-                off = 50 * np.abs(found - best).sum(2)
-                run = ~np.isnan(off[:, 0])
-                print(
-                    f"{temperature} K, {n} configurations, {side}: {run.sum()} of {len(run)} potentials lived longer "
-                    f"than the first picosecond; "
-                    + "; ".join(
-                        f"{what} {off[run, k].mean():.1f} ± {off[run, k].std(ddof=run.sum() > 1):.1f} % elsewhere"
-                        for k, what in enumerate(("bonds", "other distances"))
-                        if run.any()
-                    )
-                )
-                if run.any():
-                    panel.plot(bins, found[run].mean(0)[1], style, color=colour, lw=1, label=f"{n}, {side}")
-        panel.set(xlabel="distance of atoms not bonded [Å]", title=f"{temperature} K", xlim=(1.5, 5))
-    panels[0].set(ylabel="distribution")
-    panels[-1].legend(frameon=False, fontsize=7, title="configurations", title_fontsize=7)
+                lived, still = (np.concatenate([r[key] for r in own]) for key in ("lived", "whole"))
+                low, high = band(own, times)
+                curve = survival(lived, still, times)
+                if n == SHOWN:
+                    curves.step(times, curve, style, where="post", color=colour)
+                    curves.fill_between(times, low, high, color=colour, alpha=0.12, lw=0, step="post")
+                left[n] = curve[-1], low[-1], high[-1]
+                told = f"{curve[-1]:.2f} ({low[-1]:.2f} to {high[-1]:.2f}) whole after {AFTER:g} ps"
+                if best is not None and (n, hessians) != BEST:
+                    off = 50 * np.abs(np.array([distribution(r) for r in own]) - best).sum(2)
+                    off = off[~np.isnan(off[:, 0])]
+                    if len(off):
+                        elsewhere[n] = off
+                        told += "".join(
+                            f"; {what} {off[:, k].mean():.1f} ± {off[:, k].std(ddof=len(off) > 1):.1f} % elsewhere"
+                            for k, what in enumerate(("bonds", "other distances"))
+                        )
+                print(f"{temperature} K, {n} configurations, {side}: {len(own)} potentials, {told}")
+            x = shift * np.array(list(left))
+            middle, low, high = np.array(list(left.values())).T
+            whole.errorbar(x, middle, (middle - low, high - middle), fmt=style, marker=mark, ms=4, color=colour, lw=1)
+            for k, panel in enumerate(away):
+                x = shift * np.array(list(elsewhere))
+                found = [each[:, k] for each in elsewhere.values()]
+                spread = [each.std(ddof=len(each) > 1) for each in found]
+                panel.errorbar(x, [e.mean() for e in found], spread, fmt=style, marker=mark, ms=4, color=colour, lw=1)
+            away[-1].plot([], [], style, marker=mark, ms=4, color=colour, label=label)
+    curves.set(
+        xlabel="time [ps]", ylabel="trajectories still whole", title=f"{SHOWN} configurations", ylim=(-0.03, 1.03)
+    )
+    whole.set(ylabel=f"trajectories whole after {AFTER:g} ps", ylim=(-0.03, 1.03))
+    for panel, what in zip(away, ("bonds", "other distances"), strict=True):
+        panel.set(ylabel=f"{what}: part elsewhere [%]", ylim=(0, None))
+    for panel in (whole, *away):
+        panel.set(xscale="log", xlabel="training configurations")
+        panel.set_xticks(sizes, [str(n) for n in sizes])
+        panel.minorticks_off()
+    away[-1].legend(frameon=False, fontsize=7)
     figure.savefig(path, dpi=130)
 
 
@@ -270,7 +271,6 @@ def main() -> None:
     rows = read_rows(options.results / "dynamics.jsonl")
     if rows:
         dynamics(rows, options.figures / "dynamics.png")
-        distances(rows, options.figures / "distances.png")
     drift(read_rows(options.results / "drift.jsonl"))
 
 

@@ -42,7 +42,8 @@ def run_one(way: str, crystal: str, n: int, training: list, options: argparse.Na
         "optimiser": {
             "epochs": max(1, steps // n),
             "batch_size": 1,
-            "learning_rate": 1e-5 if tuning else 5e-3,
+            "learning_rate": 2e-5 if tuning else 5e-3,
+            "warmup": 0.1,
             "ema": 0.95 if tuning else 0.99,
         },
         "run": {"output": str(options.output / f"{crystal}-{way}-{n}"), "n_shapes": 1, "name": f"{crystal}-{way}-{n}"},
@@ -63,7 +64,7 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--crystal", nargs="+", default=list(FILES), choices=FILES)
     parser.add_argument("--frames", nargs="+", type=int, default=[1, 4, 16])
-    parser.add_argument("--steps", type=int, default=48)
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--steps-from-nothing", type=int, default=2000)
     parser.add_argument("--output", type=Path, default=Path("runs/pbesol"))
     options = parser.parse_args()
