@@ -722,7 +722,11 @@ sys.exit(main())
     while not (tmp_path / "ready").exists() and process.poll() is None and time.time() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    try:
+        _, errors = process.communicate(timeout=50)
+    finally:
+        process.kill()  # one that does not stop must not be left to the tests that follow
+        process.wait()
     assert process.returncode == 130, errors
     assert "nothing was written" in errors
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ready", "salt.cif"]
