@@ -702,10 +702,12 @@ def test_ctrl_c_in_the_real_process_exits_with_130_and_cleans_up(tmp_path):
     """Sent to a process that is in the middle of its force constants."""
     write(tmp_path / "salt.cif", bulk("NaCl", "rocksalt", a=5.65))
     code = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from ase_phonax.cli import loading, main
 from tests.pair_potential import PairCalculator
+# Tests started in the background of a shell without job control ignore Ctrl-C, and their children with them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 class Slow(PairCalculator):
     def get_force_constants(self, *arguments, **options):
         Path("ready").touch()
