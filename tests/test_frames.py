@@ -328,6 +328,16 @@ def test_one_hessian_among_frames_with_forces_is_compared_with_them(clusters):
     check_frames([clusters[0], beside, *bare])
     with pytest.raises(InputError, match="disagree by a factor"):
         check_frames([scaled(clusters[0], 0.3), beside, *bare])
+    # Kills: the one Hessian thinned out with the many frames around it.
+    rng = np.random.default_rng(1)
+    many = []
+    for size in rng.normal(0, 0.02, 901):
+        displaced = size * step / np.abs(step).max()
+        forces = near.forces - (hessian @ displaced.ravel()).reshape(-1, 3)
+        many.append(Frame(Atoms(near.atoms.numbers, near.atoms.positions + displaced), forces=forces))
+    check_frames([clusters[0], *many])
+    with pytest.raises(InputError, match="disagree by a factor"):
+        check_frames([scaled(clusters[0], 0.3), *many])
 
 
 @pytest.mark.parametrize("order", [(1, 0, 3, 2), (0, 2, 1, 3)])

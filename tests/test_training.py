@@ -14,7 +14,7 @@ from ase import Atoms
 from ase.build import bulk
 
 from ase_phonax import PhonaxCalculator, load_model
-from ase_phonax.data import Frame, SecondOrder, frame_of_hessian, save_frames
+from ase_phonax.data import Frame, SecondOrder, Spectrum, frame_of_hessian, save_frames
 from ase_phonax.errors import InputError, OutputError, StructureError, TrainingError
 from ase_phonax.evaluation import Evaluator
 from ase_phonax.training import config as settings
@@ -380,6 +380,11 @@ def test_validation_looks_at_several_wave_vectors_and_not_at_gamma_of_one_atom()
     assert [f.energy for f in found] == [1.0, None, None, None]
     assert all(len(f.second.qpoints) == 1 and f.second.qpoints.any() for f in found)
     assert found[-1].second.qpoints[0].tolist() == [0.5, 0.5, 0.5]
+    # Kills: a spectrum left whole beside one of its wave vectors, which no frame may be.
+    both = dataclasses.replace(frame, spectrum=Spectrum(qpoints, np.arange(18.0).reshape(6, 3)))
+    for f in partition.validated([both]):
+        which = int(np.flatnonzero((qpoints == f.second.qpoints[0]).all(1))[0])
+        assert f.spectrum.frequencies.tolist() == [[3.0 * which, 3.0 * which + 1, 3.0 * which + 2]]
 
 
 @pytest.mark.parametrize(

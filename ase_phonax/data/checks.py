@@ -83,13 +83,13 @@ def _pairs(
         key = (atoms.numbers.tobytes(), atoms.pbc.tobytes(), np.round(atoms.cell.array, 6).tobytes())
         groups.setdefault(key, []).append(frame)
     for group in groups.values():
-        # Wanted ones last, so that each of them finds the others before it.
-        group = sorted(group, key=wanted)
-        group = group[:: max(1, len(group) // COMPARED)]
+        # Wanted ones last, so that each of them finds the others before it; thinned out apart, so that none is lost
+        # for being rare.
+        others, chosen = ([f for f in group if wanted(f) is which] for which in (False, True))
+        others, chosen = (some[:: max(1, len(some) // COMPARED)] for some in (others, chosen))
+        group = others + chosen
         positions = np.array([f.atoms.positions for f in group])
-        for k in range(1, len(group)):
-            if not wanted(group[k]):
-                continue
+        for k in range(max(1, len(others)), len(group)):
             moved = positions[k] - positions[:k]
             near = int(np.abs(moved).max((1, 2)).argmin())
             if 0 < np.abs(moved[near]).max() < FARTHEST:

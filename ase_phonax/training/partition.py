@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..data.checks import check_frames
-from ..data.frames import Frame, SecondOrder, count_labels
+from ..data.frames import Frame, SecondOrder, Spectrum, count_labels
 from ..data.reading import read_frames
 from ..errors import InputError
 from .config import DataConfig
@@ -98,6 +98,8 @@ def validated(frames: Sequence[Frame]) -> list[Frame]:
         chosen = useful[np.unique(np.linspace(0, len(useful) - 1, VALIDATED_WAVES).round().astype(int))]
         for n, k in enumerate(chosen):
             second = SecondOrder(frame.second.qpoints[k : k + 1], frame.second.matrices[k : k + 1])
-            rest: dict[str, Any] = {} if n == 0 else dict.fromkeys(("energy", "forces", "stress", "spectrum"))
+            rest: dict[str, Any] = {} if n == 0 else dict.fromkeys(("energy", "forces", "stress"))
+            if (s := frame.spectrum) is not None:  # at the same wave vectors, as a Frame demands
+                rest["spectrum"] = Spectrum(s.qpoints[k : k + 1], s.frequencies[k : k + 1])
             result.append(replace(frame, second=second, **rest))
     return result

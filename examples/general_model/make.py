@@ -9,7 +9,6 @@ in nothing but second derivatives. What is measured, and how, is in `measure.py`
 """
 
 import argparse
-import csv
 import os
 import sys
 from pathlib import Path
@@ -47,7 +46,7 @@ def label(options: argparse.Namespace) -> None:
 def frames(options: argparse.Namespace, held_out: bool, second: bool = True) -> list:
     """Frames of the training crystals or of those held out; without second derivatives if wished.
 
-    An unstable relaxation leaves labels that are right but of a structure nobody would call a crystal: `SANE`.
+    An unstable relaxation leaves labels that are right but of a structure nobody would call a crystal: `is_sane`.
     """
     from dataclasses import replace
 
@@ -147,11 +146,6 @@ def card(options: argparse.Namespace) -> None:
 def data_folder() -> Path:
     folder = Path(os.environ["PHONAX_DATA"])
     return folder / "data" if (folder / "data").is_dir() else folder
-
-
-def failures(options: argparse.Namespace) -> list[dict]:
-    path = options.output / "labels/failures.csv"
-    return list(csv.DictReader(path.open())) if path.exists() else []
 
 
 def main() -> None:
