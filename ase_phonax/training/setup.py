@@ -148,9 +148,14 @@ def reference_energies(network: NetworkConfig, frames: Sequence[Frame], numbers:
 def _least_squares(frames: Sequence[Frame], numbers: tuple[int, ...], predicted: np.ndarray | None) -> np.ndarray:
     if not frames:
         return np.zeros(len(numbers))
-    counts = np.array([[np.count_nonzero(f.atoms.numbers == z) for z in numbers] for f in frames], float)
+    counts = _composition(frames, numbers)
     energies = np.array([f.energy for f in frames], float) - (0 if predicted is None else predicted)
     return np.linalg.lstsq(counts, energies, rcond=1e-6)[0]
+
+
+def _composition(frames: Sequence[Frame], numbers: tuple[int, ...]) -> np.ndarray:
+    """(n_frames, n_elements) how many atoms of each element."""
+    return np.array([[np.count_nonzero(f.atoms.numbers == z) for z in numbers] for f in frames], float)
 
 
 def check_references(potential: Potential, frames: Sequence[Frame]) -> None:
@@ -164,7 +169,7 @@ def check_references(potential: Potential, frames: Sequence[Frame]) -> None:
         return
     moved = shifted(potential, known[:: max(1, len(known) // 20)])
     change = moved.parameters["~"]["atom_energies"] - potential.parameters["~"]["atom_energies"]
-    counts = np.array([[np.count_nonzero(f.atoms.numbers == z) for z in potential.numbers] for f in known], float)
+    counts = _composition(known, potential.numbers)
     offset = float(np.sqrt(np.mean((counts @ change / counts.sum(1)) ** 2)))
     if offset > FAR_REFERENCES:
         raise InputError(
@@ -205,7 +210,7 @@ def label_scales(config: LossConfig, frames: Sequence[Frame], numbers: tuple[int
     known = [f for f in frames if f.energy is not None]
     values: dict[str, list[np.ndarray]] = {name: [] for name in SMALLEST}
     if known:
-        counts = np.array([[np.count_nonzero(f.atoms.numbers == z) for z in numbers] for f in known], float)
+        counts = _composition(known, numbers)
         rest = np.array([f.energy for f in known], float) - counts @ _least_squares(known, numbers, None)
         values["energy"] = [rest / counts.sum(1)]
     for frame in frames:
