@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from .instabilities import find_imaginary_modes
     from .interchange import phonon_website, to_ase_bands, to_crystal_thermo
     from .mode_symmetry import find_irreps, write_irreps
+    from .molecules.normal_modes import modes_of_vibrations, normal_modes
+    from .molecules.pictures import draw_sticks
+    from .molecules.point_groups import find_point_group
+    from .molecules.stationary import follow_imaginary, stationary_modes
+    from .molecules.thermochemistry import gas_properties
     from .phonons import get_band_structure, get_phonopy
     from .polar import get_gamma_splitting, set_nac
     from .potential import Potential
@@ -52,16 +57,20 @@ __all__ = [
     "download_model",
     "draw_gruneisen",
     "draw_quasi_harmonic",
+    "draw_sticks",
     "evaluate",
     "exact_matrices",
     "find_imaginary_modes",
     "find_irreps",
+    "find_point_group",
     "fine_tune",
+    "follow_imaginary",
     "follow_mode",
     "frame_of_atoms",
     "frame_of_hessian",
     "frame_of_phonopy",
     "frequencies_thz",
+    "gas_properties",
     "get_band_structure",
     "get_densities",
     "get_directional_densities",
@@ -77,7 +86,9 @@ __all__ = [
     "layer_path",
     "list_models",
     "load_model",
+    "modes_of_vibrations",
     "modulate",
+    "normal_modes",
     "phonon_website",
     "phonons_at_volumes",
     "read_frames",
@@ -86,6 +97,7 @@ __all__ = [
     "save_frames",
     "save_model",
     "set_nac",
+    "stationary_modes",
     "to_ase_bands",
     "to_crystal_thermo",
     "train",
@@ -107,16 +119,20 @@ _HOMES = {
     "download_model": "weights",
     "draw_gruneisen": "volumes.pictures",
     "draw_quasi_harmonic": "volumes.pictures",
+    "draw_sticks": "molecules.pictures",
     "evaluate": "training",
     "exact_matrices": "exact",
     "find_imaginary_modes": "instabilities",
     "find_irreps": "mode_symmetry",
+    "find_point_group": "molecules.point_groups",
     "fine_tune": "training",
+    "follow_imaginary": "molecules.stationary",
     "follow_mode": "frozen_modes",
     "frame_of_atoms": "data",
     "frame_of_hessian": "data",
     "frame_of_phonopy": "data",
     "frequencies_thz": "force_constants",
+    "gas_properties": "molecules.thermochemistry",
     "get_band_structure": "phonons",
     "get_densities": "densities",
     "get_directional_densities": "atomic_motion",
@@ -132,7 +148,9 @@ _HOMES = {
     "layer_path": "in_plane_paths",
     "list_models": "weights",
     "load_model": "weights",
+    "modes_of_vibrations": "molecules.normal_modes",
     "modulate": "animations",
+    "normal_modes": "molecules.normal_modes",
     "phonon_website": "interchange",
     "phonons_at_volumes": "volumes",
     "read_frames": "data",
@@ -141,6 +159,7 @@ _HOMES = {
     "save_frames": "data",
     "save_model": "weights",
     "set_nac": "polar",
+    "stationary_modes": "molecules.stationary",
     "to_ase_bands": "interchange",
     "to_crystal_thermo": "interchange",
     "train": "training",

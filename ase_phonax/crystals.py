@@ -78,7 +78,7 @@ def require_crystal(atoms: Atoms) -> None:
         raise StructureError(
             f"the structure is not periodic in three directions (pbc = {flags})",
             "force constants, q-points and supercells are defined for a three-dimensional crystal only",
-            "set atoms.pbc = True if it is a crystal; for a molecule use `ase-phonax hessian` or calc.get_vibrations",
+            "set atoms.pbc = True if it is a crystal; for a molecule use `ase-phonax molecule` or calc.get_vibrations",
         )
     heights = cell_heights(atoms.cell[:])
     if not heights.min() > SMALLEST_HEIGHT:

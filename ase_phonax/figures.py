@@ -29,7 +29,7 @@ IMAGINARY = "#c0392b"
 ELEMENTS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#8c510a", "#5d3a9b", "#b2b200")
 VISIBLY_IMAGINARY_THZ = 0.05  # the acoustic noise at Gamma shall not redden a stable crystal
 CHARACTER = 0.016  # width of a letter of a label, in units of the width of the band panel
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.linewidth": 0.8,
     "mathtext.fontset": "dejavusans",
@@ -54,7 +54,7 @@ def bands_and_dos(phonopy: Any, title: str = "", unit: str = "THz") -> Figure:
     import matplotlib
 
     factor, printed = frequency_unit(unit)
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.0, 4.0), layout="constrained")
         FigureCanvasAgg(figure)
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3.2, 1.0))
@@ -76,7 +76,7 @@ def save_figure(figure: Figure, stem: str | PathLike[str]) -> list[str]:
     import matplotlib
 
     names = [f"{stem}.png", f"{stem}.pdf"]
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure.savefig(names[0], dpi=300)
         # No date: the same calculation gives the same file.
         figure.savefig(names[1], metadata={"CreationDate": None})

@@ -31,7 +31,9 @@ class PairCalculator(Calculator):
     def __init__(self, turn: float = TURN, like: float | None = None, strength: float = 155.0):
         super().__init__()
         self.turn, self.like, self.strength = turn, turn if like is None else like, strength
-        self.potential = SimpleNamespace(name="pair-potential", cutoff=CUTOFF)
+        self.potential = SimpleNamespace(
+            name="pair-potential", cutoff=CUTOFF, provenance=SimpleNamespace(level_of_theory="written down")
+        )
         self.n_calls = 0
 
     def _derivatives(self, r, same):

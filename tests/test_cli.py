@@ -14,13 +14,11 @@ import numpy as np
 import phonopy
 import pytest
 import yaml
-from ase import Atoms
 from ase.build import bulk, molecule
 from ase.constraints import FixAtoms
 from ase.io import read, write
-from ase.vibrations import VibrationsData
 
-from ase_phonax.cli import hessian, loading, main
+from ase_phonax.cli import loading, main
 from ase_phonax.cli.crystal import MAX_ATOMS, TOLERANCE_THZ
 from ase_phonax.cli.options import coordinate
 from ase_phonax.cli.output import atomic_directory
@@ -598,46 +596,6 @@ def test_an_earlier_result_survives_a_failed_replacement(tmp_path, monkeypatch):
     assert [path.name for path in target.iterdir()] == ["old"]
 
 
-# ---- hessian ---------------------------------------------------------------------------------------
-
-
-def test_a_dimer_has_one_vibration_and_five_whole_body_motions(metal, inside, capsys):
-    write("dimer.xyz", Atoms("Cu2", positions=[[0, 0, 0], [0, 1.5, 2.2]]))
-    assert main(["hessian", "dimer.xyz"]) == 0
-    assert sorted(path.name for path in (inside / "dimer-hessian").iterdir()) == sorted(hessian.FILES)
-    found = summary_of(inside / "dimer-hessian")
-    _, _, curvature = metal._derivatives(np.array([2.79992]), True)
-    expected = np.sqrt(2 * curvature[0] / 63.546) * 15.633302 * 33.35641
-    assert found["wavenumbers_cm1"] == pytest.approx([expected], rel=1e-3)
-    assert found["whole_body_motions"] == 5
-    vibrations = VibrationsData.read(inside / "dimer-hessian" / "vibrations.json")
-    assert vibrations.get_frequencies()[-1].real == pytest.approx(expected, rel=1e-3)
-    assert "5 projected out" in capsys.readouterr().out
-
-
-def test_an_imaginary_vibration_is_printed_with_an_i(metal, inside, capsys):
-    """A square of atoms buckles into a tetrahedron."""
-    square = 2.75 * np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]])
-    write("square.xyz", Atoms("Cu4", positions=square))
-    assert main(["hessian", "square.xyz"]) == 0
-    found = summary_of(inside / "square-hessian")
-    assert found["imaginary_modes"] >= 1
-    assert len(found["wavenumbers_cm1"]) == 6
-    text = capsys.readouterr().out
-    assert re.search(r"wavenumbers\s+\d+\.\di", text)
-    assert "not a minimum" in text
-
-
-def test_fixed_atoms_stay_fixed_and_nothing_is_projected_out(metal, inside):
-    chain = Atoms("Cu2", positions=[[0, 0, 0], [0, 0, 2.8]])
-    chain.set_constraint(FixAtoms([0]))
-    write("fixed.traj", chain)
-    assert main(["hessian", "fixed.traj", "--no-relax"]) == 0
-    found = summary_of(inside / "fixed-hessian")
-    assert len(found["wavenumbers_cm1"]) == 3
-    assert found["whole_body_motions"] == 0
-
-
 # ---- models, help, and the process as a whole ------------------------------------------------------
 
 
@@ -667,7 +625,7 @@ def test_models_are_listed_with_what_decides_between_them(capsys, monkeypatch):
     assert "No model is registered" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", [[], ["phonons"], ["hessian"], ["models"]])
+@pytest.mark.parametrize("command", [[], ["phonons"], ["molecule"], ["models"]])
 def test_help_of_every_command_is_there(command, capsys):
     assert main([*command, "--help"]) == 0
     text = capsys.readouterr().out

@@ -43,7 +43,7 @@ def draw_gruneisen(found: Gruneisen, temperature: float, title: str = "", unit: 
     factor, printed = figures.frequency_unit(unit)
     defined = np.isfinite(found.gamma)
     frequencies, gamma = factor * found.frequencies_thz[defined], found.gamma[defined]
-    with matplotlib.rc_context(figures._STYLE):
+    with matplotlib.rc_context(figures.STYLE):
         figure = Figure(figsize=(7.0, 4.0), layout="constrained")
         FigureCanvasAgg(figure)
         left, right = figure.subplots(1, 2, width_ratios=(1.9, 1.0))
@@ -76,7 +76,7 @@ def draw_quasi_harmonic(found: QuasiHarmonic, title: str = "") -> Figure:
 
     result, units = found.result, get_physical_units()
     temperatures = result.temperatures
-    with matplotlib.rc_context(figures._STYLE):
+    with matplotlib.rc_context(figures.STYLE):
         figure = Figure(figsize=(7.0, 4.6), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots(2, 3)

@@ -1,0 +1,393 @@
+"""`ase-phonax molecule`: normal modes, their symmetry, and what a spectrometer will see."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import loading, options
+from .output import atomic_directory, writing
+from .progress import Stopwatch, progress_bar
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from ..molecules.normal_modes import NormalModes
+    from ..molecules.stationary import Side
+    from ..relaxation import RelaxationReport
+
+SUFFIX = "molecule"
+FILES = (
+    *("summary.json", "vibrations.json", "relaxed.extxyz", "modes.molden", "sticks.png", "sticks.pdf"),
+    *("mode_*.extxyz", "follow_*.extxyz"),
+)
+
+_DESCRIPTION = """\
+Relax a molecule, compute its exact Hessian, and print its normal modes: wavenumbers, irreducible
+representations of the point group, infrared and Raman activity, and its thermochemistry as an ideal gas.
+Translations and rotations are projected out by their own vectors: six of them, five for a linear molecule,
+three for a single atom. Atoms fixed in the file, or left out of --atoms, stay where they are; then nothing
+is projected out and there is no symmetry.
+"""
+
+_EPILOG = """\
+files written to the output folder:
+  summary.json         what is printed, for programs
+  relaxed.extxyz       the structure the modes belong to
+  vibrations.json      ASE VibrationsData: VibrationsData.read("vibrations.json")
+  modes.molden         all modes, for Molden, Jmol, Avogadro and others
+  sticks.png, .pdf     where lines are allowed: infrared, Raman, silent
+  mode_N.extxyz        with --animate: one period of a mode
+  follow_N_*.extxyz    with --follow: where the molecule comes to rest on both sides of a saddle point
+
+Wavenumbers are in cm⁻¹, imaginary ones marked with an i (negative in files). Exit codes: see
+`ase-phonax --help`.
+"""
+
+
+def add_parser(commands: Any) -> None:
+    """Register the command, under its earlier name as well."""
+    parser = commands.add_parser(
+        "molecule",
+        aliases=["hessian"],
+        help="normal modes of a molecule, their symmetry and activity",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    options.add_structure(parser, "MOLECULE", "file of any format ASE reads (xyz, mol, sdf, ...)")
+    options.add_model(parser)
+    structure = parser.add_argument_group("structure")
+    structure.add_argument("--no-relax", action="store_true", help="take the structure as it is; forces are reported")
+    structure.add_argument("--no-cell", action="store_true", help="a molecule in a box: forget the box")
+    structure.add_argument(
+        "--mass",
+        metavar="WHAT=AMU",
+        nargs="+",
+        default=[],
+        type=_mass,
+        help="isotopes: of an element or of one atom, counted from 1, such as H=2.014 or 3=13.00335",
+    )
+    structure.add_argument(
+        "--atoms", metavar="N", nargs="+", type=_atom_range, help="only these move, counted from 1: 1 2 5-8"
+    )
+    symmetry = parser.add_argument_group("symmetry")
+    symmetry.add_argument(
+        "--tolerance",
+        metavar="Å",
+        type=options.positive,
+        help="largest distance between an atom and the image of another (default: 0.02)",
+    )
+    modes = parser.add_argument_group("modes")
+    modes.add_argument(
+        "--animate",
+        metavar="MODE",
+        nargs="+",
+        type=options.positive_integer,
+        default=[],
+        help="write one period of these modes, counted from 1 in ascending frequency",
+    )
+    modes.add_argument(
+        "--follow",
+        metavar="MODE",
+        nargs="?",
+        const=1,
+        type=options.positive_integer,
+        help="slide down both sides of a saddle point along this imaginary mode (1 unless another is named)",
+    )
+    gas = parser.add_argument_group("ideal gas")
+    gas.add_argument("--temperature", metavar="K", type=options.positive, default=298.15, help="default: %(default)s")
+    gas.add_argument("--pressure", metavar="Pa", type=options.positive, default=101325.0, help="default: %(default)s")
+    gas.add_argument(
+        "--spin",
+        metavar="S",
+        type=float,
+        help="total electronic spin (default: 0, or 1/2 for an odd number of electrons)",
+    )
+    options.add_output(parser, SUFFIX)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compute, write and print."""
+    from ..molecules.stationary import stationary_modes
+
+    watch = Stopwatch()
+    output = options.output_directory(arguments.structure, arguments.output, SUFFIX)
+    with loading.collected_warnings() as notes:
+        with watch.section("structure"):
+            atoms = _structure(arguments)
+        with atomic_directory(output, overwrite=arguments.overwrite, own_files=FILES) as folder:
+            with watch.section("model"), progress_bar("loading the model"):
+                calc = loading.load_calculator(arguments.model, arguments.dtype)
+            _check(atoms, calc)
+            with watch.section("modes"), progress_bar("relaxation") as relaxing, progress_bar("Hessian") as progress:
+                modes, report = stationary_modes(
+                    atoms,
+                    calc,
+                    relaxed=not arguments.no_relax,
+                    callback=lambda step, force, stress: relaxing(step, 0),
+                    progress=progress,
+                    indices=arguments.atoms,
+                    **({} if arguments.tolerance is None else {"tolerance": arguments.tolerance}),
+                )
+            sides = None
+            if arguments.follow is not None:
+                with watch.section("following"):
+                    sides = _follow(modes, calc, arguments.follow)
+            summary = _summary(calc, modes, report, arguments, notes, sides)
+            summary["timings_s"] = watch.rounded()
+            with writing(output):
+                _write(folder, modes, calc, summary, arguments, sides)
+    print(_table(summary, output))
+    return 0
+
+
+def _mass(text: str) -> tuple[str, float]:
+    what, _, value = text.partition("=")
+    if not what or not value:
+        raise argparse.ArgumentTypeError(f"{text!r} is not like H=2.014")
+    return what, options.positive(value)
+
+
+def _atom_range(text: str) -> list[int]:
+    """ "5-8" as [4, 5, 6, 7]."""
+    first, _, last = text.partition("-")
+    start = options.positive_integer(first)
+    return list(range(start - 1, options.positive_integer(last) if last else start))
+
+
+def _structure(arguments: argparse.Namespace) -> Atoms:
+    """The molecule of the command line, with its isotopes.
+
+    Raises:
+        StructureError: it cannot be read.
+        InputError: an isotope or an atom that is not there.
+    """
+    from ..errors import InputError
+
+    atoms = loading.read_structure(arguments.structure)
+    if arguments.no_cell:
+        atoms.set_cell(None)
+        atoms.pbc = False
+    masses = atoms.get_masses()
+    for what, mass in arguments.mass:
+        number = int(what) - 1 if what.isdigit() else None
+        chosen = [k for k, s in enumerate(atoms.symbols) if (s == what if number is None else k == number)]
+        if not chosen:
+            raise InputError(
+                f"--mass names {what}, which is not in {atoms.get_chemical_formula()} of {len(atoms)} atoms",
+                "no atom would get that mass",
+                "name an element of the molecule, or one of its atoms counted from 1",
+            )
+        masses[chosen] = mass
+    if arguments.mass:
+        atoms.set_masses(masses)
+    if arguments.atoms is not None:
+        arguments.atoms = sorted({k for part in arguments.atoms for k in part})
+        if arguments.atoms[-1] >= len(atoms):
+            raise InputError(
+                f"--atoms names atom {arguments.atoms[-1] + 1} of {len(atoms)}",
+                "there is none to move",
+                f"give numbers from 1 to {len(atoms)}",
+            )
+    return atoms
+
+
+def _check(atoms: Atoms, calc: Any) -> None:
+    """Before the relaxation, which would spoil what this is about."""
+    from ..molecules.normal_modes import check_molecule
+
+    check_molecule(atoms, float(calc.potential.cutoff))
+
+
+def _follow(modes: NormalModes, calc: Any, mode: int) -> tuple[Side, Side]:
+    from ..molecules.stationary import follow_imaginary
+
+    with progress_bar("following") as progress:
+        return follow_imaginary(modes, calc, mode, callback=lambda step, force, stress: progress(step, 0))
+
+
+def _summary(
+    calc: Any,
+    modes: NormalModes,
+    report: RelaxationReport,
+    arguments: argparse.Namespace,
+    notes: list[str],
+    sides: tuple[Side, Side] | None,
+) -> dict[str, Any]:
+    from .. import __version__
+    from ..molecules.point_groups import find_point_group
+    from ..molecules.thermochemistry import gas_properties
+
+    group = modes.point_group
+    summary: dict[str, Any] = {
+        "version": __version__,
+        "model": calc.potential.name,
+        "level_of_theory": calc.potential.provenance.level_of_theory,
+        "formula": modes.atoms.get_chemical_formula(),
+        "n_atoms": len(modes.atoms),
+        "relaxed": not arguments.no_relax,
+        "energy": report.energy,
+        "max_force": report.max_force,
+        "unrelaxed_max_force": report.initial_max_force,
+        "relaxation_steps": report.n_steps,
+        "wavenumbers_cm1": modes.wavenumbers.tolist(),
+        "imaginary_modes": len(modes.imaginary),
+        "whole_body_motions": len(modes.whole_body_cm1),
+        "whole_body_cm1": modes.whole_body_cm1.tolist(),
+        "warnings": notes,
+    }
+    if group is not None:
+        gas = gas_properties(modes, report.energy, arguments.temperature, arguments.pressure, arguments.spin)
+        summary |= {
+            "point_group": group.symbol,
+            "symmetry_deviation": group.deviation,
+            "symmetry_tolerance": group.tolerance,
+            "other_point_groups": [{"tolerance": t, "point_group": s} for t, s in group.neighbours],
+            "representation": modes.representation,
+            "sets": [
+                {
+                    "modes": s.modes,
+                    "wavenumbers_cm1": s.wavenumbers,
+                    "label": s.label,
+                    "infrared": s.infrared,
+                    "raman": s.raman,
+                    "purity": s.purity,
+                }
+                for s in modes.sets
+            ],
+            "ideal_gas": gas.__dict__,
+        }
+    if sides is not None:
+        summary["followed"] = [
+            {"energy_from_saddle": s.energy, "point_group": find_point_group(s.atoms).symbol} for s in sides
+        ]
+    return summary
+
+
+def _write(
+    folder: Path,
+    modes: NormalModes,
+    calc: Any,
+    summary: dict[str, Any],
+    arguments: argparse.Namespace,
+    sides: tuple[Side, Side] | None,
+) -> None:
+    from ase.calculators.singlepoint import SinglePointCalculator
+    from ase.io import write
+    from ase.io.jsonio import write_json
+
+    from ..figures import save_figure
+    from ..molecules import mode_files
+    from ..molecules.pictures import draw_sticks
+
+    plain = modes.atoms.copy()
+    plain.calc = calc
+    forces = plain.get_forces(apply_constraint=False)
+    plain.calc = SinglePointCalculator(plain, energy=summary["energy"], forces=forces)
+    write(folder / "relaxed.extxyz", plain, format="extxyz")
+    write_json(folder / "vibrations.json", modes.vibrations)
+    mode_files.write_molden(modes, folder / "modes.molden")
+    if modes.sets:
+        save_figure(draw_sticks(modes), folder / "sticks")
+    for mode in arguments.animate:
+        mode_files.write_mode(modes, mode, folder / f"mode_{mode}.extxyz")
+    for name, side in zip(("plus", "minus"), sides or (), strict=False):
+        rested = side.atoms.copy()
+        rested.calc = SinglePointCalculator(rested, energy=side.report.energy, forces=side.atoms.get_forces())
+        write(folder / f"follow_{arguments.follow}_{name}.extxyz", rested, format="extxyz")
+    text = json.dumps(summary, indent=2, ensure_ascii=False)
+    (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _table(summary: dict[str, Any], output: Path) -> str:
+    from .tables import Table
+
+    text = Table(f"{summary['formula']}   {summary['model']}")
+    text.group("structure")
+    text.row("relaxation", f"{summary['relaxation_steps']} steps" if summary["relaxed"] else "none, as asked")
+    text.row("largest force", f"{summary['max_force']:.1e} eV/Å (before: {summary['unrelaxed_max_force']:.1e})")
+    if "point_group" in summary:
+        off = f"atoms off by {summary['symmetry_deviation']:.1e} Å, tolerance {summary['symmetry_tolerance']:g} Å"
+        text.row("point group", f"{summary['point_group']} ({off})")
+        for other in summary["other_point_groups"]:
+            text.row("", f"AMBIGUOUS: {other['point_group']} with --tolerance {other['tolerance']:.2g}")
+        text.group(f"vibrations (1/cm): {summary['representation'] or 'none'}")
+        for found in summary["sets"]:
+            text.row(*_set_row(found))
+        for a, b in _near(summary["sets"]):
+            text.row(
+                "near degeneracy", f"{a['label']} and {b['label']}: {_mean(b) - _mean(a):.1f} cm⁻¹ apart by accident"
+            )
+    else:
+        text.group("vibrations (1/cm) of the atoms that move")
+        text.row("wavenumbers", "  ".join(map(_wavenumber, summary["wavenumbers_cm1"])) or "none")
+    text.group("checks")
+    text.row("whole-body motions", _whole_body_row(summary))
+    if summary["imaginary_modes"]:
+        text.row("stability", _stability_row(summary))
+    for k, side in enumerate(summary.get("followed", ())):
+        way = "plus" if k == 0 else "minus"
+        text.row(f"followed, {way}", f"{side['point_group']}, {1000 * side['energy_from_saddle']:.2f} meV from here")
+    if "ideal_gas" in summary:
+        _gas_rows(text, summary["ideal_gas"])
+    for note in summary["warnings"]:
+        text.row("note", note)
+    text.group(f"results in {output}")
+    text.paragraph(", ".join(sorted(path.name for path in output.iterdir())))
+    return str(text)
+
+
+def _wavenumber(value: float) -> str:
+    return f"{-value:.1f}i" if value < 0 else f"{value:.1f}"
+
+
+def _mean(found: dict[str, Any]) -> float:
+    return sum(found["wavenumbers_cm1"]) / len(found["wavenumbers_cm1"])
+
+
+def _set_row(found: dict[str, Any]) -> tuple[str, str]:
+    activity = " + ".join(["IR"] * found["infrared"] + ["Raman"] * found["raman"]) or "silent"
+    values = found["wavenumbers_cm1"]
+    printed = _wavenumber(_mean(found)) if max(values) - min(values) < 0.05 else " ".join(map(_wavenumber, values))
+    numbers = " ".join(map(str, found["modes"]))
+    mixed = "" if found["purity"] > 0.99 else f"   {100 * found['purity']:.0f} % of this symmetry"
+    return f"{numbers:<10}{found['label']}", f"{printed:>10}   {activity}{mixed}"
+
+
+def _near(sets: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    from itertools import pairwise
+
+    from ..molecules.normal_modes import NEAR_CM1
+
+    return [(a, b) for a, b in pairwise(sets) if abs(_mean(b) - _mean(a)) < NEAR_CM1]
+
+
+def _whole_body_row(summary: dict[str, Any]) -> str:
+    values = summary["whole_body_cm1"]
+    if not values:
+        return "none projected out: not all atoms move"
+    return f"{len(values)} projected out; what was left of them: {max(map(abs, values)):.2g} cm⁻¹"
+
+
+def _stability_row(summary: dict[str, Any]) -> str:
+    """Imaginary modes by number and label."""
+    named = {k: s["label"] for s in summary.get("sets", ()) for k in s["modes"]}
+    modes = [k + 1 for k, w in enumerate(summary["wavenumbers_cm1"]) if w < 0]
+    which = ", ".join(f"{k} ({named[k]})" if k in named else str(k) for k in modes)
+    kind = "a saddle point" if len(modes) == 1 else f"a saddle point of order {len(modes)}"
+    return f"imaginary: {which}. Not a minimum but {kind}; --follow MODE slides down both sides"
+
+
+def _gas_rows(text: Any, gas: dict[str, Any]) -> None:
+    text.group(f"ideal gas at {gas['temperature']:g} K and {gas['pressure']:g} Pa")
+    text.row("symmetry number, spin", f"{gas['symmetry_number']}, {gas['spin']:g}")
+    text.row("zero-point energy", f"{gas['zero_point_energy']:.4f} eV")
+    text.row("enthalpy", f"{gas['enthalpy']:.4f} eV")
+    text.row("entropy", f"{1000 * gas['entropy']:.4f} meV/K")
+    text.row("Gibbs energy", f"{gas['gibbs_energy']:.4f} eV")
+    if gas["left_out"]:
+        text.row("", f"{gas['left_out']} imaginary modes left out: these are not properties of a gas of such molecules")

@@ -1,0 +1,1 @@
+"""Molecules: normal modes, point groups, what a spectrometer sees."""

@@ -1,0 +1,228 @@
+"""Irreducible representations of a molecule's point group, as projectors of its displacements.
+
+Names follow Mulliken's recommendations (J. Chem. Phys. 23, 1997 (1955)): a planar C2v or D2h molecule lies in the
+yz plane, z of D2h passes through the most atoms, C2' axes and σv planes of other groups hold more atoms than C2'' and
+σd. Character tables are posym's (A. Carreras et al.); its operations stand in an orientation of their own and are
+turned onto those of the molecule. Where names speak of x, y and z the table is written here: posym 1.3 confuses x and
+y in D2h.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .point_groups import SAME, PointGroup, axis_and_order, proper_axes
+
+
+@dataclass(frozen=True)
+class Representation:
+    """One irreducible representation, over the reals: complex conjugate pairs count as one of two dimensions.
+
+    Attributes:
+        label: Mulliken symbol.
+        dimension: how many modes share a frequency.
+        infrared: it occurs in that of a vector: modes change the dipole moment in first order.
+        raman: it occurs in the symmetric square of that: modes change the polarizability.
+        projector: (3 n_atoms, 3 n_atoms) onto the displacements that transform so.
+    """
+
+    label: str
+    dimension: int
+    infrared: bool
+    raman: bool
+    projector: NDArray[np.float64]
+
+
+def representations(group: PointGroup) -> list[Representation]:
+    """All irreducible representations, as the character table has them; of a linear molecule those of displacements."""
+    if group.axis is not None:
+        return _linear(group)
+    moves = displacement_matrices(group)
+    traces = np.trace(group.rotations, axis1=1, axis2=2)
+    squares = (traces**2 + np.trace(group.rotations @ group.rotations, axis1=1, axis2=2)) / 2
+    found = []
+    for label, characters in character_table(group).items():
+        norm = float(np.mean(characters**2))
+        dimension = round(characters[_identity(group)])
+        projector = (dimension / norm) * np.einsum("g,gij->ij", characters, moves) / len(moves)
+        infrared, raman = (bool(np.mean(characters * square) > 0.5) for square in (traces, squares))
+        found.append(Representation(label, dimension, infrared, raman, projector))
+    return found
+
+
+def displacement_matrices(group: PointGroup) -> NDArray[np.float64]:
+    """(n_operations, 3 n_atoms, 3 n_atoms): how operations turn displacements and hand them to other atoms."""
+    n_atoms = group.permutations.shape[1]
+    moves = np.zeros((len(group.rotations), n_atoms, 3, n_atoms, 3))
+    for move, rotation, permutation in zip(moves, group.rotations, group.permutations, strict=True):
+        move[permutation, :, np.arange(n_atoms), :] = rotation
+    return moves.reshape(len(moves), 3 * n_atoms, 3 * n_atoms)
+
+
+def character_table(group: PointGroup) -> dict[str, NDArray[np.float64]]:
+    """Label -> (n_operations,) characters, in the order of the group's operations."""
+    if group.symbol in ("C1", "Kh"):
+        return {"A": np.ones(1)}
+    if group.symbol in ("C2v", "D2", "D2h"):
+        return _table_by_axes(group)
+    from posym import PointGroup as PosymGroup
+
+    table = PosymGroup(group.symbol)
+    classes = table.ir_table.get_all_operations()
+    labels = [label for label, operations in classes.items() for _ in operations]
+    matrices = np.array([o.matrix_representation for operations in classes.values() for o in operations])
+    found = _alignments(matrices, group.rotations)
+    # All alignments of the cubic and icosahedral groups give the same names.
+    choices = [next(found)] if group.symbol[0] in "TOI" else list(found)
+    best = max(choices, key=lambda places: _atoms_held(group, [labels[k] for k in places]))
+    rows = [list(table.op_labels).index(labels[k]) for k in best]
+    return {name: table.ir_table[name].to_numpy(float)[rows] for name in table.ir_labels}
+
+
+def _table_by_axes(group: PointGroup) -> dict[str, NDArray[np.float64]]:
+    """C2v, D2 and D2h, whose operations are diagonal in x, y and z: B1, B2 and B3 belong to z, y and x.
+
+    In C2v B1 and B2 are what x and y are.
+    """
+    signs = np.einsum("ai,gij,aj->ga", axes := _named_axes(group), group.rotations, axes)
+    x, y, z = np.rint(signs).T
+    if group.symbol == "C2v":
+        return {"A1": z, "A2": x * y, "B1": x, "B2": y}
+    handed = x * y * z
+    even = {"A": np.ones(len(x)), "B1": handed * z, "B2": handed * y, "B3": handed * x}
+    if group.symbol == "D2":
+        return even
+    return {f"{name}{p}": row * (handed if p == "u" else 1) for p in "gu" for name, row in even.items()}
+
+
+def _named_axes(group: PointGroup) -> NDArray:
+    """(3, 3) rows x, y, z: plane across x with most atoms, then z through most atoms, then the longest z."""
+    turns = group.rotations[np.linalg.det(group.rotations) > 0]
+    directions = proper_axes(turns)[0]
+    if group.symbol == "C2v":
+        normals = proper_axes(-group.rotations[np.linalg.det(group.rotations) < 0])[0]
+        choices = [np.array([*pair, directions[0]]) for pair in permutations(normals)]
+    else:
+        choices = [directions[list(order)] for order in permutations(range(3))]
+    fixed = np.sum(group.permutations == np.arange(group.permutations.shape[1]), axis=1)
+
+    def score(axes: NDArray) -> tuple[float, ...]:
+        x, _, z = axes
+        wanted = (np.eye(3) - 2 * np.outer(x, x), 2 * np.outer(z, z) - np.eye(3))
+        held = [fixed[np.abs(group.rotations - w).max(axis=(1, 2)) < 1e3 * SAME].sum() for w in wanted]
+        return (*held, float(np.round(np.sum((group.positions @ z) ** 2), 3)))
+
+    return max(choices, key=score)
+
+
+def _identity(group: PointGroup) -> int:
+    return int(np.argmax(np.trace(group.rotations, axis1=1, axis2=2)))
+
+
+def _linear(group: PointGroup) -> list[Representation]:
+    """Σ along the axis, Π across it, even and odd where there is an inversion."""
+    assert group.axis is not None
+    n = group.permutations.shape[1]
+    along = np.kron(np.eye(n), np.outer(group.axis, group.axis))
+    across: NDArray[np.float64] = np.eye(3 * n) - along
+    if len(group.rotations) == 1:
+        return [Representation("Σ+", 1, True, True, along), Representation("Π", 2, True, True, across)]
+    inversion = displacement_matrices(group)[1]
+    even: NDArray[np.float64] = (np.eye(3 * n) + inversion) / 2
+    odd: NDArray[np.float64] = np.eye(3 * n) - even
+    return [
+        Representation("Σg+", 1, False, True, even @ along),
+        Representation("Πg", 2, False, True, even @ across),
+        Representation("Σu+", 1, True, False, odd @ along),
+        Representation("Πu", 2, True, False, odd @ across),
+    ]
+
+
+def _alignments(standard: NDArray, ours: NDArray) -> Iterator[NDArray]:
+    """For each rotation that takes the standard group onto ours: which standard operation each of ours is.
+
+    Two operations with different axes fix the rest: all pairs of ours that could be they are tried.
+    """
+    first, second = _leading_pair(standard)
+    a, b = _axis(standard[first]), None if second is None else _axis(standard[second])
+    if a is None:  # the identity, with or without the inversion
+        yield _match(standard, ours)
+        return
+    for k in _alike(standard[first], ours):
+        there = _axis(ours[k])
+        assert there is not None
+        if b is None:
+            for turn in (_turn(a, _across(a), sign * there, _across(there)) for sign in (1, -1)):
+                if len(places := _match(turn @ standard @ turn.T, ours)):
+                    yield places
+            continue
+        for m in _alike(standard[second], ours):
+            other = _axis(ours[m])
+            assert other is not None
+            if abs(abs(there @ other) - abs(a @ b)) > 1e-3:
+                continue
+            for signs in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
+                if abs(signs[0] * signs[1] * (there @ other) - a @ b) > 1e-3:
+                    continue
+                turn = _turn(a, b, signs[0] * there, signs[1] * other)
+                if len(places := _match(turn @ standard @ turn.T, ours)):
+                    yield places
+
+
+def _leading_pair(matrices: NDArray) -> tuple[int, int | None]:
+    """An operation of highest order, and one about another axis where there is one."""
+    axes = [_axis(matrix) for matrix in matrices]
+    orders = [axis_and_order(np.linalg.det(matrix) * matrix)[1] for matrix in matrices]
+    first = int(np.argmax(orders))
+    for k, axis in enumerate(axes):
+        if axis is not None and axes[first] is not None and abs(axis @ axes[first]) < 0.999:
+            return first, k
+    return first, None
+
+
+def _axis(matrix: NDArray) -> NDArray | None:
+    """Of a rotation, or of the rotation that an improper one is minus of; None of the identity and the inversion."""
+    axis, order = axis_and_order(np.linalg.det(matrix) * matrix)
+    return None if order == 1 else axis
+
+
+def _alike(matrix: NDArray, ours: NDArray) -> NDArray:
+    """Which of ours turn by the same angle and have the same handedness."""
+    traces = np.trace(ours, axis1=1, axis2=2)
+    return np.flatnonzero(
+        (np.abs(traces - np.trace(matrix)) < 1e-3) & (np.abs(np.linalg.det(ours) - np.linalg.det(matrix)) < 0.1)
+    )
+
+
+def _across(axis: NDArray) -> NDArray:
+    """Any vector that is not along the axis."""
+    return np.eye(3)[np.argmin(np.abs(axis))]
+
+
+def _turn(a: NDArray, b: NDArray, to_a: NDArray, to_b: NDArray) -> NDArray:
+    """The rotation that takes the frame of a and b to that of others, which enclose the same angle."""
+    frames = []
+    for u, v in ((a, b), (to_a, to_b)):
+        normal = np.cross(u, v)
+        normal /= np.linalg.norm(normal)
+        frames.append(np.array([u / np.linalg.norm(u), np.cross(normal, u) / np.linalg.norm(u), normal]))
+    return frames[1].T @ frames[0]
+
+
+def _match(turned: NDArray, ours: NDArray) -> NDArray:
+    """For each of ours the turned standard operation that equals it; empty where one has none."""
+    differences = np.abs(turned[:, None] - ours[None]).max(axis=(2, 3))
+    places = differences.argmin(axis=0)
+    fits = differences[places, np.arange(len(ours))].max() < 1e3 * SAME
+    return places if fits and len(np.unique(places)) == len(ours) else np.empty(0, int)
+
+
+def _atoms_held(group: PointGroup, labels: list[str]) -> int:
+    """Atoms on C2' axes and σv planes: more for the orientation whose names are those of the field."""
+    fixed = np.sum(group.permutations == np.arange(group.permutations.shape[1]), axis=1)
+    return sum(int(n) for n, label in zip(fixed, labels, strict=True) if label in ("C2'", "sv", "sv_xz"))

@@ -1,0 +1,121 @@
+"""A molecule brought to a stationary point, as closely as its Hessian can; and what lies beside a saddle point."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..relaxation import RelaxationReport, largest_force, relax, report_unrelaxed
+from .normal_modes import NormalModes, normal_modes
+
+FMAX = 1e-3  # [eV/Å] left to the optimizer; the Hessian does the rest in one or two steps
+ENOUGH = 1e-8  # [eV/Å] rotations are then below 0.1 cm⁻¹ in any molecule
+STEPS, LONGEST = 4, 0.05  # of Newton's method; a longer one [Å] leaves the neighbourhood in which it is right
+FLAT_CM1 = 1.0  # along what is softer than this Newton's steps mean nothing
+FOLLOWED_BY = 0.1  # [Å] largest displacement along a mode before the molecule slides down
+
+
+@dataclass(frozen=True)
+class Side:
+    """Where a molecule comes to rest on one side of a saddle point.
+
+    Attributes:
+        atoms: relaxed, with its calculator.
+        energy: relative to the saddle point [eV].
+        report: of the relaxation.
+    """
+
+    atoms: Atoms
+    energy: float
+    report: RelaxationReport
+
+
+def stationary_modes(
+    atoms: Atoms, calc: Any, *, relaxed: bool = True, callback: Any = None, progress: Any = None, **options: Any
+) -> tuple[NormalModes, RelaxationReport]:
+    """Relax a molecule, and compute its normal modes there.
+
+    The optimizer stops at 1e-3 eV/Å; Newton's method goes on from there with the exact Hessian until forces are
+    rounding, which is when rotations have no frequency. It keeps the kind of stationary point: a molecule that
+    symmetry holds on a saddle point stays there, and its imaginary modes say so.
+
+    Args:
+        atoms: one molecule; not changed.
+        calc: `PhonaxCalculator`.
+        relaxed: False takes the geometry as it is, with a warning where it is far from stationary.
+        callback: of the relaxation, called with (step, max_force, max_stress).
+        progress: of each Hessian, called with (done, total) columns.
+        **options: of `normal_modes`.
+
+    Raises:
+        StructureError: as `normal_modes`.
+        RelaxationError: no stationary point was reached.
+    """
+    if not relaxed:
+        same, report = report_unrelaxed(atoms, calc)
+        return normal_modes(same, calc, progress=progress, **options), report
+    there, report = relax(atoms, calc, fix_cell=True, fmax=FMAX, callback=callback)
+    modes = normal_modes(there, calc, progress=progress, **options)
+    force = report.max_force
+    for _ in range(STEPS):
+        step = _newton_step(modes, there.get_forces())
+        if force <= ENOUGH or not 0 < np.linalg.norm(step, axis=1).max() <= LONGEST:
+            break
+        moved = there.copy()
+        moved.positions += step
+        moved.calc = calc
+        if (new := largest_force(moved)) >= force:
+            break
+        there, force = moved, new
+        modes = normal_modes(there, calc, progress=progress, **options)
+    energy = float(there.get_potential_energy())
+    return modes, RelaxationReport(**{**report.__dict__, "max_force": force, "energy": energy})
+
+
+def follow_imaginary(modes: NormalModes, calc: Any, mode: int = 1, *, callback: Any = None) -> tuple[Side, Side]:
+    """Displace a molecule along a mode of negative curvature, both ways, and relax it.
+
+    Args:
+        modes: at a saddle point.
+        calc: `PhonaxCalculator`.
+        mode: counted from 1.
+        callback: of each relaxation.
+
+    Raises:
+        InputError: the mode is not imaginary.
+        RelaxationError: a side leads nowhere.
+    """
+    if mode not in modes.imaginary:
+        real = f"{modes.wavenumbers[mode - 1]:.1f} cm⁻¹" if 1 <= mode <= len(modes.wavenumbers) else "not there"
+        raise InputError(
+            f"mode {mode} is {real}, not imaginary",
+            "from a minimum there is nothing to slide down to",
+            f"imaginary modes are {', '.join(map(str, modes.imaginary)) or 'none'}",
+        )
+    start = modes.atoms
+    start.calc = calc
+    saddle = start.get_potential_energy()
+    pattern = modes.displacements[mode - 1]
+    pattern = pattern * FOLLOWED_BY / np.linalg.norm(pattern, axis=1).max()
+    sides = []
+    for sign in (1, -1):
+        moved = start.copy()
+        moved.positions += sign * pattern
+        rested, report = relax(moved, calc, fix_cell=True, callback=callback)
+        sides.append(Side(rested, report.energy - saddle, report))
+    return sides[0], sides[1]
+
+
+def _newton_step(modes: NormalModes, forces: NDArray) -> NDArray:
+    """(n_atoms, 3) displacements at which forces along all modes but flat ones would vanish [Å]."""
+    from ..units import CM1_PER_THZ, THZ_PER_SQRT_EV_A2_AMU
+
+    curvatures = np.sign(modes.wavenumbers) * (modes.wavenumbers / (CM1_PER_THZ * THZ_PER_SQRT_EV_A2_AMU)) ** 2
+    steep = np.abs(modes.wavenumbers) > FLAT_CM1
+    along = np.einsum("kia,ia->k", modes.displacements, forces)
+    return np.einsum("k,kia->ia", np.where(steep, along / np.where(steep, curvatures, 1.0), 0.0), modes.displacements)

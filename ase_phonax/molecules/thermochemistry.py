@@ -1,0 +1,98 @@
+"""Heat, entropy and free energy of a molecule as an ideal gas, through ASE's IdealGasThermo."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..units import CM1_PER_THZ, MEV_PER_THZ
+from .normal_modes import NormalModes
+
+
+@dataclass(frozen=True)
+class GasProperties:
+    """An ideal gas of rigid, harmonic molecules.
+
+    Attributes:
+        temperature: [K].
+        pressure: [Pa].
+        zero_point_energy: [eV].
+        enthalpy: [eV], the potential energy included.
+        entropy: [eV/K].
+        gibbs_energy: [eV].
+        symmetry_number: from the point group.
+        spin: total electronic spin.
+        left_out: imaginary modes, which have no partition function.
+    """
+
+    temperature: float
+    pressure: float
+    zero_point_energy: float
+    enthalpy: float
+    entropy: float
+    gibbs_energy: float
+    symmetry_number: int
+    spin: float
+    left_out: int
+
+
+def gas_properties(
+    modes: NormalModes,
+    energy: float,
+    temperature: float = 298.15,
+    pressure: float = 101325.0,
+    spin: float | None = None,
+) -> GasProperties:
+    """Thermochemistry of `IdealGasThermo`, with the symmetry number of the point group.
+
+    Args:
+        modes: of a whole molecule.
+        energy: potential energy [eV].
+        temperature: [K].
+        pressure: [Pa].
+        spin: total electronic spin; unless given 0 for an even number of electrons, else 1/2.
+
+    Raises:
+        InputError: only some atoms move; a temperature or pressure that is not positive.
+    """
+    from ase.thermochemistry import IdealGasThermo
+
+    group = modes.point_group
+    if group is None:
+        raise InputError("only some of the atoms move", "a molecule held by others is no gas", "let all of them move")
+    if not (temperature > 0 and pressure > 0):
+        raise InputError(
+            f"the temperature is {temperature:g} K and the pressure {pressure:g} Pa",
+            "a gas has both above zero",
+            "give something like 298.15 K and 101325 Pa",
+        )
+    atoms = modes.atoms
+    spin = int(atoms.numbers.sum()) % 2 / 2 if spin is None else spin
+    energies = np.abs(modes.wavenumbers) / CM1_PER_THZ * MEV_PER_THZ / 1000
+    shape: Any = "monatomic" if len(atoms) == 1 else "linear" if group.is_linear else "nonlinear"
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*imag modes removed")  # `left_out` says it
+        thermo = IdealGasThermo(
+            vib_energies=(np.where(modes.wavenumbers < 0, 1j, 1) * energies).tolist(),
+            geometry=shape,
+            potentialenergy=energy,
+            atoms=atoms,
+            symmetrynumber=group.symmetry_number,
+            spin=spin,
+            ignore_imag_modes=True,
+        )
+    return GasProperties(
+        temperature,
+        pressure,
+        float(thermo.get_ZPE_correction()),
+        float(thermo.get_enthalpy(temperature, verbose=False)),
+        float(thermo.get_entropy(temperature, pressure, verbose=False)),
+        float(thermo.get_gibbs_energy(temperature, pressure, verbose=False)),
+        group.symmetry_number,
+        float(spin),
+        int(np.sum(modes.wavenumbers < 0)),
+    )

@@ -1,0 +1,101 @@
+"""Energies, forces and Hessians by GFN2-xTB (Bannwarth, Ehlert, Grimme, JCTC 15, 1652 (2019)), for breadth.
+
+Needs `pip install tblite`. Hessians are central differences of forces; the step is where rounding of the
+self-consistency and the third derivatives are both below 1e-3 of the constants.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms, units
+from ase.optimize import BFGS
+from molecules import geometry, molecules, still_bonded
+from tblite.ase import TBLite
+
+LEVEL = "GFN2-xTB (tblite)"
+STEP = 0.005  # Å
+ACCURACY = 0.01  # of the self-consistency, in tblite's units
+FRAMES = ((300.0, 2), (1000.0, 2))  # temperature [K] and how many, besides the minimum
+LARGEST = 0.4  # Å, that an atom is moved at most: beyond, soft modes are no longer straight lines
+LARGEST_FORCE = 30.0  # eV/Å
+
+
+def label_all(folder: Path, quick: bool = False) -> None:
+    """A file of frames for each molecule; those that fall apart are recorded and left out."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = molecules(quick)
+    for k, smiles in enumerate(names):
+        path = folder / f"{k:04d}.npz"
+        if path.exists():
+            continue
+        found, why = _label(smiles, np.random.default_rng(k))
+        save(path, found, smiles=smiles, why=why)
+        print(f"{k + 1}/{len(names)} {smiles}: {why or f'{len(found)} frames'}", flush=True)
+
+
+def save(path: Path, frames: list[dict[str, np.ndarray]], **texts: str) -> None:
+    """Frames of one molecule, complete or not there."""
+    arrays = {key: np.array([f[key] for f in frames]) for key in (frames[0] if frames else ())}
+    part = path.with_suffix(".part")
+    with open(part, "wb") as file:
+        np.savez_compressed(file, **arrays, **{key: np.array(text) for key, text in texts.items()})
+    part.replace(path)
+
+
+def _label(smiles: str, rng: np.random.Generator) -> tuple[list[dict[str, np.ndarray]], str]:
+    atoms = geometry(smiles)
+    if atoms is None:
+        return [], "no geometry"
+    atoms.calc = calculator()
+    try:
+        if not BFGS(atoms, logfile=None).run(fmax=1e-3, steps=500):
+            return [], "not relaxed"
+        if not still_bonded(atoms):
+            return [], "other bonds after relaxation"
+        minimum = frame(atoms)
+        frames = [minimum]
+        for temperature, count in FRAMES:
+            for _ in range(count):
+                moved = displaced(atoms, minimum["hessian"], temperature, rng)
+                found = frame(moved)
+                if np.abs(found["forces"]).max() < LARGEST_FORCE:
+                    frames.append(found)
+    except Exception as error:  # tblite raises RuntimeError and worse where its self-consistency fails
+        return [], f"{type(error).__name__}: {error}"
+    return frames, ""
+
+
+def calculator() -> TBLite:
+    return TBLite(method="GFN2-xTB", accuracy=ACCURACY, verbosity=0)
+
+
+def frame(atoms: Atoms) -> dict[str, np.ndarray]:
+    """numbers, positions, energy [eV], forces [eV/Å], hessian (n, 3, n, 3) [eV/Å²]."""
+    here = atoms.copy()
+    here.calc = calculator()
+    n = len(atoms)
+    result = {"numbers": atoms.numbers, "positions": atoms.positions.copy()}
+    result |= {"energy": np.array(here.get_potential_energy()), "forces": here.get_forces().copy()}
+    hessian = np.zeros((n, 3, n, 3))
+    for i in range(n):
+        for x in range(3):
+            for sign in (1, -1):
+                here.positions[i, x] = atoms.positions[i, x] + sign * STEP
+                hessian[i, x] -= sign * here.get_forces() / (2 * STEP)
+            here.positions[i, x] = atoms.positions[i, x]
+    return result | {"hessian": (hessian + hessian.transpose(2, 3, 0, 1)) / 2}
+
+
+def displaced(atoms: Atoms, hessian: np.ndarray, temperature: float, rng: np.random.Generator) -> Atoms:
+    """A draw from the harmonic quantum distribution of the vibrations at a temperature [K]."""
+    roots = np.repeat(np.sqrt(atoms.get_masses()), 3)
+    values, vectors = np.linalg.eigh(hessian.reshape(len(roots), -1) / np.outer(roots, roots))
+    energies = units._hbar * 1e10 / np.sqrt(units._e * units._amu) * np.sqrt(np.abs(values))  # eV
+    real = energies > 0.005
+    spread = energies[real] / (2 * values[real] * np.tanh(energies[real] / (2 * units.kB * temperature)))
+    amplitudes = rng.normal(size=real.sum()) * np.sqrt(spread)
+    shift = (vectors[:, real] @ amplitudes / roots).reshape(-1, 3)
+    largest = np.linalg.norm(shift, axis=1).max()
+    moved = atoms.copy()
+    moved.positions += shift * min(1.0, LARGEST / largest)
+    return moved
