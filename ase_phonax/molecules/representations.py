@@ -128,8 +128,8 @@ def _linear(group: PointGroup) -> list[Representation]:
     """Σ along the axis, Π across it, even and odd where there is an inversion."""
     assert group.axis is not None
     n = group.permutations.shape[1]
-    along: NDArray[np.float64] = np.kron(np.eye(n), np.outer(group.axis, group.axis))
-    across: NDArray[np.float64] = np.eye(3 * n) - along
+    along = np.asarray(np.kron(np.eye(n), np.outer(group.axis, group.axis)), float)
+    across = np.eye(3 * n) - along
     if len(group.rotations) == 1:
         return [Representation("Σ+", 1, True, True, along), Representation("Π", 2, True, True, across)]
     inversion = displacement_matrices(group)[1]
