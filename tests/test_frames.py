@@ -349,6 +349,15 @@ def test_a_hessian_with_its_axes_exchanged_is_refused(clusters, order):
         check_frames([frame_of_hessian(frame.atoms, turned)])
 
 
+def test_a_squeezed_bond_to_hydrogen_is_no_wrong_unit():
+    """O-H at 0.7 Å: beyond any spectrum, and a right label all the same."""
+    atoms = Atoms("OH", positions=[[0, 0, 0], [0, 0, 0.7]])
+    along = np.diag([0, 0, 1.0])
+    check_frames([frame_of_hessian(atoms, np.kron([[400, -400], [-400, 400]], along))])
+    with pytest.raises(InputError, match="nothing vibrates like that"):
+        check_frames([frame_of_hessian(atoms, np.kron([[400, -400], [-400, 400]], along) * 97.17)])
+
+
 def test_stresses_in_gpa_or_of_a_pressure_are_refused():
     frames = [frame_of_atoms(atoms) for atoms in strained_crystals()]
     with pytest.raises(InputError, match="GPa"):
@@ -359,6 +368,15 @@ def test_stresses_in_gpa_or_of_a_pressure_are_refused():
         check_frames(gentle)
     with pytest.raises(InputError, match="sign is that of a pressure"):
         check_frames([changed(f, stress=-f.stress) for f in frames])
+
+
+def test_five_frames_do_not_decide_the_sign_of_a_stress():
+    """Sheared and rattled cells have stresses of any sign: one crystal in twenty would be refused by chance."""
+    rng = np.random.default_rng(1)
+    frames = [frame_of_atoms(atoms) for atoms in strained_crystals()][:5]
+    volumes = [f.atoms.get_volume() for f in frames]
+    falling = np.interp(volumes, np.sort(volumes), [0.01, 0.005, 0.0, -0.005, -0.01])
+    check_frames([changed(f, stress=np.eye(3) * x + 1e-4 * rng.normal()) for f, x in zip(frames, falling, strict=True)])
 
 
 def test_the_stress_of_a_molecule_is_refused(clusters):

@@ -96,9 +96,10 @@ class FineTuneConfig:
 
 @dataclass(frozen=True)
 class OptimiserConfig:
-    """How parameters are moved: Adam with decoupled weight decay (optax).
+    """How parameters are moved: by optax, with decoupled weight decay.
 
     Attributes:
+        method: "adam"; or "muon", which orthogonalises the steps of matrices.
         epochs: passes through the training frames.
         batch_size: frames in a step.
         accumulate: pieces of a batch that are taken one after the other: memory of one piece, the same gradient. "auto"
@@ -113,6 +114,7 @@ class OptimiserConfig:
         patience: epochs without a better validation before it stops; 0 to go on.
     """
 
+    method: str = "adam"
     epochs: int = 100
     batch_size: int = 8
     accumulate: int | str = "auto"
@@ -173,6 +175,7 @@ class TrainingConfig:
 _CHOICES = {
     ("loss", "penalty"): ("squared", "huber"),
     ("loss", "directions"): ("columns", "random"),
+    ("optimiser", "method"): ("adam", "muon"),
     ("optimiser", "schedule"): ("cosine", "linear", "exponential", "constant"),
     ("run", "precision"): ("float32", "float64"),
     ("fine_tune", "energies"): ("keep", "shift"),

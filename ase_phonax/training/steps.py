@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import jraph
 import numpy as np
 import optax
+import optax.contrib
 
 from ..potential import NodeEnergies
 from .config import LossConfig, OptimiserConfig
@@ -38,7 +39,7 @@ class Rules(NamedTuple):
     Attributes:
         weights: of `WEIGHTED`.
         penalty: kind and length where it turns linear.
-        clip, weight_decay, ema: of `OptimiserConfig`.
+        clip, weight_decay, ema, method: of `OptimiserConfig`.
         frozen: names module/array of parameters that keep their values.
         accumulate: pieces of a batch.
     """
@@ -50,6 +51,7 @@ class Rules(NamedTuple):
     ema: float
     frozen: tuple[str, ...] = ()
     accumulate: int = 1
+    method: str = "adam"
 
     @classmethod
     def of(
@@ -64,16 +66,37 @@ class Rules(NamedTuple):
             optimiser.ema,
             frozen,
             accumulate,
+            optimiser.method,
         )
 
 
+# Size of an orthogonal update relative to Adam's, so that one learning rate serves both: Liu et al., arXiv:2502.16982.
+MUON_SIZE = 0.2
+
+
 def _transform(rules: Rules) -> optax.GradientTransformation:
-    """Adam's direction; the learning rate is applied outside, so that schedules need no compiling."""
+    """The direction of a step; the learning rate is applied outside, so that schedules need no compiling."""
     parts = [optax.clip_by_global_norm(rules.clip)] if rules.clip else []
-    parts.append(optax.scale_by_adam())
+    parts.append(optax.scale_by_adam() if rules.method == "adam" else _muon())
     if rules.weight_decay:
         parts.append(optax.add_decayed_weights(rules.weight_decay, _decays))
     return optax.chain(*parts)
+
+
+def _muon() -> optax.GradientTransformation:
+    """Momentum made orthogonal for matrices that mix channels (Jordan et al. 2024), Adam for everything else."""
+
+    def as_large_as_adam(updates: Any, parameters: Any) -> Any:
+        return jax.tree.map(lambda u: MUON_SIZE * max(u.shape) ** 0.5 * u, updates)
+
+    def kinds(tree: Any) -> Any:
+        return {
+            m: {k: "muon" if x.ndim == 2 and k != "embedding" else "adam" for k, x in t.items()}
+            for m, t in tree.items()
+        }
+
+    muon = optax.chain(optax.contrib.scale_by_muon(), optax.stateless(as_large_as_adam))
+    return optax.multi_transform({"adam": optax.scale_by_adam(), "muon": muon}, kinds)
 
 
 def _decays(tree: Any) -> Any:
