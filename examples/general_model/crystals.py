@@ -96,7 +96,7 @@ def write_structures(path: Path, source: Path, quick: bool = False) -> None:
     structures = published(source)
     if quick:
         structures = [a for a in structures if set(a.get_chemical_symbols()) <= set(QUICK) and len(a) < 5]
-    held = [is_held_out(a) for a in structures]
+    held = [k % 3 == 0 if quick else is_held_out(a) for k, a in enumerate(structures)]
     if not quick:
         structures += added()
         structures += substituted(structures, SUBSTITUTED)

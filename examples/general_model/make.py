@@ -17,7 +17,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-STEPS = ("structures", "label", "train", "measure", "card")
+STEPS = ("structures", "label", "train", "measure", "figure", "card")
 NAME = "phonax-small"
 MODELS = HERE.parents[1] / "models"
 SIDES = ("hessians", "forces")
@@ -106,6 +106,14 @@ def measure(options: argparse.Namespace) -> None:
     measuring.run(options)
 
 
+def figure(options: argparse.Namespace) -> None:
+    """Distribution of the errors, and bands from each third of them."""
+    import figures
+
+    options.figures = options.output if options.quick else HERE
+    figures.run(options)
+
+
 def card(options: argparse.Namespace) -> None:
     """The model and what is known of it, where named models lie; a quick one stays in the output folder."""
     import json
@@ -171,7 +179,7 @@ def main() -> None:
     os.environ["XLA_FLAGS"] = f"{n_devices} {os.environ.get('XLA_FLAGS', '')}"
     options.output.mkdir(parents=True, exist_ok=True)
     for step in options.steps or STEPS:
-        {"structures": structures, "label": label, "train": train, "measure": measure, "card": card}[step](options)
+        globals()[step](options)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,86 @@
+"""Errors of the molecular model on molecules it never saw, against PBE/def2-SVP itself.
+
+Each tested molecule is relaxed with the model from the PBE geometry, and its frequencies there are compared with those
+of PBE at PBE's own minimum: what a user would get against what the level of theory says. Frequencies are paired in
+ascending order within each irreducible representation.
+"""
+
+import argparse
+import json
+
+import numpy as np
+from ase import Atoms
+from ase.neighborlist import natural_cutoffs, neighbor_list
+from ase.vibrations import VibrationsData
+
+WHAT = "tested"
+
+
+def run(options: argparse.Namespace) -> dict:
+    """Measure, print and write the summary."""
+    from make import read_labels
+
+    from ase_phonax import PhonaxCalculator
+
+    model = options.output / "second/model.h5"
+    rows = []
+    for smiles, split, frames in read_labels(options.output / "pbe"):
+        if split == WHAT:
+            rows.append(one(smiles, frames[0], PhonaxCalculator(str(model))))
+            print(
+                "{smiles:14s} rms {rms_cm1:5.1f} cm⁻¹, largest {largest_cm1:6.1f}, bonds {bonds_rms:.4f} Å".format(
+                    **rows[-1]
+                )
+            )
+    differences = np.concatenate([row["differences_cm1"] for row in rows]) if rows else np.array([np.nan])
+    found = {
+        "molecules": len(rows),
+        "rms_cm1": float(np.sqrt(np.mean(differences**2))),
+        "mean_cm1": float(differences.mean()),
+        "bonds_rms": float(np.sqrt(np.mean([row["bonds_rms"] ** 2 for row in rows]))) if rows else float("nan"),
+        "imaginary": sum(row["imaginary"] for row in rows),
+        "rows": rows,
+    }
+    print(f"{found['molecules']} molecules: {found['rms_cm1']:.1f} cm⁻¹ RMS, {found['imaginary']} imaginary modes")
+    part = options.output / "summary.part"
+    part.write_text(json.dumps(found, indent=1) + "\n")
+    part.replace(options.output / "summary.json")
+    return found
+
+
+def one(smiles: str, frame, calc) -> dict:
+    """A molecule: frequencies, geometry and forces against those of the label, which is at PBE's minimum."""
+    from ase_phonax import modes_of_vibrations, stationary_modes
+
+    atoms, n = frame.atoms, len(frame.atoms)
+    theirs = modes_of_vibrations(VibrationsData(atoms, frame.second.matrices[0].real.reshape(n, 3, n, 3)))
+    modes, _ = stationary_modes(atoms, calc)
+    return {
+        "smiles": smiles,
+        "point_groups": [theirs.point_group.symbol, modes.point_group.symbol],
+        "reference_cm1": theirs.wavenumbers.tolist(),
+        "model_cm1": modes.wavenumbers.tolist(),
+        "differences_cm1": (d := paired(theirs, modes)),
+        "rms_cm1": float(np.sqrt(np.mean(np.square(d)))),
+        "largest_cm1": float(np.abs(d).max()),
+        "imaginary": len(modes.imaginary),
+        "bonds_rms": bond_error(atoms, modes.atoms),
+    }
+
+
+def paired(theirs, ours) -> list[float]:
+    """Differences within each representation; over all where the point groups differ."""
+    if theirs.point_group.symbol != ours.point_group.symbol:
+        return (ours.wavenumbers - theirs.wavenumbers).tolist()
+    found = []
+    for label in {s.label for s in theirs.sets}:
+        a, b = (sorted(w for s in modes.sets if s.label == label for w in s.wavenumbers) for modes in (theirs, ours))
+        found += (np.array(b) - np.array(a)).tolist()
+    return found
+
+
+def bond_error(before: Atoms, after: Atoms) -> float:
+    """RMS difference of bond lengths [Å]."""
+    i, j = neighbor_list("ij", before, natural_cutoffs(before, mult=1.2))
+    lengths = [np.linalg.norm(a.positions[i] - a.positions[j], axis=1) for a in (before, after)]
+    return float(np.sqrt(np.mean((lengths[1] - lengths[0]) ** 2)))
