@@ -1,6 +1,6 @@
 """Methane from its geometry to what a spectrometer sees, beside PBE and experiment; and with deuterium.
 
-    python methane.py [--model MODEL]
+    python methane.py [--quick] [--model MODEL]
 
 The molecule that Fang, Geiger, Checkelsky, Smidt (arXiv:2403.11347) label by symmetry. Writes methane.png and .pdf.
 """
@@ -22,6 +22,7 @@ DEUTERIUM = 2.014101778  # amu
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", help="a name of `ase-phonax models`, or a file; default: the one for molecules")
+    parser.add_argument("--quick", action="store_true", help="the same: it takes a second")
     options = parser.parse_args()
     calc = PhonaxCalculator(options.model or "interim")
 

@@ -98,6 +98,24 @@ def test_steps_are_those_of_adam_with_decoupled_decay(quadratic, clip, decay):
     assert int(states[-1].step) == 4
 
 
+def test_muon_steps_along_all_directions_of_a_matrix_alike():
+    """Singular values of the step are those of a multiple of an orthogonal matrix, 0.2 to an entry; down the slope.
+
+    Newton and Schulz's iteration leaves them between 0.7 and 1.2 of it. What is no matrix moves as Adam moves it.
+    """
+    rng = np.random.default_rng(0)
+    slope = {"layer_0": {"w": rng.normal(size=(6, 8)) * np.logspace(0, -3, 6)[:, None], "v": np.array([0.5, -2.0])}}
+    slope = jax.tree.map(np.float32, slope)
+    start = jax.tree.map(np.zeros_like, slope)
+    rules = Rules.of(LossConfig(), OptimiserConfig(method="muon", clip=0.0))
+    transform = steps._transform(rules)
+    step, _ = transform.update(slope, transform.init(start), start)
+    sizes = np.linalg.svd(np.asarray(step["layer_0"]["w"]), compute_uv=False) / (0.2 * 8**0.5)
+    assert 0.6 < sizes.min() < sizes.max() < 1.3
+    assert np.sum(step["layer_0"]["w"] * slope["layer_0"]["w"]) > 0
+    np.testing.assert_array_equal(np.sign(step["layer_0"]["v"]), [1, -1])
+
+
 def test_the_average_remembers_as_long_as_it_is_told(quadratic):
     states, _ = stepped(ema=0.15)
     average = PARAMETERS["layer_0"]["w"]

@@ -86,17 +86,14 @@ def _transform(rules: Rules) -> optax.GradientTransformation:
 def _muon() -> optax.GradientTransformation:
     """Momentum made orthogonal for matrices that mix channels (Jordan et al. 2024), Adam for everything else."""
 
-    def as_large_as_adam(updates: Any, parameters: Any) -> Any:
-        return jax.tree.map(lambda u: MUON_SIZE * max(u.shape) ** 0.5 * u, updates)
+    def number(name: str, x: Any) -> Any:
+        # optax asks again with what is not its own masked out.
+        return optax.contrib.MuonDimensionNumbers() if getattr(x, "ndim", 0) == 2 and name != "embedding" else None
 
-    def kinds(tree: Any) -> Any:
-        return {
-            m: {k: "muon" if x.ndim == 2 and k != "embedding" else "adam" for k, x in t.items()}
-            for m, t in tree.items()
-        }
+    def matrices(tree: Any) -> Any:
+        return {m: {k: number(k, x) for k, x in t.items()} for m, t in tree.items()}
 
-    muon = optax.chain(optax.contrib.scale_by_muon(), optax.stateless(as_large_as_adam))
-    return optax.multi_transform({"adam": optax.scale_by_adam(), "muon": muon}, kinds)
+    return optax.contrib.muon(-1.0, consistent_rms=MUON_SIZE, muon_weight_dimension_numbers=matrices)
 
 
 def _decays(tree: Any) -> Any:

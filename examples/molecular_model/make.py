@@ -27,22 +27,27 @@ STEPS = ("xtb", "pbe", "train", "measure", "card")
 NAME = "phonax-molecules"
 MODELS = HERE.parents[1] / "models"
 LEVEL = "PBE/def2-SVP (PySCF), learned on from GFN2-xTB"
+SMALL = {"hidden_irreps": "8x0e + 4x1o", "l_max": 1, "radial_sizes": [8]}  # of --quick
 ETHANOL = 60  # frames with Hessians of the published set
 EV_PER_HARTREE, ANGSTROM_PER_BOHR = 27.211386245988, 0.529177210903
 
 
 def xtb(options: argparse.Namespace) -> None:
     """Labels by GFN2-xTB."""
+    if options.quick:
+        return
     from xtb import label_all
 
-    label_all(options.output / "xtb")
+    label_all(options.labels / "xtb")
 
 
 def pbe(options: argparse.Namespace) -> None:
     """Labels by PBE/def2-SVP."""
+    if options.quick:
+        return
     from pbe import label_all
 
-    label_all(options.output / "pbe", options.output / "xtb")
+    label_all(options.labels / "pbe", options.labels / "xtb")
 
 
 def read_labels(folder: Path) -> list[tuple[str, str, list]]:
@@ -102,16 +107,18 @@ def train(options: argparse.Namespace) -> None:
         folder = options.output / stage
         if (folder / "model.h5").exists():
             continue
-        labels = read_labels(options.output / source)
+        labels = read_labels(options.labels / source)
         training = [f for _, split, frames in labels if split == "train" for f in frames]
         valid = [f for _, split, frames in labels if split == "held out" for f in frames]
-        if source == "pbe":
+        if source == "pbe" and not options.quick:
             training += ethanol_frames()
         own = settings[stage]
         own["run"] = settings["run"] | {"output": str(folder), "devices": "all"} | own.get("run", {})
         own["data"] = {"valid": 0}
         if options.quick:
             own["optimiser"] |= {"epochs": 2}
+            if stage == "first":
+                own["network"] |= SMALL
         print(f"{source}: {len(training)} frames, {len(valid)} to validate", flush=True)
         resume = (folder / "checkpoint.h5").exists()
         if stage == "first":
@@ -174,6 +181,7 @@ def main() -> None:
     # JAX takes a processor for one device unless told; set before it is imported.
     n_devices = f"--xla_force_host_platform_device_count={options.workers}"
     os.environ["XLA_FLAGS"] = f"{n_devices} {os.environ.get('XLA_FLAGS', '')}"
+    options.labels = HERE / "data/quick" if options.quick else options.output
     options.output.mkdir(parents=True, exist_ok=True)
     for step in options.steps or STEPS:
         globals()[step](options)

@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> dict:
 
     model = options.output / "second/model.h5"
     rows = []
-    for smiles, split, frames in read_labels(options.output / "pbe"):
+    for smiles, split, frames in read_labels(options.labels / "pbe"):
         if split == WHAT:
             rows.append(one(smiles, frames[0], PhonaxCalculator(str(model))))
             print(
