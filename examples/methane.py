@@ -21,10 +21,10 @@ DEUTERIUM = 2.014101778  # amu
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", help="a name of `ase-phonax models`, or a file; default: the one for molecules")
+    parser.add_argument("--model", default="phonax-molecules", help="a name of `ase-phonax models`, or a model file")
     parser.add_argument("--quick", action="store_true", help="the same: it takes a second")
     options = parser.parse_args()
-    calc = PhonaxCalculator(options.model or "interim")
+    calc = PhonaxCalculator(options.model)
 
     modes, report = stationary_modes(molecule("CH4"), calc)
     print(f"{modes.point_group.symbol}: {modes.representation}   ({calc.potential.name})")

@@ -58,7 +58,7 @@ def add_parser(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     options.add_structure(parser, "MOLECULE", "file of any format ASE reads (xyz, mol, sdf, ...)")
-    options.add_model(parser)
+    options.add_model(parser, "the one for molecules that ships")
     structure = parser.add_argument_group("structure")
     structure.add_argument("--no-relax", action="store_true", help="take the structure as it is; forces are reported")
     structure.add_argument("--no-cell", action="store_true", help="a molecule in a box: forget the box")
@@ -121,7 +121,7 @@ def run(arguments: argparse.Namespace) -> int:
             atoms = _structure(arguments)
         with atomic_directory(output, overwrite=arguments.overwrite, own_files=FILES) as folder:
             with watch.section("model"), progress_bar("loading the model"):
-                calc = loading.load_calculator(arguments.model, arguments.dtype)
+                calc = loading.load_calculator(arguments.model or _default_model(), arguments.dtype)
             _check(atoms, calc)
             with watch.section("modes"), progress_bar("relaxation") as relaxing, progress_bar("Hessian") as progress:
                 modes, report = stationary_modes(
@@ -143,6 +143,12 @@ def run(arguments: argparse.Namespace) -> int:
                 _write(folder, modes, calc, summary, arguments, sides)
     print(_table(summary, output))
     return 0
+
+
+def _default_model() -> str:
+    from ..weights import FOR_MOLECULES
+
+    return FOR_MOLECULES
 
 
 def _mass(text: str) -> tuple[str, float]:

@@ -18,13 +18,13 @@ def add_structure(parser: argparse.ArgumentParser, metavar: str, help: str) -> N
     parser.add_argument("structure", metavar=metavar, help=help)
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
+def add_model(parser: argparse.ArgumentParser, default: str = "the first of that list") -> None:
     """`--model` and `--dtype`."""
     group = parser.add_argument_group("potential")
     group.add_argument(
         "--model",
         metavar="MODEL",
-        help="a name listed by `ase-phonax models`, or a model file (default: the first of that list)",
+        help=f"a name listed by `ase-phonax models`, or a model file (default: {default})",
     )
     group.add_argument(
         "--dtype",

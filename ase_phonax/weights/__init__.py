@@ -12,10 +12,11 @@ from .native import SUFFIX as NATIVE
 from .native import read_native, save_model
 from .nequix import SUFFIX as NEQUIX
 from .nequix import read_nequix
-from .registry import DEFAULT, ModelCard, download_model, find_model, list_models, models_with
+from .registry import DEFAULT, FOR_MOLECULES, ModelCard, download_model, find_model, list_models, models_with
 
 __all__ = [
     "DEFAULT",
+    "FOR_MOLECULES",
     "READERS",
     "ModelCard",
     "download_model",

@@ -16,6 +16,7 @@ from .downloads import Progress, fetch, sha256_of
 _PACKAGE = Path(__file__).resolve().parents[1]
 MODEL_FOLDERS = (_PACKAGE / "models", _PACKAGE.parent / "models")
 DEFAULT = "interim"
+FOR_MOLECULES = "phonax-molecules"  # what `ase-phonax molecule` takes unless told
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ def list_models() -> list[ModelCard]:
         for path in sorted(folder.glob("*.json")):
             card = _read_card(path)
             cards.setdefault(card.name, card)
-    return sorted(cards.values(), key=lambda card: (card.name != DEFAULT, bool(card.url), card.name))
+    first = {DEFAULT: -2, FOR_MOLECULES: -1}
+    return sorted(cards.values(), key=lambda card: (first.get(card.name, 0), bool(card.url), card.name))
 
 
 def models_with(numbers: set[int]) -> list[str]:
