@@ -58,7 +58,7 @@ def check_structure(atoms: Atoms) -> None:
     if np.any(atoms.numbers < 1):
         index = int(np.argmax(atoms.numbers < 1))
         raise StructureError(
-            f"atom {index} has no known element (atomic number {atoms.numbers[index]})",
+            f"atom {index}, counted from 0, has no known element (atomic number {atoms.numbers[index]})",
             "the potential needs the element of every atom",
             "name the elements in the file; POSCAR needs them on the line above the counts",
         )
@@ -281,7 +281,7 @@ def _check_distances(atoms: Atoms) -> None:
     i, j = sorted((int(first[nearest]), int(second[nearest])))
     symbols = atoms.get_chemical_symbols()
     raise StructureError(
-        f"atoms {i} ({symbols[i]}) and {j} ({symbols[j]}) are {distances[nearest]:.3g} Å apart",
+        f"atoms {i} ({symbols[i]}) and {j} ({symbols[j]}), counted from 0, are {distances[nearest]:.3g} Å apart",
         f"atoms nearer than {CLOSEST_DISTANCE} Å lie on top of each other: no potential is meant for that",
         "check for duplicated atoms, partially occupied sites, fractional coordinates read as Å, or a wrong cell",
     )

@@ -1,19 +1,21 @@
 """Normal modes of molecules: what textbooks say of them, and what holds exactly."""
 
 import json
+from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import molecule
-from ase.constraints import FixAtoms
+from ase.constraints import FixAtoms, FixBondLength
 from ase.io import read, write
 from ase.vibrations import VibrationsData
 
 from ase_phonax import PhonaxCalculator, Potential
 from ase_phonax.cli import main
 from ase_phonax.errors import InputError, StructureError
+from ase_phonax.molecules.axial_tables import axial_table
 from ase_phonax.molecules.mode_files import mode_frames, write_molden
 from ase_phonax.molecules.normal_modes import modes_of_vibrations, normal_modes
 from ase_phonax.molecules.pictures import draw_sticks
@@ -137,20 +139,40 @@ def test_point_groups_and_symmetry_numbers(name, symbol, sigma):
         (3, lambda ring: ring + vanes(3) + Atoms("O", positions=[[0, 0, 1.0]]), "C3"),
         (4, lambda ring: puckered(4), "S4"),
         (2, lambda ring: Atoms("HFClBrHFClBr", positions=inverted()), "Ci"),
+        # Of higher order than tables are printed for.
+        (6, lambda ring: ring + vanes(6), "C6h"),
+        (8, lambda ring: ring + twisted(8, np.pi / 8, 1.6), "D8d"),
+        (12, lambda ring: scaled(ring, 2.0), "D12h"),
+        (18, lambda ring: scaled(ring, 3.0), "D18h"),
+        (8, lambda ring: puckered(8), "S8"),
+        (7, lambda ring: ring + vanes(7) + Atoms("O", positions=[[0, 0, 1.0]]), "C7"),
     ],
 )
 def test_rare_groups(n, make, symbol):
     """Rings, crowns, propellers: groups that no common molecule has."""
     group = find_point_group(turned(make(twisted(n, 0.0, 0.0))))
     assert group.symbol == symbol
-    found = representations(group)
-    assert sum(r.dimension for r in found) >= 1
-    assert sum(r.projector for r in found) == pytest.approx(np.eye(3 * group.permutations.shape[1]), abs=1e-9)
+    table = character_table(group)
+    traces = np.trace(group.rotations, axis1=1, axis2=2)
+    # Rows are orthogonal, their norms are 1, or 2 where a complex pair counts as one; the vector is made of them.
+    gram = np.array(list(table.values())) @ np.array(list(table.values())).T / len(traces)
+    assert gram == pytest.approx(np.diag(np.diag(gram)), abs=1e-9)
+    assert set(np.rint(np.diag(gram))) <= {1, 2}
+    parts = [np.mean(traces * row) / norm for row, norm in zip(table.values(), np.diag(gram), strict=True)]
+    assert parts == pytest.approx(np.rint(parts), abs=1e-9)
+    assert sum(p * row for p, row in zip(parts, table.values(), strict=True)) == pytest.approx(traces, abs=1e-9)
+    complete = sum(r.projector for r in representations(group))
+    assert complete == pytest.approx(np.eye(3 * len(group.numbers)), abs=1e-9)
 
 
 def twisted(n, angle, height):
     phi = 2 * np.pi * np.arange(n) / n + angle
     return Atoms(f"C{n}", positions=np.column_stack([1.5 * np.cos(phi), 1.5 * np.sin(phi), np.full(n, height)]))
+
+
+def scaled(atoms, factor):
+    atoms.positions *= factor
+    return atoms
 
 
 def vanes(n):
@@ -170,6 +192,50 @@ def puckered(n):
 def inverted():
     half = np.array([[0.9, 0.1, 0.2], [-0.3, 1.4, 0.5], [0.2, -0.4, 2.0], [1.9, 1.1, -1.0]])
     return np.concatenate([half, -half])
+
+
+@pytest.mark.parametrize(
+    "symbol", ["C3v", "C4v", "C6v", "C3h", "C4h", "D3", "D4", "D6", "D3h", "D4h", "D6h", "D2d", "D3d"]
+)
+def test_tables_from_the_formula_are_those_of_posym(symbol):
+    """Rows as sets: which of two kinds of axes comes first is not the table's to say."""
+    from posym import PointGroup as PosymGroup
+
+    table = PosymGroup(symbol).ir_table
+    classes = table.get_all_operations()
+    rotations = np.array([o.matrix_representation for operations in classes.values() for o in operations])
+    group = SimpleNamespace(symbol=symbol, rotations=rotations, positions=np.zeros((1, 3)), numbers=np.array([1]))
+    theirs = {
+        name: np.repeat(table[name].to_numpy(float), [len(o) for o in classes.values()]) for name in table.columns
+    }
+    ours = axial_table(group)
+    assert set(ours) == set(theirs)
+    for name, row in theirs.items():
+        same = [other for other, mine in ours.items() if np.allclose(mine, row, atol=1e-6)]
+        assert len(same) == 1
+        # B1 and B2, and E1 and E2 with their signs, may be exchanged between the kinds only.
+        assert same[0] == name or (name[0], same[0][0]) == ("B", "B")
+
+
+def test_names_do_not_depend_on_orientation_where_as_many_atoms_lie_on_both_planes():
+    """CH2Cl2: three atoms on each mirror. The heavier ones decide, whatever the order they come in."""
+    for name in ("H2CCl2", "H2CF2"):
+        found = set()
+        for seed in range(4):
+            modes = modes_of_vibrations(springs(turned(molecule(name), seed)))
+            found.add(" ".join(f"{s.label} {s.wavenumber:.3f}" for s in modes.sets))
+        assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    ("bend", "symbol", "others"), [(0.0, "D∞h", []), (0.012, "D∞h", ["C2v"]), (0.05, "C2v", ["D∞h"])]
+)
+def test_a_bent_line_is_named_with_what_else_it_could_be(bend, symbol, others):
+    carbon_dioxide = Atoms("OCO", positions=[[0, 0, -1.16], [bend, 0, 0], [0, 0, 1.16]])
+    group = find_point_group(turned(carbon_dioxide))
+    assert group.symbol == symbol
+    assert [other for _, other in group.neighbours] == others
+    assert find_point_group(Atoms("OCO", positions=[[0, 0, -1.16], [5e-4, 0, 0], [0, 0, 1.16]]), 1e-4).symbol == "C2v"
 
 
 def test_a_slightly_asymmetric_molecule_keeps_its_group_within_the_tolerance():
@@ -476,6 +542,50 @@ def test_atoms_that_do_not_move(metal, inside):
         assert len(found["wavenumbers_cm1"]) == 3
         assert found["whole_body_motions"] == 0
         assert "point_group" not in found
+
+
+def test_atoms_left_out_stay_in_relaxation_too(metal, inside):
+    stretched = Atoms("Cu3", positions=[[0, 0, 0], [0, 0, 2.6], [0, 2.6, 1.3]])
+    write("three.xyz", stretched)
+    assert main(["molecule", "three.xyz", "--atoms", "3"]) == 0
+    there = read(inside / "three-molecule" / "relaxed.extxyz")
+    assert there.positions[:2] == pytest.approx(stretched.positions[:2], abs=1e-12)
+    assert np.abs(there.positions[2] - stretched.positions[2]).max() > 0.05
+    found = summary_of(inside / "three-molecule")
+    assert found["max_force"] < 1e-6
+    # Held at two atoms it turns about their axis freely, which is no saddle point.
+    assert found["imaginary_modes"] == 0
+    assert len(found["wavenumbers_cm1"]) == 3
+
+
+def test_numbers_that_mean_nothing_are_refused(metal, inside, capsys):
+    write("dimer.xyz", Atoms("Cu2", positions=[[0, 0, 0], [0, 1.5, 2.2]]))
+    for options, words in (
+        (["--spin", "-1"], "total spin"),
+        (["--spin", "0.3"], "total spin"),
+        (["--atoms", "2-1"], "runs backwards"),
+        (["--follow"], "leave it out"),
+    ):
+        assert main(["molecule", "dimer.xyz", *options]) == 2
+        assert words in capsys.readouterr().err
+        assert not (inside / "dimer-molecule").exists()
+    for charge in ("1+", "plus"):
+        write("ion.extxyz", Atoms("Cu2", positions=[[0, 0, 0], [0, 1.5, 2.2]], info={"charge": charge}))
+        assert main(["molecule", "ion.extxyz"]) == 2
+        assert f"has charge {charge}" in capsys.readouterr().err
+    (inside / "heavy.xyz").write_text("2\n\nD 0 0 0\nD 0 0 0.74\n")
+    assert main(["molecule", "heavy.xyz"]) == 2
+    assert "--mass H=2.014" in capsys.readouterr().err
+
+
+def test_constraints_other_than_held_atoms_are_refused():
+    bound = molecule("CH4")
+    bound.set_constraint(FixBondLength(0, 1))
+    with pytest.raises(InputError, match="FixBondLength"):
+        normal_modes(bound, PairCalculator())
+    for indices in ([7], [-1], [], [0.5]):
+        with pytest.raises(InputError, match="atoms that move"):
+            normal_modes(molecule("CH4"), PairCalculator(), indices=indices)
 
 
 def test_isotopes_on_the_command_line(metal, inside, capsys):

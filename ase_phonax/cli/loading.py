@@ -45,6 +45,12 @@ def read_structure(name: str) -> Any:
             "give it a usual name (POSCAR, *.cif, *.xyz, ...) or convert it; `ase info --formats` lists what is read",
         ) from error
     except Exception as error:  # readers raise whatever their parsing ran into
+        if isinstance(error, KeyError) and error.args and error.args[0] in ("D", "T"):
+            raise StructureError(
+                f"{name} names the element {error.args[0]}",
+                "isotopes are no elements of their own: they have the forces of hydrogen and a mass",
+                "write H; `ase-phonax molecule` takes masses with --mass H=2.014, in Python atoms.set_masses",
+            ) from error
         raise StructureError(
             f"{name} cannot be read: {type(error).__name__} {error}",
             "the file is damaged, or not of the format its name suggests",

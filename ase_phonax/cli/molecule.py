@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..relaxation import RelaxationReport
 
 SUFFIX = "molecule"
+MAX_NEAR, NEAR_IN_WORDS = 6, "5 cm⁻¹"
 FILES = (
     *("summary.json", "vibrations.json", "relaxed.extxyz", "modes.molden", "sticks.png", "sticks.pdf"),
     *("mode_*.extxyz", "follow_*.extxyz"),
@@ -78,7 +79,8 @@ def add_parser(commands: Any) -> None:
         "--tolerance",
         metavar="Å",
         type=options.positive,
-        help="largest distance between an atom and the image of another (default: 0.02)",
+        default=0.02,
+        help="largest distance between an atom and the image of another (default: %(default)s)",
     )
     modes = parser.add_argument_group("modes")
     modes.add_argument(
@@ -131,7 +133,7 @@ def run(arguments: argparse.Namespace) -> int:
                     callback=lambda step, force, stress: relaxing(step, 0),
                     progress=progress,
                     indices=arguments.atoms,
-                    **({} if arguments.tolerance is None else {"tolerance": arguments.tolerance}),
+                    tolerance=arguments.tolerance,
                 )
             sides = None
             if arguments.follow is not None:
@@ -162,7 +164,10 @@ def _atom_range(text: str) -> list[int]:
     """ "5-8" as [4, 5, 6, 7]."""
     first, _, last = text.partition("-")
     start = options.positive_integer(first)
-    return list(range(start - 1, options.positive_integer(last) if last else start))
+    end = options.positive_integer(last) if last else start
+    if end < start:
+        raise argparse.ArgumentTypeError(f"{text!r} runs backwards: ranges are like 5-8")
+    return list(range(start - 1, end))
 
 
 def _structure(arguments: argparse.Namespace) -> Atoms:
@@ -242,6 +247,7 @@ def _summary(
         "relaxation_steps": report.n_steps,
         "wavenumbers_cm1": modes.wavenumbers.tolist(),
         "imaginary_modes": len(modes.imaginary),
+        "imaginary": modes.imaginary,
         "whole_body_motions": len(modes.whole_body_cm1),
         "whole_body_cm1": modes.whole_body_cm1.tolist(),
         "warnings": notes,
@@ -359,9 +365,16 @@ def _set_row(found: dict[str, Any]) -> tuple[str, str]:
     activity = " + ".join(["IR"] * found["infrared"] + ["Raman"] * found["raman"]) or "silent"
     values = found["wavenumbers_cm1"]
     printed = _wavenumber(_mean(found)) if max(values) - min(values) < 0.05 else " ".join(map(_wavenumber, values))
-    numbers = " ".join(map(str, found["modes"]))
     mixed = "" if found["purity"] > 0.99 else f"   {100 * found['purity']:.0f} % of this symmetry"
-    return f"{numbers:<10}{found['label']}", f"{printed:>10}   {activity}{mixed}"
+    return f"{_numbers(found['modes']):<10}{found['label']}", f"{printed:>10}   {activity}{mixed}"
+
+
+def _numbers(modes: Any) -> str:
+    """ "13–17", "4 6", "3"."""
+    modes = list(modes)
+    if len(modes) > 1 and modes == list(range(modes[0], modes[-1] + 1)):
+        return f"{modes[0]}–{modes[-1]}"
+    return " ".join(map(str, modes))
 
 
 def _near(sets: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
@@ -376,16 +389,19 @@ def _whole_body_row(summary: dict[str, Any]) -> str:
     values = summary["whole_body_cm1"]
     if not values:
         return "none projected out: not all atoms move"
-    return f"{len(values)} projected out; what was left of them: {max(map(abs, values)):.2g} cm⁻¹"
+    largest = max(map(abs, values))
+    why = "" if largest < 1 else ", which vanishes at a stationary point only"
+    return f"{len(values)} projected out; what was left of them: {largest:.2g} cm⁻¹{why}"
 
 
 def _stability_row(summary: dict[str, Any]) -> str:
     """Imaginary modes by number and label."""
     named = {k: s["label"] for s in summary.get("sets", ()) for k in s["modes"]}
-    modes = [k + 1 for k, w in enumerate(summary["wavenumbers_cm1"]) if w < 0]
+    modes = summary["imaginary"]
     which = ", ".join(f"{k} ({named[k]})" if k in named else str(k) for k in modes)
     kind = "a saddle point" if len(modes) == 1 else f"a saddle point of order {len(modes)}"
-    return f"imaginary: {which}. Not a minimum but {kind}; --follow MODE slides down both sides"
+    advice = "" if "followed" in summary else "; --follow MODE slides down both sides"
+    return f"imaginary: {which}. Not a minimum but {kind}{advice}"
 
 
 def _gas_rows(text: Any, gas: dict[str, Any]) -> None:

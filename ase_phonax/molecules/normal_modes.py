@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms
+from ase.constraints import FixAtoms
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
@@ -21,6 +22,7 @@ from .representations import Representation, displacement_matrices, representati
 if TYPE_CHECKING:
     from ase.vibrations import VibrationsData
 
+NOISE_CM1 = 1.0  # of an imaginary mode that is none: a molecule held at two atoms turns about them freely
 NEAR_CM1 = 5.0  # sets closer than this, which no symmetry makes equal, are reported
 _PRESENT = 0.5  # of a projector's singular values, which are 1 or 0 but for noise
 _LOST = 1e-6  # of the largest singular value of whole-body motions: one that moves nothing
@@ -98,8 +100,8 @@ class NormalModes:
 
     @property
     def imaginary(self) -> tuple[int, ...]:
-        """Modes of negative curvature, counted from 1."""
-        return tuple(int(k) + 1 for k in np.flatnonzero(self.wavenumbers < 0))
+        """Modes of negative curvature beyond noise, counted from 1."""
+        return tuple(int(k) + 1 for k in np.flatnonzero(self.wavenumbers < -NOISE_CM1))
 
     @property
     def near_degeneracies(self) -> tuple[tuple[ModeSet, ModeSet], ...]:
@@ -150,7 +152,40 @@ def normal_modes(
             "give a PhonaxCalculator; for any VibrationsData use modes_of_vibrations",
         )
     check_molecule(atoms, float(calc.potential.cutoff) if hasattr(calc, "potential") else None)
-    return modes_of_vibrations(calc.get_vibrations(atoms, indices, progress=progress), tolerance)
+    held = held_but(atoms, indices)
+    return modes_of_vibrations(calc.get_vibrations(held, progress=progress), tolerance)
+
+
+def held_but(atoms: Atoms, indices: Sequence[int] | None) -> Atoms:
+    """A copy in which all atoms but some are held where they are; those held already stay so.
+
+    Args:
+        atoms: with no constraints but FixAtoms.
+        indices: atoms that may move, counted from 0, each once; None changes nothing.
+
+    Raises:
+        InputError: other constraints, or an atom that is not there.
+    """
+    unknown = sorted({type(c).__name__ for c in atoms.constraints if not isinstance(c, FixAtoms)})
+    if unknown:
+        raise InputError(
+            f"the molecule has constraints of the kind {', '.join(unknown)}",
+            "normal modes are those of atoms that move freely, or not at all",
+            "remove them (atoms.set_constraint()), or hold whole atoms with FixAtoms",
+        )
+    copy = atoms.copy()
+    if indices is None:
+        return copy
+    chosen = np.asarray(indices)
+    if chosen.size == 0 or chosen.dtype.kind not in "iu" or not np.all((chosen >= 0) & (chosen < len(atoms))):
+        raise InputError(
+            f"the atoms that move are {list(indices)}",
+            f"there are atoms 0 to {len(atoms) - 1}",
+            "give their numbers, counted from 0",
+        )
+    others = np.setdiff1d(np.arange(len(atoms)), chosen)
+    copy.set_constraint([*atoms.constraints, FixAtoms(others)] if len(others) else atoms.constraints)
+    return copy
 
 
 def modes_of_vibrations(vibrations: VibrationsData, tolerance: float = TOLERANCE) -> NormalModes:
@@ -201,12 +236,15 @@ def check_molecule(atoms: Atoms, cutoff: float | None = None) -> None:
             "set atoms.pbc = False if it is a molecule in a box (--no-cell on the command line), with its atoms not cut"
             " by a face of the box; for a crystal use `ase-phonax phonons`",
         )
-    charge = float(atoms.info.get("charge", 0) or 0) or float(np.sum(atoms.get_initial_charges()))
-    if abs(charge) > 1e-3:
+    stated = [atoms.info[key] for key in ("charge", "total_charge") if key in atoms.info]
+    charges: list[Any] = [*stated, float(np.sum(atoms.get_initial_charges()))]
+    for charge in charges:
+        if isinstance(charge, (int, float)) and abs(charge) < 1e-3:
+            continue
         raise StructureError(
-            f"the molecule has charge {charge:g}",
+            f"the molecule has charge {charge}",
             "the model knows neutral molecules only, and would give the forces of another substance",
-            "remove the charge (atoms.info['charge'], initial charges) if it is none",
+            "remove the charge (in the comment line of the file, atoms.info, initial charges) if it is none",
         )
     pieces = _pieces(atoms, cutoff) if cutoff is not None else np.zeros(len(atoms), int)
     if pieces.max(initial=0) > 0:

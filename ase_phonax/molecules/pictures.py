@@ -16,6 +16,7 @@ from .normal_modes import ModeSet, NormalModes
 
 ROWS = (("infrared", "#c0561a"), ("Raman", "#1f4e79"), ("silent", QUIET))
 _ROOM = 0.035  # of the width, that a label needs
+_MOST = 0.8  # of the width, that labels may take together; beyond, sticks stand alone and the table has the names
 
 
 def draw_sticks(modes: NormalModes, title: str = "") -> Figure:
@@ -41,7 +42,7 @@ def draw_sticks(modes: NormalModes, title: str = "") -> Figure:
         bottom = min((s.wavenumber for s in modes.sets), default=0.0)
         low, high = min(0.0, 1.15 * bottom), 1.06 * max(top, 100.0)
         for ax, (name, colour) in zip(axes, ROWS, strict=True):
-            _draw_row(ax, [s for s in modes.sets if _belongs(s, name)], name, colour, high - low)
+            _draw_row(ax, [s for s in modes.sets if _belongs(s, name)], name, colour, (low, high))
         axes[-1].set_xlim(low, high)
         axes[-1].set_xlabel("Wavenumber (cm$^{-1}$)")
         figure.suptitle(title or _title(modes), fontsize=10, color=INK)
@@ -81,23 +82,31 @@ def _belongs(mode_set: ModeSet, row: str) -> bool:
     return mode_set.infrared if row == "infrared" else mode_set.raman
 
 
-def _draw_row(ax: Axes, sets: list[ModeSet], name: str, colour: str, width: float) -> None:
+def _draw_row(ax: Axes, sets: list[ModeSet], name: str, colour: str, limits: tuple[float, float]) -> None:
+    width = limits[1] - limits[0]
     ax.set_ylim(0, 1.75)
     ax.set_yticks([])
     ax.set_ylabel(name, rotation=0, ha="right", va="center", color=colour)
     for side in ("top", "left", "right"):
         ax.spines[side].set_visible(False)
-    places = [mode_set.wavenumber for mode_set in sets]
-    for mode_set, x, beside in zip(sets, places, _apart(places, _ROOM * width), strict=True):
+    places = sorted(mode_set.wavenumber for mode_set in sets)
+    sets = sorted(sets, key=lambda mode_set: mode_set.wavenumber)
+    named = _ROOM * len(sets) <= _MOST
+    beside_them = _apart(places, _ROOM * width, limits) if named else places
+    for mode_set, x, beside in zip(sets, places, beside_them, strict=True):
         ink = IMAGINARY if x < 0 else colour
         ax.plot([x, x], [0, 1.0], color=ink, linewidth=1.6, solid_capstyle="butt")
+        if not named:
+            continue
         ax.plot([x, beside], [1.0, 1.22], color=ink, linewidth=0.6)
         ax.text(beside, 1.25, label_in_mathtext(mode_set.label), ha="center", va="bottom", fontsize=8, color=ink)
 
 
-def _apart(places: list[float], room: float) -> NDArray[np.float64]:
-    """Ascending places moved as little as possible so that neighbours are at least `room` apart."""
+def _apart(places: list[float], room: float, limits: tuple[float, float]) -> NDArray[np.float64]:
+    """Ascending places moved as little as possible so that neighbours are `room` apart, and all within the limits."""
     if not places:
         return np.zeros(0)
     steps = room * np.arange(len(places))
-    return isotonic_regression(np.array(places) - steps).x + steps
+    free = isotonic_regression(np.array(places) - steps).x
+    # As far as the first and the last label may go.
+    return np.clip(free, limits[0] + room / 2, limits[1] - room / 2 - steps[-1]) + steps

@@ -7,13 +7,15 @@ model is: atoms are moved to the mean of where the group takes them. Isotopes of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from ..crystals import check_structure
 from ..errors import InputError
 
 TOLERANCE = 0.02  # [Å] between an atom and the image of another: what a relaxation to 1e-3 eV/Å leaves along soft modes
@@ -33,6 +35,7 @@ class PointGroup:
             found in a finite table: the identity, and the inversion of D∞h.
         permutations: (n_operations, n_atoms): operation k takes atom i to the place of atom permutations[k, i].
         positions: (n_atoms, 3) the symmetric geometry, centroid at the origin [Å].
+        numbers: (n_atoms,) atomic numbers.
         axis: (3,) unit vector of a linear molecule; None elsewhere.
         deviation: largest distance between an atom and the image of another [Å].
         tolerance: that was asked for [Å].
@@ -43,6 +46,7 @@ class PointGroup:
     rotations: NDArray[np.float64]
     permutations: NDArray[np.int64]
     positions: NDArray[np.float64]
+    numbers: NDArray[np.int64]
     axis: NDArray[np.float64] | None
     deviation: float
     tolerance: float
@@ -72,6 +76,7 @@ def find_point_group(atoms: Atoms, tolerance: float = TOLERANCE) -> PointGroup:
 
     Raises:
         InputError: a tolerance beyond 0.3 Å, at which neighbouring atoms would be confused.
+        StructureError: no atoms, positions that are not finite, two atoms in one place.
     """
     if not 0 < tolerance <= LARGEST_TOLERANCE:
         raise InputError(
@@ -79,33 +84,22 @@ def find_point_group(atoms: Atoms, tolerance: float = TOLERANCE) -> PointGroup:
             f"beyond {LARGEST_TOLERANCE:g} Å an atom could be taken for its neighbour; below 0 nothing is symmetric",
             f"give something like {TOLERANCE:g}",
         )
-    centred = atoms.positions - atoms.positions.mean(axis=0)
-    kinds = np.unique(np.column_stack((atoms.numbers, np.rint(atoms.get_masses() * 1e6))), axis=0, return_inverse=True)
-    kinds_of_atoms = kinds[1].ravel()
+    check_structure(atoms)
+    numbers, centred = atoms.numbers, atoms.positions - atoms.positions.mean(axis=0)
+    unlike = np.column_stack((atoms.numbers, np.rint(atoms.get_masses() * 1e6)))
+    kinds = np.unique(unlike, axis=0, return_inverse=True)[1].ravel()
     if len(atoms) == 1:
-        identity, nobody = np.eye(3)[None], np.zeros((1, 1), int)
-        return PointGroup("Kh", identity, nobody, centred, None, 0.0, tolerance)
-    axis, from_line = _line(centred)
-    if from_line <= tolerance:
-        return _linear(centred, kinds_of_atoms, axis, from_line, tolerance)
-    found = _operations(centred, kinds_of_atoms, min(NEARBY * tolerance, LARGEST_TOLERANCE))
-    chosen = _largest_group(found, tolerance)
-    neighbours = []
-    for other in (tolerance / NEARBY, tolerance * NEARBY):
-        there = _largest_group(found, other)
-        if len(there) != len(chosen):
-            neighbours.append((other, _symmetric(centred, there)[0]))
-    symbol, rotations, positions = _symmetric(centred, chosen)
-    return PointGroup(
-        symbol,
-        rotations,
-        np.array([operation.permutation for operation in chosen]),
-        positions,
-        None,
-        max(operation.deviation for operation in chosen),
-        tolerance,
-        tuple(neighbours),
-    )
+        return PointGroup("Kh", np.eye(3)[None], np.zeros((1, 1), int), centred, numbers, None, 0.0, tolerance)
+    loose = min(NEARBY * tolerance, LARGEST_TOLERANCE)
+    operations = lru_cache(lambda: _operations(centred, kinds, loose))
+
+    def within(limit: float) -> PointGroup:
+        linear = _linear(centred, numbers, kinds, limit)
+        return linear or _finite(centred, numbers, _largest_group(operations(), limit), limit)
+
+    group = within(tolerance)
+    others = [(limit, within(limit).symbol) for limit in (tolerance / NEARBY, loose)]
+    return replace(group, neighbours=tuple(other for other in others if other[1] != group.symbol))
 
 
 @dataclass(frozen=True)
@@ -115,28 +109,27 @@ class _Operation:
     deviation: float
 
 
-def _line(centred: NDArray) -> tuple[NDArray, float]:
-    """The direction along which the molecule is longest, and how far atoms lie from a line along it [Å]."""
+def _linear(centred: NDArray, numbers: NDArray, kinds: NDArray, tolerance: float) -> PointGroup | None:
+    """C∞v, or D∞h where the line is its own mirror image; None where the atoms do not lie on a line.
+
+    Half a turn about the line takes an atom beside it to the other side: twice its distance.
+    """
     axis = np.linalg.svd(centred, full_matrices=False)[2][0]
-    return axis, float(np.linalg.norm(centred - np.outer(centred @ axis, axis), axis=1).max())
-
-
-def _linear(centred: NDArray, kinds: NDArray, axis: NDArray, from_line: float, tolerance: float) -> PointGroup:
-    """C∞v, or D∞h where the line is its own mirror image."""
     along = centred @ axis
-    order = np.argsort(along)
-    mirrored = order[::-1]
+    deviation = 2 * float(np.linalg.norm(centred - np.outer(along, axis), axis=1).max())
+    if deviation > tolerance:
+        return None
     identity = np.arange(len(centred))
-    same = bool((kinds[order] == kinds[mirrored]).all())
-    asymmetry = float(np.abs(along[order] + along[mirrored]).max())
-    rotations, permutations, symbol, deviation = np.eye(3)[None], identity[None], "C∞v", from_line
-    if same and asymmetry <= tolerance:
-        inversion = np.empty_like(identity)
-        inversion[order] = mirrored
-        along = (along - along[inversion]) / 2
-        rotations, permutations = np.stack([np.eye(3), -np.eye(3)]), np.stack([identity, inversion])
-        symbol, deviation = "D∞h", max(from_line, asymmetry)
-    return PointGroup(symbol, rotations, permutations, np.outer(along, axis), axis, deviation, tolerance)
+    order = np.argsort(along)
+    asymmetry = float(np.abs(along[order] + along[order[::-1]]).max())
+    if (kinds[order] != kinds[order[::-1]]).any() or asymmetry > tolerance:
+        straight = np.outer(along, axis)
+        return PointGroup("C∞v", np.eye(3)[None], identity[None], straight, numbers, axis, deviation, tolerance)
+    inversion = np.empty_like(identity)
+    inversion[order] = order[::-1]
+    straight = np.outer((along - along[inversion]) / 2, axis)
+    rotations, permutations = np.stack([np.eye(3), -np.eye(3)]), np.stack([identity, inversion])
+    return PointGroup("D∞h", rotations, permutations, straight, numbers, axis, max(deviation, asymmetry), tolerance)
 
 
 def _operations(centred: NDArray, kinds: NDArray, loose: float) -> list[_Operation]:
@@ -146,7 +139,8 @@ def _operations(centred: NDArray, kinds: NDArray, loose: float) -> list[_Operati
     apart = np.linalg.norm(centred[first] - centred[second])
     frame = _frame(centred[first], centred[second])
     trees = {kind: (np.flatnonzero(kinds == kind), cKDTree(centred[kinds == kind])) for kind in np.unique(kinds)}
-    found: dict[tuple[tuple[int, ...], bool], _Operation] = {}
+    itself = tuple(range(len(centred)))
+    found = {(itself, True): _Operation(itself, True, 0.0)}
     for k in np.flatnonzero((kinds == kinds[first]) & (np.abs(lengths - lengths[first]) <= loose)):
         distances = np.linalg.norm(centred - centred[k], axis=1)
         to = (kinds == kinds[second]) & (np.abs(lengths - lengths[second]) <= loose)
@@ -180,7 +174,7 @@ def _frame(a: NDArray, b: NDArray) -> NDArray | None:
     """(3, 3) orthonormal rows made of two vectors; None where they are in line."""
     normal = np.cross(a, b)
     size = np.linalg.norm(normal)
-    if size < 1e-3 * max(float(a @ a), float(b @ b), 1e-6):
+    if size < _UNMOVED:
         return None
     e1, e3 = a / np.linalg.norm(a), normal / size
     return np.array([e1, np.cross(e3, e1), e3])
@@ -230,7 +224,7 @@ def _is_group(operations: list[_Operation]) -> bool:
     return True
 
 
-def _symmetric(centred: NDArray, operations: list[_Operation]) -> tuple[str, NDArray, NDArray]:
+def _finite(centred: NDArray, numbers: NDArray, operations: list[_Operation], tolerance: float) -> PointGroup:
     """Name, exact rotations and exact geometry of a group that holds approximately."""
     permutations = np.array([operation.permutation for operation in operations])
     proper = np.array([operation.proper for operation in operations])
@@ -245,7 +239,8 @@ def _symmetric(centred: NDArray, operations: list[_Operation]) -> tuple[str, NDA
         if shift < _UNMOVED:
             break
     rotations = _best_rotations(positions, permutations, proper)
-    return schoenflies(rotations), rotations, positions
+    deviation = max(operation.deviation for operation in operations)
+    return PointGroup(schoenflies(rotations), rotations, permutations, positions, numbers, None, deviation, tolerance)
 
 
 def schoenflies(rotations: NDArray[np.float64]) -> str:
@@ -313,7 +308,7 @@ def axis_and_order(rotation: NDArray[np.float64]) -> tuple[NDArray[np.float64], 
         return np.zeros(3), 1
     # The symmetric part, R + R^T = 2 cos + 2 (1 - cos) n n^T, serves at 180 degrees as well.
     values, vectors = np.linalg.eigh(rotation + rotation.T)
-    order = next(k for k in range(2, 200) if abs((k * angle / (2 * np.pi) + 0.5) % 1 - 0.5) < 1e-3 * k)
+    order = next(k for k in range(2, 1000) if abs((k * angle / (2 * np.pi) + 0.5) % 1 - 0.5) < 1e-6 * k)
     return vectors[:, np.argmax(values)], order
 
 

@@ -2,9 +2,9 @@
 
 Names follow Mulliken's recommendations (J. Chem. Phys. 23, 1997 (1955)): a planar C2v or D2h molecule lies in the
 yz plane, z of D2h passes through the most atoms, C2' axes and σv planes of other groups hold more atoms than C2'' and
-σd. Character tables are posym's (A. Carreras et al.); its operations stand in an orientation of their own and are
-turned onto those of the molecule. Where names speak of x, y and z the table is written here: posym 1.3 confuses x and
-y in D2h.
+σd; where these are as many, the heavier atoms lie nearer to them. Groups with one main axis have their characters
+from the formula, whatever its order; those of the cubic and icosahedral groups are posym's (A. Carreras et al.), whose
+operations are turned onto those of the molecule.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from itertools import permutations
 import numpy as np
 from numpy.typing import NDArray
 
+from .axial_tables import axial_table
 from .point_groups import SAME, PointGroup, axis_and_order, proper_axes
 
 
@@ -70,17 +71,19 @@ def character_table(group: PointGroup) -> dict[str, NDArray[np.float64]]:
         return {"A": np.ones(1)}
     if group.symbol in ("C2v", "D2", "D2h"):
         return _table_by_axes(group)
+    return _cubic_table(group) if group.symbol[0] in "TOI" else axial_table(group)
+
+
+def _cubic_table(group: PointGroup) -> dict[str, NDArray[np.float64]]:
+    """posym's; all orientations that fit give the same names."""
     from posym import PointGroup as PosymGroup
 
     table = PosymGroup(group.symbol)
     classes = table.ir_table.get_all_operations()
     labels = [label for label, operations in classes.items() for _ in operations]
     matrices = np.array([o.matrix_representation for operations in classes.values() for o in operations])
-    found = _alignments(matrices, group.rotations)
-    # All alignments of the cubic and icosahedral groups give the same names.
-    choices = [next(found)] if group.symbol[0] in "TOI" else list(found)
-    best = max(choices, key=lambda places: _atoms_held(group, [labels[k] for k in places]))
-    rows = [list(table.op_labels).index(labels[k]) for k in best]
+    places = next(_alignments(matrices, group.rotations))
+    rows = [list(table.op_labels).index(labels[k]) for k in places]
     return {name: table.ir_table[name].to_numpy(float)[rows] for name in table.ir_labels}
 
 
@@ -101,7 +104,7 @@ def _table_by_axes(group: PointGroup) -> dict[str, NDArray[np.float64]]:
 
 
 def _named_axes(group: PointGroup) -> NDArray:
-    """(3, 3) rows x, y, z: plane across x with most atoms, then z through most atoms, then the longest z."""
+    """(3, 3) rows x, y, z: plane across x with most atoms, then z through most atoms; then by how near atoms are."""
     turns = group.rotations[np.linalg.det(group.rotations) > 0]
     directions = proper_axes(turns)[0]
     if group.symbol == "C2v":
@@ -109,15 +112,19 @@ def _named_axes(group: PointGroup) -> NDArray:
         choices = [np.array([*pair, directions[0]]) for pair in permutations(normals)]
     else:
         choices = [directions[list(order)] for order in permutations(range(3))]
-    fixed = np.sum(group.permutations == np.arange(group.permutations.shape[1]), axis=1)
+    mirrors = group.symbol != "D2"
 
     def score(axes: NDArray) -> tuple[float, ...]:
         x, _, z = axes
-        wanted = (np.eye(3) - 2 * np.outer(x, x), 2 * np.outer(z, z) - np.eye(3))
-        held = [fixed[np.abs(group.rotations - w).max(axis=(1, 2)) < 1e3 * SAME].sum() for w in wanted]
-        return (*held, float(np.round(np.sum((group.positions @ z) ** 2), 3)))
+        plane = _nearness(group, np.abs(group.positions @ x)) if mirrors else ()
+        return (*plane, *_nearness(group, np.linalg.norm(np.cross(group.positions, z), axis=1)))
 
     return max(choices, key=score)
+
+
+def _nearness(group: PointGroup, distances: NDArray) -> tuple[float, float]:
+    """Atoms on a plane or axis, and how near the others are to it, heavy ones counting more; for comparison."""
+    return float(np.sum(distances < 1e-3)), -float(np.round(group.numbers @ distances, 3))
 
 
 def _identity(group: PointGroup) -> int:
@@ -146,49 +153,26 @@ def _linear(group: PointGroup) -> list[Representation]:
 def _alignments(standard: NDArray, ours: NDArray) -> Iterator[NDArray]:
     """For each rotation that takes the standard group onto ours: which standard operation each of ours is.
 
-    Two operations with different axes fix the rest: all pairs of ours that could be they are tried.
+    Two operations with different axes fix the rotation: all pairs of ours that could be they are tried.
     """
-    first, second = _leading_pair(standard)
-    a, b = _axis(standard[first]), None if second is None else _axis(standard[second])
-    if a is None:  # the identity, with or without the inversion
-        yield _match(standard, ours)
-        return
-    for k in _alike(standard[first], ours):
-        there = _axis(ours[k])
-        assert there is not None
-        if b is None:
-            for turn in (_turn(a, _across(a), sign * there, _across(there)) for sign in (1, -1)):
-                if len(places := _match(turn @ standard @ turn.T, ours)):
-                    yield places
-            continue
-        for m in _alike(standard[second], ours):
-            other = _axis(ours[m])
-            assert other is not None
-            if abs(abs(there @ other) - abs(a @ b)) > 1e-3:
-                continue
-            for signs in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
-                if abs(signs[0] * signs[1] * (there @ other) - a @ b) > 1e-3:
-                    continue
-                turn = _turn(a, b, signs[0] * there, signs[1] * other)
-                if len(places := _match(turn @ standard @ turn.T, ours)):
-                    yield places
-
-
-def _leading_pair(matrices: NDArray) -> tuple[int, int | None]:
-    """An operation of highest order, and one about another axis where there is one."""
-    axes = [_axis(matrix) for matrix in matrices]
-    orders = [axis_and_order(np.linalg.det(matrix) * matrix)[1] for matrix in matrices]
+    axes, orders = zip(*(axis_and_order(np.linalg.det(matrix) * matrix) for matrix in standard), strict=True)
     first = int(np.argmax(orders))
-    for k, axis in enumerate(axes):
-        if axis is not None and axes[first] is not None and abs(axis @ axes[first]) < 0.999:
-            return first, k
-    return first, None
+    second = next(k for k, order in enumerate(orders) if order > 1 and abs(axes[k] @ axes[first]) < 0.999)
+    between = axes[first] @ axes[second]
+    for k in _alike(standard[first], ours):
+        for m in _alike(standard[second], ours):
+            there, other = _axis(ours[k]), _axis(ours[m])
+            for signs in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
+                if abs(signs[0] * signs[1] * (there @ other) - between) > 1e-3:
+                    continue
+                turn = _turn(axes[first], axes[second], signs[0] * there, signs[1] * other)
+                if len(places := _match(turn @ standard @ turn.T, ours)):
+                    yield places
 
 
-def _axis(matrix: NDArray) -> NDArray | None:
-    """Of a rotation, or of the rotation that an improper one is minus of; None of the identity and the inversion."""
-    axis, order = axis_and_order(np.linalg.det(matrix) * matrix)
-    return None if order == 1 else axis
+def _axis(matrix: NDArray) -> NDArray:
+    """Of a rotation, or of the rotation that an improper one is minus of."""
+    return axis_and_order(np.linalg.det(matrix) * matrix)[0]
 
 
 def _alike(matrix: NDArray, ours: NDArray) -> NDArray:
@@ -197,11 +181,6 @@ def _alike(matrix: NDArray, ours: NDArray) -> NDArray:
     return np.flatnonzero(
         (np.abs(traces - np.trace(matrix)) < 1e-3) & (np.abs(np.linalg.det(ours) - np.linalg.det(matrix)) < 0.1)
     )
-
-
-def _across(axis: NDArray) -> NDArray:
-    """Any vector that is not along the axis."""
-    return np.eye(3)[np.argmin(np.abs(axis))]
 
 
 def _turn(a: NDArray, b: NDArray, to_a: NDArray, to_b: NDArray) -> NDArray:
@@ -220,9 +199,3 @@ def _match(turned: NDArray, ours: NDArray) -> NDArray:
     places = differences.argmin(axis=0)
     fits = differences[places, np.arange(len(ours))].max() < 1e3 * SAME
     return places if fits and len(np.unique(places)) == len(ours) else np.empty(0, int)
-
-
-def _atoms_held(group: PointGroup, labels: list[str]) -> int:
-    """Atoms on C2' axes and σv planes: more for the orientation whose names are those of the field."""
-    fixed = np.sum(group.permutations == np.arange(group.permutations.shape[1]), axis=1)
-    return sum(int(n) for n, label in zip(fixed, labels, strict=True) if label in ("C2'", "sv", "sv_xz"))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,10 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..relaxation import RelaxationReport, largest_force, relax, report_unrelaxed
-from .normal_modes import NormalModes, normal_modes
+from ..relaxation import RelaxationReport, relax, report_unrelaxed
+from ..units import CM1_PER_THZ, THZ_PER_SQRT_EV_A2_AMU
+from .normal_modes import NormalModes, held_but, normal_modes
+from .point_groups import TOLERANCE
 
 FMAX = 1e-3  # [eV/Å] left to the optimizer; the Hessian does the rest in one or two steps
 ENOUGH = 1e-8  # [eV/Å] rotations are then below 0.1 cm⁻¹ in any molecule
@@ -36,7 +39,14 @@ class Side:
 
 
 def stationary_modes(
-    atoms: Atoms, calc: Any, *, relaxed: bool = True, callback: Any = None, progress: Any = None, **options: Any
+    atoms: Atoms,
+    calc: Any,
+    *,
+    relaxed: bool = True,
+    indices: Sequence[int] | None = None,
+    callback: Any = None,
+    progress: Any = None,
+    tolerance: float = TOLERANCE,
 ) -> tuple[NormalModes, RelaxationReport]:
     """Relax a molecule, and compute its normal modes there.
 
@@ -48,20 +58,23 @@ def stationary_modes(
         atoms: one molecule; not changed.
         calc: `PhonaxCalculator`.
         relaxed: False takes the geometry as it is, with a warning where it is far from stationary.
+        indices: atoms that move, in relaxation and modes; the others stay where they are. All but those held by
+            FixAtoms unless given.
         callback: of the relaxation, called with (step, max_force, max_stress).
         progress: of each Hessian, called with (done, total) columns.
-        **options: of `normal_modes`.
+        tolerance: of the point group [Å].
 
     Raises:
-        StructureError: as `normal_modes`.
+        StructureError, InputError: as `normal_modes`.
         RelaxationError: no stationary point was reached.
     """
+    start = held_but(atoms, indices)
     if not relaxed:
-        same, report = report_unrelaxed(atoms, calc)
-        return normal_modes(same, calc, progress=progress, **options), report
-    there, report = relax(atoms, calc, fix_cell=True, fmax=FMAX, callback=callback)
-    modes = normal_modes(there, calc, progress=progress, **options)
-    force = report.max_force
+        same, report = report_unrelaxed(start, calc)
+        return normal_modes(same, calc, progress=progress, tolerance=tolerance), report
+    there, report = relax(start, calc, fix_cell=True, fmax=FMAX, callback=callback)
+    modes = normal_modes(there, calc, progress=progress, tolerance=tolerance)
+    force = _free_force(there)
     for _ in range(STEPS):
         step = _newton_step(modes, there.get_forces())
         if force <= ENOUGH or not 0 < np.linalg.norm(step, axis=1).max() <= LONGEST:
@@ -69,12 +82,17 @@ def stationary_modes(
         moved = there.copy()
         moved.positions += step
         moved.calc = calc
-        if (new := largest_force(moved)) >= force:
+        if (new := _free_force(moved)) >= force:
             break
         there, force = moved, new
-        modes = normal_modes(there, calc, progress=progress, **options)
+        modes = normal_modes(there, calc, progress=progress, tolerance=tolerance)
     energy = float(there.get_potential_energy())
-    return modes, RelaxationReport(**{**report.__dict__, "max_force": force, "energy": energy})
+    return modes, replace(report, max_force=force, energy=energy)
+
+
+def _free_force(atoms: Atoms) -> float:
+    """Largest force on an atom that may move [eV/Å]."""
+    return float(np.linalg.norm(atoms.get_forces(), axis=1).max())
 
 
 def follow_imaginary(modes: NormalModes, calc: Any, mode: int = 1, *, callback: Any = None) -> tuple[Side, Side]:
@@ -95,7 +113,9 @@ def follow_imaginary(modes: NormalModes, calc: Any, mode: int = 1, *, callback: 
         raise InputError(
             f"mode {mode} is {real}, not imaginary",
             "from a minimum there is nothing to slide down to",
-            f"imaginary modes are {', '.join(map(str, modes.imaginary)) or 'none'}",
+            f"name one of the imaginary modes: {', '.join(map(str, modes.imaginary))}"
+            if modes.imaginary
+            else "leave it out: this molecule is at a minimum, all its modes are real",
         )
     start = modes.atoms
     start.calc = calc
@@ -113,8 +133,6 @@ def follow_imaginary(modes: NormalModes, calc: Any, mode: int = 1, *, callback: 
 
 def _newton_step(modes: NormalModes, forces: NDArray) -> NDArray:
     """(n_atoms, 3) displacements at which forces along all modes but flat ones would vanish [Å]."""
-    from ..units import CM1_PER_THZ, THZ_PER_SQRT_EV_A2_AMU
-
     curvatures = np.sign(modes.wavenumbers) * (modes.wavenumbers / (CM1_PER_THZ * THZ_PER_SQRT_EV_A2_AMU)) ** 2
     steep = np.abs(modes.wavenumbers) > FLAT_CM1
     along = np.einsum("kia,ia->k", modes.displacements, forces)

@@ -70,6 +70,12 @@ def gas_properties(
             "a gas has both above zero",
             "give something like 298.15 K and 101325 Pa",
         )
+    if spin is not None and not (spin >= 0 and float(2 * spin).is_integer()):
+        raise InputError(
+            f"the spin is {spin:g}",
+            "a total spin is 0, 1/2, 1, ...: 2S + 1 states share the entropy",
+            "give half the number of unpaired electrons",
+        )
     atoms = modes.atoms
     spin = int(atoms.numbers.sum()) % 2 / 2 if spin is None else spin
     energies = np.abs(modes.wavenumbers) / CM1_PER_THZ * MEV_PER_THZ / 1000
