@@ -128,8 +128,10 @@ def train(options: argparse.Namespace) -> None:
 
 
 def show(row: dict) -> None:
+    """One line an epoch; the one before the first has no loss."""
+    loss = f"  loss {row['loss']:.5f}" if "loss" in row else ""
     valid = f"  validation {row['valid_loss']:.4f}" if "valid_loss" in row else ""
-    print(f"epoch {row['epoch']:3d}  loss {row['loss']:.5f}{valid}  {row['seconds']:.0f} s", flush=True)
+    print(f"epoch {row['epoch']:3d}{loss}{valid}  {row.get('seconds', 0):.0f} s", flush=True)
 
 
 def measure(options: argparse.Namespace) -> None:
