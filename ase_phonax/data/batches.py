@@ -20,6 +20,7 @@ from .frames import Frame
 
 # What a batch has to compute; each is a compiled function of its own.
 KINDS = ("first", "real", "wave", "spectrum")
+SOFTEST = 0.05  # frequency, of the highest of the frame, below which modes move no farther in thermal directions
 BATCHES = 4  # that a padded size of its own is worth
 
 
@@ -147,7 +148,7 @@ class Planner:
         batch_size: frames in a batch.
         n_shapes: compiled sizes for each kind of label.
         n_columns: directions for each second derivative.
-        directions: "columns" (unit displacements, of length sqrt(3n)) or "random" (normal).
+        directions: "columns" (unit displacements, of length sqrt(3n)), "random" (normal), or "thermal".
         dtype: of all floating arrays.
         n_stacked: batches are made of that many equal parts, stacked.
     """
@@ -270,6 +271,8 @@ def _second_order(item: Item, shape: Shape, directions: str, rng: np.random.Gene
         moved[: 3 * n] = np.eye(3 * n) * (3 * n) ** 0.5
     else:
         moved = _draw(shape.n_columns, 3 * n, directions, parts == 2 and bool(q.any()), rng)
+        if directions == "thermal" and second is not None:
+            moved = _as_heat_moves(moved, second.matrices[which], frame.atoms.get_masses())
     left = _draw(shape.n_columns, 3 * n, "random", parts == 2 and bool(q.any()), rng)
     response = np.zeros_like(moved) if second is None else moved @ second.matrices[which].T
 
@@ -297,6 +300,20 @@ def _draw(count: int, n: int, directions: str, is_complex: bool, rng: np.random.
         return np.eye(n)[np.resize(rng.permutation(n), count)] * n**0.5 + 0j
     real = rng.normal(size=(2, count, n))
     return (real[0] + 1j * real[1]) / 2**0.5 if is_complex else real[0] + 0j
+
+
+def _as_heat_moves(normal: np.ndarray, matrix: np.ndarray, masses: np.ndarray) -> np.ndarray:
+    """(count, n) normal numbers made displacements of the harmonic classical distribution, mean square 1.
+
+    u = M^-1/2 sum_k e_k ξ_k / ω_k: soft modes move far and stiff ones little, so that products with the label weigh
+    absolute errors of all frequencies alike. Unstable modes count by |ω|, those below SOFTEST of the stiffest as such.
+    """
+    root = np.sqrt(np.repeat(masses, 3))
+    weighted = (matrix + matrix.conj().T) / (2 * np.outer(root, root))
+    eigenvalues, modes = np.linalg.eigh(weighted if weighted.imag.any() else weighted.real)
+    sizes = np.sqrt(np.abs(eigenvalues))
+    patterns = modes.T / np.maximum(sizes, max(SOFTEST * sizes.max(), 1e-6))[:, None] / root
+    return normal @ patterns * (len(patterns) ** 0.5 / np.linalg.norm(patterns))
 
 
 def _spectrum(frame: Frame, which: int, largest: int) -> dict[str, np.ndarray]:

@@ -41,7 +41,8 @@ class LossConfig:
         spectrum: weight of sorted frequencies (needs whole matrices: as many products as coordinates).
         penalty: "squared" or "huber" (pseudo-Huber of each vector's length).
         huber_delta: where it turns linear, in units of the scale.
-        directions: "columns" of the second derivatives, or "random" normal directions.
+        directions: "columns" of the second derivatives, "random" normal directions, or "thermal" ones, along which
+            heat moves atoms: errors of soft and stiff modes then count alike.
         columns: directions of each frame in a step.
         scales: label -> size [eV, eV/Å, eV/Å³, eV/Å², THz]; those left out are the labels' own root mean squares.
     """
@@ -174,7 +175,7 @@ class TrainingConfig:
 
 _CHOICES = {
     ("loss", "penalty"): ("squared", "huber"),
-    ("loss", "directions"): ("columns", "random"),
+    ("loss", "directions"): ("columns", "random", "thermal"),
     ("optimiser", "method"): ("adam", "muon"),
     ("optimiser", "schedule"): ("cosine", "linear", "exponential", "constant"),
     ("run", "precision"): ("float32", "float64"),
