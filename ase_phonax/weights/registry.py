@@ -16,7 +16,7 @@ from .downloads import Progress, fetch, sha256_of
 _PACKAGE = Path(__file__).resolve().parents[1]
 MODEL_FOLDERS = (_PACKAGE / "models", _PACKAGE.parent / "models")
 DEFAULT = "interim"
-FOR_MOLECULES = "phonax-molecules"  # what `ase-phonax molecule` takes unless told
+FOR_MOLECULES = "interim"  # what `ase-phonax molecule` takes unless told
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ Needs `pip install pyscf tblite rdkit`. One frame for each molecule, from the mi
 at random: its Hessian is worth dozens of forces. Molecules tested are relaxed at this level first.
 """
 
+import random
 import sys
 import time
 from pathlib import Path
@@ -23,7 +24,7 @@ MOST_ATOMS = 12
 
 
 def label_all(folder: Path, xtb: Path, part: tuple[int, int] = (0, 1)) -> None:
-    """A file for each molecule, small ones first; those tested before all.
+    """A file for each molecule, in random order; those tested before all.
 
     Args:
         folder: for results.
@@ -38,7 +39,8 @@ def label_all(folder: Path, xtb: Path, part: tuple[int, int] = (0, 1)) -> None:
             if "numbers" in found:
                 sizes[k] = len(found["numbers"][0])
     tested = [k for k in sizes if split_of(names[k]) == "tested"]
-    others = [k for k in sorted(sizes, key=lambda k: (sizes[k], k)) if sizes[k] <= MOST_ATOMS and k not in tested]
+    others = [k for k in sorted(sizes) if sizes[k] <= MOST_ATOMS and k not in tested]
+    random.Random(0).shuffle(others)  # whenever it is stopped, molecules of all kinds are there
     for k in (tested + others)[part[0] :: part[1]]:
         path = folder / f"{k:04d}.npz"
         if path.exists():
