@@ -92,7 +92,8 @@ def displaced(atoms: Atoms, hessian: np.ndarray, temperature: float, rng: np.ran
     values, vectors = np.linalg.eigh(hessian.reshape(len(roots), -1) / np.outer(roots, roots))
     energies = units._hbar * 1e10 / np.sqrt(units._e * units._amu) * np.sqrt(np.abs(values))  # eV
     real = energies > 0.005
-    spread = energies[real] / (2 * values[real] * np.tanh(energies[real] / (2 * units.kB * temperature)))
+    # Of an imaginary mode as far as a real one of that size: the minimum of a symmetric start may be a saddle point.
+    spread = energies[real] / (2 * np.abs(values[real]) * np.tanh(energies[real] / (2 * units.kB * temperature)))
     amplitudes = rng.normal(size=real.sum()) * np.sqrt(spread)
     shift = (vectors[:, real] @ amplitudes / roots).reshape(-1, 3)
     largest = np.linalg.norm(shift, axis=1).max()
