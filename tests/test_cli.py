@@ -453,7 +453,7 @@ def broken_files(folder: Path) -> None:
         (["noatoms.xyz"], "noatoms.xyz cannot be read|has no atoms"),
         (["water.xyz"], r"not periodic in three directions \(pbc = F F F\)"),
         (["nan.extxyz"], "position 3 is not a finite number"),
-        (["near.extxyz"], r"atoms 0 \(Na\) and 1 \(Cl\) are 0\.1 Å apart"),
+        (["near.extxyz"], r"atoms 0 \(Na\) and 1 \(Cl\), counted from 0, are 0\.1 Å apart"),
         (["good.cif", "--supercell", "2", "2"], "has 2 entries"),
         (["good.cif", "--supercell", "2", "2", "0"], "is singular"),
         (["good.cif", "--supercell", "-1", "1", "1"], "negative determinant"),

@@ -140,7 +140,7 @@ def test_forces_that_are_no_numbers_stop_at_once():
 
 def test_a_collapse_is_an_error_not_a_result():
     """A potential with a hole at 0.3 Å: the dimer falls into it."""
-    with pytest.raises(RelaxationError, match=r"collapsed structure: atoms 0 \(Cu\) and 1 \(Cu\) are"):
+    with pytest.raises(RelaxationError, match=r"collapsed structure: atoms 0 \(Cu\) and 1 \(Cu\), counted from 0, are"):
         relax(Atoms("Cu2", positions=[[0, 0, 0], [0, 0, 1.2]]), PairCalculator(turn=(1 - 0.3 / CUTOFF) / 0.8))
 
 
