@@ -14,6 +14,7 @@ from ase.vibrations import VibrationsData
 
 from ase_phonax import PhonaxCalculator, Potential
 from ase_phonax.cli import main
+from ase_phonax.cli.molecule_table import molecule_table
 from ase_phonax.errors import InputError, StructureError
 from ase_phonax.molecules.axial_tables import axial_table
 from ase_phonax.molecules.mode_files import mode_frames, write_molden
@@ -511,6 +512,27 @@ def test_a_dimer_has_one_vibration_and_five_whole_body_motions(metal, inside, ca
     assert vibrations.get_frequencies()[-1].real == pytest.approx(expected, rel=1e-3)
     assert len(read(inside / "dimer-molecule" / "mode_1.extxyz", ":")) == 24
     assert "5 projected out" in capsys.readouterr().out
+
+
+def test_accidental_degeneracies_are_named_by_their_modes_and_not_all_of_many(tmp_path):
+    sets = [
+        {
+            "modes": [k + 1],
+            "wavenumbers_cm1": [1000.0 + k],
+            "label": "A",
+            "infrared": True,
+            "raman": True,
+            "purity": 1.0,
+        }
+        for k in range(9)
+    ]
+    summary = {"formula": "X", "model": "m", "relaxed": False, "max_force": 0.0, "unrelaxed_max_force": 0.0}
+    summary |= {"point_group": "C1", "symmetry_deviation": 0.0, "symmetry_tolerance": 0.02, "other_point_groups": []}
+    summary |= {"representation": "9 A", "sets": sets, "whole_body_cm1": [0.0], "imaginary_modes": 0, "warnings": []}
+    text = molecule_table(summary, tmp_path)
+    assert "modes 1 (A) and 2 (A): 1.0 cm⁻¹ apart" in text
+    assert text.count("near degeneracy") == 6
+    assert "and 2 more pairs" in text
 
 
 def test_a_saddle_point_is_named_and_followed(metal, inside, capsys):

@@ -9,11 +9,11 @@ from ase import Atoms
 from ase.data import chemical_symbols
 
 from ..errors import InputError
+from ..units import BOHR_PER_ANGSTROM
 from .normal_modes import NormalModes
 
 AMPLITUDE = 0.3  # [Å] seen without a magnifying glass, and bonds still look like bonds
 FRAMES = 24
-_BOHR_PER_ANGSTROM = 1.8897261254535  # CODATA 2014, as in ase.units
 
 
 def mode_frames(modes: NormalModes, mode: int, *, amplitude: float = AMPLITUDE, n_frames: int = FRAMES) -> list[Atoms]:
@@ -64,7 +64,7 @@ def write_molden(modes: NormalModes, path: Path) -> None:
     """All modes in one file of the Molden format: wavenumbers [1/cm], imaginary as negative, lengths in bohr."""
     atoms = modes.atoms
     symbols = [chemical_symbols[z] for z in atoms.numbers]
-    bohr = atoms.positions * _BOHR_PER_ANGSTROM
+    bohr = atoms.positions * BOHR_PER_ANGSTROM
     lines = ["[Molden Format]", "[Title]", atoms.get_chemical_formula(), "[Atoms] AU"]
     rows = zip(symbols, atoms.numbers, bohr, strict=True)
     lines += [f"{s:2} {k} {z} {_three(r)}" for k, (s, z, r) in enumerate(rows, 1)]

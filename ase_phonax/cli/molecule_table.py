@@ -1,0 +1,116 @@
+"""Normal modes of a molecule as a person reads them in a terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .tables import Table
+
+MAX_NEAR = 6  # lines of accidental degeneracies
+
+
+def molecule_table(summary: dict[str, Any], output: Path) -> str:
+    """What is printed at the end.
+
+    Args:
+        summary: what goes into summary.json.
+        output: folder with the results.
+    """
+    text = Table(f"{summary['formula']}   {summary['model']}")
+    text.group("structure")
+    text.row("relaxation", f"{summary['relaxation_steps']} steps" if summary["relaxed"] else "none, as asked")
+    text.row("largest force", f"{summary['max_force']:.1e} eV/Å (before: {summary['unrelaxed_max_force']:.1e})")
+    if "point_group" in summary:
+        off = f"atoms off by {summary['symmetry_deviation']:.1e} Å, tolerance {summary['symmetry_tolerance']:g} Å"
+        text.row("point group", f"{summary['point_group']} ({off})")
+        for other in summary["other_point_groups"]:
+            text.row("", f"AMBIGUOUS: {other['point_group']} with --tolerance {other['tolerance']:.2g}")
+        text.group(f"vibrations (1/cm): {summary['representation'] or 'none'}")
+        for found in summary["sets"]:
+            text.row(*_set_row(found))
+        near = _near(summary["sets"])
+        for a, b in near[:MAX_NEAR]:
+            both = f"modes {_numbers(a['modes'])} ({a['label']}) and {_numbers(b['modes'])} ({b['label']})"
+            text.row("near degeneracy", f"{both}: {_mean(b) - _mean(a):.1f} cm⁻¹ apart by accident")
+        if len(near) > MAX_NEAR:
+            text.row("", f"and {len(near) - MAX_NEAR} more pairs")
+    else:
+        text.group("vibrations (1/cm) of the atoms that move")
+        text.row("wavenumbers", "  ".join(map(_wavenumber, summary["wavenumbers_cm1"])) or "none")
+    text.group("checks")
+    text.row("whole-body motions", _whole_body_row(summary))
+    if summary["imaginary_modes"]:
+        text.row("stability", _stability_row(summary))
+    for k, side in enumerate(summary.get("followed", ())):
+        way = "plus" if k == 0 else "minus"
+        text.row(f"followed, {way}", f"{side['point_group']}, {1000 * side['energy_from_saddle']:.2f} meV from here")
+    if "ideal_gas" in summary:
+        _gas_rows(text, summary["ideal_gas"])
+    for note in summary["warnings"]:
+        text.row("note", note)
+    text.group(f"results in {output}")
+    text.paragraph(", ".join(sorted(path.name for path in output.iterdir())))
+    return str(text)
+
+
+def _wavenumber(value: float) -> str:
+    return f"{-value:.1f}i" if value < 0 else f"{value:.1f}"
+
+
+def _mean(found: dict[str, Any]) -> float:
+    return sum(found["wavenumbers_cm1"]) / len(found["wavenumbers_cm1"])
+
+
+def _set_row(found: dict[str, Any]) -> tuple[str, str]:
+    activity = " + ".join(["IR"] * found["infrared"] + ["Raman"] * found["raman"]) or "silent"
+    values = found["wavenumbers_cm1"]
+    printed = _wavenumber(_mean(found)) if max(values) - min(values) < 0.05 else " ".join(map(_wavenumber, values))
+    mixed = "" if found["purity"] > 0.99 else f"   {100 * found['purity']:.0f} % of this symmetry"
+    return f"{_numbers(found['modes']):<10}{found['label']}", f"{printed:>10}   {activity}{mixed}"
+
+
+def _numbers(modes: Any) -> str:
+    """ "13–17", "4 6", "3"."""
+    modes = list(modes)
+    if len(modes) > 1 and modes == list(range(modes[0], modes[-1] + 1)):
+        return f"{modes[0]}–{modes[-1]}"
+    return " ".join(map(str, modes))
+
+
+def _near(sets: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    from itertools import pairwise
+
+    from ..molecules.normal_modes import NEAR_CM1
+
+    return [(a, b) for a, b in pairwise(sets) if abs(_mean(b) - _mean(a)) < NEAR_CM1]
+
+
+def _whole_body_row(summary: dict[str, Any]) -> str:
+    values = summary["whole_body_cm1"]
+    if not values:
+        return "none projected out: not all atoms move"
+    largest = max(map(abs, values))
+    why = "" if largest < 1 else ", which vanishes at a stationary point only"
+    return f"{len(values)} projected out; what was left of them: {largest:.2g} cm⁻¹{why}"
+
+
+def _stability_row(summary: dict[str, Any]) -> str:
+    """Imaginary modes by number and label."""
+    named = {k: s["label"] for s in summary.get("sets", ()) for k in s["modes"]}
+    modes = summary["imaginary"]
+    which = ", ".join(f"{k} ({named[k]})" if k in named else str(k) for k in modes)
+    kind = "a saddle point" if len(modes) == 1 else f"a saddle point of order {len(modes)}"
+    advice = "" if "followed" in summary else "; --follow MODE slides down both sides"
+    return f"imaginary: {which}. Not a minimum but {kind}{advice}"
+
+
+def _gas_rows(text: Any, gas: dict[str, Any]) -> None:
+    text.group(f"ideal gas at {gas['temperature']:g} K and {gas['pressure']:g} Pa")
+    text.row("symmetry number, spin", f"{gas['symmetry_number']}, {gas['spin']:g}")
+    text.row("zero-point energy", f"{gas['zero_point_energy']:.4f} eV")
+    text.row("enthalpy", f"{gas['enthalpy']:.4f} eV")
+    text.row("entropy", f"{1000 * gas['entropy']:.4f} meV/K")
+    text.row("Gibbs energy", f"{gas['gibbs_energy']:.4f} eV")
+    if gas["left_out"]:
+        text.row("", f"{gas['left_out']} imaginary modes left out: these are not properties of a gas of such molecules")
