@@ -36,8 +36,11 @@ def xtb(options: argparse.Namespace) -> None:
     """Labels by GFN2-xTB."""
     if options.quick:
         return
+    from molecules import molecules, split_of
     from xtb import label_all
 
+    splits = {smiles: split_of(smiles) for smiles in molecules()}
+    (HERE / "data/splits.json").write_text(json.dumps(splits, indent=0) + "\n")
     label_all(options.labels / "xtb")
 
 

@@ -1,7 +1,7 @@
 """Which molecules the molecular model learns from, and which are kept to test it.
 
-All connected ones of up to four atoms besides hydrogen among C, N, O and F that chemists would put in a bottle, some
-of five, and common larger ones. Needs `pip install rdkit`.
+All connected ones of up to five atoms besides hydrogen among C, N, O and F that chemists would put in a bottle, some
+of six, and common larger ones. Needs `pip install rdkit`.
 """
 
 import random
@@ -16,7 +16,7 @@ from rdkit.Chem import AllChem
 
 VALENCES = {6: 4, 7: 3, 8: 2, 9: 1}
 BONDS = {1: Chem.BondType.SINGLE, 2: Chem.BondType.DOUBLE, 3: Chem.BondType.TRIPLE}
-LARGEST, OF_FIVE = 5, 300
+LARGEST, OF_FIVE, OF_SIX = 6, 300, 1000
 HELD_OUT = 0.05  # part of the molecules, besides those named below
 
 LARGER = Path(__file__).with_name("larger.smi")  # common molecules of more atoms, by hand
@@ -47,15 +47,21 @@ RDLogger.DisableLog("rdApp.*")
 
 
 def molecules(quick: bool = False) -> list[str]:
-    """SMILES, each once, in a fixed order: those of a single atom besides hydrogen first."""
+    """SMILES, each once, in a fixed order.
+
+    Small ones, some of five atoms besides hydrogen, named ones; then for breadth all others of five and some of six in
+    random order, so that labelling may stop anywhere among them.
+    """
     by_size = _enumerated(3 if quick else LARGEST)
     if quick:
         return [s for size in by_size for s in size][:8]
-    *small, five = by_size
+    *small, five, six = by_size
     chosen = [smiles for size in small for smiles in size]
     chosen += random.Random(0).sample(five, OF_FIVE)
     chosen += [_canonical(smiles) for smiles in (*LARGER.read_text().split(), *TESTED.values())]
-    return list(dict.fromkeys(["[H][H]", *chosen]))
+    breadth = five + random.Random(1).sample(six, OF_SIX)
+    random.Random(2).shuffle(breadth)
+    return list(dict.fromkeys(["[H][H]", *chosen, *breadth]))
 
 
 def split_of(smiles: str) -> str:

@@ -1,7 +1,8 @@
 """Energies, forces and Hessians by PBE/def2-SVP, on fewer molecules; and the molecules tested, at their minima.
 
 Needs `pip install pyscf tblite rdkit`. One frame for each molecule, from the minimum of GFN2-xTB, displaced a little
-at random: its Hessian is worth dozens of forces. Molecules tested are relaxed at this level first.
+at random: its Hessian is worth dozens of forces. Molecules tested are relaxed at this level first; they alone are
+computed without density fitting.
 """
 
 import random
@@ -20,7 +21,7 @@ import _molecular_dft as dft
 GRID = 3
 SPREAD = 0.04  # Å, of each component, in training frames
 FMAX, STEPS = 2e-3, 60  # eV/Å, of relaxations
-MOST_ATOMS = 12
+MOST_ATOMS = 9
 
 
 def label_all(folder: Path, xtb: Path, part: tuple[int, int] = (0, 1)) -> None:
@@ -35,6 +36,8 @@ def label_all(folder: Path, xtb: Path, part: tuple[int, int] = (0, 1)) -> None:
     names = molecules()
     sizes = {}
     for k in range(len(names)):
+        if not (xtb / f"{k:04d}.npz").exists():
+            continue
         with np.load(xtb / f"{k:04d}.npz") as found:
             if "numbers" in found:
                 sizes[k] = len(found["numbers"][0])
@@ -53,10 +56,11 @@ def label_all(folder: Path, xtb: Path, part: tuple[int, int] = (0, 1)) -> None:
                 atoms = _relaxed(atoms, found_hessian(xtb, k))
             else:
                 atoms.positions += np.random.default_rng(k).normal(scale=SPREAD, size=(len(atoms), 3))
-            frames, why = [{"numbers": atoms.numbers, "positions": atoms.positions, **_label(atoms)}], ""
+            labels = dft.label(atoms, GRID, hessian=True, quick=k not in tested)
+            frames, why = [{"numbers": atoms.numbers, "positions": atoms.positions, **labels}], ""
         except RuntimeError as error:
             frames, why = [], str(error)
-        save(path, frames, smiles=names[k], why=why, level=dft.level_of_theory(GRID))
+        save(path, frames, smiles=names[k], why=why, level=dft.level_of_theory(GRID, k not in tested))
         print(f"{k} {names[k]} {split_of(names[k])}: {why or 'done'}, {time.perf_counter() - start:.0f} s", flush=True)
 
 
@@ -66,15 +70,11 @@ def found_hessian(xtb: Path, k: int) -> np.ndarray:
         return found["hessian"][0]
 
 
-def _label(atoms: Atoms, hessian: bool = True) -> dict[str, np.ndarray]:
-    return dft.label(atoms, GRID, hessian)
-
-
 def _relaxed(atoms: Atoms, hessian: np.ndarray) -> Atoms:
     """Quasi-Newton steps from a good Hessian (BFGS update)."""
     n = 3 * len(atoms)
     curvature = hessian.reshape(n, n)
-    forces = _label(atoms, False)["forces"].ravel()
+    forces = dft.label(atoms, GRID)["forces"].ravel()
     for _ in range(STEPS):
         if np.abs(forces).max() < FMAX:
             return atoms
@@ -84,7 +84,7 @@ def _relaxed(atoms: Atoms, hessian: np.ndarray) -> Atoms:
         step *= min(1.0, 0.1 / np.abs(step).max())
         atoms = atoms.copy()
         atoms.positions += step.reshape(-1, 3)
-        new = _label(atoms, False)["forces"].ravel()
+        new = dft.label(atoms, GRID)["forces"].ravel()
         change, product = forces - new, curvature @ step
         if change @ step > 1e-6:
             curvature = curvature + np.outer(change, change) / (change @ step)

@@ -20,11 +20,17 @@ LARGEST = 0.4  # Å, that an atom is moved at most: beyond, soft modes are no lo
 LARGEST_FORCE = 30.0  # eV/Å
 
 
-def label_all(folder: Path, quick: bool = False) -> None:
-    """A file of frames for each molecule; those that fall apart are recorded and left out."""
+def label_all(folder: Path, quick: bool = False, part: tuple[int, int] = (0, 1)) -> None:
+    """A file of frames for each molecule; those that fall apart are recorded and left out.
+
+    Args:
+        folder: for results.
+        quick: a few molecules.
+        part: (k, n): only every n-th, from the k-th, so that n processes share the work.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     names = molecules(quick)
-    for k, smiles in enumerate(names):
+    for k, smiles in list(enumerate(names))[part[0] :: part[1]]:
         path = folder / f"{k:04d}.npz"
         if path.exists():
             continue
