@@ -13,6 +13,7 @@ import numpy as np
 
 from ..layers import NetworkParts
 from ..potential import Potential, Provenance
+from .mace_config import MACEConfig
 from .nequip import NequIPConfig, nequip_parts
 
 
@@ -21,17 +22,18 @@ class Architecture(NamedTuple):
 
     Attributes:
         config: its configuration class.
-        parts: (config, parameters, dtype) -> the network as arrays.
+        parts: (config, parameters, dtype) -> the network as arrays; None for one that is a function only.
         network: module and name here of (config) -> init and node_energies for JAX.
     """
 
     config: type
-    parts: Callable[[Any, Mapping[str, Any], np.dtype], NetworkParts]
+    parts: Callable[[Any, Mapping[str, Any], np.dtype], NetworkParts] | None
     network: tuple[str, str]
 
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "nequip": Architecture(NequIPConfig, nequip_parts, ("nequip_haiku", "nequip_network"))
+    "nequip": Architecture(NequIPConfig, nequip_parts, ("nequip_haiku", "nequip_network")),
+    "mace": Architecture(MACEConfig, None, ("mace_haiku", "mace_network")),
 }
 
 
@@ -60,6 +62,7 @@ def make_potential(
     provenance: Provenance | None = None,
 ) -> Potential:
     """A `Potential` from an architecture's configuration and its parameters."""
+    parts = ARCHITECTURES[architecture].parts
     return Potential(
         node_energies=_node_energies(architecture, config),
         parameters=parameters,
@@ -69,6 +72,6 @@ def make_potential(
         name=name,
         architecture=architecture,
         config=config,
-        parts=partial(ARCHITECTURES[architecture].parts, config),
+        parts=None if parts is None else partial(parts, config),
         provenance=provenance or Provenance(),
     )

@@ -21,7 +21,9 @@ from .paths import plan_convolution
 from .radial import bessel_basis, polynomial_envelope
 
 
-def _linear(name: str, irreps_in: Irreps, blocks: tuple[Array, ...], irreps_out: Irreps, select=None) -> tuple:
+def equivariant_linear(
+    name: str, irreps_in: Irreps, blocks: tuple[Array, ...], irreps_out: Irreps, select=None
+) -> tuple:
     """Equivariant linear map, block by block; zero where no input has the irrep.
 
     Weights are standard normal at initialisation and divided by the root of the fan-in when used
@@ -63,7 +65,7 @@ class Layer(hk.Module):
     def mix(self, features: Array) -> tuple[Array, ...]:
         """(n, d) -> blocks (n, i, u), a linear map of each irrep's channels."""
         blocks = conv.split(self.irreps_in, features)
-        return _linear("mix", self.irreps_in, blocks, self.irreps_in)
+        return equivariant_linear("mix", self.irreps_in, blocks, self.irreps_in)
 
     def angular(self, harmonics: Array) -> tuple[Array, ...]:
         """Harmonics (..., s) -> per block (..., i, k)."""
@@ -77,10 +79,10 @@ class Layer(hk.Module):
         """Aggregated messages and old features -> new features (n, d')."""
         c = self.config
         collected = conv.collect(self.plan, tuple(a / c.average_neighbors**0.5 for a in aggregated))
-        new = _linear("collect", self.plan.irreps_out, collected, self.irreps_pre)
+        new = equivariant_linear("collect", self.plan.irreps_out, collected, self.irreps_pre)
         old = conv.split(self.irreps_in, features)
         select = (species, c.n_species) if c.self_connection == "species" else None
-        skip = _linear("skip", self.irreps_in, old, self.irreps_pre, select)
+        skip = equivariant_linear("skip", self.irreps_in, old, self.irreps_pre, select)
         blocks = tuple(a + b for a, b in zip(new, skip, strict=True))
         if c.layer_norm:
             blocks = self._rms_norm(blocks)
