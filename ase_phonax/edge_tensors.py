@@ -110,7 +110,19 @@ def _expand(network: NetworkParts, edges: Edges) -> Expansion:
         _layer_tensors(layer, edges, pairs, geometry, curvature, first=number == 0)
         for number, layer in enumerate(state.layers)
     ]
+    if network.pairs is not None:
+        curvature += _pair_curvatures(network, edges, geometry)
     return Expansion(network, edges, state, pairs, layers, curvature)
+
+
+def _pair_curvatures(network: NetworkParts, edges: Edges, geometry: "_Geometry") -> np.ndarray:
+    """d²/dr² of energies of edges that depend on their lengths alone: (e, 3, 3)."""
+    assert network.pairs is not None
+    _, slope, bend = network.pairs(geometry.lengths, 2, edges.kinds)
+    along = geometry.frames[:, 2]
+    radial = along[:, :, None] * along[:, None]
+    across = (slope / geometry.lengths).astype(network.dtype)[:, None, None]
+    return across * np.eye(3, dtype=network.dtype) + (bend.astype(network.dtype)[:, None, None] - across) * radial
 
 
 def _contracted(coupling: np.ndarray, features: np.ndarray) -> np.ndarray:
@@ -155,7 +167,7 @@ def _layer_tensors(
     layer: LayerState, edges: Edges, pairs: list[Pairs], geometry: _Geometry, curvature: np.ndarray, first: bool
 ) -> LayerTensors:
     parts, dtype = layer.parts, curvature.dtype
-    radial = parts.radial(geometry.lengths, 2)
+    radial = parts.radial(geometry.lengths, 2, edges.kinds)
     # coupling . h of every atom: per path (n, m, k, u).
     with_features = [_contracted(p.coupling.astype(dtype), layer.mixed[p.block].swapaxes(0, 1)) for p in parts.paths]
 

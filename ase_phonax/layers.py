@@ -123,20 +123,21 @@ class LayerParts:
     Attributes:
         paths: of the convolution.
         inputs: (channels, components) of h; outputs: of a.
-        radial: (lengths (e,), order) -> weights (e, n_weights) and their derivatives up to that order; all zero
-            beyond the cutoff.
+        radial: (lengths (e,), order, kinds (e, 2)) -> weights (e, n_weights) and their derivatives up to that order;
+            all zero beyond the cutoff. Kinds are the elements of receiver and sender.
         mix, collect, skip: linear maps; the average number of neighbours is part of `collect`.
-        gate: blocks (u, n, i) -> the gate around them.
+        gate: (blocks (u, n, i), species (n,)) -> the gate around them. What `collect` fills may be other blocks than
+            what `skip` fills: a gate that multiplies messages and carries something past them takes both.
     """
 
     paths: tuple[Path, ...]
     inputs: tuple[tuple[int, int], ...]
     outputs: tuple[tuple[int, int], ...]
-    radial: Callable[[np.ndarray, int], list[np.ndarray]]
+    radial: Callable[[np.ndarray, int, np.ndarray], list[np.ndarray]]
     mix: Linear
     collect: Linear
     skip: Linear
-    gate: Callable[[Blocks], GateAt]
+    gate: Callable[[Blocks, np.ndarray], GateAt]
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,6 +151,7 @@ class NetworkParts:
         layers: in order; the last leaves scalars only.
         readout: (u,) energy of an atom per unit of its last features [eV].
         atom_energies: (n_species,) added [eV].
+        pairs: as `LayerParts.radial`: energies (e,) that each edge gives to its receiver besides [eV]; None for none.
     """
 
     dtype: np.dtype
@@ -158,3 +160,4 @@ class NetworkParts:
     layers: tuple[LayerParts, ...]
     readout: np.ndarray
     atom_energies: np.ndarray
+    pairs: Callable[[np.ndarray, int, np.ndarray], list[np.ndarray]] | None = None

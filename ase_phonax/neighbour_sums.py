@@ -45,6 +45,11 @@ class Edges:
         """Atoms of the cell."""
         return len(self.species)
 
+    @property
+    def kinds(self) -> np.ndarray:
+        """(e, 2) species of receivers and senders."""
+        return self.species[np.stack([self.receivers, self.senders], 1)]
+
     def receiver_ranges(self) -> Iterator[slice]:
         """Receivers in groups with up to CHUNK edges, or one receiver."""
         first = 0
@@ -109,7 +114,7 @@ def _evaluate(network: NetworkParts, edges: Edges) -> State:
             _add_messages(layer, chunk, mixed, sums)
         new = layer.collect([_channels_first(a) for a in sums], edges.species)
         skip = layer.skip(features, edges.species)
-        gate = layer.gate([a + b for a, b in zip(new, skip, strict=True)])
+        gate = layer.gate([a + b for a, b in zip(new, skip, strict=True)], edges.species)
         forward.append((layer, mixed, gate))
         features = gate.value
     energies = network.readout @ features[0][:, :, 0] + network.atom_energies[edges.species]
@@ -126,6 +131,11 @@ def _evaluate(network: NetworkParts, edges: Edges) -> State:
             skip = layer.skip.transposed(before, edges.species)
             through = layer.mix.transposed([_channels_first(h) for h in mixed_bar], edges.species)
             bar = [a + b for a, b in zip(skip, through, strict=True)]
+    if network.pairs is not None:
+        lengths = np.linalg.norm(edges.vectors, axis=1)
+        value, slope = (z.astype(network.dtype) for z in network.pairs(lengths, 1, edges.kinds))
+        np.add.at(energies, edges.receivers, value)
+        slopes += (slope / lengths)[:, None].astype(network.dtype) * edges.vectors.astype(network.dtype)
     return State(energies, layers[::-1], slopes)
 
 
@@ -194,7 +204,7 @@ class _Chunk:
         slots = np.arange(counts.max())
         self.real = slots < counts[:, None]
         table = np.where(self.real, starts[:, None] + slots, self.edges.start).ravel()
-        self.senders, vectors = edges.senders[table], edges.vectors[table]
+        self.senders, vectors, self.kinds = edges.senders[table], edges.vectors[table], edges.kinds[table]
         # What only pads is moved beyond any cutoff, where weights vanish.
         vectors = np.where(self.real.reshape(-1, 1), vectors, 1e3 * vectors)
         self.lengths = np.linalg.norm(vectors, axis=1)
@@ -217,7 +227,7 @@ class _Chunk:
 
     def weights(self, layer: LayerParts, order: int) -> list["_ByPath"]:
         """Radial weights and their slopes."""
-        return [_ByPath(w) for w in layer.radial(self.lengths, order)]
+        return [_ByPath(w) for w in layer.radial(self.lengths, order, self.kinds)]
 
 
 class _ByPath:

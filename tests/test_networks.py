@@ -18,6 +18,7 @@ from ase_phonax.exchange import Exchange
 from ase_phonax.graph import build_graph, pad
 from ase_phonax.networks import ARCHITECTURES, get_network, make_potential
 from ase_phonax.networks.irreps import parse_irreps
+from ase_phonax.networks.mace_config import MACEConfig
 from ase_phonax.networks.nequip import SILU_NORM, TANH_NORM, NequIPConfig
 from ase_phonax.networks.nequip import layer_irreps as nequip_irreps
 from ase_phonax.spherical import harmonics
@@ -47,9 +48,38 @@ NEQUIX = NequIPConfig(
     layer_norm=True,
     average_neighbors=4.0,
 )
+MACE = MACEConfig(
+    n_species=2,
+    cutoff=CUTOFF,
+    hidden_irreps="3x0e + 3x1o + 3x2e",
+    l_max=2,
+    n_basis=4,
+    radial_sizes=(8,),
+    readout_size=4,
+    average_neighbors=4.0,
+)
+# As foundation models since MACE-MP-0b have it, and what else an edge or an atom can do.
+DENSITIES = dataclasses.replace(
+    MACE,
+    hidden_irreps="3x0e + 3x1o",
+    n_layers=3,
+    correlation=(3, 2, 1),
+    interactions=("density", "density residual"),
+    distance_transform="agnesi",
+    pair_repulsion=True,
+    numbers=(6, 14),
+    radii=(0.76, 1.11),
+    scale=1.7,
+)
 # A new architecture is one line here: its key, a small configuration, and how the energy touches the cutoff:
 # as (cutoff - r)**order, so that order - 1 derivatives are continuous. Envelope C² times Bessel basis: 4.
-CASES = {"nequip, odd irreps": ("nequip", ODD, 4), "nequip, as Nequix": ("nequip", NEQUIX, 4)}
+# Where the basis is evaluated at a function of the distance it does not vanish at the cutoff: 3.
+CASES = {
+    "nequip, odd irreps": ("nequip", ODD, 4),
+    "nequip, as Nequix": ("nequip", NEQUIX, 4),
+    "mace": ("mace", MACE, 4),
+    "mace, densities": ("mace", DENSITIES, 3),
+}
 
 
 def untrained(architecture: str, config):

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..layers import NetworkParts
 from ..potential import Potential, Provenance
+from .mace import mace_parts
 from .mace_config import MACEConfig
 from .nequip import NequIPConfig, nequip_parts
 
@@ -33,7 +34,7 @@ class Architecture(NamedTuple):
 
 ARCHITECTURES: dict[str, Architecture] = {
     "nequip": Architecture(NequIPConfig, nequip_parts, ("nequip_haiku", "nequip_network")),
-    "mace": Architecture(MACEConfig, None, ("mace_haiku", "mace_network")),
+    "mace": Architecture(MACEConfig, mace_parts, ("mace_haiku", "mace_network")),
 }
 
 

@@ -18,7 +18,7 @@ _SMALLEST_SQUARE = 1e-12
 
 def gate(
     irreps_out: Irreps, affine: Sequence[np.ndarray] | None, activations: Mapping[int, Callable[..., Any]]
-) -> Callable[[Blocks], "GateAtValues"]:
+) -> Callable[..., "GateAtValues"]:
     """What makes the gate around some values.
 
     Args:
@@ -36,9 +36,17 @@ def pre_gate_irreps(irreps_out: Irreps) -> Irreps:
 
 
 class GateAtValues:
-    """The gate around values; see `layers.GateAt`."""
+    """The gate around values, the same for all species; see `layers.GateAt`."""
 
-    def __init__(self, blocks: Blocks, *, irreps_out: Irreps, affine, activations: Mapping[int, Callable[..., Any]]):
+    def __init__(
+        self,
+        blocks: Blocks,
+        species: np.ndarray | None = None,
+        *,
+        irreps_out: Irreps,
+        affine,
+        activations: Mapping[int, Callable[..., Any]],
+    ):
         self.irreps_out = irreps_out
         self.x, self.affine = blocks, None
         if affine is not None:

@@ -12,7 +12,7 @@ from .irreps import EVEN_SCALAR, Irrep, Irreps, parse_irreps
 
 # What each choice may be.
 CHOICES = {
-    "basis": ("bessel", "gaussian", "chebyshev"),
+    "basis": ("bessel", "gaussian"),
     "distance_transform": ("none", "agnesi", "soft"),
     "envelope_on": ("basis", "weights"),
     "readouts": ("all", "last"),
@@ -33,7 +33,7 @@ class MACEConfig:
         n_layers: message-passing layers.
         l_max: highest degree of the edge harmonics.
         correlation: how many features are multiplied (body order less one), one number for each layer or one for all.
-        n_basis: radial functions; basis: "bessel", "gaussian" or "chebyshev".
+        n_basis: radial functions; basis: "bessel" or "gaussian".
         envelope_p: power of the polynomial envelope.
         envelope_on: whether it multiplies the "basis" or the radial "weights".
         distance_transform: of the distance in the basis, by the covalent radii: "none", "agnesi" or "soft".

@@ -18,9 +18,8 @@ from .irreps import EVEN_SCALAR, Irreps
 from .mace_config import LayerIrreps, MACEConfig, mace_irreps
 from .nequip import SILU_NORM, TANH_NORM
 from .nequip_haiku import Network, equivariant_linear
-from .pair_repulsion import repulsion_constants, zbl_energies
 from .paths import plan_convolution
-from .radial import distance_basis, polynomial_envelope
+from .radial import distance_basis, polynomial_envelope, repulsion_energies
 from .symmetric_products import powers, symmetric_couplings
 
 _ACTIVATIONS = {
@@ -150,7 +149,7 @@ class _Model:
             if c.has_readout(layer.index):
                 energies = energies + layer.readout(features)
         if c.pair_repulsion and ends is not None:
-            pairs = zbl_energies(lengths, *ends, repulsion_constants(c), c.repulsion_p, jnp)
+            pairs = repulsion_energies(c, lengths, *ends)
             energies = energies + exchange.aggregate(jnp.concatenate([pairs, pairs]) if mirrored else pairs)
         isolated = hk.get_parameter("atom_energies", (c.n_species,), vectors.dtype, jnp.zeros)
         return energies * c.scale + c.shift + isolated.astype(vectors.dtype)[species]

@@ -3,9 +3,8 @@
 Ziegler, Biersack and Littmark, The Stopping and Range of Ions in Solids, Pergamon (1985).
 """
 
+from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 # Exponents of the universal screening function.
 _EXPONENTS = (3.2, 0.9423, 0.4028, 0.2016)
@@ -20,24 +19,18 @@ def repulsion_constants(config: Any) -> tuple[float, ...]:
     return config.repulsion_constants or CONSTANTS
 
 
-def zbl_energies(
-    lengths: Any, radii: Any, numbers: tuple[Any, Any], constants: tuple[float, ...], p: int, xp: Any = np
-) -> Any:
-    """Half the repulsion of each pair (e,) [eV]: what the receiver gets.
+def screened_coulomb(
+    first: Any, second: Any, weights: Sequence[float], exponent: float, prefactor: float
+) -> list[tuple[Any, Any]]:
+    """Half the repulsion of a pair, what each of the two gets, times the distance: sum_k w_k exp(-b_k r).
 
-    V = 14.3996 Z Z' / r sum_k c_k exp(-b_k r / a), a = prefactor 0.529 Å / (Z^exponent + Z'^exponent), times
-    the polynomial envelope that ends at the sum of the covalent radii.
+    V = 14.3996 eV Å Z Z' / r sum_k c_k exp(-e_k r / a), a = prefactor 0.529 Å / (Z^exponent + Z'^exponent).
 
     Args:
-        lengths: (e,) [Å].
-        radii: (e,) sums of the covalent radii [Å].
-        numbers: (e,) atomic numbers at either end.
+        first, second: (e,) atomic numbers.
+
+    Returns:
+        (w_k, b_k) of each term, (e,) [eV Å] and [1/Å].
     """
-    *weights, exponent, prefactor = constants
-    first, second = numbers
     a = prefactor * _BOHR / (first**exponent + second**exponent)
-    screening = sum(c * xp.exp(-b * lengths / a) for c, b in zip(weights, _EXPONENTS, strict=True))
-    x = lengths / radii
-    envelope = 1 - (p + 1) * (p + 2) / 2 * x**p + p * (p + 2) * x ** (p + 1) - p * (p + 1) / 2 * x ** (p + 2)
-    energies = _COULOMB * first * second / lengths * screening * envelope / 2
-    return xp.where(x < 1, energies, 0.0)
+    return [(_COULOMB / 2 * first * second * c, b / a) for c, b in zip(weights, _EXPONENTS, strict=True)]

@@ -5,6 +5,9 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
+from .pair_repulsion import repulsion_constants, screened_coulomb
+from .transforms import AGNESI, SOFT
+
 
 def bessel_basis(r: Array, n_basis: int, cutoff: float) -> Array:
     """(2/c) sin(k pi r/c)/r for k = 1..n: (..., n_basis) [1/Å²]; zero at the cutoff.
@@ -17,7 +20,7 @@ def bessel_basis(r: Array, n_basis: int, cutoff: float) -> Array:
     return 2 / cutoff * jnp.sin(frequencies * r) / r
 
 
-def polynomial_envelope(r: Array, cutoff: float, p: int) -> Array:
+def polynomial_envelope(r: Array, cutoff: float | Array, p: int) -> Array:
     """Polynomial of DimeNet (eq. 8): 1 at r = 0, zero with two derivatives at the cutoff.
 
     Times the Bessel basis, itself zero there, the product has three continuous derivatives. `p` only
@@ -32,19 +35,6 @@ def gaussian_basis(r: Array, n_basis: int, cutoff: float) -> Array:
     """exp(-(r - r_k)² / 2 d²) around n points from 0 to the cutoff, d apart: (..., n_basis)."""
     centres = jnp.linspace(0.0, cutoff, n_basis, dtype=r.dtype)
     return jnp.exp(-0.5 * ((r[..., None] - centres) * ((n_basis - 1) / cutoff)) ** 2)
-
-
-def chebyshev_basis(r: Array, n_basis: int) -> Array:
-    """T_1(r) ... T_n(r), polynomials of the first kind: (..., n_basis)."""
-    values = [jnp.ones_like(r), r]
-    for _ in range(n_basis - 1):
-        values.append(2 * r * values[-1] - values[-2])
-    return jnp.stack(values[1:], -1)
-
-
-# a, q, p of Witt et al., J. Chem. Phys. 159, 164101 (2023), and the steepness of the soft transform, as in MACE.
-AGNESI = (1.0805, 0.9183, 4.5791)
-SOFT = (4.0,)
 
 
 def agnesi_transform(r: Array, radii: Array, a: float, q: float, p: float) -> Array:
@@ -73,6 +63,17 @@ def distance_basis(config: Any, lengths: Array, radii: Array | None) -> Array:
         x = soft_transform(x, radii, *(config.transform_constants or SOFT))
     if config.basis == "gaussian":
         return gaussian_basis(x, config.n_basis, config.cutoff)
-    if config.basis == "chebyshev":
-        return chebyshev_basis(x, config.n_basis)
     return bessel_basis(x, config.n_basis, config.cutoff)
+
+
+def repulsion_energies(config: Any, lengths: Array, radii: Array, numbers: tuple[Array, Array]) -> Array:
+    """What the receiver of each edge gets of the repulsion between its nuclei (e,) [eV].
+
+    Args:
+        radii: (e,) sums of the covalent radii [Å], where the repulsion ends.
+        numbers: (e,) atomic numbers at either end.
+    """
+    *weights, exponent, prefactor = repulsion_constants(config)
+    terms = screened_coulomb(*numbers, weights, exponent, prefactor)
+    screening = sum(weight * jnp.exp(-rate * lengths) for weight, rate in terms)
+    return screening / lengths * polynomial_envelope(lengths, radii, config.repulsion_p)

@@ -10,25 +10,33 @@ Orders = list[np.ndarray]
 
 
 def radial_weights(
-    lengths: np.ndarray, order: int, *, matrices: Sequence[np.ndarray], cutoff: float, envelope_p: int
+    lengths: np.ndarray,
+    order: int,
+    kinds: np.ndarray | None = None,
+    *,
+    matrices: Sequence[np.ndarray],
+    cutoff: float,
+    envelope_p: int,
 ) -> Orders:
     """Weights (e, n) of every path and channel, and their derivatives with respect to the length.
 
     Args:
         lengths: (e,) [Å], positive, in double precision.
         order: how many derivatives, 0 to 2.
+        kinds: elements at both ends, which nothing depends on.
         matrices: of the perceptron, scaled; silu between them, no biases. The result is in their precision.
     """
     # In double precision up to here: rounding a length, the slope of a basis function makes it several times worse.
     dtype = matrices[0].dtype
     x = [z.astype(dtype) for z in closed_basis(lengths, order, len(matrices[0]), cutoff, envelope_p)]
+    return perceptron(x, matrices)
+
+
+def perceptron(x: Orders, matrices: Sequence[np.ndarray]) -> Orders:
+    """Linear maps with silu between them."""
     for number, matrix in enumerate(matrices):
         if number:
-            value, slope, curvature = silu(x[0], 1.0)
-            after = [value, *(slope * z for z in x[1:])]
-            if order == 2:
-                after[2] += curvature * x[1] ** 2
-            x = after
+            x = composed(silu(x[0], 1.0), x)
         x = [z @ matrix for z in x]
     return x
 
@@ -36,6 +44,11 @@ def radial_weights(
 def closed_basis(lengths: np.ndarray, order: int, n_basis: int, cutoff: float, p: int) -> Orders:
     """Bessel functions times the polynomial envelope (see `radial`), and derivatives: (e, n_basis) each."""
     r = lengths[:, None]
+    return product(bessel(r, order, n_basis, cutoff), envelope(r, order, cutoff, p))
+
+
+def bessel(r: np.ndarray, order: int, n_basis: int, cutoff: float) -> Orders:
+    """Bessel functions of (e, 1): (e, n_basis) each."""
     f = np.arange(1, n_basis + 1, dtype=r.dtype) * (np.pi / cutoff)
     sine, cosine = np.sin(f * r), np.cos(f * r)
     b = [sine / r]
@@ -43,7 +56,13 @@ def closed_basis(lengths: np.ndarray, order: int, n_basis: int, cutoff: float, p
         b.append((f * cosine - b[0]) / r)
     if order > 1:
         b.append(-(f**2 * sine + 2 * b[1]) / r)
+    return scaled(b, 2 / cutoff)
+
+
+def envelope(r: np.ndarray, order: int, cutoff: float | np.ndarray, p: int) -> Orders:
+    """The polynomial envelope, in the shape of r."""
     x = r / cutoff
+    inside = (x < 1).astype(r.dtype)
     e = [1 - (p + 1) * (p + 2) / 2 * x**p + p * (p + 2) * x ** (p + 1) - p * (p + 1) / 2 * x ** (p + 2)]
     # Its derivative is -p (p + 1) (p + 2) / 2 x^(p-1) (1 - x)².
     head = -p * (p + 1) * (p + 2) / 2
@@ -51,10 +70,27 @@ def closed_basis(lengths: np.ndarray, order: int, n_basis: int, cutoff: float, p
         e.append(head * x ** (p - 1) * (1 - x) ** 2 / cutoff)
     if order > 1:
         e.append(head * x ** (p - 2) * (1 - x) * (p - 1 - (p + 1) * x) / cutoff**2)
-    inside = 2 / cutoff * (x < 1).astype(r.dtype)
-    products = [b[0] * e[0]]
-    if order > 0:
-        products.append(b[1] * e[0] + b[0] * e[1])
-    if order > 1:
-        products.append(b[2] * e[0] + 2 * b[1] * e[1] + b[0] * e[2])
-    return [inside * z for z in products]
+    return scaled(e, inside)
+
+
+def scaled(x: Orders, factor: float | np.ndarray) -> Orders:
+    """Times a constant."""
+    return [factor * z for z in x]
+
+
+def product(a: Orders, b: Orders) -> Orders:
+    """Of two functions, by Leibniz's rule."""
+    result = [a[0] * b[0]]
+    if len(a) > 1:
+        result.append(a[1] * b[0] + a[0] * b[1])
+    if len(a) > 2:
+        result.append(a[2] * b[0] + 2 * a[1] * b[1] + a[0] * b[2])
+    return result
+
+
+def composed(outer: Sequence[np.ndarray], inner: Orders) -> Orders:
+    """f(x) from f, f' and f'' at the values of x, as many as are needed."""
+    result = [outer[0], *(outer[1] * z for z in inner[1:])]
+    if len(inner) > 2:
+        result[2] = result[2] + outer[2] * inner[1] ** 2
+    return result

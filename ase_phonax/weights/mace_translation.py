@@ -24,7 +24,8 @@ KINDS = {
     "RealAgnosticDensityInteractionBlock": "density",
     "RealAgnosticDensityResidualInteractionBlock": "density residual",
 }
-_BASES = {"BesselBasis": "bessel", "GaussianBasis": "gaussian", "ChebychevBasis": "chebyshev"}
+# Not Chebyshev polynomials: through them PyTorch gives forces that are no slopes of the energy.
+_BASES = {"BesselBasis": "bessel", "GaussianBasis": "gaussian"}
 _TRANSFORMS = {"AgnesiTransform": ("agnesi", "aqp"), "SoftTransform": ("soft", ("alpha",))}
 _NORMS = {"silu": SILU_NORM, "tanh": TANH_NORM}
 

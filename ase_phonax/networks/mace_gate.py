@@ -1,0 +1,332 @@
+"""The end of a MACE layer as arrays: symmetric products, self-connection and readout, with their derivatives.
+
+What enters: messages A (u, n, D), one block for each irrep; the density rho of neighbours, where they are divided by
+1 + rho; the old features mixed, S; the energy E that earlier layers have read. Then
+
+    x = A / (1 + rho),   z = after(B(x)) + S,   E' = E + r(z),
+
+with B the polynomials of `symmetric_products` and r the readout. What leaves: z, E', and a constant where densities
+need it; of the last layer E' alone. Letters: J and H the first and second derivatives of B; s = 1 / (1 + rho).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..layers import Blocks, Linear
+from .irreps import Irrep
+from .symmetric_products import monomials, powers, symmetric_couplings
+
+
+@dataclass(frozen=True, eq=False)
+class Products:
+    """The polynomials of one layer.
+
+    Attributes:
+        factors: irreps of the variables, one after the other.
+        outputs: (channels, irrep) of what they give.
+        weights: by (output irrep, degree): (n_species, n_couplings, u).
+    """
+
+    factors: tuple[Irrep, ...]
+    outputs: tuple[tuple[int, Irrep], ...]
+    weights: dict[tuple[Irrep, int], np.ndarray]
+    _tables: dict[tuple[int, int, int], np.ndarray] = field(default_factory=dict)
+
+    @property
+    def degrees(self) -> list[int]:
+        """Those with any polynomial."""
+        return sorted({degree for _, degree in self.weights})
+
+    def values_and_slopes(self, x: np.ndarray, species: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """B (u, n, M) and J (u, n, M, D) at x (u, n, D)."""
+        slopes = np.zeros((*x.shape[:2], sum(ir.dim for _, ir in self.outputs), x.shape[2]), x.dtype)
+        values = np.zeros(slopes.shape[:-1], x.dtype)
+        for kind in np.unique(species):
+            here = species == kind
+            own = x[:, here]
+            below = powers(own[..., None], max(self.degrees) - 1)
+            for degree in self.degrees:
+                # Euler: a homogeneous polynomial is its slope along its argument, over its degree.
+                j = _at(below[degree - 1], self._table(int(kind), degree, 1)).reshape(*own.shape[:2], -1, x.shape[2])
+                slopes[:, here] += j
+                values[:, here] += (j @ own[..., None])[..., 0] / degree
+        return values, slopes
+
+    def curvatures(self, x: np.ndarray, bar: np.ndarray, species: np.ndarray) -> np.ndarray:
+        """H (u, n, D, D) at x, contracted with cotangents (u, n, M) of the values."""
+        n_d = x.shape[2]
+        result = np.zeros((*x.shape, n_d), x.dtype)
+        for kind in np.unique(species):
+            here = species == kind
+            own = bar[:, here]
+            below = powers(x[:, here][..., None], max(0, max(self.degrees) - 2))
+            for degree in self.degrees:
+                if degree < 2:
+                    continue
+                table = self._table(int(kind), degree, 2)  # (u, P, M D D)
+                for m in range(own.shape[2]):
+                    h = _at(below[degree - 2], table[..., m * n_d**2 : (m + 1) * n_d**2])
+                    result[:, here] += own[:, :, m, None, None] * h.reshape(*h.shape[:2], n_d, n_d)
+        return result
+
+    def _table(self, kind: int, degree: int, order: int) -> np.ndarray:
+        """Coefficients (u, monomials of degree - order, M D^order) of the derivatives, for one species."""
+        key = kind, degree, order
+        if key not in self._tables:
+            if order == 0:
+                self._tables[key] = self._coefficients(kind, degree)
+            else:
+                lower = self._table(kind, degree, order - 1)
+                self._tables[key] = _differentiated(lower, sum(ir.dim for ir in self.factors), degree - order + 1)
+        return self._tables[key]
+
+    def _coefficients(self, kind: int, degree: int) -> np.ndarray:
+        n = len(monomials(sum(ir.dim for ir in self.factors), degree))
+        result = []
+        for mul, ir in self.outputs:
+            weights = self.weights.get((ir, degree))
+            if weights is None:
+                result.append(np.zeros((mul, n, ir.dim)))
+            else:
+                couplings = symmetric_couplings(self.factors, ir, degree)
+                result.append(np.einsum("pmk,ku->upm", couplings, weights[kind].astype(float), optimize=True))
+        dtype = next(iter(self.weights.values())).dtype
+        return np.concatenate(result, -1).astype(dtype)
+
+
+def _at(values: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Monomials (u, n, P, 1) times coefficients (u, P, z): (u, n, z)."""
+    return values[..., 0] @ table
+
+
+def _differentiated(table: np.ndarray, n_variables: int, degree: int) -> np.ndarray:
+    """Coefficients (u, P, z) of polynomials of one degree -> (u, P', z D) of their slopes."""
+    above, below = monomials(n_variables, degree), monomials(n_variables, degree - 1)
+    result = np.zeros((len(table), len(below), table.shape[-1], n_variables), table.dtype)
+    rows = np.arange(len(above))
+    used = np.flatnonzero(np.abs(table).max(axis=(0, 2)))
+    for place in range(degree):
+        # One factor after the other is taken out: equal factors add up to their number.
+        rest = below.places(np.delete(above.factors, place, 1)) if degree > 1 else np.zeros_like(rows)
+        for row in used:
+            result[:, rest[row], :, above.factors[row, place]] += table[:, row]
+    return result.reshape(*result.shape[:2], -1)
+
+
+@dataclass(frozen=True, eq=False)
+class Readout:
+    """r(z) = second . f(first . z) of scalars z (u, n, 1); without an activation one product.
+
+    Attributes:
+        first: (u, h); second: (h,).
+        activation: x -> value, slope, curvature; None for a linear readout, whose `first` is (u, 1).
+    """
+
+    first: np.ndarray
+    second: np.ndarray
+    activation: Callable[[np.ndarray], Sequence[np.ndarray]] | None
+
+    def at(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Value (n,), slope (u, n), and the curvature (h, n) along rows of `first`; None if linear."""
+        hidden = self.first.T @ z[:, :, 0]  # (h, n)
+        second = self.second[:, None]
+        if self.activation is None:
+            return self.second @ hidden, np.broadcast_to(self.first @ second, (len(z), z.shape[1])), None
+        value, slope, curvature = self.activation(hidden)
+        return self.second @ value, self.first @ (second * slope), second * curvature
+
+
+@dataclass(frozen=True, eq=False)
+class MACEGate:
+    """What makes the gate around some values.
+
+    Attributes:
+        products: the polynomials.
+        after: linear map of their values.
+        density: whether messages are divided by 1 + rho; residual: whether old features are added.
+        constant: whether a block of ones leaves, for the densities of the next layer.
+        readout: None where the features are not read.
+        scalars: which block of `after`'s outputs is read.
+        last: only the energy leaves.
+    """
+
+    products: Products
+    after: Linear
+    density: bool
+    residual: bool
+    constant: bool
+    readout: Readout | None
+    scalars: int
+    last: bool
+
+    def __call__(self, blocks: Blocks, species: np.ndarray) -> "MACEGateAt":
+        """The gate around values."""
+        return MACEGateAt(self, blocks, species)
+
+
+class _Entering(NamedTuple):
+    """Blocks that enter, sorted."""
+
+    factors: Any
+    density: Any
+    old: Blocks
+    energy: Any
+
+
+class _Around(NamedTuple):
+    """What cotangents of what leaves come to on the way back."""
+
+    leaving: Blocks
+    total: Blocks
+    energy: np.ndarray
+    x: np.ndarray
+    curvature: np.ndarray | None
+
+
+class MACEGateAt:
+    """The gate around values; see `layers.GateAt`."""
+
+    def __init__(self, gate: MACEGate, blocks: Blocks, species: np.ndarray):
+        self.gate, self.species = gate, species
+        entering = self._sorted(blocks)
+        self.messages = entering.factors
+        self.s = 1 / (1 + entering.density) if gate.density else None  # (1, n, 1)
+        self.x = self.messages if self.s is None else self.messages * self.s
+        values, self.slopes = gate.products.values_and_slopes(self.x, species)
+        z = gate.after(self._split_outputs(values, 2), species)
+        if gate.residual:
+            z = [a + b for a, b in zip(z, entering.old, strict=True)]
+        energy, self.bend = entering.energy, None
+        if gate.readout is not None:
+            value, slope, self.bend = gate.readout.at(z[gate.scalars])
+            energy, self.read = energy + value[None, :, None], slope[:, :, None]
+        self.value = self._leaving(z, energy)
+        self._last: _Around | None = None
+
+    def pull_back(self, bar: Blocks) -> Blocks:
+        """Cotangents of what enters."""
+        around = self._around(bar, curved=False)
+        factors, density = around.x, None
+        if self.s is not None:
+            factors = self.s * around.x
+            density = -(self.s**2) * np.sum(self.messages * around.x, axis=(0, 2))[None, :, None]
+        return self._unsorted(factors, density, around.total, around.energy, 2)
+
+    def response(self, moved: Blocks) -> Blocks:
+        """Change of what leaves."""
+        entering = self._sorted(moved)
+        values = self.slopes[:, None] @ self._factors_response(entering)
+        z = self.gate.after(self._split_outputs(values, 3), self.species, 2)
+        if self.gate.residual:
+            z = [a + b for a, b in zip(z, entering.old, strict=True)]
+        energy = entering.energy
+        if self.gate.readout is not None:
+            change = np.sum(self.read[:, None, :, :, None] * z[self.gate.scalars], axis=0, keepdims=True)
+            energy = energy + change
+        return self._leaving(z, energy)
+
+    def back_response(self, moved: Blocks, bar: Blocks, moved_bar: Blocks) -> Blocks:
+        """Change of `pull_back`."""
+        gate, around, entering = self.gate, self._around(bar, curved=True), self._sorted(moved)
+        dx = self._factors_response(entering)
+        total, energy = self._split_leaving(moved_bar)
+        if gate.readout is not None:
+            change = self.read[:, None, :, :, None] * energy
+            if self.bend is not None:
+                change = change + self._readout_bend(around, entering, dx)
+            total = [a + change if b == gate.scalars else a for b, a in enumerate(total)]
+        values_bar = np.concatenate(gate.after.transposed(total, self.species, 2), 3)
+        x_bar = self.slopes.swapaxes(2, 3)[:, None] @ values_bar
+        if around.curvature is not None:
+            x_bar += around.curvature[:, None] @ dx
+        if self.s is None:
+            return self._unsorted(x_bar, None, total, energy, 3)
+        s = self.s[:, None, :, :, None]
+        ds = -(s**2) * entering.density
+        messages, pulled = self.messages[:, None, ..., None], around.x[:, None, ..., None]
+        sums = 2 * s * ds * pulled * messages + s**2 * (entering.factors * pulled + messages * x_bar)
+        density = -np.sum(sums, axis=(0, 3), keepdims=True)
+        return self._unsorted(s * x_bar + ds * pulled, density, total, energy, 3)
+
+    def _factors_response(self, moved: _Entering) -> np.ndarray:
+        """Change of x (u, q, n, D, C)."""
+        if self.s is None:
+            return moved.factors
+        s = self.s[:, None, :, :, None]
+        return s * moved.factors - s**2 * moved.density * self.messages[:, None, ..., None]
+
+    def _readout_bend(self, around: _Around, entering: _Entering, dx: np.ndarray) -> np.ndarray:
+        """Change of the readout's slope, times the energy's cotangent: (u, q, n, 1, C)."""
+        gate = self.gate
+        assert gate.readout is not None
+        assert self.bend is not None
+        outputs = self._split_outputs(self.slopes[:, None] @ dx, 3)
+        z = gate.after(outputs, self.species, 2)[gate.scalars]
+        if gate.residual:
+            z = z + entering.old[gate.scalars]
+        first = gate.readout.first
+        hidden = (first.T @ z.reshape(len(z), -1)).reshape(-1, *z.shape[1:])
+        hidden *= self.bend[:, None, :, None, None] * around.energy[:, None, :, :, None]
+        return (first @ hidden.reshape(len(hidden), -1)).reshape(-1, *z.shape[1:])
+
+    def _around(self, bar: Blocks, curved: bool) -> _Around:
+        """Cotangents on their way back; those of the last question are kept."""
+        last = self._last
+        if last is None or last.leaving is not bar:
+            total, energy = self._split_leaving(bar)
+            if self.gate.readout is not None:
+                total = [a + self.read * energy if b == self.gate.scalars else a for b, a in enumerate(total)]
+            values_bar = np.concatenate(self.gate.after.transposed(total, self.species), 2)
+            x_bar = (values_bar[:, :, None] @ self.slopes)[:, :, 0]
+            last = _Around(bar, total, energy, x_bar, None)
+        if curved and last.curvature is None and max(self.gate.products.degrees) > 1:
+            values_bar = np.concatenate(self.gate.after.transposed(last.total, self.species), 2)
+            last = last._replace(curvature=self.gate.products.curvatures(self.x, values_bar, self.species))
+        self._last = last
+        return last
+
+    def _sorted(self, blocks: Blocks) -> _Entering:
+        """The blocks that enter, values (u, n, i) or responses (u, q, n, i, C)."""
+        gate, axis = self.gate, 2 if blocks[0].ndim == 3 else 3
+        n = len(gate.products.factors)
+        factors = np.concatenate(blocks[:n], axis)
+        density = blocks[n] if gate.density else None
+        n += gate.density
+        old = blocks[n : n + len(gate.after.outputs)] if gate.residual else []
+        return _Entering(factors, density, old, blocks[n + len(old)])
+
+    def _unsorted(self, factors: np.ndarray, density: Any, old: Blocks, energy: np.ndarray, axis: int) -> Blocks:
+        """Blocks in the order of those that enter."""
+        ends = np.cumsum([ir.dim for ir in self.gate.products.factors])[:-1]
+        blocks = np.split(factors, ends, axis)
+        if density is not None:
+            blocks.append(density)
+        blocks += old if self.gate.residual else []
+        blocks.append(energy)
+        return [*blocks, np.zeros_like(energy)] if self.gate.constant else blocks
+
+    def _split_outputs(self, values: np.ndarray, axis: int) -> Blocks:
+        ends = np.cumsum([ir.dim for _, ir in self.gate.products.outputs])[:-1]
+        return np.split(values, ends, axis)
+
+    def _leaving(self, z: Blocks, energy: np.ndarray) -> Blocks:
+        if self.gate.last:
+            return [energy]
+        if not self.gate.constant:
+            return [*z, energy]
+        constant = np.ones_like(energy) if energy.ndim == 3 else np.zeros_like(energy)
+        return [*z, energy, constant]
+
+    def _split_leaving(self, bar: Blocks) -> tuple[Blocks, np.ndarray]:
+        """Cotangents of z and of the energy."""
+        if not self.gate.last:
+            n = len(self.gate.after.outputs)
+            return bar[:n], bar[n]
+        energy = bar[0]
+        atoms = energy.shape[1:-1] if energy.ndim == 3 else energy.shape[1:3]
+        tail = () if energy.ndim == 3 else energy.shape[4:]
+        zeros = [np.zeros((mul, *atoms, dim, *tail), energy.dtype) for mul, dim in self.gate.after.outputs]
+        return zeros, energy
