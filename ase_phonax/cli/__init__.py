@@ -13,10 +13,10 @@ from contextlib import contextmanager
 
 from .. import __version__
 from ..errors import PhonaxError
-from . import evaluate, fine_tune, gruneisen, label, models, molecule, phonons, qha, train
+from . import convert, evaluate, fine_tune, gruneisen, label, models, molecule, phonons, qha, train
 from .config import apply_config
 
-_COMMANDS = (phonons, gruneisen, qha, molecule, train, fine_tune, evaluate, label, models)
+_COMMANDS = (phonons, gruneisen, qha, molecule, train, fine_tune, evaluate, label, models, convert)
 _INTERRUPTED = (130, 143)  # 128 + SIGINT, 128 + SIGTERM
 
 _DESCRIPTION = """\
@@ -30,6 +30,7 @@ examples:
   ase-phonax phonons NaCl.cif                        relax, bands, densities of states, heat
   ase-phonax phonons POSCAR --model my.h5 --supercell 4 4 4
   ase-phonax molecule water.xyz                      normal modes, their symmetry and activity
+  ase-phonax convert MACE.model mace.h5 --trust      a PyTorch MACE model into plain numbers
   ase-phonax train config.yaml                       a potential from labels, second derivatives included
 
 exit codes:

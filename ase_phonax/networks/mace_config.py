@@ -39,7 +39,8 @@ class MACEConfig:
         distance_transform: of the distance in the basis, by the covalent radii: "none", "agnesi" or "soft".
         transform_constants: (a, q, p) of Agnesi's, (steepness,) of the soft one; empty for the usual ones.
         radial_sizes: hidden widths of the radial network.
-        edge_irreps: what senders pass on; empty for the features' own.
+        edge_irreps: what senders pass on, in all layers but the first; empty for the features' own.
+        first_edge_irreps: the same in the first layer, scalars.
         interactions: of the first layer and of the others: "plain" (no connection past the product), "residual"
             (one, with weights per element), "density" or "density residual" (sums divided by a learned density).
         readouts: of "all" layers, or of the "last" only.
@@ -66,6 +67,7 @@ class MACEConfig:
     transform_constants: tuple[float, ...] = ()
     radial_sizes: tuple[int, ...] = (64, 64, 64)
     edge_irreps: str = ""
+    first_edge_irreps: str = ""
     interactions: tuple[str, ...] = ("residual", "residual")
     readouts: str = "all"
     readout_size: int = 16
@@ -147,7 +149,7 @@ class MACEConfig:
             )
 
     def _check_irreps(self) -> None:
-        for name in ("hidden_irreps", "edge_irreps"):
+        for name in ("hidden_irreps", "edge_irreps", "first_edge_irreps"):
             text = getattr(self, name)
             blocks = parse_irreps(text) if text else ()
             muls = dict((ir, mul) for mul, ir in blocks)
@@ -181,16 +183,12 @@ def mace_irreps(config: MACEConfig) -> list[LayerIrreps]:
     every = sorted([*natural, *(Irrep(ir.l, -ir.p) for ir in natural)], key=lambda ir: ir.rank)
     features, result = scalars, []
     for layer in range(config.n_layers):
-        senders = _senders(config, features) if config.edge_irreps else features
+        passed = config.edge_irreps if layer else config.first_edge_irreps
+        present = {ir for _, ir in features}
+        senders = tuple((mul, ir) for mul, ir in parse_irreps(passed) if ir in present) if passed else features
         # Without odd scalars in the features only natural parities are multiplied, as in the reference.
         kinds = every if layer and any(ir == Irrep(0, -1) for _, ir in hidden) else natural
         out = hidden if layer < config.n_layers - 1 else scalars
         result.append(LayerIrreps(features, senders, tuple((channels, ir) for ir in kinds), out))
         features = out
     return result
-
-
-def _senders(config: MACEConfig, features: Irreps) -> Irreps:
-    """The edge irreps that features can fill: in the first layer scalars alone."""
-    present = {ir for _, ir in features}
-    return tuple((mul, ir) for mul, ir in parse_irreps(config.edge_irreps) if ir in present)

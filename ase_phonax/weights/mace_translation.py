@@ -78,7 +78,8 @@ def config_of(model: Any, head: int) -> MACEConfig:
         distance_transform=name,
         transform_constants=tuple(float(getattr(transform, c)) for c in constants),
         radial_sizes=tuple(int(size) for size in next(iter(sizes))),
-        edge_irreps=_edge_irreps(layers),
+        edge_irreps=_edge_irreps(layers[-1]) if len(layers) > 1 else "",
+        first_edge_irreps=_edge_irreps(layers[0]),
         interactions=(kinds[0], kinds[-1]),
         readouts="all" if n_readouts == len(layers) else "last",
         readout_size=_readout_size(model) if len(layers) > 1 else 16,
@@ -111,10 +112,9 @@ def _hidden(model: Any) -> str:
     return str(irreps)
 
 
-def _edge_irreps(layers: list[Any]) -> str:
-    """Of the last layer, where they are not the features' own."""
-    last = layers[-1]
-    up, own = str(last.linear_up.irreps_out), str(last.linear_up.irreps_in)
+def _edge_irreps(layer: Any) -> str:
+    """What senders pass on, where that is not the features' own."""
+    up, own = str(layer.linear_up.irreps_out), str(layer.linear_up.irreps_in)
     return "" if up == own else up
 
 

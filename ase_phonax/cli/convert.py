@@ -1,0 +1,62 @@
+"""`ase-phonax convert`: a PyTorch MACE model into a file of plain numbers."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+_DESCRIPTION = """\
+Read a PyTorch MACE model and write it as a model file of this package, which needs no PyTorch and cannot run code.
+
+A .model file is a pickle: opening it runs whatever code its writer put into it, with your rights. It is opened only
+with --trust. Needs torch and mace-torch: pip install "ase-phonax[mace]".
+"""
+
+
+def add_parser(commands: Any) -> None:
+    """Register the command."""
+    parser = commands.add_parser(
+        "convert",
+        help="turn a PyTorch MACE model into a file of plain numbers",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", metavar="MODEL.model", type=Path, help="the PyTorch model")
+    parser.add_argument("output", metavar="OUT.h5", type=Path, help="the file to write")
+    parser.add_argument("--trust", action="store_true", help="I trust where MODEL comes from: it may run code")
+    parser.add_argument("--head", metavar="NAME", help="which head, where there are several")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT.h5 if it exists")
+    group = parser.add_argument_group("what is written into the file, and printed with results")
+    group.add_argument("--name", help="of the model (default: that of the file)")
+    group.add_argument("--theory", metavar="TEXT", help="level of theory, such as PBE+U")
+    group.add_argument("--training-set", metavar="TEXT", help="what it was trained on")
+    group.add_argument("--licence", metavar="TEXT", help="of the weights; several public ones are academic only")
+    group.add_argument("--citation", metavar="TEXT", help="beside that of MACE")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Convert; say what came out."""
+    from ..errors import OutputError
+    from ..weights import save_model
+    from ..weights.mace_checkpoint import read_mace
+
+    if arguments.output.exists() and not arguments.overwrite:
+        raise OutputError(f"{arguments.output} exists", "it would be lost", "choose another name or add --overwrite")
+    potential = read_mace(arguments.model, trust=arguments.trust, head=arguments.head)
+    given = {
+        "level_of_theory": arguments.theory,
+        "training_set": arguments.training_set,
+        "licence": arguments.licence,
+        "citation": arguments.citation and f"{potential.provenance.citation}; {arguments.citation}",
+    }
+    provenance = dataclasses.replace(potential.provenance, **{k: v for k, v in given.items() if v})
+    potential = dataclasses.replace(potential, name=arguments.name or potential.name, provenance=provenance)
+    save_model(potential, arguments.output, overwrite=arguments.overwrite)
+    print(
+        f"{arguments.output}: {potential.name}, {len(potential.numbers)} elements, {potential.n_layers} layers, cutoff "
+        f"{potential.cutoff:g} Å, {potential.n_parameters:,} parameters"
+    )
+    return 0

@@ -1,0 +1,237 @@
+"""Reader of PyTorch MACE models (.model), which are pickles.
+
+Opening a pickle runs whatever code its writer put into it. So nothing here is called by `load_model`; whoever converts
+a model says that they trust its source, and what is converted is a file of plain numbers. Before it is opened, the names
+of what a pickle would import are read, without importing anything: what is no MACE model is refused unopened.
+torch, e3nn and mace-torch are imported here and nowhere else.
+"""
+
+import os
+import pickletools
+import re
+import warnings
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import ModelError
+from ..networks import make_potential
+from ..potential import Potential, Provenance
+from .mace_translation import config_of, parameters_of, unsupported
+
+SUFFIX = ".model"
+MODELS = ("MACE", "ScaleShiftMACE")
+INSTALL = 'pip install "ase-phonax[mace]"'
+
+# Modules of which every number is translated, or known to follow from the rest.
+_MODULES = {
+    "model": {
+        *("node_embedding", "radial_embedding", "pair_repulsion_fn", "spherical_harmonics", "atomic_energies_fn"),
+        *("interactions", "products", "readouts", "scale_shift"),
+    },
+    "radial_embedding": {"bessel_fn", "distance_transform", "cutoff_fn"},
+    "interactions": {"linear_up", "conv_tp", "conv_tp_weights", "linear", "skip_tp", "density_fn", "reshape"},
+    "products": {"symmetric_contractions", "linear"},
+    "readouts": {"linear", "linear_1", "linear_2", "non_linearity"},
+}
+# Plain attributes of the model that are translated, or do not change its energies.
+_ATTRIBUTES = {
+    *("heads", "lammps_mliap", "apply_cutoff", "edge_irreps", "use_reduced_cg", "use_agnostic_product", "use_so3"),
+    *("use_last_readout_only", "use_edge_irreps_first", "pair_repulsion", "training", "embedding_specs"),
+}
+_BUFFERS = {"atomic_numbers", "r_max", "num_interactions"}
+
+
+def read_mace(path: str | os.PathLike, *, trust: bool = False, head: str | None = None) -> Potential:
+    """A `Potential` from a PyTorch MACE model, in double precision.
+
+    Args:
+        path: usually ends in .model.
+        trust: whether the file may run code when it is opened. Only for files from a source you trust.
+        head: which one of several.
+
+    Raises:
+        ModelError: not trusted, no MACE model, an option or field that is not known here, no such head; or torch
+            and mace-torch are not installed.
+    """
+    path = Path(path)
+    check_unopened(path)
+    if not trust:
+        raise ModelError(
+            f"{path} is a pickle",
+            "opening it runs whatever code its writer put into it, with your rights",
+            "if you trust where it comes from, say so: --trust, in Python trust=True",
+        )
+    model, wigner_3j = _open(path)
+    number = head_number(model, head, path)
+    check_fields(model)
+    config = config_of(model, number)
+    heads = heads_of(model)
+    return make_potential(
+        "mace",
+        config,
+        parameters_of(model, config, number, wigner_3j),
+        sorted(int(z) for z in model.atomic_numbers),
+        path.stem if len(heads) == 1 else f"{path.stem}, {heads[number]}",
+        Provenance(citation="MACE: Batatia et al., arXiv:2206.07697", source=path.name),
+    )
+
+
+def check_unopened(path: Path) -> None:
+    """Refuse what cannot be a MACE model, by the names in its pickle alone.
+
+    Raises:
+        ModelError: no file, no archive of PyTorch, or of something else.
+    """
+    if not path.is_file():
+        raise ModelError(f"{path} is no file", "there is nothing to convert", "check the path")
+    if not zipfile.is_zipfile(path):
+        raise _foreign(path, "it is no archive of PyTorch: damaged, cut off, or of another program")
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        pickles = [name for name in names if name.endswith("/data.pkl")]
+        if any(name.endswith("/constants.pkl") for name in names):
+            raise _foreign(path, "it is compiled (TorchScript), as for LAMMPS, and has lost its structure")
+        if not pickles:
+            raise _foreign(path, "it is an archive, but not of PyTorch")
+        imported = set(_imports(archive.read(pickles[0])))
+    classes = sorted(name for module, name in imported if module.startswith("mace.modules.models"))
+    if not classes:
+        kinds = sorted({module.split(".")[0] for module, _ in imported} - {"torch", "collections", "builtins"})
+        what = f"objects of {', '.join(kinds)}" if kinds else "parameters without a model, as checkpoints of a run"
+        raise _foreign(path, f"it holds {what}, and no MACE model")
+    if not set(classes) & set(MODELS):
+        raise unsupported(f"the type {', '.join(classes)}", ", ".join(MODELS))
+
+
+def _imports(pickle: bytes) -> Iterable[tuple[str, str]]:
+    """(module, name) of what a pickle would import, without running it."""
+    texts: list[str] = []
+    try:
+        for opcode, argument, _ in pickletools.genops(pickle):
+            if opcode.name == "GLOBAL":
+                module, _, name = str(argument).partition(" ")
+                yield module, name
+            elif opcode.name == "STACK_GLOBAL" and len(texts) > 1:
+                yield texts[-2], texts[-1]
+            elif isinstance(argument, str):
+                texts.append(argument)
+    except ValueError:
+        return  # cut off: what was found so far decides
+
+
+def _open(path: Path) -> tuple[Any, Any]:
+    """The model, and e3nn's couplings."""
+    before = os.environ.get("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of packages that are none of ours
+            import mace  # first: e3nn's constants can be read only after it
+            import torch
+            from e3nn import o3
+
+            assert mace
+            model = torch.load(path, map_location="cpu", weights_only=False)
+    except ImportError as error:
+        raise ModelError(
+            f"{path} cannot be opened: {error}",
+            "PyTorch models are opened by the package that wrote them; the converted file needs none of it",
+            f"install it beside ase-phonax: {INSTALL}",
+        ) from error
+    except Exception as error:  # unpickling raises whatever it ran into
+        raise ModelError(
+            f"{path} cannot be opened: {type(error).__name__} {error}",
+            "it is damaged, or was written with a version of mace-torch whose classes are no longer there",
+            "open it with the mace-torch that wrote it, and save it again with the installed one",
+        ) from error
+    finally:
+        # mace-torch lets every later torch.load of this process run code: not beyond this one.
+        if before is None:
+            os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
+    if type(model).__name__ not in MODELS:
+        raise unsupported(f"the type {type(model).__name__}", ", ".join(MODELS))
+    return model, o3.wigner_3j
+
+
+def heads_of(model: Any) -> list[str]:
+    """Names of the heads."""
+    return list(getattr(model, "heads", None) or ["Default"])
+
+
+def head_number(model: Any, head: str | None, path: Path) -> int:
+    """Which head is meant.
+
+    Raises:
+        ModelError: none was named and there are several, or there is none of that name.
+    """
+    heads = heads_of(model)
+    if head is None and len(heads) == 1:
+        return 0
+    if head not in heads:
+        found = "several heads" if head is None else f"no head {head!r}"
+        raise ModelError(
+            f"{path} has {found}: there are {', '.join(heads)}",
+            "each imitates another level of theory",
+            f"name one: --head {heads[0]}",
+        )
+    return heads.index(head)
+
+
+def check_fields(model: Any) -> None:
+    """Refuse whatever a model has that is not translated.
+
+    Raises:
+        ModelError: with the name.
+    """
+    unknown = set(model._modules) - _MODULES["model"] | set(model._parameters)
+    unknown |= set(model._buffers) - _BUFFERS
+    public = {name for name in vars(model) if not name.startswith("_")}
+    unknown |= public - _ATTRIBUTES
+    for part in ("interactions", "products", "readouts"):
+        for index, module in enumerate(getattr(model, part)):
+            unknown |= {f"{part}[{index}].{name}" for name in set(module._modules) - _MODULES[part]}
+            unknown |= {f"{part}[{index}].{name}" for name in module._parameters}
+    unknown |= {
+        f"radial_embedding.{name}" for name in set(model.radial_embedding._modules) - _MODULES["radial_embedding"]
+    }
+    if unknown:
+        raise unsupported(
+            f"fields that are not known here: {', '.join(sorted(unknown))}",
+            "the options of MACE listed in docs/mace.md; a newer mace-torch may have written others",
+        )
+    for name in ("use_so3",):
+        if getattr(model, name, False):
+            raise unsupported(f"{name}", "parities as O(3) has them")
+    if getattr(model, "embedding_specs", None):
+        raise unsupported(f"inputs besides the atoms: {', '.join(model.embedding_specs)}", "elements and positions")
+    for index, module in enumerate(model.modules()):
+        config = getattr(module, "cueq_config", None)
+        if config is not None and getattr(config, "enabled", False):
+            raise unsupported(
+                f"the layout of cuEquivariance (module {index})", "e3nn's; mace_cueq_to_e3nn converts a model"
+            )
+    _check_basis(model)
+
+
+def _check_basis(model: Any) -> None:
+    """Bessel's frequencies and Gaussian centres are those of the cutoff: trained ones are not translated."""
+    basis, cutoff = model.radial_embedding.bessel_fn, float(model.r_max)
+    for name, first in (("bessel_weights", np.pi / cutoff), ("gaussian_weights", 0.0)):
+        weights = getattr(basis, name, None)
+        if weights is None:
+            continue
+        found = np.asarray(weights.detach().cpu().numpy(), float).ravel()
+        expected = first * np.arange(1, len(found) + 1) if first else np.linspace(0, cutoff, len(found))
+        if np.abs(found - expected).max() > 1e-5 * np.abs(expected).max():
+            raise unsupported(f"trained {re.sub('_', ' ', name)}", "those that follow from the cutoff")
+
+
+def _foreign(path: Path, what: str) -> ModelError:
+    return ModelError(
+        f"{path}: {what}",
+        "its numbers cannot be brought into a network of this package",
+        "give the .model file that mace_run_train saves at its end, or that was published",
+    )
