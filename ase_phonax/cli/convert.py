@@ -23,7 +23,7 @@ def add_parser(commands: Any) -> None:
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", metavar="MODEL.model", type=Path, help="the PyTorch model")
+    parser.add_argument("model", metavar="MODEL.model", help="the PyTorch model, or a name of `ase-phonax models`")
     parser.add_argument("output", metavar="OUT.h5", type=Path, help="the file to write")
     parser.add_argument("--trust", action="store_true", help="I trust where MODEL comes from: it may run code")
     parser.add_argument("--head", metavar="NAME", help="which head, where there are several")
@@ -42,18 +42,23 @@ def run(arguments: argparse.Namespace) -> int:
     from ..errors import OutputError
     from ..weights import save_model
     from ..weights.mace_checkpoint import read_mace
+    from ..weights.registry import find_card, find_model
 
     if arguments.output.exists() and not arguments.overwrite:
         raise OutputError(f"{arguments.output} exists", "it would be lost", "choose another name or add --overwrite")
-    potential = read_mace(arguments.model, trust=arguments.trust, head=arguments.head)
-    given = {
-        "level_of_theory": arguments.theory,
-        "training_set": arguments.training_set,
-        "licence": arguments.licence,
-        "citation": arguments.citation and f"{potential.provenance.citation}; {arguments.citation}",
+    card = find_card(arguments.model)
+    potential = read_mace(find_model(arguments.model), trust=arguments.trust, head=arguments.head)
+    citation = arguments.citation or (card and card.citation)
+    given: dict[str, Any] = {
+        "level_of_theory": arguments.theory or (card and card.level_of_theory),
+        "training_set": arguments.training_set or (card and card.training_set),
+        "licence": arguments.licence or (card and card.licence),
+        "citation": citation and f"{potential.provenance.citation}; {citation}",
     }
     provenance = dataclasses.replace(potential.provenance, **{k: v for k, v in given.items() if v})
-    potential = dataclasses.replace(potential, name=arguments.name or potential.name, provenance=provenance)
+    potential = dataclasses.replace(
+        potential, name=arguments.name or (card.name if card else potential.name), provenance=provenance
+    )
     save_model(potential, arguments.output, overwrite=arguments.overwrite)
     print(
         f"{arguments.output}: {potential.name}, {len(potential.numbers)} elements, {potential.n_layers} layers, cutoff "

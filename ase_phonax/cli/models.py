@@ -37,14 +37,19 @@ def run(arguments: argparse.Namespace) -> int:
 def run_get(arguments: argparse.Namespace) -> int:
     """Download one; say where it is."""
     from ..weights import list_models
+    from ..weights.downloads import sha256_of
     from ..weights.registry import download_model
     from .progress import progress_bar
 
     card = next((card for card in list_models() if card.name == arguments.name), None)
     if card is not None and card.state == "to be downloaded":
-        print(f"{card.url}\n{card.n_bytes / 1e6:.1f} MB, licence {card.licence}", file=sys.stderr)
+        print(f"{card.url}\n{card.size}, licence: {card.licence}", file=sys.stderr)
     with progress_bar(arguments.name) as progress:
         path = download_model(arguments.name, progress)
+    if card is not None and card.url and not card.sha256:
+        print(f"sha256 {sha256_of(path)}: its source states none to compare with", file=sys.stderr)
+    if path.suffix == ".model":
+        print(f"a pickle: ase-phonax convert {arguments.name} OUT.h5 --trust", file=sys.stderr)
     print(path)
     return 0
 
@@ -54,7 +59,7 @@ def _card(card: Any) -> str:
     rows = {
         "elements": f"{len(card.elements)}: {elements}",
         "theory": card.level_of_theory,
-        "parameters": f"{card.n_parameters:,} ({card.n_bytes / 1e6:.1f} MB)",
+        "parameters": f"{card.n_parameters or 'not stated':{',' if card.n_parameters else ''}} ({card.size})",
         "training": card.training_set,
         "errors": card.errors,
         "licence": card.licence,

@@ -49,7 +49,9 @@ def load_model(model: str | os.PathLike | Potential) -> Potential:
             "only formats that hold plain numbers are read: "
             + ", ".join(READERS)
             + "; pickles and PyTorch files can run code and never are",
-            "convert the model to one of these formats",
+            f"convert it first: ase-phonax convert {os.fspath(model)} OUT.h5 --trust"
+            if path.suffix.lower() == ".model"
+            else "convert the model to one of these formats",
         )
     potential = reader(path)
     for module, arrays in potential.parameters.items():

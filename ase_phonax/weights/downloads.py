@@ -30,8 +30,8 @@ def fetch(url: str, sha256: str, n_bytes: int, to: Path, progress: Progress | No
 
     Args:
         url: https address; redirects are followed.
-        sha256: of the whole file, hexadecimal.
-        n_bytes: its size.
+        sha256: of the whole file, hexadecimal; empty where none is known: then only its size is checked.
+        n_bytes: its size; 0 where it is not known: then the server's word is taken.
         to: where it goes; its folder is created.
         progress: called with (done, total) bytes.
 
@@ -45,10 +45,10 @@ def fetch(url: str, sha256: str, n_bytes: int, to: Path, progress: Progress | No
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(to.with_name(to.name + ".lock")):
-            if to.is_file() and sha256_of(to) == sha256:
+            if to.is_file() and (not sha256 or sha256_of(to) == sha256):
                 return
             _download(url, n_bytes, part, progress, to)
-            if (found := sha256_of(part)) != sha256:
+            if sha256 and (found := sha256_of(part)) != sha256:
                 size = part.stat().st_size
                 part.unlink()
                 raise ModelError(
@@ -71,7 +71,9 @@ def fetch(url: str, sha256: str, n_bytes: int, to: Path, progress: Progress | No
 def _download(url: str, n_bytes: int, part: Path, progress: Progress | None, to: Path) -> None:
     """Append to the part what is missing of it."""
     there = part.stat().st_size if part.is_file() else 0
-    if there >= n_bytes:  # complete, or of another file: the checksum tells
+    if not n_bytes:  # nothing could tell whether what is there belongs to this file
+        there = 0
+    elif there >= n_bytes:  # complete, or of another file: the checksum tells
         if there == n_bytes:
             return
         there = 0
@@ -83,13 +85,14 @@ def _download(url: str, n_bytes: int, part: Path, progress: Progress | None, to:
         with urllib.request.build_opener().open(request, timeout=TIMEOUT) as answer:
             resumed = there > 0 and answer.status == 206
             done = there if resumed else 0
+            n_bytes = n_bytes or int(answer.headers.get("Content-Length") or 0)
             with part.open("ab" if resumed else "wb") as file:
                 while piece := _read(answer):
                     file.write(piece)
                     done += len(piece)
                     if progress:
                         progress(done, n_bytes)
-                    if done > n_bytes:
+                    if n_bytes and done > n_bytes:
                         break  # something else, perhaps endless
     except (urllib.error.URLError, TimeoutError, ConnectionError, _Broken) as error:
         raise ModelError(

@@ -1,8 +1,8 @@
 """Reader of PyTorch MACE models (.model), which are pickles.
 
-Opening a pickle runs whatever code its writer put into it. So nothing here is called by `load_model`; whoever converts
-a model says that they trust its source, and what is converted is a file of plain numbers. Before it is opened, the names
-of what a pickle would import are read, without importing anything: what is no MACE model is refused unopened.
+Opening a pickle runs whatever code its writer put into it. So nothing here is called by `load_model`; whoever
+converts a model says that they trust its source, and what is converted is a file of plain numbers. Before it is opened,
+the names of what a pickle would import are read, without importing anything: what is no MACE model is refused unopened.
 torch, e3nn and mace-torch are imported here and nowhere else.
 """
 
@@ -12,6 +12,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +154,7 @@ def _open(path: Path) -> tuple[Any, Any]:
             os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
     if type(model).__name__ not in MODELS:
         raise unsupported(f"the type {type(model).__name__}", ", ".join(MODELS))
-    return model, o3.wigner_3j
+    return model, partial(o3.wigner_3j, dtype=torch.float64)
 
 
 def heads_of(model: Any) -> list[str]:

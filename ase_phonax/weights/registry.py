@@ -27,15 +27,16 @@ class ModelCard:
         name: what `PhonaxCalculator` and `--model` take.
         elements: chemical symbols.
         level_of_theory: what its energies imitate.
-        n_parameters: how many numbers it holds.
+        n_parameters: how many numbers it holds; 0 where that is not known.
         training_set: what it was trained on.
         licence: of the weights.
         summary: one line on what it is for, and not for.
         errors: measured ones, one line.
         location: path of the file, there or not.
         url: https address of its file; empty for those that ship.
-        sha256: of that file.
-        n_bytes: size of the file.
+        sha256: of that file; empty where its source states none.
+        n_bytes: size of the file; 0 where its source states none.
+        citation: what to cite.
     """
 
     name: str
@@ -50,6 +51,12 @@ class ModelCard:
     url: str = ""
     sha256: str = ""
     n_bytes: int = 0
+    citation: str = ""
+
+    @property
+    def size(self) -> str:
+        """In megabytes, where it is known."""
+        return f"{self.n_bytes / 1e6:.1f} MB" if self.n_bytes else "size not stated"
 
     @property
     def state(self) -> str:
@@ -88,7 +95,8 @@ def _read_card(path: Path) -> ModelCard:
     return ModelCard(**fields, location=str(location))
 
 
-def _card(name: str) -> ModelCard | None:
+def find_card(name: str) -> ModelCard | None:
+    """The card of a registered name."""
     return next((card for card in list_models() if card.name == name), None)
 
 
@@ -106,7 +114,7 @@ def download_model(name: str, progress: Progress | None = None) -> Path:
         ModelError: no such name, no network, or another file than registered (`downloads.fetch`).
         OutputError: the cache cannot be written.
     """
-    card = _card(name)
+    card = find_card(name)
     if card is None:
         raise _unknown(name, "nothing can be downloaded")
     if card.url:
@@ -121,7 +129,7 @@ def find_model(model: str | os.PathLike) -> Path:
         ModelError: neither a name nor an existing file; a model that was not downloaded, or is damaged.
     """
     text = os.fspath(model)
-    card = _card(text)
+    card = find_card(text)
     if card is None:
         if Path(text).is_file():
             return Path(text)
@@ -131,10 +139,9 @@ def find_model(model: str | os.PathLike) -> Path:
         raise ModelError(
             f"{card.name} is not on this machine",
             "nothing is downloaded unasked",
-            f"ase-phonax models get {card.name} ({card.n_bytes / 1e6:.1f} MB, licence {card.licence}); or put "
-            f"{card.url} at {path}",
+            f"ase-phonax models get {card.name} ({card.size}, licence {card.licence}); or put {card.url} at {path}",
         )
-    if card.url and (found := sha256_of(path)) != card.sha256:
+    if card.url and card.sha256 and (found := sha256_of(path)) != card.sha256:
         raise ModelError(
             f"{path} has sha256 {found}, not {card.sha256}",
             f"it is not the file registered as {card.name}: damaged, or another version",

@@ -1,0 +1,152 @@
+"""What is no PyTorch MACE model, or not one that is understood, is refused by name; nothing runs code unasked.
+
+Archives here are written by hand, as PyTorch lays them out, so that most of this needs no PyTorch.
+"""
+
+import importlib.util
+import pickle
+import zipfile
+
+import pytest
+
+from ase_phonax import load_model
+from ase_phonax.cli import main
+from ase_phonax.errors import ModelError
+from ase_phonax.weights.mace_checkpoint import check_fields, head_number, read_mace
+
+from .mace_models import torch_model
+
+HAS_MACE = all(importlib.util.find_spec(name) for name in ("torch", "mace"))
+needs_mace = pytest.mark.skipif(not HAS_MACE, reason="torch and mace-torch are not installed")
+
+
+def archive(path, content: bytes, *others: str):
+    """A file as torch.save writes it."""
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("random/data.pkl", content)
+        for name in others:
+            file.writestr(f"random/{name}", b"")
+    return path
+
+
+def global_of(module: str, name: str) -> bytes:
+    """A pickle that would import a name, as the first thing in it."""
+    return f"c{module}\n{name}\n.".encode()
+
+
+SCALED = global_of("mace.modules.models", "ScaleShiftMACE")
+
+
+class Boom:
+    """Its pickle runs code."""
+
+    def __reduce__(self):
+        return exec, ("raise SystemExit('code of a pickle has run')",)
+
+
+@pytest.mark.parametrize(
+    ("content", "others", "text"),
+    [
+        (global_of("mace.modules.models", "AtomicDipolesMACE"), (), "the type AtomicDipolesMACE"),
+        (global_of("nequip.model", "Energy"), (), "objects of nequip, and no MACE model"),
+        (global_of("collections", "OrderedDict"), (), "parameters without a model, as checkpoints of a run"),
+        (SCALED, ("constants.pkl",), "is compiled"),
+    ],
+    ids=["another MACE", "another network", "a state", "TorchScript"],
+)
+def test_models_of_another_type_are_refused_unopened(tmp_path, content, others, text):
+    with pytest.raises(ModelError, match=text):
+        read_mace(archive(tmp_path / "x.model", content, *others), trust=True)
+
+
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
+    path = tmp_path / "x.model"
+    with pytest.raises(ModelError, match="is no file"):
+        read_mace(path, trust=True)
+    path.write_bytes(b"not an archive")
+    with pytest.raises(ModelError, match="no archive of PyTorch"):
+        read_mace(path, trust=True)
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("readme.txt", "nothing")
+    with pytest.raises(ModelError, match="not of PyTorch"):
+        read_mace(path, trust=True)
+
+
+def test_nothing_is_opened_without_trust(tmp_path, capsys):
+    # The code in the pickle would end the process: neither the inspection nor the refusal runs it.
+    content = pickle.dumps((Boom(), 1), protocol=2)[:-1] + SCALED
+    path = archive(tmp_path / "x.model", content)
+    with pytest.raises(ModelError, match=r"is a pickle[\s\S]*runs whatever code[\s\S]*--trust"):
+        read_mace(path)
+    assert main(["convert", str(path), str(tmp_path / "x.h5")]) == 3
+    assert "is a pickle" in capsys.readouterr().err
+    assert not (tmp_path / "x.h5").exists()
+
+
+def test_a_model_file_of_pytorch_is_never_loaded_by_its_path(tmp_path):
+    with pytest.raises(ModelError, match="ase-phonax convert"):
+        load_model(archive(tmp_path / "x.model", SCALED))
+
+
+@pytest.mark.skipif(HAS_MACE, reason="torch and mace-torch are installed")
+def test_without_torch_it_says_what_to_install(tmp_path):
+    with pytest.raises(ModelError, match=r'pip install "ase-phonax\[mace\]"'):
+        read_mace(archive(tmp_path / "x.model", SCALED), trust=True)
+
+
+class WithHeads:
+    heads = ("mp_pbe", "spice")
+
+
+def test_a_head_has_to_be_named_and_to_exist(tmp_path):
+    with pytest.raises(ModelError, match=r"several heads: there are mp_pbe, spice[\s\S]*--head mp_pbe"):
+        head_number(WithHeads(), None, tmp_path)
+    with pytest.raises(ModelError, match="no head 'default'"):
+        head_number(WithHeads(), "default", tmp_path)
+    assert head_number(WithHeads(), "spice", tmp_path) == 1
+
+
+@needs_mace
+@pytest.mark.filterwarnings("ignore")
+def test_fields_that_are_not_known_are_named():
+    import torch
+
+    model = torch_model("residual, two heads")
+    check_fields(model)
+    model.charge_equilibration = torch.nn.Linear(2, 2)
+    model.interactions[1].attention = torch.nn.Linear(2, 2)
+    model.long_range = True
+    with pytest.raises(ModelError, match=r"charge_equilibration, interactions\[1\].attention, long_range"):
+        check_fields(model)
+
+
+@needs_mace
+@pytest.mark.filterwarnings("ignore")
+def test_options_that_no_network_here_has_are_named(tmp_path):
+    import torch
+
+    for options, text in (
+        ({"use_so3": True}, "use_so3"),
+        ({"radial_type": "chebyshev"}, "the radial basis ChebychevBasis"),
+        ({"gate": torch.abs}, "the activation abs"),
+        ({"interaction": "RealAgnosticResidualNonLinearInteractionBlock"}, "RealAgnosticResidualNonLinear"),
+    ):
+        model = torch_model("correlation 1", **options)
+        torch.save(model, tmp_path / "x.model")
+        with pytest.raises(ModelError, match=text):
+            read_mace(tmp_path / "x.model", trust=True)
+
+
+@needs_mace
+@pytest.mark.filterwarnings("ignore")
+def test_the_command_writes_a_file_that_needs_no_torch(tmp_path, capsys):
+    import torch
+
+    torch.save(torch_model("correlation 1"), tmp_path / "x.model")
+    command = ["convert", str(tmp_path / "x.model"), str(tmp_path / "x.h5"), "--trust", "--licence", "MIT"]
+    assert main(command) == 0
+    assert "2 elements, 2 layers, cutoff 3.6 Å" in capsys.readouterr().out
+    potential = load_model(tmp_path / "x.h5")
+    assert (potential.architecture, potential.provenance.licence) == ("mace", "MIT")
+    assert main(command) == 5
+    assert "--overwrite" in capsys.readouterr().err
