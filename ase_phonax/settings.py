@@ -102,9 +102,9 @@ def convert(hint: Any, value: Any, source: str, path: str) -> Any:
     wanted = tuple(sorted(wanted, key=lambda kind: kind not in (int, float)))
     for kind in wanted:
         origin = typing.get_origin(kind) or kind
-        if kind == tuple[int, ...]:
+        if kind in (tuple[int, ...], tuple[float, ...]):
             if isinstance(value, (list, tuple)):
-                return tuple(convert(int, v, source, path) for v in value)
+                return tuple(convert(typing.get_args(kind)[0], v, source, path) for v in value)
             continue
         if origin is tuple and isinstance(value, str) and str not in wanted:
             return (value,)

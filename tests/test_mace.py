@@ -9,11 +9,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase.data import covalent_radii
+from scipy.linalg import block_diag
+from scipy.spatial.transform import Rotation
 
 from ase_phonax import load_model
+from ase_phonax.errors import InputError
 from ase_phonax.evaluation import Evaluator
+from ase_phonax.networks.irreps import Irrep
+from ase_phonax.networks.mace_config import MACEConfig
+from ase_phonax.networks.symmetric_products import powers, symmetric_couplings
+from ase_phonax.spherical import harmonics
+from ase_phonax.training import train
+from ase_phonax.training.config import config_from
 
 from .mace_models import FROZEN, HEAD, MODELS, structures, torch_model, torch_results
+from .small_training import NUMBERS, small_config, small_frames
 
 FOLDER = Path(__file__).parent / "reference"
 REFERENCE = json.loads((FOLDER / "mace.json").read_text())
@@ -77,3 +88,77 @@ def test_a_model_of_the_installed_mace_torch_converts_and_agrees(name, tmp_path)
     expected = {key: torch_results(model, atoms, HEAD.get(name)) for key, atoms in structures().items()}
     worst = errors(potential, expected)
     assert all(worst[key] <= TOLERANCE[key] for key in worst), worst
+
+
+def test_mace_trains_through_the_same_command(tmp_path):
+    # Energies, forces and Hessians of another network, with everything that an edge can know of its elements.
+    network = {
+        "architecture": "mace",
+        "cutoff": 3.2,
+        "hidden_irreps": "3x0e + 3x1o",
+        "n_layers": 2,
+        "l_max": 1,
+        "n_basis": 4,
+        "radial_sizes": [6],
+        "readout_size": 4,
+        "correlation": [2],
+        "interactions": ["density", "density residual"],
+        "distance_transform": "agnesi",
+        "pair_repulsion": True,
+    }
+    frames, rows = small_frames(), []
+    config = small_config(tmp_path / "run", optimiser={"epochs": 6})
+    train(config | {"network": network}, frames=(frames[:6], frames[6:]), report=rows.append)
+    assert rows[-1]["loss"] < 0.7 * rows[0]["loss"], [row["loss"] for row in rows]
+    trained = load_model(tmp_path / "run" / "model.h5")
+    assert (trained.config.numbers, trained.numbers) == (NUMBERS, NUMBERS)
+    assert trained.config.radii == pytest.approx([covalent_radii[z] for z in NUMBERS])
+
+
+def test_what_follows_from_the_elements_is_no_setting():
+    with pytest.raises(InputError, match=r"network\.radii"):
+        config_from({"network": {"architecture": "mace", "radii": [1.0]}})
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"hidden_irreps": "4x0e + 3x1o"}, "give each irrep 4 channels"),
+        ({"hidden_irreps": "4x1o"}, "read from even scalars"),
+        ({"correlation": (3, 2, 1)}, "for 2 layers"),
+        ({"basis": "fourier"}, "basis is 'fourier'"),
+        ({"interactions": ("attention",)}, "interactions is"),
+        ({"pair_repulsion": True}, "covalent radii"),
+        ({"l_max": -1}, "l_max is -1"),
+    ],
+)
+def test_configurations_that_cannot_be_are_refused(change, text):
+    with pytest.raises(InputError, match=text):
+        MACEConfig(n_species=2, cutoff=3.6, **change)
+
+
+def test_products_are_all_equivariant_polynomials():
+    # Kills: a coupling that is no tensor, one that another contains, one left out (counts of invariants by hand: the
+    # degrees 000 011 022 033 112 123 222 233 couple to a scalar once each).
+    kinds = tuple(Irrep(l, (-1) ** l) for l in range(4))
+    x = np.random.default_rng(0).normal(size=(16, 1))
+    turn = Rotation.random(random_state=1).as_matrix() * -1
+    blocks = [representation(l, turn) for l in range(4)]
+    turned = block_diag(*blocks) @ x
+    for out in (Irrep(0, 1), Irrep(1, -1), Irrep(2, 1)):
+        for degree in (1, 2, 3, 4):
+            couplings = symmetric_couplings(kinds, out, degree)
+            here, there = (np.einsum("pmk,pu->km", couplings, powers(y, degree)[degree]) for y in (x, turned))
+            assert np.abs(there - here @ blocks[out.l].T).max() < 1e-12 * np.abs(here).max()
+            rank = np.linalg.matrix_rank(couplings.reshape(-1, couplings.shape[-1]))
+            assert rank == couplings.shape[-1]
+    assert [symmetric_couplings(kinds, Irrep(0, 1), degree).shape[-1] for degree in (1, 2, 3)] == [1, 4, 8]
+
+
+def representation(l: int, turn: np.ndarray) -> np.ndarray:
+    """The matrix by which harmonics of a degree turn, by least squares over some directions."""
+    directions = np.random.default_rng(2).normal(size=(40, 3))
+    directions /= np.linalg.norm(directions, axis=1)[:, None]
+    own = slice(l * l, (l + 1) ** 2)
+    before, after = (harmonics(d, l)[:, own] for d in (directions, directions @ turn.T))
+    return np.linalg.lstsq(before, after, rcond=None)[0].T

@@ -89,7 +89,7 @@ class MACELayer(hk.Module):
                 n = couplings.shape[-1]
                 if not n:
                     continue
-                used = np.flatnonzero(np.abs(couplings).max(axis=(1, 2)))
+                used = np.flatnonzero(np.abs(couplings).max(axis=(1, 2))).astype(np.int32)
                 tensor = jnp.asarray(couplings[used], total.dtype)
                 invariants = jnp.einsum("npu,pmk->nkmu", values[degree][:, used], tensor)
                 shape = (self.config.n_species, n, mul)

@@ -70,7 +70,9 @@ def monomials(n_variables: int, degree: int) -> Monomials:
     if degree < 2:
         return Monomials(n_variables, degree, factors, np.zeros(len(factors), int), factors.sum(axis=1))
     below = monomials(n_variables, degree - 1)
-    return Monomials(n_variables, degree, factors, below.places(factors[:, :-1]), factors[:, -1])
+    # Short integers: JAX in single precision has no others, and does not convert all that index it.
+    heads, lasts = below.places(factors[:, :-1]).astype(np.int32), factors[:, -1].astype(np.int32)
+    return Monomials(n_variables, degree, factors, heads, lasts)
 
 
 def powers(x: Any, degree: int, xp: Any = np) -> list[Any]:

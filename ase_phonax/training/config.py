@@ -300,6 +300,10 @@ def config_from(values: Mapping[str, Any], source: str = "the configuration") ->
     return build(TrainingConfig, values, source, _with_options)
 
 
+# Of an architecture's settings, those that follow from the elements.
+_FROM_DATA = {"n_species", "numbers", "radii"}
+
+
 def _with_options(kind: Any, values: Mapping[str, Any], source: str) -> Mapping[str, Any]:
     """Settings of the architecture itself, written beside the others, moved into `options`."""
     if kind is not NetworkConfig:
@@ -323,10 +327,10 @@ def _with_options(kind: Any, values: Mapping[str, Any], source: str) -> Mapping[
     for key, value in [*options.items(), *((k, v) for k, v in values.items() if k != "options")]:
         if key in own and key not in options:
             result[key] = value
-        elif key in inner and key != "n_species":
+        elif key in inner and key not in _FROM_DATA:
             result["options"][key] = convert(hints[key], value, source, f"network.{key}")
         else:
-            raise unknown_key(source, f"network.{key}", str(key), {*own, *inner})
+            raise unknown_key(source, f"network.{key}", str(key), {*own, *inner} - _FROM_DATA)
     return result
 
 

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
-from ase.data import atomic_numbers, chemical_symbols
+from ase.data import atomic_numbers, chemical_symbols, covalent_radii
 
 from ..data.frames import Frame, count_labels, find_elements
 from ..errors import InputError
@@ -66,7 +66,10 @@ def new_potential(config: TrainingConfig, frames: Sequence[Frame]) -> Potential:
     architecture = ARCHITECTURES[network.architecture]
     options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in network.options.items()}
     options.setdefault("cutoff", 5.0)
-    if "scale" in {f.name for f in fields(architecture.config)}:
+    known = {f.name for f in fields(architecture.config)}
+    if "radii" in known:  # some networks see which elements an edge joins
+        options |= {"numbers": numbers, "radii": tuple(float(covalent_radii[z]) for z in numbers)}
+    if "scale" in known:
         options["scale"] = _scale(frames) if network.scale == "auto" else float(network.scale)
     made = architecture.config(n_species=len(numbers), **options)  # refuses what makes no network
     automatic = network.average_neighbors == "auto"
