@@ -74,6 +74,34 @@ def test_the_function_for_jax_equals_mace_torch(name):
     assert np.abs(forces - expected["forces"]).max() < 1e-12 * np.abs(forces).max()
 
 
+@pytest.mark.parametrize("name", ["as MACE-MP-0b", "three layers"])
+def test_exact_matrices_equal_the_fold_of_a_supercell(name):
+    # Kills: a term of a sender that has no phase, or the conjugate one; three cells, so that phases are complex.
+    evaluator, atoms, n_cells = Evaluator(saved(name), np.dtype(float)), structures()["crystal"], 3
+    n = 3 * len(atoms)
+    hessian = evaluator.hessian(atoms.repeat((n_cells, 1, 1)), np.arange(len(atoms))).reshape(n, n_cells, n)
+    for k in range(n_cells):
+        (found,) = evaluator.lattice_matrices(atoms, np.array([[k / n_cells, 0, 0]]))
+        expected = np.einsum("iRj,R->ij", hessian, np.exp(2j * np.pi * k * np.arange(n_cells) / n_cells))
+        assert np.abs(found - expected).max() < 1e-12 * np.abs(expected).max()
+        assert k == 0 or np.abs(expected.imag).max() > 1e-2 * np.abs(expected).max()
+
+
+def test_single_precision_is_single_precision_throughout():
+    # Kills: a double constant that makes everything behind it double.
+    evaluator, double = (Evaluator(saved("as MACE-MP-0b"), np.dtype(kind)) for kind in ("float32", "float64"))
+    atoms = structures()["crystal"]
+    assert {part.dtype for part in evaluator.energy_forces_stress(atoms)} == {np.dtype("float32")}
+    expansion = evaluator._expansion(atoms)
+    tensors = [t for layer in expansion.layers for r in layer.receivers for t in (r.slope, r.cross) if t is not None]
+    gates = [layer.state.gate for layer in expansion.layers]
+    arrays = [*tensors, expansion.curvature, *(a for gate in gates for a in (gate.x, gate.slopes, *gate.value))]
+    assert {array.dtype for array in arrays} == {np.dtype("float32")}
+    found, expected = (np.array(e.lattice_matrices(atoms, np.array([[0.1, -0.2, 0.4]]))) for e in (evaluator, double))
+    # Rounding of 6e-8 in sums over some dozen terms, twice differentiated.
+    assert 1e-9 < np.abs(found - expected).max() / np.abs(expected).max() < 2e-5
+
+
 # The other packages' own warnings.
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", MODELS)

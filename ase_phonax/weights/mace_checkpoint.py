@@ -21,7 +21,7 @@ import numpy as np
 from ..errors import ModelError
 from ..networks import make_potential
 from ..potential import Potential, Provenance
-from .mace_translation import config_of, parameters_of, unsupported
+from .mace_translation import KINDS, config_of, named, parameters_of, unsupported
 
 SUFFIX = ".model"
 MODELS = ("MACE", "ScaleShiftMACE")
@@ -187,6 +187,8 @@ def check_fields(model: Any) -> None:
     Raises:
         ModelError: with the name.
     """
+    for block in model.interactions:
+        named(KINDS, block, "the interaction block")
     unknown = set(model._modules) - _MODULES["model"] | set(model._parameters)
     unknown |= set(model._buffers) - _BUFFERS
     public = {name for name in vars(model) if not name.startswith("_")}

@@ -49,7 +49,7 @@ def config_of(model: Any, head: int) -> MACEConfig:
     embedding, layers = model.radial_embedding, list(model.interactions)
     numbers = np.array([int(z) for z in model.atomic_numbers])
     order = np.argsort(numbers)
-    kinds = tuple(_named(KINDS, layer, "the interaction block") for layer in layers)
+    kinds = tuple(named(KINDS, layer, "the interaction block") for layer in layers)
     if len(set(kinds[1:])) > 1:
         raise unsupported(f"interaction blocks {kinds}", "one kind in the first layer and one in all others")
     sizes = {tuple(layer.conv_tp_weights.hs[1:-1]) for layer in layers}
@@ -72,7 +72,7 @@ def config_of(model: Any, head: int) -> MACEConfig:
         l_max=max(ir.l for _, ir in model.spherical_harmonics.irreps_out),
         correlation=tuple(int(p.symmetric_contractions.contractions[0].correlation) for p in model.products),
         n_basis=int(embedding.out_dim),
-        basis=_named(_BASES, basis, "the radial basis"),
+        basis=named(_BASES, basis, "the radial basis"),
         envelope_p=int(embedding.cutoff_fn.p),
         envelope_on="basis" if getattr(embedding, "apply_cutoff", True) else "weights",
         distance_transform=name,
@@ -97,7 +97,12 @@ def config_of(model: Any, head: int) -> MACEConfig:
     )
 
 
-def _named(table: Mapping[str, str], module: Any, what: str) -> str:
+def named(table: Mapping[str, str], module: Any, what: str) -> str:
+    """What a module is called here.
+
+    Raises:
+        ModelError: it is of a type that is not supported.
+    """
     name = type(module).__name__
     if name not in table:
         raise unsupported(f"{what} {name}", ", ".join(table))
