@@ -10,10 +10,11 @@ from ..layers import LayerParts, Linear, NetworkParts, Path
 from .gates import silu, tanh
 from .irreps import EVEN_SCALAR, Irreps
 from .mace_config import LayerIrreps, MACEConfig, mace_irreps
-from .mace_gate import MACEGate, Products, Readout
+from .mace_gate import MACEGate, Readout
 from .mace_radial import MACERadial, PairEnergies
 from .nequip import SILU_NORM, TANH_NORM
 from .paths import ConvolutionPlan, plan_convolution
+from .symmetric_derivatives import Products
 from .symmetric_products import symmetric_couplings
 
 _ACTIVATIONS = {"silu": partial(silu, norm=SILU_NORM), "tanh": partial(tanh, norm=TANH_NORM), "none": None}
