@@ -225,6 +225,15 @@ def test_place_name_and_pace_of_checkpoints_may_change(tmp_path, frames, whole):
     assert_same_result(result, whole)
 
 
+def test_a_run_of_a_network_with_lists_among_its_settings_goes_on(tmp_path, frames):
+    """Kills: settings compared as they are in memory, tuples inside of others, with what JSON made of them."""
+    network = {"architecture": "nequip", "cutoff": 3.2, "hidden_irreps": "2x0e", "n_layers": 1, "l_max": 0}
+    config = small_config(tmp_path, network=network | {"radial_sizes": [3], "n_basis": 2}, optimiser={"epochs": 1})
+    del config["network"]["energies"]
+    first = run(tmp_path, frames, config=config)
+    assert_same_result(run(tmp_path, frames, config=config, resume=True), first)
+
+
 def test_another_model_of_the_same_name_is_refused(tmp_path, frames, whole):
     """Kills: a model one starts from that is known by its name."""
 
