@@ -163,7 +163,8 @@ def card(options: argparse.Namespace) -> None:
         "summary": "ships with the package; vibrations of organic molecules near equilibrium. Not for crystals, "
         "ions, radicals, reactions or elements outside its list",
         "errors": f"on {measured['molecules']} unseen molecules, against PBE/def2-SVP: frequencies "
-        f"{measured['rms_cm1']:.0f} cm⁻¹ RMS, bonds {1000 * measured['bonds_rms']:.0f} mÅ",
+        f"{measured['rms_cm1']:.0f} cm⁻¹ RMS, bonds {1000 * measured['bonds_rms']:.0f} mÅ; forces of "
+        f"{measured['molecules_forces']} displaced ones {1000 * measured['forces_mae']:.0f} meV/Å (mean absolute)",
         "how_to_make_it_again": "PHONAX_DATA=... python examples/molecular_model/make.py",
         "measured": measured,
     }
