@@ -16,7 +16,7 @@ NodeEnergies = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where the numbers come from; printed with results and stored in the model file.
+    """Where the numbers come from; stored in the model file and in every summary of results.
 
     Attributes:
         training: for models trained here: configuration, sha256 of the data, errors; built-in types.

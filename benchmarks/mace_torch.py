@@ -4,7 +4,7 @@
 
 Needs torch and mace-torch beside this package. Each side works in a process of its own, in double precision, with the
 same weights and as many cores as it likes; both take the same structure one after the other. The network is as the
-foundation models have been since MACE-MP-0b: two layers, vectors, correlation 3, cutoff 5 Å, densities, Agnesi's
+foundation models have been since MACE-MP-0b2: two layers, vectors, correlation 3, cutoff 5 Å, densities, Agnesi's
 transform, repulsion. Memory is the peak of the process beyond what it held after its imports.
 
 Of Hessians of 64 atoms and more, mace-torch computes the rows of the first atoms only. Each row takes the same time,
@@ -134,7 +134,7 @@ def make_model(channels: int, folder: Path) -> None:
     options |= {"atomic_numbers": list(ELEMENTS), "num_elements": len(ELEMENTS)}
     options |= {"atomic_energies": np.zeros(len(ELEMENTS)), "avg_num_neighbors": 30.0}
     torch.save(
-        torch_model("as MACE-MP-0b", radial_MLP=[64, 64, 64], MLP_irreps="16x0e", **options), folder / "random.model"
+        torch_model("as MACE-MP-0b2", radial_MLP=[64, 64, 64], MLP_irreps="16x0e", **options), folder / "random.model"
     )
     potential = read_mace(folder / "random.model", trust=True)
     save_model(potential, folder / "random.h5")

@@ -18,7 +18,7 @@ MODELS = {
     "correlation 4": {"correlation": 4, "max_ell": 1},
     "three layers": {"num_interactions": 3, "correlation": [3, 2, 1], "hidden_irreps": "3x0e+3x1o+3x2e", "max_ell": 3},
     "one layer": {"num_interactions": 1, "hidden_irreps": "4x0e"},
-    "as MACE-MP-0b": {
+    "as MACE-MP-0b2": {
         "first": DENSITY,
         "interaction": DENSITY_RESIDUAL,
         "distance_transform": "Agnesi",

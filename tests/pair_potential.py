@@ -13,6 +13,8 @@ from ase.neighborlist import neighbor_list
 from ase.stress import full_3x3_to_voigt_6_stress
 from ase.vibrations import VibrationsData
 
+from ase_phonax.potential import Provenance
+
 CUTOFF = 4.5  # [Å]
 TURN = 0.4722  # the minimum then lies at 2.8 Å
 
@@ -32,7 +34,7 @@ class PairCalculator(Calculator):
         super().__init__()
         self.turn, self.like, self.strength = turn, turn if like is None else like, strength
         self.potential = SimpleNamespace(
-            name="pair-potential", cutoff=CUTOFF, provenance=SimpleNamespace(level_of_theory="written down")
+            name="pair-potential", cutoff=CUTOFF, provenance=Provenance(level_of_theory="written down")
         )
         self.n_calls = 0
 

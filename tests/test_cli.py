@@ -31,6 +31,10 @@ from .pair_potential import PairCalculator
 
 KEYS = {
     "model",
+    "level_of_theory",
+    "licence",
+    "training_set",
+    "citation",
     "dtype",
     "formula",
     "space_group",
@@ -112,7 +116,7 @@ def test_the_summary_holds_every_promised_key_and_means_it(salt):
     assert (found["space_group"], found["space_group_number"]) == ("Fm-3m", 225)
     assert (found["n_atoms_given"], found["n_atoms_primitive"]) == (8, 2)
     assert found["supercell_matrix"] == [[3, 0, 0], [0, 3, 0], [0, 0, 3]]
-    assert found["model"] == "pair-potential"
+    assert (found["model"], found["level_of_theory"]) == ("pair-potential", "written down")
     assert found["max_force"] <= 1e-4
     assert found["relaxed"]
     assert not found["imaginary_modes"]

@@ -64,7 +64,7 @@ def test_results_equal_those_of_mace_torch(name):
     assert all(worst[key] <= TOLERANCE[key] for key in worst), worst
 
 
-@pytest.mark.parametrize("name", ["as MACE-MP-0b", "soft distances, Gaussians", "envelope on weights"])
+@pytest.mark.parametrize("name", ["as MACE-MP-0b2", "soft distances, Gaussians", "envelope on weights"])
 def test_the_function_for_jax_equals_mace_torch(name):
     # Those whose edges know their elements; the contract tests compare arrays and function elsewhere.
     evaluator = Evaluator(replace(saved(name), parts=None), np.dtype(float))
@@ -74,7 +74,7 @@ def test_the_function_for_jax_equals_mace_torch(name):
     assert np.abs(forces - expected["forces"]).max() < 1e-12 * np.abs(forces).max()
 
 
-@pytest.mark.parametrize("name", ["as MACE-MP-0b", "three layers"])
+@pytest.mark.parametrize("name", ["as MACE-MP-0b2", "three layers"])
 def test_exact_matrices_equal_the_fold_of_a_supercell(name):
     # Kills: a term of a sender that has no phase, or the conjugate one; three cells, so that phases are complex.
     evaluator, atoms, n_cells = Evaluator(saved(name), np.dtype(float)), structures()["crystal"], 3
@@ -89,7 +89,7 @@ def test_exact_matrices_equal_the_fold_of_a_supercell(name):
 
 def test_single_precision_is_single_precision_throughout():
     # Kills: a double constant that makes everything behind it double.
-    evaluator, double = (Evaluator(saved("as MACE-MP-0b"), np.dtype(kind)) for kind in ("float32", "float64"))
+    evaluator, double = (Evaluator(saved("as MACE-MP-0b2"), np.dtype(kind)) for kind in ("float32", "float64"))
     atoms = structures()["crystal"]
     assert {part.dtype for part in evaluator.energy_forces_stress(atoms)} == {np.dtype("float32")}
     expansion = evaluator._expansion(atoms)

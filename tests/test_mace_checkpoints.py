@@ -7,6 +7,7 @@ import importlib.util
 import pickle
 import zipfile
 
+import numpy as np
 import pytest
 
 from ase_phonax import load_model
@@ -90,7 +91,7 @@ def test_a_model_file_of_pytorch_is_never_loaded_by_its_path(tmp_path):
 
 @pytest.mark.skipif(HAS_MACE, reason="torch and mace-torch are installed")
 def test_without_torch_it_says_what_to_install(tmp_path):
-    with pytest.raises(ModelError, match=r'pip install "ase-phonax\[mace\]"'):
+    with pytest.raises(ModelError, match=r'pip install "\.\[mace\]"'):
         read_mace(archive(tmp_path / "x.model", SCALED), trust=True)
 
 
@@ -150,3 +151,47 @@ def test_the_command_writes_a_file_that_needs_no_torch(tmp_path, capsys):
     assert (potential.architecture, potential.provenance.licence) == ("mace", "MIT")
     assert main(command) == 5
     assert "--overwrite" in capsys.readouterr().err
+
+
+@needs_mace
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_in_the_file_is_checked_before_it_is_believed(tmp_path):
+    # Kills: numbers that are none, constants that do not follow from the cutoff, several models, half a precision.
+    import torch
+
+    path = tmp_path / "x.model"
+
+    def refused(change, text):
+        model = torch_model("correlation 1")
+        changed = change(model)
+        torch.save(model if changed is None else changed, path)
+        with pytest.raises(ModelError, match=text):
+            read_mace(path, trust=True)
+
+    def spoilt(model):
+        model.node_embedding.linear.weight.data[0] = float("nan")
+
+    def shorter(model):
+        model.radial_embedding.cutoff_fn.r_max = torch.tensor(2.0)
+
+    refused(spoilt, "not finite")
+    refused(shorter, "a cutoff of its own in the envelope")
+    refused(lambda model: [model, model], "2 objects at once")
+    refused(lambda model: setattr(model, "radial_embedding", torch.nn.Linear(1, 1)), "not as MACE's own are")
+    torch.save(torch_model("correlation 1").bfloat16(), path)
+    potential = read_mace(path, trust=True)
+    assert {a.dtype for arrays in potential.parameters.values() for a in arrays.values()} == {np.dtype(float)}
+    assert "sha256" in potential.provenance.source
+
+
+def test_a_damaged_archive_is_refused(tmp_path):
+    content = bytearray(archive(tmp_path / "x.model", SCALED).read_bytes())
+    content[40:44] = b"????"  # in the compressed bytes: the checksum of the archive no longer holds
+    (tmp_path / "x.model").write_bytes(content)
+    with pytest.raises(ModelError, match="it is damaged"):
+        read_mace(tmp_path / "x.model", trust=True)
+
+
+def test_only_names_that_are_read_again_are_written(tmp_path, capsys):
+    assert main(["convert", str(archive(tmp_path / "x.model", SCALED)), str(tmp_path / "x.out"), "--trust"]) == 2
+    assert "does not end in .h5" in capsys.readouterr().err

@@ -58,7 +58,7 @@ MACE = MACEConfig(
     readout_size=4,
     average_neighbors=4.0,
 )
-# As foundation models since MACE-MP-0b have it, and what else an edge or an atom can do.
+# As foundation models since MACE-MP-0b2 have it, and what else an edge or an atom can do.
 DENSITIES = dataclasses.replace(
     MACE,
     hidden_irreps="3x0e + 3x1o",

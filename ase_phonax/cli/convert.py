@@ -11,7 +11,7 @@ _DESCRIPTION = """\
 Read a PyTorch MACE model and write it as a model file of this package, which needs no PyTorch and cannot run code.
 
 A .model file is a pickle: opening it runs whatever code its writer put into it, with your rights. It is opened only
-with --trust. Needs torch and mace-torch: pip install "ase-phonax[mace]".
+with --trust. Needs torch and mace-torch: pip install ".[mace]" in the checkout of ase-phonax.
 """
 
 
@@ -28,7 +28,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--trust", action="store_true", help="I trust where MODEL comes from: it may run code")
     parser.add_argument("--head", metavar="NAME", help="which head, where there are several")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT.h5 if it exists")
-    group = parser.add_argument_group("what is written into the file, and printed with results")
+    group = parser.add_argument_group("what is written into the file, and into every summary of results")
     group.add_argument("--name", help="of the model (default: that of the file)")
     group.add_argument("--theory", metavar="TEXT", help="level of theory, such as PBE+U")
     group.add_argument("--training-set", metavar="TEXT", help="what it was trained on")
@@ -39,26 +39,32 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Convert; say what came out."""
-    from ..errors import OutputError
+    from ..errors import InputError, OutputError
     from ..weights import save_model
     from ..weights.mace_checkpoint import read_mace
+    from ..weights.native import SUFFIX
     from ..weights.registry import find_card, find_model
 
+    if arguments.output.suffix.lower() != SUFFIX:
+        raise InputError(
+            f"{arguments.output} does not end in {SUFFIX}", "models are recognised by it", f"name it *{SUFFIX}"
+        )
     if arguments.output.exists() and not arguments.overwrite:
         raise OutputError(f"{arguments.output} exists", "it would be lost", "choose another name or add --overwrite")
     card = find_card(arguments.model)
     potential = read_mace(find_model(arguments.model), trust=arguments.trust, head=arguments.head)
     citation = arguments.citation or (card and card.citation)
+    # A card tells of the head that its authors recommend, not of others.
+    theory = card.level_of_theory if card and not arguments.head else None
+    name = card.name + (f", {arguments.head}" if arguments.head else "") if card else potential.name
     given: dict[str, Any] = {
-        "level_of_theory": arguments.theory or (card and card.level_of_theory),
+        "level_of_theory": arguments.theory or theory,
         "training_set": arguments.training_set or (card and card.training_set),
         "licence": arguments.licence or (card and card.licence),
         "citation": citation and f"{potential.provenance.citation}; {citation}",
     }
     provenance = dataclasses.replace(potential.provenance, **{k: v for k, v in given.items() if v})
-    potential = dataclasses.replace(
-        potential, name=arguments.name or (card.name if card else potential.name), provenance=provenance
-    )
+    potential = dataclasses.replace(potential, name=arguments.name or name, provenance=provenance)
     save_model(potential, arguments.output, overwrite=arguments.overwrite)
     print(
         f"{arguments.output}: {potential.name}, {len(potential.numbers)} elements, {potential.n_layers} layers, cutoff "

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import loading, options, volume_runs
+from .model_facts import describe_model
 from .output import atomic_directory, writing
 from .progress import Stopwatch, progress_bar, without_progress
 
@@ -168,6 +169,7 @@ def _table(reference: Reference, found: Gruneisen, summary: dict[str, Any], outp
     from .tables import Table
 
     text = Table(f"{reference.formula}   {reference.crystal.space_group}   {summary['model']}, {summary['dtype']}")
+    describe_model(text, summary)
     volume_runs.describe(text, reference, found.points)
     text.group("Grüneisen parameters γ = - d ln ω / d ln V")
     text.row(

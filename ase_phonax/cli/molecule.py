@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import loading, options
+from .model_facts import model_facts
 from .molecule_table import molecule_table
 from .output import atomic_directory, writing
 from .progress import Stopwatch, progress_bar
@@ -236,8 +237,7 @@ def _summary(
     group = modes.point_group
     summary: dict[str, Any] = {
         "version": __version__,
-        "model": calc.potential.name,
-        "level_of_theory": calc.potential.provenance.level_of_theory,
+        **model_facts(calc.potential),
         "formula": modes.atoms.get_chemical_formula(),
         "n_atoms": len(modes.atoms),
         "relaxed": not arguments.no_relax,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from .model_facts import describe_model
 from .tables import Table
 
 MAX_NEAR = 6  # lines of accidental degeneracies
@@ -18,6 +19,7 @@ def molecule_table(summary: dict[str, Any], output: Path) -> str:
         output: folder with the results.
     """
     text = Table(f"{summary['formula']}   {summary['model']}")
+    describe_model(text, summary)
     text.group("structure")
     text.row("relaxation", f"{summary['relaxation_steps']} steps" if summary["relaxed"] else "none, as asked")
     text.row("largest force", f"{summary['max_force']:.1e} eV/Å (before: {summary['unrelaxed_max_force']:.1e})")

@@ -24,6 +24,7 @@ from ..densities import IMAGINARY_THRESHOLD_THZ, FrequencyRange, MeshStep
 from ..relaxation import RelaxationReport
 from ..units import FREQUENCY_UNITS
 from . import animation_section, displacements_section, follow_section, interchange_section, irreps_section
+from .model_facts import describe_model
 from .progress import Stopwatch
 from .tables import (
     Table,
@@ -132,7 +133,7 @@ class PhononResults:
     arguments: argparse.Namespace
     crystal: Crystal
     atoms: Atoms
-    model: str
+    model: dict[str, str]
     relaxation: RelaxationReport
     choice: SupercellChoice | None
     phonopy: Phonopy
@@ -192,7 +193,7 @@ def write_results(results: PhononResults, folder: Path) -> None:
         (
             figures.formula_in_mathtext(results.formula),
             figures.space_group_in_mathtext(results.space_group.international),
-            figures.as_plain_text(results.model),
+            figures.as_plain_text(results.model["model"]),
         )
     )
     figures.save_figure(figures.bands_and_dos(phonopy, title, results.arguments.unit), folder / "bands")
@@ -209,7 +210,7 @@ def summary(results: PhononResults) -> dict[str, Any]:
     temperature, heat = results.heat()
     found = {
         "version": __version__,
-        "model": results.model,
+        **results.model,
         "dtype": arguments.dtype,
         "structure_file": arguments.structure,
         "formula": results.formula,
@@ -263,7 +264,8 @@ def summary(results: PhononResults) -> dict[str, Any]:
 
 def table(results: PhononResults, output: Path) -> str:
     """The same for people."""
-    text = Table(f"{results.formula}   {results.space_group}   {results.model}, {results.arguments.dtype}")
+    text = Table(f"{results.formula}   {results.space_group}   {results.model['model']}, {results.arguments.dtype}")
+    describe_model(text, results.model)
     _describe_structure(text, results)
     _describe_frequencies(text, results)
     text.group("checks (largest entry over the largest force constant)")

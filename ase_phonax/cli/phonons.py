@@ -25,6 +25,7 @@ from .crystal import (
     read_crystal,
     relaxed,
 )
+from .model_facts import model_facts
 from .output import atomic_directory, writing
 from .progress import Stopwatch, progress_bar, without_progress
 
@@ -206,7 +207,7 @@ def _compute(
         arguments=arguments,
         crystal=crystal,
         atoms=atoms,
-        model=calc.potential.name,
+        model=model_facts(calc.potential),
         relaxation=relaxation,
         choice=choice,
         phonopy=phonopy,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import loading, options, volume_runs
+from .model_facts import describe_model
 from .output import atomic_directory, writing
 from .progress import Stopwatch, progress_bar, without_progress
 
@@ -198,6 +199,7 @@ def _table(reference: Reference, found: QuasiHarmonic, summary: dict[str, Any], 
     from .tables import Table
 
     text = Table(f"{reference.formula}   {reference.crystal.space_group}   {summary['model']}, {summary['dtype']}")
+    describe_model(text, summary)
     points = sorted((*found.points, *found.left_out), key=lambda point: point.volume)
     volume_runs.describe(text, reference, points)
     text.group(f"quasi-harmonic, {found.pressure_gpa:g} GPa, per primitive cell ({found.result.eos_name} equation)")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from . import loading, options
 from .config import add_config
 from .crystal import add_structure_options, add_supercell_options, find_supercell, read_crystal
+from .model_facts import model_facts
 from .progress import Stopwatch, progress_bar
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def summary(reference: Reference, points: Sequence[VolumePoint], arguments: argp
 
     return {
         "version": __version__,
-        "model": reference.calc.potential.name,
+        **model_facts(reference.calc.potential),
         "dtype": arguments.dtype,
         "structure_file": arguments.structure,
         "formula": reference.formula,

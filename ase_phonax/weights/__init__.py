@@ -4,15 +4,22 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from ..errors import ModelError
 from ..potential import Potential
 from .native import SUFFIX as NATIVE
-from .native import read_native, save_model
+from .native import check_finite, read_native, save_model
 from .nequix import SUFFIX as NEQUIX
 from .nequix import read_nequix
-from .registry import DEFAULT, FOR_MOLECULES, ModelCard, download_model, find_model, list_models, models_with
+from .registry import (
+    DEFAULT,
+    FOR_MOLECULES,
+    TO_CONVERT,
+    ModelCard,
+    download_model,
+    find_model,
+    list_models,
+    models_with,
+)
 
 __all__ = [
     "DEFAULT",
@@ -50,16 +57,9 @@ def load_model(model: str | os.PathLike | Potential) -> Potential:
             + ", ".join(READERS)
             + "; pickles and PyTorch files can run code and never are",
             f"convert it first: ase-phonax convert {os.fspath(model)} OUT.h5 --trust"
-            if path.suffix.lower() == ".model"
+            if path.suffix.lower() == TO_CONVERT
             else "convert the model to one of these formats",
         )
     potential = reader(path)
-    for module, arrays in potential.parameters.items():
-        for name, array in arrays.items():
-            if n_bad := int((~np.isfinite(array)).sum()):
-                raise ModelError(
-                    f"{path}: {n_bad} of the {array.size} numbers of {module}/{name} are not finite",
-                    "the file is damaged, and energies would not be numbers",
-                    "get the file again and compare its sha256",
-                )
+    check_finite(potential, path)
     return potential

@@ -70,7 +70,7 @@ def fetch(url: str, sha256: str, n_bytes: int, to: Path, progress: Progress | No
 
 def _download(url: str, n_bytes: int, part: Path, progress: Progress | None, to: Path) -> None:
     """Append to the part what is missing of it."""
-    there = part.stat().st_size if part.is_file() else 0
+    there, size_known = part.stat().st_size if part.is_file() else 0, bool(n_bytes)
     if not n_bytes:  # nothing could tell whether what is there belongs to this file
         there = 0
     elif there >= n_bytes:  # complete, or of another file: the checksum tells
@@ -83,6 +83,8 @@ def _download(url: str, n_bytes: int, part: Path, progress: Progress | None, to:
     try:
         # An opener of its own: the shared one keeps the proxies of its first use.
         with urllib.request.build_opener().open(request, timeout=TIMEOUT) as answer:
+            if answer.headers.get_content_type() == "text/html":
+                raise _page(url)
             resumed = there > 0 and answer.status == 206
             done = there if resumed else 0
             n_bytes = n_bytes or int(answer.headers.get("Content-Length") or 0)
@@ -98,15 +100,28 @@ def _download(url: str, n_bytes: int, part: Path, progress: Progress | None, to:
         raise ModelError(
             f"{url} did not come: {_reason(error)}",
             "the model is not on this machine yet",
-            f"with a network, run the command again: it goes on where it stopped. Behind a proxy, set "
-            f"https_proxy. Without a network, get the file elsewhere and put it at {to}",
+            f"with a network, run the command again{_goes_on(size_known)}. Behind a proxy, set https_proxy. Without a "
+            f"network, get the file elsewhere and put it at {to}",
         ) from error
     if done < n_bytes:
         raise ModelError(
             f"{url}: the connection ended after {done:,} of {n_bytes:,} bytes",
             "the model is not complete",
-            "run the command again: it goes on where it stopped",
+            f"run the command again{_goes_on(size_known)}",
         )
+
+
+def _goes_on(size_known: bool) -> str:
+    """What a second try does: without a known size nothing tells that a part belongs to the file."""
+    return ": it goes on where it stopped" if size_known else ""
+
+
+def _page(url: str) -> ModelError:
+    return ModelError(
+        f"{url} answers with a web page",
+        "it is not the file that was registered: moved, or the page of a proxy",
+        "open the address in a browser; if it has moved, download the file by hand",
+    )
 
 
 class _Broken(Exception):

@@ -6,26 +6,29 @@ the names of what a pickle would import are read, without importing anything: wh
 torch, e3nn and mace-torch are imported here and nowhere else.
 """
 
+import io
 import os
 import pickletools
 import re
 import warnings
 import zipfile
 from collections.abc import Iterable
+from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import ModelError
+from ..errors import InputError, ModelError
 from ..networks import make_potential
 from ..potential import Potential, Provenance
-from .mace_translation import KINDS, config_of, named, parameters_of, unsupported
+from .downloads import sha256_of
+from .mace_translation import KINDS, array, config_of, named, parameters_of, unsupported
+from .native import check_finite
 
-SUFFIX = ".model"
 MODELS = ("MACE", "ScaleShiftMACE")
-INSTALL = 'pip install "ase-phonax[mace]"'
+INSTALL = 'pip install ".[mace]" in the checkout of ase-phonax'
 
 # Modules of which every number is translated, or known to follow from the rest.
 _MODULES = {
@@ -67,18 +70,27 @@ def read_mace(path: str | os.PathLike, *, trust: bool = False, head: str | None 
             "if you trust where it comes from, say so: --trust, in Python trust=True",
         )
     model, wigner_3j = _open(path)
-    number = head_number(model, head, path)
-    check_fields(model)
-    config = config_of(model, number)
-    heads = heads_of(model)
-    return make_potential(
+    number, heads = head_number(model, head, path), heads_of(model)
+    try:
+        check_fields(model)
+        config = config_of(model, number)
+        parameters = parameters_of(model, config, number, wigner_3j)
+    except ModelError:
+        raise
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, InputError) as error:
+        raise _foreign(
+            path, f"its modules are not as MACE's own are ({type(error).__name__}: {str(error).splitlines()[0]})"
+        ) from error
+    potential = make_potential(
         "mace",
         config,
-        parameters_of(model, config, number, wigner_3j),
+        parameters,
         sorted(int(z) for z in model.atomic_numbers),
         path.stem if len(heads) == 1 else f"{path.stem}, {heads[number]}",
-        Provenance(citation="MACE: Batatia et al., arXiv:2206.07697", source=path.name),
+        Provenance(citation="MACE: Batatia et al., arXiv:2206.07697", source=f"{path.name}, sha256 {sha256_of(path)}"),
     )
+    check_finite(potential, path)
+    return potential
 
 
 def check_unopened(path: Path) -> None:
@@ -91,21 +103,25 @@ def check_unopened(path: Path) -> None:
         raise ModelError(f"{path} is no file", "there is nothing to convert", "check the path")
     if not zipfile.is_zipfile(path):
         raise _foreign(path, "it is no archive of PyTorch: damaged, cut off, or of another program")
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-        pickles = [name for name in names if name.endswith("/data.pkl")]
-        if any(name.endswith("/constants.pkl") for name in names):
-            raise _foreign(path, "it is compiled (TorchScript), as for LAMMPS, and has lost its structure")
-        if not pickles:
-            raise _foreign(path, "it is an archive, but not of PyTorch")
-        imported = set(_imports(archive.read(pickles[0])))
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            pickles = [name for name in names if name.endswith("/data.pkl")]
+            content = archive.read(pickles[0]) if pickles else b""
+    except (zipfile.BadZipFile, OSError) as error:
+        raise _foreign(path, f"it is damaged ({error})") from error
+    if any(name.endswith("/constants.pkl") for name in names):
+        raise _foreign(path, "it is compiled (TorchScript), as for LAMMPS, and has lost its structure")
+    if not pickles:
+        raise _foreign(path, "it is an archive, but not of PyTorch")
+    imported = set(_imports(content))
     classes = sorted(name for module, name in imported if module.startswith("mace.modules.models"))
     if not classes:
         kinds = sorted({module.split(".")[0] for module, _ in imported} - {"torch", "collections", "builtins"})
         what = f"objects of {', '.join(kinds)}" if kinds else "parameters without a model, as checkpoints of a run"
         raise _foreign(path, f"it holds {what}, and no MACE model")
     if not set(classes) & set(MODELS):
-        raise unsupported(f"the type {', '.join(classes)}", ", ".join(MODELS))
+        raise _foreign(path, f"it holds the type {', '.join(classes)}, and not {' or '.join(MODELS)}")
 
 
 def _imports(pickle: bytes) -> Iterable[tuple[str, str]]:
@@ -128,8 +144,9 @@ def _open(path: Path) -> tuple[Any, Any]:
     """The model, and e3nn's couplings."""
     before = os.environ.get("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of packages that are none of ours
+        # What packages say that are none of ours.
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
             import mace  # first: e3nn's constants can be read only after it
             import torch
             from e3nn import o3
@@ -152,8 +169,10 @@ def _open(path: Path) -> tuple[Any, Any]:
         # mace-torch lets every later torch.load of this process run code: not beyond this one.
         if before is None:
             os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
+    if isinstance(model, (list, tuple)):
+        raise _foreign(path, f"it holds {len(model)} objects at once; save and convert models one at a time")
     if type(model).__name__ not in MODELS:
-        raise unsupported(f"the type {type(model).__name__}", ", ".join(MODELS))
+        raise _foreign(path, f"it holds the type {type(model).__name__}, and not {' or '.join(MODELS)}")
     return model, partial(o3.wigner_3j, dtype=torch.float64)
 
 
@@ -189,6 +208,8 @@ def check_fields(model: Any) -> None:
     """
     for block in model.interactions:
         named(KINDS, block, "the interaction block")
+    if getattr(model, "embedding_specs", None):
+        raise unsupported(f"inputs besides the atoms: {', '.join(model.embedding_specs)}", "elements and positions")
     unknown = set(model._modules) - _MODULES["model"] | set(model._parameters)
     unknown |= set(model._buffers) - _BUFFERS
     public = {name for name in vars(model) if not name.startswith("_")}
@@ -205,30 +226,48 @@ def check_fields(model: Any) -> None:
             f"fields that are not known here: {', '.join(sorted(unknown))}",
             "the options of MACE listed in docs/mace.md; a newer mace-torch may have written others",
         )
-    for name in ("use_so3",):
-        if getattr(model, name, False):
-            raise unsupported(f"{name}", "parities as O(3) has them")
-    if getattr(model, "embedding_specs", None):
-        raise unsupported(f"inputs besides the atoms: {', '.join(model.embedding_specs)}", "elements and positions")
+    if getattr(model, "use_so3", False):
+        raise unsupported("use_so3", "parities as O(3) has them")
     for index, module in enumerate(model.modules()):
         config = getattr(module, "cueq_config", None)
         if config is not None and getattr(config, "enabled", False):
             raise unsupported(
                 f"the layout of cuEquivariance (module {index})", "e3nn's; mace_cueq_to_e3nn converts a model"
             )
-    _check_basis(model)
+    _check_constants(model)
 
 
-def _check_basis(model: Any) -> None:
-    """Bessel's frequencies and Gaussian centres are those of the cutoff: trained ones are not translated."""
+def _check_constants(model: Any) -> None:
+    """Bessel's frequencies, Gaussian centres and other constants follow from the cutoff: trained ones are refused."""
+    import torch
+
     basis, cutoff = model.radial_embedding.bessel_fn, float(model.r_max)
+    tolerance = max(1e-5, 2 * max(torch.finfo(p.dtype).eps for p in model.parameters()))
+    n_basis = int(model.radial_embedding.out_dim)
+    constants = {
+        "a cutoff of its own in the envelope": (getattr(model.radial_embedding.cutoff_fn, "r_max", cutoff), cutoff),
+        "a prefactor of the Bessel basis": (getattr(basis, "prefactor", (2 / cutoff) ** 0.5), (2 / cutoff) ** 0.5),
+    }
+    if hasattr(basis, "coeff"):
+        constants["a width of the Gaussian basis"] = basis.coeff, -0.5 * ((n_basis - 1) / cutoff) ** 2
+    for what, (value, expected) in constants.items():
+        if abs(float(value) - expected) > tolerance * abs(expected):
+            raise unsupported(f"{what} ({float(value):g})", f"that of the cutoff ({expected:g})")
+    tables: list[Any] = [m.covalent_radii for m in model.modules() if hasattr(m, "covalent_radii")]
+    if any((table != tables[0]).any() for table in tables):
+        raise unsupported("several tables of covalent radii", "one for distances and repulsion")
+    for index, (block, product) in enumerate(zip(model.interactions, model.products, strict=True)):
+        if "residual" in KINDS[type(block).__name__] and not product.use_sc:
+            raise unsupported(
+                f"a residual interaction whose connection layer {index + 1} drops", "residuals that are added"
+            )
     for name, first in (("bessel_weights", np.pi / cutoff), ("gaussian_weights", 0.0)):
         weights = getattr(basis, name, None)
         if weights is None:
             continue
-        found = np.asarray(weights.detach().cpu().numpy(), float).ravel()
+        found = array(weights).ravel()
         expected = first * np.arange(1, len(found) + 1) if first else np.linspace(0, cutoff, len(found))
-        if np.abs(found - expected).max() > 1e-5 * np.abs(expected).max():
+        if np.abs(found - expected).max() > tolerance * np.abs(expected).max():
             raise unsupported(f"trained {re.sub('_', ' ', name)}", "those that follow from the cutoff")
 
 

@@ -41,7 +41,7 @@ def unsupported(what: str, known: str) -> ModelError:
 
 def array(tensor: Any) -> np.ndarray:
     """A tensor in double precision."""
-    return np.asarray(tensor.detach().cpu().numpy(), float)
+    return tensor.detach().cpu().double().numpy()
 
 
 def config_of(model: Any, head: int) -> MACEConfig:
@@ -223,7 +223,9 @@ def _interaction(
         picked[:, path.weights] = last[:, place] * ratio * (-1) ** path.degree
         collected.setdefault(ir_out, []).append(linear[ir_out][instruction.i_out])
     radial[-1] = picked
-    scale = 1.0 if "density" in KINDS[type(block).__name__] else config.average_neighbors / block.avg_num_neighbors
+    scale = (
+        1.0 if "density" in KINDS[type(block).__name__] else config.average_neighbors / float(block.avg_num_neighbors)
+    )
     result |= _stored("collect", {ir: np.concatenate(m) * scale for ir, m in collected.items()}, irreps.factors)
     if "density" in KINDS[type(block).__name__]:
         (result["density"],) = _perceptron(block.density_fn, config)

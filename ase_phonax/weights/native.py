@@ -64,6 +64,12 @@ def save_model(potential: Potential, path: str | os.PathLike, *, overwrite: bool
                     file.create_dataset(f"parameters/{module}/{name}", data=np.asarray(array))
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror or error}",
+            "the model would be lost",
+            "choose another name, or make room",
+        ) from error
     finally:
         Path(temporary).unlink(missing_ok=True)
 
@@ -105,6 +111,22 @@ def read_native(path: Path) -> Potential:
         )
     except (KeyError, TypeError) as error:
         raise _unreadable(path, f"its header does not describe a model ({error})") from error
+
+
+def check_finite(potential: Potential, path: Path) -> None:
+    """Refuse parameters that are not numbers.
+
+    Raises:
+        ModelError: with the first array that has some.
+    """
+    for module, arrays in potential.parameters.items():
+        for name, array in arrays.items():
+            if n_bad := int((~np.isfinite(array)).sum()):
+                raise ModelError(
+                    f"{path}: {n_bad} of the {array.size} numbers of {module}/{name} are not finite",
+                    "the file is damaged, or its training diverged; energies would not be numbers",
+                    "get the file again and compare its sha256",
+                )
 
 
 def _unreadable(path: Path, what: str) -> ModelError:

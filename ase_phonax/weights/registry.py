@@ -16,6 +16,7 @@ from .downloads import Progress, fetch, sha256_of
 _PACKAGE = Path(__file__).resolve().parents[1]
 MODEL_FOLDERS = (_PACKAGE / "models", _PACKAGE.parent / "models")
 DEFAULT = "interim"
+TO_CONVERT = ".model"  # PyTorch files, which are pickles
 FOR_MOLECULES = "interim"  # what `ase-phonax molecule` takes unless told
 
 
@@ -78,9 +79,10 @@ def list_models() -> list[ModelCard]:
 
 
 def models_with(numbers: set[int]) -> list[str]:
-    """Names of the models that know all these elements, in the order of `list_models`."""
+    """Names of the models that know all these elements, in the order of `list_models`; none to be converted first."""
     wanted = {chemical_symbols[z] for z in numbers}
-    return [card.name for card in list_models() if wanted <= set(card.elements)]
+    cards = [card for card in list_models() if not card.location.endswith(TO_CONVERT)]
+    return [card.name for card in cards if wanted <= set(card.elements)]
 
 
 def _read_card(path: Path) -> ModelCard:
@@ -108,7 +110,7 @@ def download_model(name: str, progress: Progress | None = None) -> Path:
         progress: called with (done, total) bytes.
 
     Returns:
-        Path of the file, its checksum verified.
+        Path of the file, its checksum verified where one is known.
 
     Raises:
         ModelError: no such name, no network, or another file than registered (`downloads.fetch`).
