@@ -21,7 +21,7 @@ DEUTERIUM = 2.014101778  # amu
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="interim", help="a name of `ase-phonax models`, or a model file")
+    parser.add_argument("--model", default="phonax-molecules", help="a name of `ase-phonax models`, or a model file")
     parser.add_argument("--quick", action="store_true", help="the same: it takes a second")
     options = parser.parse_args()
     calc = PhonaxCalculator(options.model)

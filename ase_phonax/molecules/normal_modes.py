@@ -128,7 +128,7 @@ def normal_modes(
     >>> from ase.build import molecule
     >>> from ase_phonax import PhonaxCalculator, normal_modes
     >>> water = molecule("H2O")
-    >>> modes = normal_modes(water, PhonaxCalculator("interim"))
+    >>> modes = normal_modes(water, PhonaxCalculator("phonax-molecules"))
     >>> modes.point_group.symbol, modes.representation
     ('C2v', '2 A1 + B2')
 

@@ -17,7 +17,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 MODEL_FOLDERS = (_PACKAGE / "models", _PACKAGE.parent / "models")
 DEFAULT = "interim"
 TO_CONVERT = ".model"  # PyTorch files, which are pickles
-FOR_MOLECULES = "interim"  # what `ase-phonax molecule` takes unless told
+FOR_MOLECULES = "phonax-molecules"  # what `ase-phonax molecule` takes unless told
 
 
 @dataclass(frozen=True)

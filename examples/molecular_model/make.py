@@ -26,8 +26,10 @@ from ase import Atoms
 STEPS = ("xtb", "pbe", "train", "measure", "card")
 NAME = "phonax-molecules"
 MODELS = HERE.parents[1] / "models"
+PACKED = HERE / "data/pbe.npz"  # labels that took hours
 LEVEL = "PBE/def2-SVP (PySCF), learned on from GFN2-xTB"
 SMALL = {"hidden_irreps": "8x0e + 4x1o", "l_max": 1, "radial_sizes": [8]}  # of --quick
+SOURCES = ("xtb", "pbe")
 ETHANOL = 60  # frames with Hessians of the published set
 EV_PER_HARTREE, ANGSTROM_PER_BOHR = 27.211386245988, 0.529177210903
 
@@ -48,9 +50,22 @@ def pbe(options: argparse.Namespace) -> None:
     """Labels by PBE/def2-SVP."""
     if options.quick:
         return
-    from pbe import label_all
+    from pbe import label_all, pack
 
+    unpack(PACKED, options.labels / "pbe")
     label_all(options.labels / "pbe", options.labels / "xtb")
+    pack(options.labels / "pbe", PACKED)
+
+
+def unpack(path: Path, folder: Path) -> None:
+    """A file for each molecule, as `pbe.label_all` writes it, where there is none yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with np.load(path) as file:
+        names = sorted({key.split("/")[0] for key in file})
+        for name in names:
+            if not (folder / f"{name}.npz").exists():
+                arrays = {key.split("/")[1]: file[key] for key in file if key.startswith(f"{name}/")}
+                np.savez_compressed(folder / f"{name}.npz", **arrays)
 
 
 def read_labels(folder: Path) -> list[tuple[str, str, list]]:
@@ -106,10 +121,12 @@ def train(options: argparse.Namespace) -> None:
     from ase_phonax.settings import read_yaml
 
     settings = read_yaml(HERE / "train.yaml")
-    for stage, source in (("first", "xtb"), ("second", "pbe")):
+    for stage, source in zip(("first", "second"), SOURCES, strict=True):
         folder = options.output / stage
         if (folder / "model.h5").exists():
             continue
+        if source == "pbe" and not options.quick:
+            unpack(PACKED, options.labels / "pbe")
         labels = read_labels(options.labels / source)
         training = [f for _, split, frames in labels if split == "train" for f in frames]
         valid = [f for _, split, frames in labels if split == "held out" for f in frames]
@@ -153,12 +170,18 @@ def card(options: argparse.Namespace) -> None:
     to = options.output if options.quick else MODELS
     potential = replace(load_model(options.output / "second/model.h5"), name=NAME)
     measured = json.loads((options.output / "summary.json").read_text())
+    measured["rows"] = [
+        {k: v for k, v in row.items() if not k.endswith("_cm1") or k == "rms_cm1"} for row in measured["rows"]
+    ]
+    labels = [read_labels(options.labels / source) for source in SOURCES]
+    counts = [sum(split == "train" and bool(frames) for _, split, frames in found) for found in labels]
     content = {
         "name": NAME,
         "elements": [chemical_symbols[z] for z in potential.numbers],
         "level_of_theory": LEVEL,
         "n_parameters": potential.n_parameters,
-        "training_set": "molecules of up to ten atoms besides hydrogen: GFN2-xTB on all, PBE/def2-SVP Hessians on some",
+        "training_set": f"{counts[0]} molecules by GFN2-xTB, {counts[1]} of them and {ETHANOL} frames of ethanol by "
+        "PBE/def2-SVP; energies, forces, Hessians",
         "licence": "MIT",
         "summary": "ships with the package; vibrations of organic molecules near equilibrium. Not for crystals, "
         "ions, radicals, reactions or elements outside its list",

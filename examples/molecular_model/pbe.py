@@ -64,6 +64,18 @@ def label_all(folder: Path, xtb: Path, part: tuple[int, int] = (0, 1)) -> None:
         print(f"{k} {names[k]} {split_of(names[k])}: {why or 'done'}, {time.perf_counter() - start:.0f} s", flush=True)
 
 
+def pack(folder: Path, path: Path) -> None:
+    """All results in one file; arrays under NUMBER/NAME."""
+    arrays = {}
+    for part in sorted(folder.glob("*.npz")):
+        with np.load(part) as found:
+            arrays |= {f"{part.stem}/{name}": found[name] for name in found}
+    unfinished = path.with_suffix(".part")
+    with open(unfinished, "wb") as file:
+        np.savez_compressed(file, **arrays)
+    unfinished.replace(path)
+
+
 def found_hessian(xtb: Path, k: int) -> np.ndarray:
     """That of the minimum by GFN2-xTB: a good start for a relaxation at another level."""
     with np.load(xtb / f"{k:04d}.npz") as found:
