@@ -62,3 +62,34 @@ MOLECULES = {
 
 def get_molecule(name: str) -> Atoms:
     return MOLECULES[name]() if name in MOLECULES else molecule(name)
+
+
+def richardson_row(atoms: Atoms, calc, i: int, x: int) -> np.ndarray:
+    """Row (n, 3) of the Hessian from central differences of forces, extrapolated: truncation of order h^6."""
+    levels = []
+    for step in (0.02, 0.01, 0.005):
+        forces = []
+        for sign in (1, -1):
+            moved = atoms.copy()
+            moved.positions[i, x] += sign * step
+            moved.calc = calc
+            forces.append(moved.get_forces())
+        levels.append((forces[1] - forces[0]) / (2 * step))
+    first = [(4 * levels[k + 1] - levels[k]) / 3 for k in range(2)]
+    return (16 * first[1] - first[0]) / 15
+
+
+def deuterated(atoms: Atoms) -> Atoms:
+    """The same with deuterium for hydrogen."""
+    heavy = atoms.copy()
+    heavy.set_masses(np.where(heavy.numbers == 1, 2.014101778, heavy.get_masses()))
+    return heavy
+
+
+def product_rule(light, heavy) -> float:
+    """prod(ω'/ω) over prod (m/m')^3/2 (M'/M)^3/2 (I'/I)^1/2 of two isotopologues: one (Redlich 1935)."""
+    logarithm = np.sum(np.log(np.abs(heavy.wavenumbers / light.wavenumbers)))
+    for atoms, sign in ((light.atoms, 1), (heavy.atoms, -1)):
+        masses, inertia = atoms.get_masses(), atoms.get_moments_of_inertia()
+        logarithm += sign * (1.5 * np.log(masses.sum()) + 0.5 * np.log(inertia).sum() - 1.5 * np.log(masses).sum())
+    return float(np.exp(logarithm))
