@@ -10,6 +10,8 @@ from ase.build import molecule
 from ase.vibrations import VibrationsData
 
 from ase_phonax import PhonaxCalculator, modes_of_vibrations, normal_modes, stationary_modes
+from ase_phonax.cli import main
+from ase_phonax.errors import UnstableWarning
 from ase_phonax.weights import FOR_MOLECULES
 
 from .molecules import deuterated, get_molecule, product_rule, richardson_row
@@ -92,3 +94,18 @@ def test_hessians_of_the_network_equal_richardson_differences(calc):
     for i, x in ((0, 1), (4, 2)):
         row = richardson_row(atoms, calc, i, x)
         assert np.abs(row - exact[i, x]).max() < 1e-7 * np.abs(exact).max()
+
+
+def test_what_is_no_longer_the_molecule_given_is_said(calc):
+    """Kills: a heap of atoms that relaxes to something, and passes for the molecule asked about."""
+    atoms = molecule("CH4")
+    atoms.positions[1] *= 1.6  # a bond stretched until it counts as none; it closes again
+    with pytest.warns(UnstableWarning, match=r"C1–H2 formed"):
+        stationary_modes(atoms, calc)
+
+
+def test_a_radical_is_remarked_on(tmp_path, capsys):
+    """Neither spin nor charge is known to the model."""
+    molecule("CH3").write(tmp_path / "methyl.xyz")
+    assert main(["molecule", str(tmp_path / "methyl.xyz"), "--output", str(tmp_path / "out")]) == 0
+    assert "9 electrons, an odd number" in capsys.readouterr().out

@@ -15,7 +15,7 @@ from ase.vibrations import VibrationsData
 from ase_phonax import PhonaxCalculator, Potential
 from ase_phonax.cli import main
 from ase_phonax.cli.molecule_table import molecule_table
-from ase_phonax.errors import InputError, StructureError
+from ase_phonax.errors import InputError, RelaxationError, StructureError
 from ase_phonax.molecules.axial_tables import axial_table
 from ase_phonax.molecules.mode_files import mode_frames, write_molden
 from ase_phonax.molecules.normal_modes import modes_of_vibrations, normal_modes
@@ -618,3 +618,10 @@ def test_the_earlier_name_of_the_command_still_works(metal, inside):
     write("dimer.xyz", Atoms("Cu2", positions=[[0, 0, 0], [0, 1.5, 2.2]]))
     assert main(["hessian", "dimer.xyz"]) == 0
     assert (inside / "dimer-molecule" / "summary.json").exists()
+
+
+def test_a_molecule_that_comes_apart_is_refused():
+    """Kills: the words for two molecules given, where one was."""
+    apart = PairCalculator(turn=0.0, strength=1e8)  # repels at every distance
+    with pytest.raises(RelaxationError, match="came apart while it was relaxed: there are 2 pieces"):
+        stationary_modes(Atoms("Na2", positions=[[0, 0, 0], [0, 0, 4.4]]), apart)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -210,9 +211,18 @@ def _structure(arguments: argparse.Namespace) -> Atoms:
 
 def _check(atoms: Atoms, calc: Any) -> None:
     """Before the relaxation, which would spoil what this is about."""
+    from ..errors import UnstableWarning
     from ..molecules.normal_modes import check_molecule
 
     check_molecule(atoms, float(calc.potential.cutoff))
+    n_electrons = int(atoms.numbers.sum())
+    if n_electrons % 2:
+        warnings.warn(
+            f"{n_electrons} electrons, an odd number: a radical, or an ion whose charge is not in the file. The model "
+            "knows neither spin nor charge; few were trained on such molecules.",
+            UnstableWarning,
+            stacklevel=2,
+        )
 
 
 def _follow(modes: NormalModes, calc: Any, mode: int) -> tuple[Side, Side]:

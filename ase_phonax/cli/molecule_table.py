@@ -108,11 +108,16 @@ def _stability_row(summary: dict[str, Any]) -> str:
 
 
 def _gas_rows(text: Any, gas: dict[str, Any]) -> None:
+    from ase.units import kJ, mol
+
     text.group(f"ideal gas at {gas['temperature']:g} K and {gas['pressure']:g} Pa")
     text.row("symmetry number, spin", f"{gas['symmetry_number']}, {gas['spin']:g}")
-    text.row("zero-point energy", f"{gas['zero_point_energy']:.4f} eV")
+    per_mole = kJ / mol  # eV
+    text.row(
+        "zero-point energy", f"{gas['zero_point_energy']:.4f} eV, {gas['zero_point_energy'] / per_mole:.2f} kJ/mol"
+    )
     text.row("enthalpy", f"{gas['enthalpy']:.4f} eV")
-    text.row("entropy", f"{1000 * gas['entropy']:.4f} meV/K")
+    text.row("entropy", f"{1000 * gas['entropy']:.4f} meV/K, {1000 * gas['entropy'] / per_mole:.2f} J/K/mol")
     text.row("Gibbs energy", f"{gas['gibbs_energy']:.4f} eV")
     if gas["left_out"]:
         text.row("", f"{gas['left_out']} imaginary modes left out: these are not properties of a gas of such molecules")

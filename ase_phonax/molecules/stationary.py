@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from ase import Atoms
+from ase.neighborlist import natural_cutoffs, neighbor_list
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, RelaxationError, StructureError, UnstableWarning
 from ..relaxation import RelaxationReport, relax, report_unrelaxed
 from ..units import CM1_PER_THZ, THZ_PER_SQRT_EV_A2_AMU
-from .normal_modes import NormalModes, held_but, normal_modes
+from .normal_modes import NormalModes, check_molecule, held_but, normal_modes
 from .point_groups import TOLERANCE
 
 FMAX = 1e-3  # [eV/Å] left to the optimizer; the Hessian does the rest in one or two steps
 ENOUGH = 1e-8  # [eV/Å] rotations are then below 0.1 cm⁻¹ in any molecule
 STEPS, LONGEST = 4, 0.05  # of Newton's method; a longer one [Å] leaves the neighbourhood in which it is right
 FLAT_CM1 = 1.0  # along what is softer than this Newton's steps mean nothing
+NOT_ROUNDING = 1e-6  # [eV/Å] left after Newton's steps: worth a word
+BONDED, APART = 1.2, 1.5  # times the sum of covalent radii: nearer than one, farther than the other
+MAX_NAMED = 4  # bonds in a warning
 FOLLOWED_BY = 0.1  # [Å] largest displacement along a mode before the molecule slides down
 
 
@@ -72,7 +77,10 @@ def stationary_modes(
     if not relaxed:
         same, report = report_unrelaxed(start, calc)
         return normal_modes(same, calc, progress=progress, tolerance=tolerance), report
+    cutoff = float(calc.potential.cutoff)
+    check_molecule(start, cutoff)
     there, report = relax(start, calc, fix_cell=True, fmax=FMAX, callback=callback)
+    _check_still_one(start, there, cutoff)
     modes = normal_modes(there, calc, progress=progress, tolerance=tolerance)
     force = _free_force(there)
     for _ in range(STEPS):
@@ -86,8 +94,50 @@ def stationary_modes(
             break
         there, force = moved, new
         modes = normal_modes(there, calc, progress=progress, tolerance=tolerance)
+    if force > NOT_ROUNDING:
+        warnings.warn(
+            f"The largest force that is left is {force:.1e} eV/Å, and not rounding: where the energy is flat, Newton's "
+            "steps are too long to be trusted. Soft modes are uncertain.",
+            UnstableWarning,
+            stacklevel=2,
+        )
     energy = float(there.get_potential_energy())
     return modes, replace(report, max_force=force, energy=energy)
+
+
+def _check_still_one(before: Atoms, after: Atoms, cutoff: float) -> None:
+    """Whether it is the molecule that was given, as far as its bonds say.
+
+    Raises:
+        RelaxationError: it came apart.
+    """
+    try:
+        check_molecule(after, cutoff)
+    except StructureError as error:
+        raise RelaxationError(
+            f"the molecule came apart while it was relaxed: {error.what}",
+            "what is left has no modes of one molecule",
+            "look at the structure: the model may not know such bonds; --no-relax takes it as it is",
+        ) from error
+    # What was bonded and is far apart now, and the reverse: a bond that is merely long is no news.
+    broken, formed = _bonds(before, BONDED) - _bonds(after, APART), _bonds(after, BONDED) - _bonds(before, APART)
+    named = [f"{symbol}{k + 1}" for k, symbol in enumerate(after.symbols)]
+    changes = [f"{named[i]}–{named[j]} broke" for i, j in sorted(broken)]
+    changes += [f"{named[i]}–{named[j]} formed" for i, j in sorted(formed)]
+    if changes:
+        more = f" and {len(changes) - MAX_NAMED} more" if len(changes) > MAX_NAMED else ""
+        warnings.warn(
+            f"Bonds changed in the relaxation (atoms counted from 1): {', '.join(changes[:MAX_NAMED])}{more}. "
+            "It may be another molecule than the one given.",
+            UnstableWarning,
+            stacklevel=3,
+        )
+
+
+def _bonds(atoms: Atoms, factor: float) -> set[tuple[int, int]]:
+    """Pairs nearer than a multiple of the sum of their covalent radii."""
+    i, j = neighbor_list("ij", atoms, natural_cutoffs(atoms, mult=factor))
+    return {(int(a), int(b)) for a, b in zip(i, j, strict=True) if a < b}
 
 
 def _free_force(atoms: Atoms) -> float:

@@ -27,7 +27,7 @@ STEPS = ("xtb", "pbe", "train", "measure", "card")
 NAME = "phonax-molecules"
 MODELS = HERE.parents[1] / "models"
 PACKED = HERE / "data/pbe.npz"  # labels that took hours
-LEVEL = "PBE/def2-SVP (PySCF), learned on from GFN2-xTB"
+LEVEL = "imitates PBE/def2-SVP (PySCF); learned on from GFN2-xTB"
 SMALL = {"hidden_irreps": "8x0e + 4x1o", "l_max": 1, "radial_sizes": [8]}  # of --quick
 SOURCES = ("xtb", "pbe")
 ETHANOL = 60  # frames with Hessians of the published set
@@ -168,7 +168,8 @@ def card(options: argparse.Namespace) -> None:
     from ase_phonax import load_model, save_model
 
     to = options.output if options.quick else MODELS
-    potential = replace(load_model(options.output / "second/model.h5"), name=NAME)
+    potential = load_model(options.output / "second/model.h5")
+    potential = replace(potential, name=NAME, provenance=replace(potential.provenance, level_of_theory=LEVEL))
     measured = json.loads((options.output / "summary.json").read_text())
     measured["rows"] = [
         {k: v for k, v in row.items() if not k.endswith("_cm1") or k == "rms_cm1"} for row in measured["rows"]
@@ -184,7 +185,8 @@ def card(options: argparse.Namespace) -> None:
         "PBE/def2-SVP; energies, forces, Hessians",
         "licence": "MIT",
         "summary": "ships with the package; vibrations of organic molecules near equilibrium. Not for crystals, "
-        "ions, radicals, reactions or elements outside its list",
+        "ions, radicals, reactions, nitro groups, peroxides or elements outside its list; torsions of dienes and "
+        "esters are unreliable",
         "errors": f"on {measured['molecules']} unseen molecules, against PBE/def2-SVP: frequencies "
         f"{measured['rms_cm1']:.0f} cm⁻¹ RMS, bonds {1000 * measured['bonds_rms']:.0f} mÅ; forces of "
         f"{measured['molecules_forces']} displaced ones {1000 * measured['forces_mae']:.0f} meV/Å (mean absolute)",

@@ -1,8 +1,8 @@
 """Energies, forces and Hessians by PBE/def2-SVP, on fewer molecules; and the molecules tested, at their minima.
 
 Needs `pip install pyscf tblite rdkit`. One frame for each molecule, from the minimum of GFN2-xTB, displaced a little
-at random: its Hessian is worth dozens of forces. Molecules tested are relaxed at this level first; they alone are
-computed without density fitting.
+at random: its Hessian is worth dozens of forces. Molecules tested are relaxed at this level first. They are computed
+without density fitting, and so were the first 88 others, drawn from up to twelve atoms; each label says how in `level`.
 """
 
 import random
