@@ -1,5 +1,6 @@
 """Shared structures, potentials and the reference data."""
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import pytest
 from ase_phonax.exchange import Exchange
 from ase_phonax.networks import get_network, make_potential
 from ase_phonax.networks.nequip import NequIPConfig
+
+# PyTorch is no dependency, not even of the tests: what it says is frozen in tests/reference/mace.json.
+collect_ignore = [] if all(map(importlib.util.find_spec, ("torch", "mace"))) else ["test_mace_torch.py"]
 
 
 @pytest.fixture(scope="session")

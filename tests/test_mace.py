@@ -1,4 +1,4 @@
-"""MACE against the mace-torch package: frozen numbers of random models, and live where torch is installed.
+"""MACE against the mace-torch package, in frozen numbers of random models; live in test_mace_torch.
 
 The frozen ones were made by tests/reference/make_mace_reference.py.
 """
@@ -23,7 +23,7 @@ from ase_phonax.spherical import harmonics
 from ase_phonax.training import train
 from ase_phonax.training.config import config_from
 
-from .mace_models import FROZEN, HEAD, MODELS, structures, torch_model, torch_results
+from .mace_models import FROZEN, structures
 from .small_training import NUMBERS, small_config, small_frames
 
 FOLDER = Path(__file__).parent / "reference"
@@ -100,22 +100,6 @@ def test_single_precision_is_single_precision_throughout():
     found, expected = (np.array(e.lattice_matrices(atoms, np.array([[0.1, -0.2, 0.4]]))) for e in (evaluator, double))
     # Rounding of 6e-8 in sums over some dozen terms, twice differentiated.
     assert 1e-9 < np.abs(found - expected).max() / np.abs(expected).max() < 2e-5
-
-
-# The other packages' own warnings.
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", MODELS)
-def test_a_model_of_the_installed_mace_torch_converts_and_agrees(name, tmp_path):
-    torch = pytest.importorskip("torch", reason="torch and mace-torch are not installed")
-    pytest.importorskip("mace", reason="mace-torch is not installed")
-    from ase_phonax.weights.mace_checkpoint import read_mace
-
-    model = torch_model(name, seed=5)
-    torch.save(model, tmp_path / "random.model")
-    potential = read_mace(tmp_path / "random.model", trust=True, head=HEAD.get(name))
-    expected = {key: torch_results(model, atoms, HEAD.get(name)) for key, atoms in structures().items()}
-    worst = errors(potential, expected)
-    assert all(worst[key] <= TOLERANCE[key] for key in worst), worst
 
 
 def test_mace_trains_through_the_same_command(tmp_path):

@@ -7,18 +7,14 @@ import importlib.util
 import pickle
 import zipfile
 
-import numpy as np
 import pytest
 
 from ase_phonax import load_model
 from ase_phonax.cli import main
 from ase_phonax.errors import ModelError
-from ase_phonax.weights.mace_checkpoint import check_fields, head_number, read_mace
-
-from .mace_models import torch_model
+from ase_phonax.weights.mace_checkpoint import head_number, read_mace
 
 HAS_MACE = all(importlib.util.find_spec(name) for name in ("torch", "mace"))
-needs_mace = pytest.mark.skipif(not HAS_MACE, reason="torch and mace-torch are not installed")
 
 
 def archive(path, content: bytes, *others: str):
@@ -105,83 +101,6 @@ def test_a_head_has_to_be_named_and_to_exist(tmp_path):
     with pytest.raises(ModelError, match="no head 'default'"):
         head_number(WithHeads(), "default", tmp_path)
     assert head_number(WithHeads(), "spice", tmp_path) == 1
-
-
-@needs_mace
-@pytest.mark.filterwarnings("ignore")
-def test_fields_that_are_not_known_are_named():
-    import torch
-
-    model = torch_model("residual, two heads")
-    check_fields(model)
-    model.charge_equilibration = torch.nn.Linear(2, 2)
-    model.interactions[1].attention = torch.nn.Linear(2, 2)
-    model.long_range = True
-    with pytest.raises(ModelError, match=r"charge_equilibration, interactions\[1\].attention, long_range"):
-        check_fields(model)
-
-
-@needs_mace
-@pytest.mark.filterwarnings("ignore")
-def test_options_that_no_network_here_has_are_named(tmp_path):
-    import torch
-
-    for options, text in (
-        ({"use_so3": True}, "use_so3"),
-        ({"radial_type": "chebyshev"}, "the radial basis ChebychevBasis"),
-        ({"gate": torch.abs}, "the activation abs"),
-        ({"interaction": "RealAgnosticResidualNonLinearInteractionBlock"}, "RealAgnosticResidualNonLinear"),
-    ):
-        model = torch_model("correlation 1", **options)
-        torch.save(model, tmp_path / "x.model")
-        with pytest.raises(ModelError, match=text):
-            read_mace(tmp_path / "x.model", trust=True)
-
-
-@needs_mace
-@pytest.mark.filterwarnings("ignore")
-def test_the_command_writes_a_file_that_needs_no_torch(tmp_path, capsys):
-    import torch
-
-    torch.save(torch_model("correlation 1"), tmp_path / "x.model")
-    command = ["convert", str(tmp_path / "x.model"), str(tmp_path / "x.h5"), "--trust", "--licence", "MIT"]
-    assert main(command) == 0
-    assert "2 elements, 2 layers, cutoff 3.6 Å" in capsys.readouterr().out
-    potential = load_model(tmp_path / "x.h5")
-    assert (potential.architecture, potential.provenance.licence) == ("mace", "MIT")
-    assert main(command) == 5
-    assert "--overwrite" in capsys.readouterr().err
-
-
-@needs_mace
-@pytest.mark.filterwarnings("ignore")
-def test_what_is_in_the_file_is_checked_before_it_is_believed(tmp_path):
-    # Kills: numbers that are none, constants that do not follow from the cutoff, several models, half a precision.
-    import torch
-
-    path = tmp_path / "x.model"
-
-    def refused(change, text):
-        model = torch_model("correlation 1")
-        changed = change(model)
-        torch.save(model if changed is None else changed, path)
-        with pytest.raises(ModelError, match=text):
-            read_mace(path, trust=True)
-
-    def spoilt(model):
-        model.node_embedding.linear.weight.data[0] = float("nan")
-
-    def shorter(model):
-        model.radial_embedding.cutoff_fn.r_max = torch.tensor(2.0)
-
-    refused(spoilt, "not finite")
-    refused(shorter, "a cutoff of its own in the envelope")
-    refused(lambda model: [model, model], "2 objects at once")
-    refused(lambda model: setattr(model, "radial_embedding", torch.nn.Linear(1, 1)), "not as MACE's own are")
-    torch.save(torch_model("correlation 1").bfloat16(), path)
-    potential = read_mace(path, trust=True)
-    assert {a.dtype for arrays in potential.parameters.values() for a in arrays.values()} == {np.dtype(float)}
-    assert "sha256" in potential.provenance.source
 
 
 def test_a_damaged_archive_is_refused(tmp_path):
