@@ -28,7 +28,7 @@ NAME = "phonax-molecules"
 MODELS = HERE.parents[1] / "models"
 PACKED = HERE / "data/pbe.npz"  # labels that took hours
 LEVEL = "imitates PBE/def2-SVP (PySCF); learned on from GFN2-xTB"
-SMALL = {"hidden_irreps": "8x0e + 4x1o", "l_max": 1, "radial_sizes": [8]}  # of --quick
+SMALL = {"hidden_irreps": "8x0e + 4x1o", "n_layers": 1, "l_max": 1, "radial_sizes": [8]}  # of --quick
 SOURCES = ("xtb", "pbe")
 ETHANOL = 60  # frames with Hessians of the published set
 EV_PER_HARTREE, ANGSTROM_PER_BOHR = 27.211386245988, 0.529177210903
@@ -171,6 +171,8 @@ def card(options: argparse.Namespace) -> None:
     potential = load_model(options.output / "second/model.h5")
     potential = replace(potential, name=NAME, provenance=replace(potential.provenance, level_of_theory=LEVEL))
     measured = json.loads((options.output / "summary.json").read_text())
+    if measured["failed"] and not options.quick:
+        sys.exit(f"not fit to ship: it takes {', '.join(measured['failed'])} apart")
     measured["rows"] = [
         {k: v for k, v in row.items() if not k.endswith("_cm1") or k == "rms_cm1"} for row in measured["rows"]
     ]

@@ -19,14 +19,20 @@ def run(options: argparse.Namespace) -> dict:
     from make import read_labels
 
     from ase_phonax import PhonaxCalculator
+    from ase_phonax.errors import PhonaxError
 
     calc = PhonaxCalculator(str(options.output / "second/model.h5"))
-    rows, forces = [], []
+    rows, forces, failed = [], [], []
     for smiles, split, frames in read_labels(options.labels / "pbe"):
         if split == "held out":
             forces += [calc.get_forces(frame.atoms) - frame.forces for frame in frames]
         if split == "tested":
-            rows.append(one(smiles, frames[0], calc))
+            try:
+                rows.append(one(smiles, frames[0], calc))
+            except PhonaxError as error:  # a molecule that the model takes apart
+                failed.append(smiles)
+                print(f"{smiles}: {error.what}")
+                continue
             print(
                 "{smiles:14s} rms {rms_cm1:5.1f} cm⁻¹, largest {largest_cm1:6.1f}, bonds {bonds_rms:.4f} Å".format(
                     **rows[-1]
@@ -35,6 +41,7 @@ def run(options: argparse.Namespace) -> dict:
     differences = np.concatenate([row["differences_cm1"] for row in rows]) if rows else np.array([np.nan])
     found = {
         "molecules": len(rows),
+        "failed": failed,
         "rms_cm1": float(np.sqrt(np.mean(differences**2))),
         "mean_cm1": float(differences.mean()),
         "bonds_rms": float(np.sqrt(np.mean([row["bonds_rms"] ** 2 for row in rows]))) if rows else float("nan"),
