@@ -25,6 +25,7 @@ class Server(http.server.ThreadingHTTPServer):
     """Serves one file; `ends_after` bytes of an answer it hangs up. Remembers the ranges asked for."""
 
     content, ends_after, answers_ranges = CONTENT, None, True
+    kind = "application/octet-stream"
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -43,6 +44,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = self.server.content[start:]
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Type", self.server.kind)
         self.end_headers()
         self.wfile.write(body[: self.server.ends_after])
 
@@ -90,6 +92,14 @@ def test_another_file_is_refused_and_deleted(server, tmp_path):
     server.content = CONTENT[:-1] + b"x"
     with pytest.raises(ModelError, match=f"not {len(CONTENT):,} and {SHA256}"):
         fetch(server.url, SHA256, len(CONTENT), tmp_path / "model.nqx")
+    assert leftovers(tmp_path) == set()
+
+
+def test_a_web_page_in_its_place_is_refused(server, tmp_path):
+    """Kills: the page of a proxy that stays as a model for good, where no checksum is known."""
+    server.kind = "text/html; charset=utf-8"
+    with pytest.raises(ModelError, match="answers with a web page"):
+        fetch(server.url, "", 0, tmp_path / "model.nqx")
     assert leftovers(tmp_path) == set()
 
 
