@@ -147,8 +147,8 @@ def test_harmonics_and_their_derivatives_are_those_of_e3nn():
 
 def test_the_radial_network_and_its_derivatives_are_those_of_the_function():
     rng, cutoff, p = np.random.default_rng(4), 5.0, 6
-    matrices = [rng.standard_normal(shape) for shape in ((6, 9), (9, 4))]
-    lengths = np.array([0.7, 2.1, 3.3, 4.9, 5.0, 5.6])
+    matrices, rows = [rng.standard_normal(shape) for shape in ((6, 9), (9, 4))], rng.standard_normal((3, 9))
+    lengths, kinds = np.array([0.7, 2.1, 3.3, 4.9, 5.0, 5.6]), np.tile([2, 0], (6, 1))
 
     def basis(r):
         return bessel_basis(r, 6, cutoff) * polynomial_envelope(r, cutoff, p)
@@ -156,9 +156,15 @@ def test_the_radial_network_and_its_derivatives_are_those_of_the_function():
     def network(r):
         return jax.nn.silu(basis(r) @ matrices[0]) @ matrices[1]
 
+    def of_elements(r):
+        return jax.nn.silu(basis(r) @ matrices[0] * rows[0] * rows[2]) @ matrices[1]
+
+    made = {"matrices": matrices, "cutoff": cutoff, "envelope_p": p}
+
     for function, found in (
         (basis, closed_basis(lengths, 2, 6, cutoff, p)),
-        (network, radial_weights(lengths, 2, matrices=matrices, cutoff=cutoff, envelope_p=p)),
+        (network, radial_weights(lengths, 2, kinds, **made)),
+        (of_elements, radial_weights(lengths, 2, kinds, elements=rows, **made)),
     ):
         with jax.enable_x64(True):
             orders = function, jax.jacfwd(function), jax.jacfwd(jax.jacfwd(function))

@@ -398,6 +398,20 @@ def test_noise_at_gamma_of_one_atom_to_a_cell_is_not_taken_for_a_sign_or_an_orde
     check_frames([Frame(bulk("Si", "bcc", 3.2), second=SecondOrder(qpoints, matrices))])
 
 
+def test_a_crystal_far_from_any_minimum_is_not_taken_for_a_wrong_sign():
+    """Eigenvalues [eV/Å²] as a universal potential has them for AlF in zinc blende, and for rutile with soft modes."""
+    turn = np.linalg.qr(np.random.default_rng(3).normal(size=(6, 6)))[0]
+    qpoint = np.array([[0.1, 0.2, 0.3]])
+
+    def labelled(eigenvalues):
+        matrix = turn @ np.diag(eigenvalues) @ turn.T
+        return Frame(bulk("AlF", "zincblende", 5.2), second=SecondOrder(qpoint, matrix[None] + 0j))
+
+    check_frames([labelled([-3.3, -2.7, -2.2, 0.2, 0.4, 2.8])])
+    with pytest.raises(InputError, match="sign is that of force derivatives"):
+        check_frames([labelled([3.0, 0.5, -5.0, -8.0, -20.0, -30.0])])
+
+
 @pytest.mark.data
 def test_ethanol_is_accepted_as_it_is_and_refused_as_anything_else(data):
     """Real labels: PBE energies, gradients and Hessians in atomic units."""

@@ -34,6 +34,7 @@ ODD = NequIPConfig(
     n_basis=4,
     radial_sizes=(8,),
     embedding=3,
+    radial_elements=True,
 )
 NEQUIX = NequIPConfig(
     n_species=2,

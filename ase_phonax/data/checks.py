@@ -53,6 +53,9 @@ BOUND_HYDROGEN, BOUND_FREQUENCY = 1.15, 45.0  # Å, THz: whatever holds a hydrog
 SQUEEZED_HYDROGEN = 600.0  # THz, of a bond to hydrogen 0.3 Å too short; a wrong unit makes ten times the right 110
 ASYMMETRY = 0.02
 SUM_RULE = 0.1
+# Strongest force that pulls back over the strongest that drives away, below which the sign of all is wrong: true labels
+# of crystals unstable throughout have about 1, wrong ones of crystals with a few soft modes 0.1.
+RESTORING = 1 / 3
 
 
 def check_frames(frames: Sequence[Frame]) -> None:
@@ -67,6 +70,7 @@ def check_frames(frames: Sequence[Frame]) -> None:
     """
     _check_forces(frames)
     _check_stresses(frames)
+    _check_sign([frame for frame in frames if frame.second is not None])
     for frame in frames:
         if frame.second is not None:
             _check_matrices(frame)
@@ -224,13 +228,6 @@ def _check_matrices(frame: Frame) -> None:
                     "moving everything costs nothing; the order of the indices or of the atoms is probably wrong",
                     "the order is atom, axis, atom, axis, in the order of the structure",
                 )
-    trace = float(np.trace(frame.second.matrices, axis1=1, axis2=2).real.mean())
-    if trace < 0:
-        raise InputError(
-            f"{frame.origin or 'a frame'}: the second derivatives have the trace {trace:.3g} eV/Å²",
-            "it is positive for anything near a minimum: the sign is that of force derivatives",
-            "multiply by -1",
-        )
     weighted = frame.second.matrices / np.sqrt(np.outer(masses, masses))
     top = float(np.sqrt(max(np.linalg.eigvalsh(weighted).max(), 0)) * THZ_PER_SQRT_EV_A2_AMU)
     bound = _has_bound_hydrogen(frame)
@@ -240,6 +237,22 @@ def _check_matrices(frame: Frame) -> None:
             f"{frame.origin or 'a frame'}: the highest frequency of the second derivatives is {top:.3g} THz",
             "nothing vibrates like that: the unit is not eV/Å²",
             "from Hartree/Bohr² multiply by 97.17, from Rydberg/Bohr² by 48.59, from mdyn/Å by 6.24",
+        )
+
+
+def _check_sign(frames: Sequence[Frame]) -> None:
+    """Refuse matrices that hold nothing in place.
+
+    A crystal far from any minimum has a negative trace too, but what pulls back is as strong as what drives away.
+    """
+    spectra = [np.linalg.eigvalsh(frame.second.matrices) for frame in frames if frame.second is not None]
+    if sum(float(values.mean()) for values in spectra) < 0 and max(v.max() for v in spectra) < RESTORING * -min(v.min() for v in spectra):
+        worst = int(np.argmin([values.mean() for values in spectra]))
+        trace = float(spectra[worst].sum(-1).mean())
+        raise InputError(
+            f"{frames[worst].origin or 'a frame'}: the second derivatives have the trace {trace:.3g} eV/Å²",
+            "it is positive for anything near a minimum: the sign is that of force derivatives",
+            "multiply by -1",
         )
 
 

@@ -36,6 +36,8 @@ class NequIPConfig:
         l_max: highest degree of the edge harmonics.
         n_basis: Bessel functions.
         radial_sizes: hidden widths of the radial network.
+        radial_elements: the radial network sees the elements at both ends: its first linear map is multiplied by the
+            product of a trained row for each.
         envelope_p: power of the polynomial envelope.
         embedding: channels of the first features; 0 takes the one-hot species itself (Nequix).
         self_connection: "species" (weights per element, NequIP) or "shared" (Nequix).
@@ -60,6 +62,7 @@ class NequIPConfig:
     scale: float = 1.0
     shift: float = 0.0
     radial_init: float = 2.0
+    radial_elements: bool = False
 
     def __post_init__(self):
         self._check_sizes()
@@ -156,7 +159,13 @@ def _layer_parts(
         paths=plan.paths,
         inputs=_shapes(irreps_in),
         outputs=_shapes(plan.irreps_out),
-        radial=partial(radial_weights, matrices=matrices, cutoff=c.cutoff, envelope_p=c.envelope_p),
+        radial=partial(
+            radial_weights,
+            matrices=matrices,
+            cutoff=c.cutoff,
+            envelope_p=c.envelope_p,
+            elements=own["radial_elements"] if c.radial_elements else None,
+        ),
         mix=_linear("mix", irreps_in, irreps_in, own),
         collect=_linear("collect", plan.irreps_out, irreps_pre, own, c.average_neighbors**-0.5),
         skip=_linear("skip", irreps_in, irreps_pre, own),

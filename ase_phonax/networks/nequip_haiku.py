@@ -71,9 +71,9 @@ class Layer(hk.Module):
         """Harmonics (..., s) -> per block (..., i, k)."""
         return conv.angular_maps(self.plan, harmonics)
 
-    def radial(self, basis: Array) -> tuple[Array, ...]:
-        """Radial basis (..., b) -> per block (..., k, u)."""
-        return conv.radial_maps(self.plan, self._radial_weights(basis))
+    def radial(self, basis: Array, ends: tuple[Array, Array] | None = None) -> tuple[Array, ...]:
+        """Radial basis (..., b), and species at both ends where they count -> per block (..., k, u)."""
+        return conv.radial_maps(self.plan, self._radial_weights(basis, ends))
 
     def update(self, aggregated: tuple[Array, ...], features: Array, species: Array) -> Array:
         """Aggregated messages and old features -> new features (n, d')."""
@@ -88,15 +88,22 @@ class Layer(hk.Module):
             blocks = self._rms_norm(blocks)
         return self._gate(blocks)
 
-    def _radial_weights(self, x: Array) -> Array:
+    def _radial_weights(self, x: Array, ends: tuple[Array, Array] | None) -> Array:
         # No biases: the basis is zero at the cutoff and so must be the weights.
         sizes = (*self.config.radial_sizes, self.plan.n_weights)
         for i, size in enumerate(sizes):
             scale = self.config.radial_init if i < len(sizes) - 1 else 1.0
             init = hk.initializers.RandomNormal((scale / x.shape[-1]) ** 0.5)
             x = x @ hk.get_parameter(f"radial_{i}", (x.shape[-1], size), x.dtype, init).astype(x.dtype)
+            if ends is not None and not i:
+                x = x * self._elements(ends, size, x.dtype)
             x = jax.nn.silu(x) if i < len(sizes) - 1 else x
         return x
+
+    def _elements(self, ends: tuple[Array, Array], size: int, dtype: Any) -> Array:
+        init = hk.initializers.RandomNormal(0.5, 1.0)
+        table = hk.get_parameter("radial_elements", (self.config.n_species, size), dtype, init).astype(dtype)
+        return table[ends[0]] * table[ends[1]]
 
     def _rms_norm(self, blocks: tuple[Array, ...]) -> tuple[Array, ...]:
         # As Nequix has it: squares summed over channels, averaged over components and degrees.
@@ -139,6 +146,11 @@ class _Model:
         table = hk.get_parameter("embedding", (c.n_species, c.embedding), dtype, hk.initializers.RandomNormal())
         return table.astype(dtype)[species]
 
+    def ends(self, species: Array, exchange, n: int, dtype: Any) -> tuple[Array, Array]:
+        """Species at the senders and receivers of the first n edges. An exchange carries floating numbers alone."""
+        x = species.astype(dtype)
+        return exchange.gather(x)[:n].astype(species.dtype), exchange.at_receivers(x)[:n].astype(species.dtype)
+
     def readout(self, features: Array, species: Array) -> Array:
         """Last features (n, d) -> node energies (n,) [eV]."""
         c = self.config
@@ -153,11 +165,12 @@ class _Model:
         y, basis = _edge(self.config, vectors[: len(vectors) // 2] if mirrored else vectors)
         if mirrored:
             y = conv.mirror(y, self.config.l_max)
+        ends = self.ends(species, exchange, len(basis), vectors.dtype) if self.config.radial_elements else None
         features = self.embed(species, vectors.dtype)
         for layer in self.layers:
             radial = hk.remat(layer.radial) if getattr(exchange, "recompute", False) else layer.radial
             senders = conv.split(layer.irreps_in, exchange.gather(conv.join(layer.mix(features))))
-            edges = conv.messages(senders, layer.angular(y), radial(basis))
+            edges = conv.messages(senders, layer.angular(y), radial(basis, ends))
             features = layer.update(tuple(exchange.aggregate(m) for m in edges), features, species)
         return self.readout(features, species)
 

@@ -12,32 +12,37 @@ Orders = list[np.ndarray]
 def radial_weights(
     lengths: np.ndarray,
     order: int,
-    kinds: np.ndarray | None = None,
+    kinds: np.ndarray,
     *,
     matrices: Sequence[np.ndarray],
     cutoff: float,
     envelope_p: int,
+    elements: np.ndarray | None = None,
 ) -> Orders:
     """Weights (e, n) of every path and channel, and their derivatives with respect to the length.
 
     Args:
         lengths: (e,) [Å], positive, in double precision.
         order: how many derivatives, 0 to 2.
-        kinds: elements at both ends, which nothing depends on.
+        kinds: (e, 2) elements at both ends.
         matrices: of the perceptron, scaled; silu between them, no biases. The result is in their precision.
+        elements: (n_species, m) rows whose product over both ends multiplies the first map; None for none.
     """
     # In double precision up to here: rounding a length, the slope of a basis function makes it several times worse.
     dtype = matrices[0].dtype
     x = [z.astype(dtype) for z in closed_basis(lengths, order, len(matrices[0]), cutoff, envelope_p)]
-    return perceptron(x, matrices)
+    factor = None if elements is None else elements[kinds[:, 0]] * elements[kinds[:, 1]]
+    return perceptron(x, matrices, factor)
 
 
-def perceptron(x: Orders, matrices: Sequence[np.ndarray]) -> Orders:
-    """Linear maps with silu between them."""
+def perceptron(x: Orders, matrices: Sequence[np.ndarray], factor: np.ndarray | None = None) -> Orders:
+    """Linear maps with silu between them; the first is multiplied by a factor that does not depend on the length."""
     for number, matrix in enumerate(matrices):
         if number:
             x = composed(silu(x[0], 1.0), x)
         x = [z @ matrix for z in x]
+        if factor is not None and not number:
+            x = scaled(x, factor)
     return x
 
 
