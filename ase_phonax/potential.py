@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -86,7 +86,7 @@ class Potential:
 
     def fingerprint(self) -> str:
         """sha256 of configuration and parameters: names do not tell models apart."""
-        digest = hashlib.sha256(repr((self.architecture, self.config, self.numbers)).encode())
+        digest = hashlib.sha256(repr((self.architecture, _chosen(self.config), self.numbers)).encode())
         for path, leaf in _named_leaves(self.parameters):
             digest.update(path.encode() + np.ascontiguousarray(leaf).tobytes())
         return digest.hexdigest()
@@ -119,6 +119,13 @@ class Potential:
 
 def _leaves(tree: Any) -> list:
     return [leaf for _, leaf in _named_leaves(tree)]
+
+
+def _chosen(config: Any) -> dict[str, Any] | str:
+    """Options that are not at their defaults: one that a later version adds does not make a model another."""
+    if not is_dataclass(config):
+        return repr(config)
+    return {f.name: value for f in fields(config) if (value := getattr(config, f.name)) != f.default}
 
 
 def _named_leaves(tree: Any, path: str = "") -> list[tuple[str, Any]]:

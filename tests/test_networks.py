@@ -301,3 +301,21 @@ def test_equal_configurations_share_one_network_and_what_is_compiled():
 def test_configurations_that_cannot_be_are_refused(change, text):
     with pytest.raises(InputError, match=text):
         untrained("nequip", dataclasses.replace(ODD, **change))
+
+
+def test_an_option_of_a_later_version_does_not_make_a_model_another_one():
+    """Labels and checkpoints know their model by its fingerprint."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Later(NequIPConfig):
+        new_option: bool = False
+
+    potential = untrained("nequip", NEQUIX)
+
+    def fingerprint(config):
+        return dataclasses.replace(potential, config=config).fingerprint()
+
+    own = {f.name: getattr(NEQUIX, f.name) for f in dataclasses.fields(NEQUIX)}
+    assert fingerprint(Later(**own)) == potential.fingerprint()
+    assert fingerprint(Later(**own, new_option=True)) != potential.fingerprint()
+    assert fingerprint(dataclasses.replace(NEQUIX, scale=1.5)) != potential.fingerprint()

@@ -20,7 +20,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 STEPS = ("structures", "label", "train", "measure", "figure", "card")
 NAME = "phonax-small"
 MODELS = HERE.parents[1] / "models"
-SIDES = ("hessians", "forces")
+SIDES = ("hessians", "forces", "mace")
 
 
 def structures(options: argparse.Namespace) -> None:
@@ -72,23 +72,26 @@ def is_sane(frame) -> bool:
 
 
 def train(options: argparse.Namespace) -> None:
-    """The model, and an identical run without second derivatives."""
+    """The model, an identical run without second derivatives, and one of a small MACE on the same labels."""
     from ase_phonax import train as run
     from ase_phonax.settings import read_yaml
 
     for side in options.sides:
         settings = read_yaml(options.settings)
+        mace = settings.pop("mace")
         folder = options.output / side
         settings["run"] |= {"output": str(folder), "devices": "all"}
         if side == "forces":
             settings["loss"] |= {"curvature": 0.0}
+        if side == "mace":
+            settings["network"] = mace
         if options.quick:
             settings["optimiser"] |= {"epochs": 2}
         if options.epochs:
             settings["optimiser"] |= {"epochs": options.epochs}
         if (folder / "model.h5").exists():
             continue
-        training = frames(options, held_out=False, second=side == "hessians")
+        training = frames(options, held_out=False, second=side != "forces")
         print(f"{side}: {len(training)} frames", flush=True)
         settings["data"] = {"valid": 0}
         resume = (folder / "checkpoint.h5").exists()
