@@ -245,12 +245,15 @@ def _check_sign(frames: Sequence[Frame]) -> None:
 
     A crystal far from any minimum has a negative trace too, but what pulls back is as strong as what drives away.
     """
-    spectra = [np.linalg.eigvalsh(frame.second.matrices) for frame in frames if frame.second is not None]
-    if sum(float(values.mean()) for values in spectra) < 0 and max(v.max() for v in spectra) < RESTORING * -min(v.min() for v in spectra):
-        worst = int(np.argmin([values.mean() for values in spectra]))
-        trace = float(spectra[worst].sum(-1).mean())
+    matrices = [frame.second.matrices for frame in frames if frame.second is not None]
+    traces = [float(np.trace(m, axis1=1, axis2=2).real.mean()) for m in matrices]
+    if sum(t / m.shape[-1] for t, m in zip(traces, matrices, strict=True)) >= 0:
+        return
+    spectra = [np.linalg.eigvalsh(m) for m in matrices]
+    if max(v.max() for v in spectra) < RESTORING * -min(v.min() for v in spectra):
+        worst = int(np.argmin(traces))
         raise InputError(
-            f"{frames[worst].origin or 'a frame'}: the second derivatives have the trace {trace:.3g} eV/Å²",
+            f"{frames[worst].origin or 'a frame'}: the second derivatives have the trace {traces[worst]:.3g} eV/Å²",
             "it is positive for anything near a minimum: the sign is that of force derivatives",
             "multiply by -1",
         )

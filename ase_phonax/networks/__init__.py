@@ -44,6 +44,11 @@ def get_network(architecture: str, config: Any) -> Any:
     return getattr(import_module(f".{module}", __name__), name)(config)
 
 
+def is_of_elements(name: str, parameter: Any) -> bool:
+    """Whether a parameter has a row, or a matrix, for each element: its first axis counts them."""
+    return name in ("embedding", "radial_elements") or np.ndim(parameter) == 3
+
+
 @lru_cache
 def _node_energies(architecture: str, config: Any) -> Callable[..., Any]:
     """One function object for each configuration: compiled functions are found by it."""

@@ -37,7 +37,7 @@ class NequIPConfig:
         n_basis: Bessel functions.
         radial_sizes: hidden widths of the radial network.
         radial_elements: the radial network sees the elements at both ends: its first linear map is multiplied by the
-            product of a trained row for each.
+            product of a trained row for each, near 1.
         envelope_p: power of the polynomial envelope.
         embedding: channels of the first features; 0 takes the one-hot species itself (Nequix).
         self_connection: "species" (weights per element, NequIP) or "shared" (Nequix).
@@ -164,7 +164,7 @@ def _layer_parts(
             matrices=matrices,
             cutoff=c.cutoff,
             envelope_p=c.envelope_p,
-            elements=own["radial_elements"] if c.radial_elements else None,
+            elements=1 + own["radial_elements"] if c.radial_elements else None,
         ),
         mix=_linear("mix", irreps_in, irreps_in, own),
         collect=_linear("collect", plan.irreps_out, irreps_pre, own, c.average_neighbors**-0.5),

@@ -101,9 +101,9 @@ class Layer(hk.Module):
         return x
 
     def _elements(self, ends: tuple[Array, Array], size: int, dtype: Any) -> Array:
-        init = hk.initializers.RandomNormal(0.5, 1.0)
+        init = hk.initializers.RandomNormal(0.5)
         table = hk.get_parameter("radial_elements", (self.config.n_species, size), dtype, init).astype(dtype)
-        return table[ends[0]] * table[ends[1]]
+        return (1 + table[ends[0]]) * (1 + table[ends[1]])
 
     def _rms_norm(self, blocks: tuple[Array, ...]) -> tuple[Array, ...]:
         # As Nequix has it: squares summed over channels, averaged over components and degrees.

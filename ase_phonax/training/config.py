@@ -69,6 +69,8 @@ class NetworkConfig:
         elements: chemical symbols; "auto" for those of the training frames.
         average_neighbors: "auto" or a number.
         scale: size of the node energies' changes [eV], "auto" for the root mean square of the forces in eV/Å.
+        alike: correlation of the first parameters of elements that stand in the same place of the periodic table, 0 to
+            below 1; it falls with the distance there (`periodic_table.likeness`). 0: independent of each other.
         energies: per-element reference energies [eV]: "fit" by least squares, "zero", or symbol -> eV.
         options: the architecture's own configuration, e.g. cutoff, hidden_irreps, n_layers; in YAML these
             stand beside the others.
@@ -78,6 +80,7 @@ class NetworkConfig:
     elements: tuple[str, ...] | str = "auto"
     average_neighbors: float | str = "auto"
     scale: float | str = "auto"
+    alike: float = 0.0
     energies: dict[str, float] | str = "fit"
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -183,6 +186,7 @@ _CHOICES = {
 }
 # (least allowed, whether that itself is allowed)
 _LEAST = {
+    ("network", "alike"): (0, True),
     ("loss", "energy"): (0, True),
     ("loss", "forces"): (0, True),
     ("loss", "stress"): (0, True),
@@ -252,6 +256,12 @@ def _check(config: TrainingConfig) -> None:
 
 
 def _check_network(network: NetworkConfig) -> None:
+    if network.alike >= 1:
+        raise InputError(
+            f"network.alike is {network.alike}",
+            "elements in the same place of the periodic table would stay one and the same to the network",
+            "give 0 to below 1, 0.9 for instance",
+        )
     if network.architecture not in ARCHITECTURES:
         raise InputError(
             f"network.architecture is {network.architecture!r}",

@@ -12,9 +12,10 @@ from ..data.frames import Frame, count_labels, find_elements
 from ..errors import InputError
 from ..evaluation import Evaluator
 from ..graph import find_neighbours
-from ..networks import ARCHITECTURES, get_network, make_potential
+from ..networks import ARCHITECTURES, get_network, is_of_elements, make_potential
 from ..potential import Potential
 from .config import LossConfig, NetworkConfig, TrainingConfig
+from .periodic_table import likeness
 
 FITTED = 500  # frames that reference energies are fitted to, spread through all
 # Residuals are divided by the labels' own size; where that vanishes (a single frame, a crystal at rest), by this.
@@ -82,10 +83,21 @@ def new_potential(config: TrainingConfig, frames: Sequence[Frame]) -> Potential:
         key = jax.random.PRNGKey(config.run.seed)
         first = jax.jit(function.init)(key, jnp.ones((1, 3)), jnp.zeros(1, int), exchange)
     parameters: Any = jax.tree.map(np.asarray, first)
+    if network.alike:
+        parameters = _alike(parameters, likeness(numbers, network.alike))
     parameters["~"]["atom_energies"] = reference_energies(network, frames, numbers).astype(np.float32)
     potential = make_potential(network.architecture, made, parameters, numbers, config.run.name or "trained")
     # A random network has an energy of its own, which the first epochs would be spent on.
     return shifted(potential, frames) if network.energies == "fit" else potential
+
+
+def _alike(parameters: dict, root: np.ndarray) -> dict:
+    """Parameters of which each element has its own row, made alike."""
+
+    def changed(name: str, x: np.ndarray) -> np.ndarray:
+        return np.einsum("ij,j...->i...", root, x).astype(x.dtype) if is_of_elements(name, x) else x
+
+    return {module: {name: changed(name, x) for name, x in own.items()} for module, own in parameters.items()}
 
 
 def _numbers(network: NetworkConfig, frames: Sequence[Frame]) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 import optax.contrib
 
+from ..networks import is_of_elements
 from ..potential import NodeEnergies
 from .config import LossConfig, OptimiserConfig
 from .losses import Prediction, losses, predict
@@ -88,7 +89,8 @@ def _muon() -> optax.GradientTransformation:
 
     def number(name: str, x: Any) -> Any:
         # optax asks again with what is not its own masked out.
-        return optax.contrib.MuonDimensionNumbers() if getattr(x, "ndim", 0) == 2 and name != "embedding" else None
+        mixes = getattr(x, "ndim", 0) == 2 and not is_of_elements(name, x)
+        return optax.contrib.MuonDimensionNumbers() if mixes else None
 
     def matrices(tree: Any) -> Any:
         return {m: {k: number(k, x) for k, x in t.items()} for m, t in tree.items()}

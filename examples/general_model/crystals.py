@@ -10,19 +10,17 @@ from ase import Atoms
 from ase.build import bulk
 from ase.data import atomic_numbers, covalent_radii
 
-# Fewer elements done well rather than many done badly: every one stands in dozens of crystals.
-ELEMENTS = tuple(
-    "Li Na K Rb Cs Be Mg Ca Sr Ba Ti Zr Cu Ag Zn Cd B Al Ga In C Si Ge Sn N P As Sb O S Se Te F Cl Br I".split()
-)
 HELD_OUT = 0.1  # part of the formulas
 QUICK = ("Na", "Cl", "Mg", "O", "Si", "C", "Al")
 SUBSTITUTED, LARGEST = 2000, 10  # crystals made from others, and atoms of one at most
+# Elements that may take each other's place. Few done well rather than many done badly: each is in a hundred crystals.
 FAMILIES = (
     *(("Li", "Na", "K", "Rb", "Cs"), ("Be", "Mg", "Ca", "Sr", "Ba"), ("Ti", "Zr"), ("Cu", "Ag"), ("Zn", "Cd")),
     *(("B", "Al", "Ga", "In"), ("C", "Si", "Ge", "Sn"), ("N", "P", "As", "Sb"), ("O", "S", "Se", "Te")),
     ("F", "Cl", "Br", "I"),
 )
-# Cations and anions of a valence, and edges [bond lengths] of the cubes and prisms in which any two that balance are put.
+ELEMENTS = tuple(element for family in FAMILIES for element in family)
+# Cations and anions of a valence, and the lattice constants [bond lengths] of structures in which any two are put.
 CATIONS = {
     1: ("Li", "Na", "K", "Rb", "Cs", "Cu", "Ag"),
     2: ("Be", "Mg", "Ca", "Sr", "Ba", "Zn", "Cd"),
