@@ -10,7 +10,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.data import atomic_numbers, covalent_radii
 
-HELD_OUT = 0.1  # part of the formulas
+HELD_OUT, VALIDATED = 0.1, 0.03  # parts of the formulas: to test, and to see when training has gone far enough
 QUICK = ("Na", "Cl", "Mg", "O", "Si", "C", "Al")
 SUBSTITUTED, LARGEST = 2000, 10  # crystals made from others, and atoms of one at most
 # Elements that may take each other's place. Few done well rather than many done badly: each is in a hundred crystals.
@@ -96,7 +96,16 @@ def formula(atoms: Atoms) -> str:
 
 def is_held_out(atoms: Atoms) -> bool:
     """Decided by the formula alone: polymorphs stay together, and new crystals move none of the others."""
-    return zlib.crc32(formula(atoms).encode()) % 1000 < 1000 * HELD_OUT
+    return _lot(atoms) < HELD_OUT
+
+
+def is_validated(atoms: Atoms) -> bool:
+    """Decided in the same way: neither trained on nor tested."""
+    return HELD_OUT <= _lot(atoms) < HELD_OUT + VALIDATED
+
+
+def _lot(atoms: Atoms) -> float:
+    return zlib.crc32(formula(atoms).encode()) % 1000 / 1000
 
 
 def write_structures(path: Path, source: Path, quick: bool = False) -> None:

@@ -43,23 +43,27 @@ def label(options: argparse.Namespace) -> None:
         sys.exit("nothing could be labelled")
 
 
-def frames(options: argparse.Namespace, held_out: bool, second: bool = True) -> list:
-    """Frames of the training crystals or of those held out; without second derivatives if wished.
+def frames(options: argparse.Namespace, second: bool = True) -> tuple[list, list]:
+    """Frames of crystals to train on and to validate with; without second derivatives if wished.
 
     An unstable relaxation leaves labels that are right but of a structure nobody would call a crystal: `is_sane`.
     """
     from dataclasses import replace
 
     import ase.io
+    import crystals
 
     from ase_phonax import read_frames
 
-    wanted = [a.info["held_out"] == held_out for a in ase.io.read(options.output / "structures.extxyz", ":")]
-    found = []
+    structures = ase.io.read(options.output / "structures.extxyz", ":")
+    training: list = []
+    validation: list = []
     for path in sorted((options.output / "labels/frames").glob("*.h5")):
-        if wanted[int(path.name.split("-")[0])]:
-            found += [f for f in read_frames(path) if is_sane(f)]
-    return found if second else [replace(f, second=None) for f in found]
+        atoms = structures[int(path.name.split("-")[0])]
+        if not atoms.info["held_out"]:
+            own = [f if second else replace(f, second=None) for f in read_frames(path) if is_sane(f)]
+            (validation if crystals.is_validated(atoms) else training).extend(own)
+    return training, validation
 
 
 LARGEST_FORCE = 20.0  # eV/Å: beyond, two atoms have been pushed into each other
@@ -91,15 +95,15 @@ def train(options: argparse.Namespace) -> None:
             settings["optimiser"] |= {"epochs": options.epochs}
         if (folder / "model.h5").exists():
             continue
-        training = frames(options, held_out=False, second=side != "forces")
-        print(f"{side}: {len(training)} frames", flush=True)
-        settings["data"] = {"valid": 0}
+        training, validation = frames(options, second=side != "forces")
+        print(f"{side}: {len(training)} frames, {len(validation)} to validate", flush=True)
         resume = (folder / "checkpoint.h5").exists()
-        run(settings, frames=(training, []), resume=resume, report=show)
+        run(settings, frames=(training, validation), resume=resume, report=show)
 
 
 def show(row) -> None:
-    print(f"epoch {row['epoch']:3d}  loss {row['loss']:.5f}  {row['seconds']:.0f} s", flush=True)
+    validation = f"  validation {row['valid_loss']:.5f}" if row.get("valid_loss") else ""
+    print(f"epoch {row['epoch']:3d}  loss {row['loss']:.5f}{validation}  {row['seconds']:.0f} s", flush=True)
 
 
 def measure(options: argparse.Namespace) -> None:
