@@ -197,12 +197,14 @@ def _label(task: _Task) -> str:
 
     from ..cores import one_blas_thread
     from ..data import save_frames
+    from ..data.checks import check_frames
     from ..labelling import label
 
     try:
         with one_blas_thread(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # thousands of lines; what matters is in the labels
             frames = label(task.atoms, _CALC, task.recipe, task.number, task.source)
+            check_frames(frames)  # or nobody could read them: atoms that nothing holds in place are no crystal
     except PhonaxError as error:
         return error.what
     except (ArithmeticError, ValueError, RuntimeError) as error:  # a structure flying apart in the relaxation

@@ -141,7 +141,7 @@ def batch_loss(
 
     if batch.n_node.ndim == 2:
         share = jnp.sum(batch.globals["n_atoms"] > 0, 1)
-        share = share / jnp.sum(share)
+        share = share / jnp.maximum(jnp.sum(share), 1)  # of the last batch, a piece may be empty on all devices
         parts = {name: jnp.sum(value * share) for name, value in jax.vmap(one)(batch).items()}
     else:
         parts = one(batch)
