@@ -126,6 +126,15 @@ def test_the_command_goes_on_and_notes_what_fails(folder, capsys, workers):
     assert json.loads((folder / "out/labels.json").read_text())["model"] == "interim"
 
 
+def test_labels_that_could_not_be_read_again_are_failures(folder, capsys):
+    """Ions 4.9 Å apart hardly feel each other: frequencies as of a wrong unit, which every reader refuses."""
+    write("salts.xyz", [SALT, bulk("NaCl", "rocksalt", 9.8)])
+    assert main([*RUN, "--workers", "1"]) == 0
+    assert "1 of 2 structures labelled" in capsys.readouterr().out
+    assert "highest frequency" in (folder / "out/failures.csv").read_text()
+    assert len(read_frames("out/frames/*.h5")) == 2
+
+
 def test_labels_of_two_kinds_are_not_mixed(folder, capsys):
     assert main(RUN) == 0
     (folder / "recipe.yaml").write_text("relax: false\nseed: 1\n")
