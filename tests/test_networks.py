@@ -155,7 +155,7 @@ def test_a_layer_is_equivariant_with_every_irrep_in_use():
         """Two atoms, of which the first hears the second along three edges, and the second nothing."""
         blocks = part.mix(features, species)
         sums = [np.zeros((mul, 2, dim)) for mul, dim in part.outputs]
-        weights = part.radial(np.linalg.norm(vectors, axis=1), 0)[0]
+        weights = part.radial(np.linalg.norm(vectors, axis=1), 0, np.tile([0, 1], (3, 1)))[0]
         for r, w in zip(vectors, weights, strict=True):
             for path in part.paths:
                 y = harmonics(r / np.linalg.norm(r), 1)[path.degree**2 : (path.degree + 1) ** 2]
