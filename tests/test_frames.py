@@ -399,7 +399,7 @@ def test_noise_at_gamma_of_one_atom_to_a_cell_is_not_taken_for_a_sign_or_an_orde
 
 
 def test_a_crystal_far_from_any_minimum_is_not_taken_for_a_wrong_sign():
-    """Eigenvalues [eV/Å²] as a universal potential has them for AlF in zinc blende, and for rutile with soft modes."""
+    """Eigenvalues [eV/Å²] of AlF as a universal potential has them, and of a crystal with two soft modes, negated."""
     turn = np.linalg.qr(np.random.default_rng(3).normal(size=(6, 6)))[0]
     qpoint = np.array([[0.1, 0.2, 0.3]])
 

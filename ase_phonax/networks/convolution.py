@@ -77,6 +77,11 @@ def mirror(y: Array, l_max: int) -> Array:
     return jnp.concatenate([y, y * parity])
 
 
+def at_ends(nodes: Array, exchange, n: int) -> tuple[Array, Array]:
+    """Values (n_nodes, ...) at the senders and receivers of the first n edges; an exchange carries floating numbers."""
+    return exchange.gather(nodes)[:n], exchange.at_receivers(nodes)[:n]
+
+
 def collect(plan: ConvolutionPlan, aggregated: tuple[Array, ...]) -> tuple[Array, ...]:
     """Per input block (..., k, u) -> per output irrep (..., 2l+1, channels), in `irreps_out` order."""
     result = []

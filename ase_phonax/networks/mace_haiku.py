@@ -167,8 +167,8 @@ def _ends(config: MACEConfig, species: Array, exchange, n: int, dtype: Any) -> t
     if not config.needs_radii:
         return None
     radii, numbers = (jnp.asarray(values, dtype)[species] for values in (config.radii, config.numbers))
-    both = exchange.gather(radii)[:n] + exchange.at_receivers(radii)[:n]
-    return both, (exchange.gather(numbers)[:n], exchange.at_receivers(numbers)[:n])
+    one, other = conv.at_ends(radii, exchange, n)
+    return one + other, conv.at_ends(numbers, exchange, n)
 
 
 @lru_cache

@@ -146,11 +146,6 @@ class _Model:
         table = hk.get_parameter("embedding", (c.n_species, c.embedding), dtype, hk.initializers.RandomNormal())
         return table.astype(dtype)[species]
 
-    def ends(self, species: Array, exchange, n: int, dtype: Any) -> tuple[Array, Array]:
-        """Species at the senders and receivers of the first n edges. An exchange carries floating numbers alone."""
-        x = species.astype(dtype)
-        return exchange.gather(x)[:n].astype(species.dtype), exchange.at_receivers(x)[:n].astype(species.dtype)
-
     def readout(self, features: Array, species: Array) -> Array:
         """Last features (n, d) -> node energies (n,) [eV]."""
         c = self.config
@@ -165,7 +160,10 @@ class _Model:
         y, basis = _edge(self.config, vectors[: len(vectors) // 2] if mirrored else vectors)
         if mirrored:
             y = conv.mirror(y, self.config.l_max)
-        ends = self.ends(species, exchange, len(basis), vectors.dtype) if self.config.radial_elements else None
+        ends = None
+        if self.config.radial_elements:
+            both = conv.at_ends(species.astype(vectors.dtype), exchange, len(basis))
+            ends = both[0].astype(species.dtype), both[1].astype(species.dtype)
         features = self.embed(species, vectors.dtype)
         for layer in self.layers:
             radial = hk.remat(layer.radial) if getattr(exchange, "recompute", False) else layer.radial

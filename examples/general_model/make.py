@@ -4,8 +4,9 @@
     PHONAX_DATA=... python examples/general_model/make.py structures label train measure     some of it
     python examples/general_model/make.py --quick                         a few crystals and steps, to see that it runs
 
-Crystals are those of `crystals.py`, the teacher labels them by `recipe.yaml`, and two trainings by `train.yaml` differ
-in nothing but second derivatives. What is measured, and how, is in `measure.py`; what was found is in README.md.
+Crystals are those of `crystals.py`, the teacher labels them by `recipe.yaml`; two trainings by `train.yaml` differ in
+nothing but second derivatives, a third is of a small MACE. What is measured, and how, is in `measure.py`; what was
+found is in README.md.
 """
 
 import argparse
@@ -82,7 +83,7 @@ def train(options: argparse.Namespace) -> None:
 
     for side in options.sides:
         settings = read_yaml(options.settings)
-        mace = settings.pop("mace")
+        mace = settings.pop("mace", None)
         folder = options.output / side
         settings["run"] |= {"output": str(folder), "devices": "all"}
         if side == "forces":
