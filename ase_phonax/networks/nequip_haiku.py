@@ -156,6 +156,10 @@ class _Model:
 
     def node_energies(self, vectors: Array, species: Array, exchange) -> Array:
         """The whole network: (n_nodes,) [eV]."""
+        return self.readout(self.features(vectors, species, exchange)[-1], species)
+
+    def features(self, vectors: Array, species: Array, exchange) -> tuple[Array, ...]:
+        """What leaves each layer: (n_nodes, d) in the blocks of its `layer_irreps`."""
         mirrored = getattr(exchange, "mirrored", False)
         y, basis = _edge(self.config, vectors[: len(vectors) // 2] if mirrored else vectors)
         if mirrored:
@@ -164,13 +168,14 @@ class _Model:
         if self.config.radial_elements:
             both = conv.at_ends(species.astype(vectors.dtype), exchange, len(basis))
             ends = both[0].astype(species.dtype), both[1].astype(species.dtype)
-        features = self.embed(species, vectors.dtype)
+        features, found = self.embed(species, vectors.dtype), []
         for layer in self.layers:
             radial = hk.remat(layer.radial) if getattr(exchange, "recompute", False) else layer.radial
             senders = conv.split(layer.irreps_in, exchange.gather(conv.join(layer.mix(features))))
             edges = conv.messages(senders, layer.angular(y), radial(basis, ends))
             features = layer.update(tuple(exchange.aggregate(m) for m in edges), features, species)
-        return self.readout(features, species)
+            found.append(features)
+        return tuple(found)
 
 
 def _edge(config: NequIPConfig, vectors: Array) -> tuple[Array, Array]:
@@ -191,10 +196,13 @@ class Network:
     Attributes:
         init: (key, edge_vectors, species, exchange) -> parameters.
         node_energies: see `Potential.node_energies`.
+        inside: the same arguments -> what leaves each layer (n_nodes, d), and the node energies; None where a network
+            does not tell.
     """
 
     init: Callable[..., Any]
     node_energies: Callable[..., Any]
+    inside: Callable[..., Any] | None = None
 
 
 @lru_cache
@@ -203,7 +211,16 @@ def nequip_network(config: NequIPConfig) -> Network:
 
     def build():
         model = _Model(config)
-        return model.node_energies, model.node_energies
+
+        def inside(vectors: Array, species: Array, exchange) -> tuple[tuple[Array, ...], Array]:
+            features = model.features(vectors, species, exchange)
+            return features, model.readout(features[-1], species)
+
+        return model.node_energies, (model.node_energies, inside)
 
     init, apply = hk.multi_transform(build)
-    return Network(init, lambda parameters, *inputs: apply(parameters, None, *inputs))
+
+    def without_key(function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda parameters, *inputs: function(parameters, None, *inputs)
+
+    return Network(init, *map(without_key, apply))

@@ -44,6 +44,15 @@ def graph_of_nodes(batch: jraph.GraphsTuple) -> Array:
     return jnp.repeat(jnp.arange(batch.n_node.shape[0]), batch.n_node, total_repeat_length=n_nodes)
 
 
+def both_ways(batch: jraph.GraphsTuple) -> tuple[Array, Array, Array]:
+    """Senders, receivers and offsets: the one edge of each pair that a batch holds, then the same from the other end."""
+    return (
+        jnp.concatenate([batch.senders, batch.receivers]),
+        jnp.concatenate([batch.receivers, batch.senders]),
+        jnp.concatenate([batch.edges["offsets"], -batch.edges["offsets"]]),
+    )
+
+
 def predict(function: NodeEnergies, cutoff: float, kind: str, parameters: Any, batch: jraph.GraphsTuple) -> Prediction:
     """Energies, forces, stress and products with second derivatives of every graph of a batch.
 
@@ -62,10 +71,8 @@ def predict(function: NodeEnergies, cutoff: float, kind: str, parameters: Any, b
     edge_owner = jnp.tile(owner[batch.receivers], 2 * copies)
     real_edges = is_frame[edge_owner]
     species = jnp.tile(batch.nodes["species"], copies)
-    # A batch holds one edge of each pair; here follow the same seen from the other ends.
-    senders = jnp.concatenate([batch.senders, batch.receivers])
-    receivers = jnp.concatenate([batch.receivers, batch.senders])
-    offsets = jnp.tile(jnp.concatenate([batch.edges["offsets"], -batch.edges["offsets"]]), (copies, 1))
+    senders, receivers, offsets = both_ways(batch)
+    offsets = jnp.tile(offsets, (copies, 1))
     # Second derivatives need twice the memory, so they give up some: on processors it costs no time.
     second = kind != "first"
     exchange: Exchange | TwistedExchange = Exchange(senders, receivers, n, mirrored=True, recompute=second)

@@ -149,7 +149,7 @@ def batch_loss(
     return jnp.asarray(total), parts
 
 
-def _compiler_options() -> dict[str, Any] | None:
+def compiler_options() -> dict[str, Any] | None:
     """On processors LLVM's expensive passes take nearly half of the compiling of a large network and gain nothing."""
     return {"xla_llvm_disable_expensive_passes": True} if jax.default_backend() == "cpu" else None
 
@@ -160,10 +160,18 @@ def training_step(function: NodeEnergies, cutoff: float, rules: Rules, kind: str
 
     Equal arguments give the same function, so several runs in one process compile once.
     """
+    return step_down(partial(batch_loss, function, cutoff, rules, kind), rules)
+
+
+def step_down(loss: Any, rules: Rules) -> Any:
+    """Compiled (state, batch, rate, scales) -> state, loss, its parts, norm of the gradient.
+
+    Args:
+        loss: (parameters, batch, scales) -> loss and its parts.
+    """
     transform = _transform(rules)
 
     def step(state: State, batch: Any, rate: Any, scales: dict) -> tuple:
-        loss = partial(batch_loss, function, cutoff, rules, kind)
         gradient = partial(jax.value_and_grad(loss, has_aux=True), state.parameters, scales=scales)
         (value, parts), slope = _accumulated(gradient, batch, rules.accumulate)
         slope = _thaw(rules, slope)
@@ -180,7 +188,7 @@ def training_step(function: NodeEnergies, cutoff: float, rules: Rules, kind: str
             average = parameters
         return State(parameters, average, optimiser, count), value, parts, _norm(slope)
 
-    return jax.jit(step, donate_argnums=0, compiler_options=_compiler_options())
+    return jax.jit(step, donate_argnums=0, compiler_options=compiler_options())
 
 
 def _accumulated(gradient: Any, batch: Any, n: int) -> Any:
@@ -219,7 +227,7 @@ def validation_step(function: NodeEnergies, cutoff: float, rules: Rules, kind: s
         total = sum(w * parts[name] for name, w in zip(WEIGHTED, rules.weights, strict=True) if name in parts)
         return total, error_sums(found, batch, kind)
 
-    return jax.jit(step, compiler_options=_compiler_options())
+    return jax.jit(step, compiler_options=compiler_options())
 
 
 def error_sums(found: Prediction, batch: jraph.GraphsTuple, kind: str) -> dict[str, tuple]:

@@ -10,6 +10,7 @@ found is in README.md.
 """
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -18,27 +19,39 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-STEPS = ("structures", "label", "train", "measure", "figure", "card")
+STEPS = ("structures", "label", "imitate", "train", "measure", "figure", "card")
 NAME = "phonax-small"
 MODELS = HERE.parents[1] / "models"
 SIDES = ("hessians", "forces", "mace")
 
 
 def structures(options: argparse.Namespace) -> None:
-    """Crystals, those held out marked."""
+    """Crystals, those held out marked: as the teacher has relaxed them, or as they were published."""
+    import gzip
+
     import crystals
 
     path = options.output / "structures.extxyz"
-    if not path.exists():
+    if path.exists():
+        return
+    if options.quick or options.relax:
         crystals.write_structures(path, data_folder() / "born_dielectric_pbesol_train.xyz", options.quick)
+        return
+    part = path.with_suffix(".part")
+    part.write_bytes(gzip.decompress((HERE / "crystals.extxyz.gz").read_bytes()))
+    part.replace(path)
 
 
 def label(options: argparse.Namespace) -> None:
     """Frames of all of them, by `ase-phonax label`."""
     from ase_phonax.cli import main
+    from ase_phonax.settings import read_yaml
 
+    recipe = options.output / "recipe.yaml"
+    settings = read_yaml(HERE / "recipe.yaml") | {"relax": options.quick or options.relax}
+    recipe.write_text(json.dumps(settings) + "\n")  # JSON is YAML
     arguments = ["label", options.output / "structures.extxyz", "--model", options.teacher, "--dtype", "float32"]
-    arguments += ["--recipe", HERE / "recipe.yaml", "--output", options.output / "labels"]
+    arguments += ["--recipe", recipe, "--output", options.output / "labels"]
     arguments += ["--workers", options.workers, *(["--quiet"] if options.quick else [])]
     if main([str(a) for a in arguments]):
         sys.exit("nothing could be labelled")
@@ -59,15 +72,18 @@ def frames(options: argparse.Namespace, second: bool = True) -> tuple[list, list
     structures = ase.io.read(options.output / "structures.extxyz", ":")
     training: list = []
     validation: list = []
-    for path in sorted((options.output / "labels/frames").glob("*.h5")):
+    for k, path in enumerate(sorted((options.output / "labels/frames").glob("*.h5"))):
         atoms = structures[int(path.name.split("-")[0])]
         if not atoms.info["held_out"]:
-            own = [f if second else replace(f, second=None) for f in read_frames(path) if is_sane(f)]
+            first, *moved = read_frames(path)
+            # Two of the four displaced frames, the others of the next crystal: time is better spent on second derivatives.
+            own = [f if second else replace(f, second=None) for f in (first, *moved[k % 2 :: 2]) if is_sane(f)]
             (validation if crystals.is_validated(atoms) else training).extend(own)
-    return training, validation
+    return weighted(training), weighted(validation)
 
 
 LARGEST_FORCE = 20.0  # eV/Å: beyond, two atoms have been pushed into each other
+SOFTER, STIFFER = 10.0, 0.1  # largest and smallest weight of a crystal
 
 
 def is_sane(frame) -> bool:
@@ -76,30 +92,116 @@ def is_sane(frame) -> bool:
     return bool(np.abs(frame.forces).max() < LARGEST_FORCE)
 
 
-def train(options: argparse.Namespace) -> None:
-    """The model, an identical run without second derivatives, and one of a small MACE on the same labels."""
-    from ase_phonax import train as run
+def weighted(frames: list) -> list:
+    """The same, second derivatives of soft crystals counting more: what is wanted are errors relative to each crystal.
+
+    By the power -1.5 of the mean square column: errors relative to each alone (-2) would let a few very soft ones rule.
+    """
+    from dataclasses import replace
+
+    import numpy as np
+
+    sizes = np.array([0.0 if f.second is None else np.sqrt(np.mean(np.abs(f.second.matrices) ** 2)) for f in frames])
+    if not sizes.any():
+        return frames
+    typical = np.sqrt(np.mean(sizes[sizes > 0] ** 2))
+    weights = np.clip((np.maximum(sizes, 1e-3 * typical) / typical) ** -1.5, STIFFER, SOFTER)
+    return [
+        f if f.second is None else replace(f, weights=(("curvature", float(w)),))
+        for f, w in zip(frames, weights, strict=True)
+    ]
+
+
+def settings_of(options: argparse.Namespace) -> dict:
+    """The file's, and its sections `mace` and `imitation` apart."""
     from ase_phonax.settings import read_yaml
 
+    settings = read_yaml(options.settings)
+    settings["run"] |= {"devices": "all"}
+    if options.quick:
+        settings["optimiser"] |= {"epochs": 2}
+        settings["imitation"] |= {"epochs": 2}
+    if options.epochs:
+        settings["optimiser"] |= {"epochs": options.epochs}
+    return settings
+
+
+def imitate(options: argparse.Namespace) -> None:
+    """First parameters from what the teacher computes inside: `training.imitation`. No second derivatives are used."""
+    import numpy as np
+
+    from ase_phonax import load_model, save_model
+    from ase_phonax.settings import build
+    from ase_phonax.training import config, imitation, setup
+
+    path = options.output / "start.h5"
+    if path.exists():
+        return
+    settings = settings_of(options)
+    optimiser = build(config.OptimiserConfig, settings.pop("imitation"), str(options.settings))
+    del settings["mace"]
+    training, _ = frames(options)
+    student = setup.new_potential(config.config_from(settings), training)
+    rng = np.random.default_rng(settings["run"]["seed"])
+    structures = [disordered(f, rng) for f in training if f.second is not None or rng.random() < MOVED]
+    teacher = load_model(options.teacher)
+    print(f"{student.n_parameters:,} parameters, {len(structures)} structures", flush=True)
+    learned = imitation.imitate(
+        student, teacher, structures, optimiser, seed=settings["run"]["seed"], devices="all", report=show_imitation
+    )
+    save_model(learned, path)
+
+
+MOVED = 0.5  # part of the displaced frames that are imitated
+NOISE = 0.03  # Å
+
+
+def disordered(frame, rng):
+    """The structure; of a crystal at rest a pair of cells, the atoms moved: then no two are alike."""
+    import numpy as np
+
+    atoms = frame.atoms.copy()
+    if frame.second is None:
+        return atoms
+    repeat = np.ones(3, int)
+    repeat[np.argmin(atoms.cell.lengths())] = 2
+    atoms = atoms.repeat(repeat)
+    atoms.positions += NOISE * rng.standard_normal(atoms.positions.shape)
+    return atoms
+
+
+def show_imitation(row) -> None:
+    print(f"epoch {row['epoch']:3d}  " + "  ".join(f"{k} {v:.4f}" for k, v in row.items() if k != "epoch"), flush=True)
+
+
+def train(options: argparse.Namespace) -> None:
+    """The model, an identical run without second derivatives, and one of a small MACE on the same labels."""
+    from ase_phonax import fine_tune
+    from ase_phonax import train as run
+
     for side in options.sides:
-        settings = read_yaml(options.settings)
-        mace = settings.pop("mace", None)
+        settings = settings_of(options)
+        del settings["imitation"]
+        mace = settings.pop("mace")
         folder = options.output / side
-        settings["run"] |= {"output": str(folder), "devices": "all"}
+        settings["run"] |= {"output": str(folder)}
         if side == "forces":
             settings["loss"] |= {"curvature": 0.0}
         if side == "mace":
             settings["network"] = mace
-        if options.quick:
-            settings["optimiser"] |= {"epochs": 2}
-        if options.epochs:
-            settings["optimiser"] |= {"epochs": options.epochs}
+        else:
+            del settings["network"]
+            settings["fine_tune"] = {"energies": "shift"}
         if (folder / "model.h5").exists():
             continue
         training, validation = frames(options, second=side != "forces")
         print(f"{side}: {len(training)} frames, {len(validation)} to validate", flush=True)
         resume = (folder / "checkpoint.h5").exists()
-        run(settings, frames=(training, validation), resume=resume, report=show)
+        if side == "mace":
+            run(settings, frames=(training, validation), resume=resume, report=show)
+        else:
+            start = options.output / "start.h5"
+            fine_tune(start, settings, frames=(training, validation), resume=resume, report=show)
 
 
 def show(row) -> None:
@@ -124,7 +226,6 @@ def figure(options: argparse.Namespace) -> None:
 
 def card(options: argparse.Namespace) -> None:
     """The model and what is known of it, where named models lie; a quick one stays in the output folder."""
-    import json
     from dataclasses import replace
 
     from ase.data import chemical_symbols
@@ -169,6 +270,7 @@ def main() -> None:
     parser.add_argument("steps", nargs="*", metavar="STEP", help=f"{', '.join(STEPS)}; default: all")
     parser.add_argument("--quick", action="store_true", help="a few crystals, the model that ships as teacher")
     parser.add_argument("--teacher", default="nequix-mp-1-pft", help="a name or a file; default: %(default)s")
+    parser.add_argument("--relax", action="store_true", help="crystals as published, relaxed anew: an hour more")
     parser.add_argument("--settings", type=Path, default=HERE / "train.yaml", help="of the training")
     parser.add_argument("--epochs", type=int, help="other than the settings say")
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=SIDES, help="trainings; default: both")
@@ -186,6 +288,8 @@ def main() -> None:
     n_devices = f"--xla_force_host_platform_device_count={options.workers}"
     os.environ["XLA_FLAGS"] = f"{n_devices} {os.environ.get('XLA_FLAGS', '')}"
     options.output.mkdir(parents=True, exist_ok=True)
+    if not options.quick:  # a second start compiles nothing
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(options.output.resolve() / "compiled"))
     for step in options.steps or STEPS:
         globals()[step](options)
 

@@ -1,0 +1,104 @@
+"""A student that learns what a teacher computes inside."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+
+from ase_phonax.data.batches import Planner
+from ase_phonax.data.frames import Frame
+from ase_phonax.derivatives import cast
+from ase_phonax.errors import InputError, StructureError
+from ase_phonax.evaluation import Evaluator
+from ase_phonax.training import imitation
+from ase_phonax.training.config import OptimiserConfig
+
+from .conftest import TINY, random_potential
+from .toy_network import toy_potential
+
+TEACHER = dataclasses.replace(TINY, hidden_irreps="8x0e + 6x1o + 2x2e", l_max=2, n_layers=3, self_connection="shared")
+STUDENT = dataclasses.replace(TINY, hidden_irreps="6x0e + 4x1o", cutoff=3.0)
+NUMBERS = (1, 6, 8, 14)
+
+
+def disordered(count: int, seed: int) -> list[Atoms]:
+    """Silicon carbide, every atom moved."""
+    rng, result = np.random.default_rng(seed), []
+    for _ in range(count):
+        atoms = bulk("SiC", "zincblende", a=4.36)
+        atoms.positions += rng.normal(0, 0.15, (2, 3))
+        result.append(atoms)
+    return result
+
+
+def test_answers_are_the_slopes_of_what_is_inside():
+    """Against central differences, on a periodic graph and a molecule. Kills: a direction or an offset of the wrong end."""
+    potential = random_potential(TEACHER, NUMBERS)
+    water = Atoms("OH2", positions=[[0, 0, 0.12], [0, 0.76, -0.48], [0.1, -0.76, -0.48]])
+    structures, step = [*disordered(2, 0), water], 1e-4
+    rng = np.random.default_rng(1)
+    directions = [rng.normal(size=(len(a), 3)) for a in structures]
+
+    def look(shift: float) -> tuple:
+        moved = [a.copy() for a in structures]
+        for atoms, u in zip(moved, directions, strict=True):
+            atoms.positions += shift * u
+        items = imitation._items(potential, [Frame(a, energy=0.0) for a in moved], directions, None)
+        planner = Planner(items, len(items), n_shapes=1, dtype=np.float64)
+        ((shape, members),) = planner.in_order()
+        with jax.enable_x64(True):
+            parameters = cast(potential.parameters, np.dtype("float64"))
+            batch = planner.batch(shape, members, (0,))
+            found = imitation.answers(imitation.inside(potential), potential.cutoff, parameters, batch)
+            n = sum(len(structures[k]) for k in members)
+            return jax.tree.map(lambda x: np.asarray(x)[:n], found)
+
+    _, (features, energies) = look(0.0)
+    (forward, e_forward), _ = look(step)
+    (backward, e_backward), _ = look(-step)
+    for slope, ahead, behind in zip([*features, energies], [*forward, e_forward], [*backward, e_backward], strict=True):
+        assert np.abs(slope).max() > 1e-3
+        # The differences' own error: step² times third derivatives, some ten thousand at most here.
+        np.testing.assert_allclose(slope, (ahead - behind) / (2 * step), atol=2e-4)
+
+
+def test_a_student_has_learned_forces_that_nobody_showed_it():
+    """Forces on structures it never saw, against the teacher's; a student left alone is off by more than their size."""
+    teacher = random_potential(TEACHER, NUMBERS, seed=3)
+    student = random_potential(STUDENT, NUMBERS, seed=4)
+    rows: list = []
+    optimiser = OptimiserConfig(method="muon", epochs=40, batch_size=8, learning_rate=2e-2, ema=0.9)
+    found = imitation.imitate(student, teacher, disordered(64, 0), optimiser, n_shapes=1, report=rows.append)
+    assert rows[-1]["loss"] < 0.5 * rows[0]["loss"]
+    theirs, before, after = (
+        np.concatenate([Evaluator(p, np.float64).energy_forces_stress(a)[1] for a in disordered(10, 99)])
+        for p in (teacher, student, found)
+    )
+    size = np.linalg.norm(theirs)
+    assert np.linalg.norm(before - theirs) > 0.8 * size
+    assert np.linalg.norm(after - theirs) < 0.35 * size
+    # Node energies of the teacher, not only their sum.
+    atoms = disordered(1, 77)[0]
+    own, its = (Evaluator(p, np.float64).energy_forces_stress(atoms)[0] for p in (found, teacher))
+    np.testing.assert_allclose(own, its, atol=0.3 * np.abs(its).max())
+
+
+def test_layers_are_compared_with_those_that_see_as_far():
+    """First with first, last with last, whatever lies between with all between."""
+    deep = random_potential(dataclasses.replace(TEACHER, n_layers=4), NUMBERS)
+    for n_layers, layers in ((2, [0, 0, 0, 1]), (3, [0, 1, 1, 2]), (4, [0, 1, 2, 3])):
+        student = random_potential(dataclasses.replace(STUDENT, n_layers=n_layers), NUMBERS)
+        assert [lesson.layer for lesson in imitation._lessons(student, deep)] == layers
+
+
+def test_what_cannot_be_imitated_is_refused():
+    """A network that does not tell what is inside, and a structure that the teacher does not know."""
+    teacher, student = random_potential(TEACHER, NUMBERS), random_potential(STUDENT, NUMBERS)
+    optimiser = OptimiserConfig(epochs=1)
+    with pytest.raises(InputError, match="does not tell"):
+        imitation.imitate(student, toy_potential(NUMBERS, seed=7), disordered(1, 0), optimiser)
+    with pytest.raises(StructureError, match="Cu"):
+        imitation.imitate(student, teacher, [bulk("Cu")], optimiser)
