@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .relaxation import relax
     from .supercells import choose_supercell
     from .training import Scores, TrainingConfig, evaluate, fine_tune, train
+    from .training.imitation import imitate
     from .two_dimensional import as_layer
     from .volumes import get_gruneisen, get_quasi_harmonic, phonons_at_volumes
     from .volumes.pictures import draw_gruneisen, draw_quasi_harmonic
@@ -83,6 +84,7 @@ __all__ = [
     "get_quasi_harmonic",
     "get_thermal_motion",
     "get_thermal_properties",
+    "imitate",
     "layer_path",
     "list_models",
     "load_model",
@@ -145,6 +147,7 @@ _HOMES = {
     "get_quasi_harmonic": "volumes",
     "get_thermal_motion": "atomic_motion",
     "get_thermal_properties": "densities",
+    "imitate": "training.imitation",
     "layer_path": "in_plane_paths",
     "list_models": "weights",
     "load_model": "weights",

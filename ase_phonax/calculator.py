@@ -32,7 +32,7 @@ class PhonaxCalculator(Calculator):
     >>> from ase.build import bulk
     >>> from ase_phonax import PhonaxCalculator
     >>> atoms = bulk("Si")
-    >>> atoms.calc = PhonaxCalculator("interim")
+    >>> atoms.calc = PhonaxCalculator("phonax-small")
     >>> forces = atoms.get_forces()
     >>> hessian = atoms.calc.get_hessian(atoms)  # (n, 3, n, 3) eV/Å²
 
@@ -46,7 +46,7 @@ class PhonaxCalculator(Calculator):
         model: path of a model file, a name of `list_models()`, or a `Potential`; None: the one that ships.
         dtype: "float64" (default) or "float32" (faster; noise 1e-6 to 1e-5 of the largest constant).
         compiled: energies, forces and stress through JAX: seconds to compile, then faster for small networks (two to
-            eight times for `interim`), slower for large ones. Second derivatives do not depend on it.
+            eight times for `phonax-small`), slower for large ones. Second derivatives do not depend on it.
         **kwargs: passed to ASE's Calculator (`atoms`, `directory`, ...).
 
     Raises:

@@ -13,7 +13,7 @@ CASES = {
     "import ase_phonax": ["-c", "import ase_phonax"],
     "ase-phonax --help": ["-m", "ase_phonax", "--help"],
     "ase-phonax phonons --help": ["-m", "ase_phonax", "phonons", "--help"],
-    "PhonaxCalculator('interim')": ["-c", "import ase_phonax; ase_phonax.PhonaxCalculator('interim')"],
+    "PhonaxCalculator('phonax-small')": ["-c", "import ase_phonax; ase_phonax.PhonaxCalculator('phonax-small')"],
 }
 
 

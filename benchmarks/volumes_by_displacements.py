@@ -98,6 +98,6 @@ def compare(name: str, calc: PhonaxCalculator) -> None:
 
 
 if __name__ == "__main__":
-    calculator = PhonaxCalculator("interim")
+    calculator = PhonaxCalculator("phonax-small")
     for crystal in sys.argv[1:] or CRYSTALS:
         compare(crystal, calculator)

@@ -24,7 +24,7 @@ from ase_phonax import (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a smaller supercell and coarser sampling")
-    parser.add_argument("--model", default="interim", help="a name of `ase-phonax models`, or a model file")
+    parser.add_argument("--model", default="phonax-small", help="a name of `ase-phonax models`, or a model file")
     options = parser.parse_args()
     n, spacing, mesh_length, projected_length = (2, 0.1, 30, 15) if options.quick else (6, 0.02, 100, 60)
 

@@ -18,7 +18,7 @@ from ase_phonax import PhonaxCalculator, frequencies_thz, get_phonopy, relax
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="supercells up to 3x3x3 instead of 7x7x7")
-    parser.add_argument("--model", default="interim", help="a name of `ase-phonax models`, or a model file")
+    parser.add_argument("--model", default="phonax-small", help="a name of `ase-phonax models`, or a model file")
     options = parser.parse_args()
     calc = PhonaxCalculator(options.model)
     atoms, _ = relax(bulk("NaCl", "rocksalt", a=5.6), calc)

@@ -26,7 +26,7 @@ from ase_phonax import (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a smaller supercell, fewer volumes, a coarser mesh")
-    parser.add_argument("--model", default="interim", help="a name of `ase-phonax models`, or a model file")
+    parser.add_argument("--model", default="phonax-small", help="a name of `ase-phonax models`, or a model file")
     options = parser.parse_args()
     n, n_volumes, mesh_length = (3, 5, 20) if options.quick else (5, 9, 60)
 

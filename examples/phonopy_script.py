@@ -26,7 +26,7 @@ def new_phonopy(atoms: Atoms, n: int) -> Phonopy:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a 2x2x2 supercell instead of 4x4x4")
-    parser.add_argument("--model", default="interim", help="a name of `ase-phonax models`, or a model file")
+    parser.add_argument("--model", default="phonax-small", help="a name of `ase-phonax models`, or a model file")
     options = parser.parse_args()
     calc = PhonaxCalculator(options.model)
     atoms, _ = relax(bulk("SiC", "zincblende", a=4.36), calc)

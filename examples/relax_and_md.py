@@ -22,7 +22,7 @@ from ase_phonax import PhonaxCalculator
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="8 atoms and 100 steps instead of 64 and 1000")
-    parser.add_argument("--model", default="interim", help="a name of `ase-phonax models`, or a model file")
+    parser.add_argument("--model", default="phonax-small", help="a name of `ase-phonax models`, or a model file")
     options = parser.parse_args()
     calc = PhonaxCalculator(options.model)
 

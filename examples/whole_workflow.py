@@ -33,7 +33,7 @@ from ase_phonax import (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a looser tolerance and coarser sampling")
-    parser.add_argument("--model", default="interim", help="a name of `ase-phonax models`, or a model file")
+    parser.add_argument("--model", default="phonax-small", help="a name of `ase-phonax models`, or a model file")
     options = parser.parse_args()
     tolerance, spacing, n = (0.3, 0.05, 6) if options.quick else (0.05, 0.02, 12)
 

@@ -14,7 +14,7 @@ from ase_phonax.derivatives import cast
 from ase_phonax.errors import InputError, StructureError
 from ase_phonax.evaluation import Evaluator
 from ase_phonax.training import imitation
-from ase_phonax.training.config import OptimiserConfig
+from ase_phonax.training.config import OptimiserConfig, RunConfig
 
 from .conftest import TINY, random_potential
 from .toy_network import toy_potential
@@ -35,7 +35,7 @@ def disordered(count: int, seed: int) -> list[Atoms]:
 
 
 def test_answers_are_the_slopes_of_what_is_inside():
-    """Against central differences, on a periodic graph and a molecule. Kills: a direction or an offset of the wrong end."""
+    """Against central differences, on a crystal and a molecule. Kills: a direction or an offset of the wrong end."""
     potential = random_potential(TEACHER, NUMBERS)
     water = Atoms("OH2", positions=[[0, 0, 0.12], [0, 0.76, -0.48], [0.1, -0.76, -0.48]])
     structures, step = [*disordered(2, 0), water], 1e-4
@@ -71,7 +71,7 @@ def test_a_student_has_learned_forces_that_nobody_showed_it():
     student = random_potential(STUDENT, NUMBERS, seed=4)
     rows: list = []
     optimiser = OptimiserConfig(method="muon", epochs=40, batch_size=8, learning_rate=2e-2, ema=0.9)
-    found = imitation.imitate(student, teacher, disordered(64, 0), optimiser, n_shapes=1, report=rows.append)
+    found = imitation.learn(student, teacher, disordered(64, 0), optimiser, RunConfig(n_shapes=1), rows.append)
     assert rows[-1]["loss"] < 0.5 * rows[0]["loss"]
     theirs, before, after = (
         np.concatenate([Evaluator(p, np.float64).energy_forces_stress(a)[1] for a in disordered(10, 99)])
@@ -99,6 +99,6 @@ def test_what_cannot_be_imitated_is_refused():
     teacher, student = random_potential(TEACHER, NUMBERS), random_potential(STUDENT, NUMBERS)
     optimiser = OptimiserConfig(epochs=1)
     with pytest.raises(InputError, match="does not tell"):
-        imitation.imitate(student, toy_potential(NUMBERS, seed=7), disordered(1, 0), optimiser)
+        imitation.learn(student, toy_potential(NUMBERS, seed=7), disordered(1, 0), optimiser, RunConfig())
     with pytest.raises(StructureError, match="Cu"):
-        imitation.imitate(student, teacher, [bulk("Cu")], optimiser)
+        imitation.learn(student, teacher, [bulk("Cu")], optimiser, RunConfig())

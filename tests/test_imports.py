@@ -71,7 +71,7 @@ def test_a_network_is_evaluated_without_jax():
 from ase.build import bulk
 from ase_phonax import PhonaxCalculator, get_phonopy
 atoms = bulk("NaCl", "rocksalt", a=5.6)
-atoms.calc = PhonaxCalculator("interim")
+atoms.calc = PhonaxCalculator("phonax-small")
 atoms.get_stress()
 get_phonopy(atoms, atoms.calc, 2)
 """

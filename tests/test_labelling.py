@@ -29,7 +29,7 @@ SALT = bulk("NaCl", "rocksalt", 5.6)
 
 @pytest.fixture(scope="module")
 def calc():
-    return PhonaxCalculator("interim")
+    return PhonaxCalculator("phonax-small")
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-RUN = ["label", "salts.xyz", "--model", "interim", "--recipe", "recipe.yaml", "--output", "out"]
+RUN = ["label", "salts.xyz", "--model", "phonax-small", "--recipe", "recipe.yaml", "--output", "out"]
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -123,7 +123,7 @@ def test_the_command_goes_on_and_notes_what_fails(folder, capsys, workers):
     assert main(RUN) == 0
     assert fingerprint(read_frames("out/frames/*.h5")) == fingerprint(first)
     assert (paths[0].stat().st_mtime_ns, len(paths[1].read_bytes())) == (kept[1], len(kept[0]))
-    assert json.loads((folder / "out/labels.json").read_text())["model"] == "interim"
+    assert json.loads((folder / "out/labels.json").read_text())["model"] == "phonax-small"
 
 
 def test_labels_that_could_not_be_read_again_are_failures(folder, capsys):

@@ -133,8 +133,8 @@ def test_a_checkpoint_saved_natively_gives_the_same_energy(data, tmp_path):
 def test_missing_and_foreign_files_are_named(tmp_path):
     with pytest.raises(ModelError, match="neither a registered name nor a file"):
         load_model(tmp_path / "absent.h5")
-    with pytest.raises(ModelError, match="did you mean 'interim'"):
-        load_model("interm")
+    with pytest.raises(ModelError, match="did you mean 'phonax-small'"):
+        load_model("phonax-smal")
     foreign = tmp_path / "other.h5"
     with h5py.File(foreign, "w") as file:
         file["x"] = 1.0
@@ -156,7 +156,7 @@ def test_a_newer_format_is_refused_with_its_version(saved):
 
 def test_every_shipped_model_loads_and_agrees_with_its_card():
     cards = [card for card in list_models() if card.state == "shipped"]
-    assert "interim" in [card.name for card in cards]
+    assert "phonax-small" in [card.name for card in cards]
     for card in cards:
         potential = load_model(card.name)
         assert potential.n_parameters == card.n_parameters
@@ -167,11 +167,11 @@ def test_every_shipped_model_loads_and_agrees_with_its_card():
         assert np.isfinite(atoms.get_potential_energy())
 
 
-def test_the_interim_model_gives_the_energy_and_forces_it_shipped_with():
+def test_the_small_model_gives_the_energy_and_forces_it_shipped_with():
     # Frozen from version 0.1.0. Edge vectors turned the wrong way round would flip the odd harmonics.
     atoms = bulk("SiC", "zincblende", 4.38)
     atoms.positions[1] += [0.05, -0.02, 0.03]
-    atoms.calc = PhonaxCalculator("interim")
+    atoms.calc = PhonaxCalculator("phonax-small")
     assert atoms.get_potential_energy() == pytest.approx(-15.029680186623263, abs=1e-9)
     forces = [0.9658050323608259, -0.46824325836863145, 0.6249217003388896]
     assert atoms.get_forces()[0] == pytest.approx(forces, abs=1e-9)

@@ -301,6 +301,16 @@ def relative_to(config: TrainingConfig, folder: Path) -> TrainingConfig:
     return dataclasses.replace(config, data=data, run=run)
 
 
+Config = TrainingConfig | Mapping[str, Any] | str | Path
+
+
+def as_config(config: Config) -> TrainingConfig:
+    """What a user gave: a `TrainingConfig`, the same as nested mappings, or the path of a YAML file."""
+    if isinstance(config, TrainingConfig):
+        return config
+    return config_from(config) if isinstance(config, Mapping) else read_config(Path(config))
+
+
 def config_from(values: Mapping[str, Any], source: str = "the configuration") -> TrainingConfig:
     """A configuration from nested mappings, as YAML has them.
 

@@ -26,8 +26,8 @@ from ..networks import get_network
 from ..networks.irreps import EVEN_SCALAR, Irreps
 from ..networks.nequip import layer_irreps
 from ..potential import Potential
-from . import placement, steps
-from .config import LossConfig, OptimiserConfig
+from . import placement, setup, steps
+from .config import Config, LossConfig, OptimiserConfig, RunConfig, as_config
 from .losses import both_ways, graph_of_nodes
 
 # Channels that hardly vary are divided by this part of the median channel's size.
@@ -50,58 +50,84 @@ class Lesson:
     of_teacher: Irreps
 
 
+Report = Callable[[Mapping[str, Any]], None]
+
+
 def imitate(
+    config: Config,
+    teacher: Any,
+    frames: Sequence[Frame],
+    structures: Sequence[Atoms],
+    report: Report | None = None,
+) -> Potential:
+    """A new network that computes what another does, to be trained on.
+
+    Args:
+        config: as for `train`, of which the network, the optimiser, `run.seed`, `run.devices`, `run.n_shapes` count.
+        teacher: a `Potential`, a registered name, or a model file.
+        frames: labelled ones, which it will be trained on: sizes, elements and reference energies are taken from them.
+        structures: where the two are compared; see `learn`.
+        report: called with the row of each epoch.
+
+    Raises:
+        InputError: the configuration, or networks that do not tell what is inside them.
+        StructureError: a structure has elements that the teacher lacks.
+    """
+    from ..weights import load_model
+
+    found = as_config(config)
+    with jax.enable_x64(False):
+        student = setup.new_potential(found, frames)
+        return learn(student, load_model(teacher), structures, found.optimiser, found.run, report)
+
+
+def learn(
     student: Potential,
     teacher: Potential,
     structures: Sequence[Atoms],
     optimiser: OptimiserConfig,
-    *,
-    seed: int = 0,
-    devices: int | str = 1,
-    n_shapes: int = 4,
-    report: Callable[[Mapping[str, Any]], None] | None = None,
+    run: RunConfig,
+    report: Report | None = None,
 ) -> Potential:
     """A student that computes what the teacher does, as far as its channels hold it.
 
-    The first layer of the student is compared with the teacher's first, the last with its last, any other with all of the
-    teacher's in between; node energies with node energies. Each structure has one random direction, along which the
-    answers of all these are compared too.
+    The first layer of the student is compared with the teacher's first, the last with its last, any other with all of
+    the teacher's in between; node energies with node energies. Each structure has one random direction, along which
+    the answers of all these are compared too.
 
     Args:
         student: its parameters are where it starts.
         teacher: a NequIP-type network; its elements include the student's.
         structures: disordered ones teach more than crystals at rest, whose atoms are all alike.
         optimiser: epochs, rates and the like.
-        seed: of directions and the order of structures.
+        run: seed of directions and of the order of structures; devices and shapes.
         report: called with the row of each epoch.
 
     Raises:
         InputError: one of the two does not tell what is inside it, or the teacher lacks elements.
     """
     for potential in (student, teacher):
-        if potential.architecture is None or inside(potential) is None:
+        if inside(potential) is None:
             raise InputError(
                 f"{potential.name} does not tell what leaves its layers",
                 "there is nothing to compare",
                 "use NequIP-type networks for teacher and student",
             )
     lessons = _lessons(student, teacher)
-    rng = np.random.default_rng((seed, 7))
+    rng = np.random.default_rng((run.seed, 7))
     frames = [Frame(atoms, energy=0.0) for atoms in structures]
     directions = [rng.normal(size=(len(a), 3)) for a in structures]
     seen = look_inside(teacher, frames, directions)
     sizes, energies, energy_size = _sizes(seen, frames, lessons, student)
-    targets = [
-        _target(s, energies[f.atoms.numbers], energy_size, sizes, lessons) for s, f in zip(seen, frames, strict=True)
-    ]
+    targets = [_target(s, energies[f.atoms.numbers], energy_size, sizes) for s, f in zip(seen, frames, strict=True)]
     del seen
     items = _items(student, frames, directions, targets)
 
-    n_devices = placement.n_devices(devices)
+    n_devices = placement.n_devices(run.devices)
     pieces = placement.n_pieces(optimiser, items, n_devices)
     rules = steps.Rules.of(LossConfig(), optimiser, (), pieces)
-    planner = Planner(items, optimiser.batch_size, n_shapes=n_shapes, n_stacked=n_devices * pieces)
-    per_epoch = len(planner.epoch(seed, 0))
+    planner = Planner(items, optimiser.batch_size, n_shapes=run.n_shapes, n_stacked=n_devices * pieces)
+    per_epoch = len(planner.epoch(run.seed, 0))
     rates = _rates(optimiser, per_epoch * optimiser.epochs)
     means = energies[list(student.numbers)]
     scales = {"means": means.astype(np.float32), "energies": np.float32(energy_size)}
@@ -113,8 +139,9 @@ def imitate(
     state = copy(state)
     number = 0
     for epoch in range(optimiser.epochs):
-        total, count = {}, 0
-        for _, members, batch in iterate(planner, planner.epoch(seed, epoch), (seed, epoch)):
+        total: dict[str, float] = {}
+        count = 0
+        for _, members, batch in iterate(planner, planner.epoch(run.seed, epoch), (run.seed, epoch)):
             state, loss, parts, _ = step(state, place(batch), rates[number], scales)
             number, count = number + 1, count + len(members)
             for name, value in {"loss": loss, **parts}.items():
@@ -127,7 +154,8 @@ def imitate(
 
 def inside(potential: Potential) -> Any:
     """See `networks.nequip_haiku.Network.inside`."""
-    return getattr(get_network(potential.architecture, potential.config), "inside", None)
+    network = None if potential.architecture is None else get_network(potential.architecture, potential.config)
+    return getattr(network, "inside", None)
 
 
 def _lessons(student: Potential, teacher: Potential) -> tuple[Lesson, ...]:
@@ -155,7 +183,7 @@ def _shared(lesson: Lesson) -> list[tuple[Any, int, int, int]]:
 
 
 def look_inside(potential: Potential, frames: Sequence[Frame], directions: Sequence[np.ndarray]) -> list[tuple]:
-    """Of each frame: features of all layers (n, d), their changes along the direction (n, d), and both of node energies."""
+    """Of each frame: features of all layers (n, d), their changes along the direction, and both of node energies."""
     items = _items(potential, frames, directions, None)
     planner = Planner(items, 8, n_shapes=4)
     function = partial(answers, inside(potential), potential.cutoff)
@@ -222,9 +250,7 @@ def _sizes(seen: list, frames: Sequence[Frame], lessons: tuple[Lesson, ...], stu
     return sizes, mean, (float(np.std(energies - mean[numbers])), float(np.sqrt(np.mean(moved_energies**2))))
 
 
-def _target(
-    seen: tuple, mean: np.ndarray, energy_size: tuple[float, float], sizes: np.ndarray, lessons: Any
-) -> np.ndarray:
+def _target(seen: tuple, mean: np.ndarray, energy_size: tuple[float, float], sizes: np.ndarray) -> np.ndarray:
     """(n, 2, d + 1) float16: values and changes in units of their sizes, node energies last."""
     values, moved, energies, moved_energies = seen
     rows = [

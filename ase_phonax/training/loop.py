@@ -15,7 +15,7 @@ from ..potential import Potential, Provenance
 from . import partition, placement, setup
 from .checkpoints import NAME as CHECKPOINT
 from .checkpoints import read_checkpoint, save_checkpoint
-from .config import NetworkConfig, TrainingConfig, as_dict, config_from, read_config
+from .config import Config, NetworkConfig, TrainingConfig, as_config, as_dict
 from .history import FIGURE, draw, write_csv
 
 MODEL = "model.h5"
@@ -42,7 +42,6 @@ class TrainingResult:
 
 Report = Callable[[Mapping[str, Any]], None]
 Progress = Callable[[int, int], None]
-Config = TrainingConfig | Mapping[str, Any] | str | Path
 
 
 def train(
@@ -70,7 +69,7 @@ def train(
         TrainingError: loss or gradient not finite; the frames of the batch are named.
         OutputError: the folder holds an earlier run, or cannot be written.
     """
-    return _run(_as_config(config), None, resume, overwrite, frames, report, progress)
+    return _run(as_config(config), None, resume, overwrite, frames, report, progress)
 
 
 def fine_tune(
@@ -99,7 +98,7 @@ def fine_tune(
             "its parameters are not known by name, and the result could not be stored",
             "start from a model file",
         )
-    found = _as_config(config)
+    found = as_config(config)
     if found.network != NetworkConfig():
         raise InputError(
             "the configuration describes a network",
@@ -107,12 +106,6 @@ def fine_tune(
             "leave out the section network; `ase-phonax fine-tune MODEL --template` prints what counts",
         )
     return _run(found, potential, resume, overwrite, frames, report, progress)
-
-
-def _as_config(config: Config) -> TrainingConfig:
-    if isinstance(config, TrainingConfig):
-        return config
-    return config_from(config) if isinstance(config, Mapping) else read_config(Path(config))
 
 
 def _run(

@@ -45,7 +45,7 @@ def graph_of_nodes(batch: jraph.GraphsTuple) -> Array:
 
 
 def both_ways(batch: jraph.GraphsTuple) -> tuple[Array, Array, Array]:
-    """Senders, receivers and offsets: the one edge of each pair that a batch holds, then the same from the other end."""
+    """Senders, receivers and offsets: the one edge of each pair that a batch holds, then those from the other ends."""
     return (
         jnp.concatenate([batch.senders, batch.receivers]),
         jnp.concatenate([batch.receivers, batch.senders]),

@@ -15,7 +15,7 @@ from .downloads import Progress, fetch, sha256_of
 # In an installed wheel the folder lies inside the package, in a checkout beside it.
 _PACKAGE = Path(__file__).resolve().parents[1]
 MODEL_FOLDERS = (_PACKAGE / "models", _PACKAGE.parent / "models")
-DEFAULT = "interim"
+DEFAULT = "phonax-small"
 TO_CONVERT = ".model"  # PyTorch files, which are pickles
 FOR_MOLECULES = "phonax-molecules"  # what `ase-phonax molecule` takes unless told
 

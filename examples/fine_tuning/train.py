@@ -225,7 +225,7 @@ def draw(names, before, after, path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="interim")
+    parser.add_argument("--model", default="phonax-small")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--repeat", type=int, default=12, help="times the force constants count in an epoch")
     parser.add_argument("--curvature", type=float, default=1.0)

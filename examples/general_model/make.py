@@ -76,7 +76,7 @@ def frames(options: argparse.Namespace, second: bool = True) -> tuple[list, list
         atoms = structures[int(path.name.split("-")[0])]
         if not atoms.info["held_out"]:
             first, *moved = read_frames(path)
-            # Two of the four displaced frames, the others of the next crystal: time is better spent on second derivatives.
+            # Two of the four displaced frames, the others of the next crystal: time goes to second derivatives.
             own = [f if second else replace(f, second=None) for f in (first, *moved[k % 2 :: 2]) if is_sane(f)]
             (validation if crystals.is_validated(atoms) else training).extend(own)
     return weighted(training), weighted(validation)
@@ -130,26 +130,20 @@ def imitate(options: argparse.Namespace) -> None:
     """First parameters from what the teacher computes inside: `training.imitation`. No second derivatives are used."""
     import numpy as np
 
-    from ase_phonax import load_model, save_model
-    from ase_phonax.settings import build
-    from ase_phonax.training import config, imitation, setup
+    from ase_phonax import imitate as learn
+    from ase_phonax import save_model
 
     path = options.output / "start.h5"
     if path.exists():
         return
     settings = settings_of(options)
-    optimiser = build(config.OptimiserConfig, settings.pop("imitation"), str(options.settings))
+    settings["optimiser"] = settings.pop("imitation")
     del settings["mace"]
     training, _ = frames(options)
-    student = setup.new_potential(config.config_from(settings), training)
     rng = np.random.default_rng(settings["run"]["seed"])
     structures = [disordered(f, rng) for f in training if f.second is not None or rng.random() < MOVED]
-    teacher = load_model(options.teacher)
-    print(f"{student.n_parameters:,} parameters, {len(structures)} structures", flush=True)
-    learned = imitation.imitate(
-        student, teacher, structures, optimiser, seed=settings["run"]["seed"], devices="all", report=show_imitation
-    )
-    save_model(learned, path)
+    print(f"{len(structures)} structures", flush=True)
+    save_model(learn(settings, options.teacher, training, structures, show_imitation), path)
 
 
 MOVED = 0.5  # part of the displaced frames that are imitated
@@ -206,7 +200,8 @@ def train(options: argparse.Namespace) -> None:
 
 def show(row) -> None:
     validation = f"  validation {row['valid_loss']:.5f}" if row.get("valid_loss") else ""
-    print(f"epoch {row['epoch']:3d}  loss {row['loss']:.5f}{validation}  {row['seconds']:.0f} s", flush=True)
+    loss = f"  loss {row['loss']:.5f}" if "loss" in row else ""  # epoch 0 is the model as it was
+    print(f"epoch {row['epoch']:3d}{loss}{validation}  {row['seconds']:.0f} s", flush=True)
 
 
 def measure(options: argparse.Namespace) -> None:
@@ -283,7 +278,7 @@ def main() -> None:
         print("PHONAX_DATA is not set: it is the folder that holds born_dielectric_pbesol_train.xyz (README.md)")
         return
     if options.quick:
-        options.teacher, options.workers = "interim", 1
+        options.teacher, options.workers = "phonax-small", 1
     # JAX takes a processor for one device unless told; set before it is imported.
     n_devices = f"--xla_force_host_platform_device_count={options.workers}"
     os.environ["XLA_FLAGS"] = f"{n_devices} {os.environ.get('XLA_FLAGS', '')}"
