@@ -178,7 +178,7 @@ class GateAtValues:
 
 def _wide(values: np.ndarray) -> np.ndarray:
     """(u, n, i) beside responses (u, q, n, i, c)."""
-    return np.expand_dims(values, (-4, -1)) if values.ndim > 2 else values[:, :, None]
+    return values[:, None, ..., None] if values.ndim > 2 else values[:, :, None]
 
 
 def silu(x: np.ndarray, norm: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
