@@ -8,10 +8,12 @@ import numpy as np
 
 from .cores import n_cores, on_cores
 from .edge_tensors import Expansion
-from .linear_response import Response, is_real
+from .linear_response import Response, is_real, map_numbers
 
-# Columns of a block: threads on less cost more than they gain.
+# Columns of a block, and products with its maps for each receiver: what a block costs however little it computes is
+# worth so much. More blocks than that, and threads on less, cost more than they gain.
 FEWEST_COLUMNS = 12
+FEWEST_PRODUCTS = 150_000
 # Bytes of responses kept between the passes, in all blocks that are computed side by side.
 BLOCK_BYTES = 384e6
 
@@ -62,8 +64,9 @@ def _blocks(counts: list[int], real: np.ndarray, expansion: Expansion) -> list[l
     kept = sum(layer.slope_sums.shape[-1] for layer in expansion.layers)  # of every response, until the way back
     per_column = (1 if real.all() else 2) * edges.n_atoms * kept * expansion.network.dtype.itemsize
     fit = max(3, int(BLOCK_BYTES / n_cores() / per_column))
-    # Something to do for every core, but not so little that threads cost more than they gain.
-    at_once = min(fit, max(FEWEST_COLUMNS, -(-sum(counts) // n_cores())))
+    fewest = max(FEWEST_COLUMNS, FEWEST_PRODUCTS * edges.n_atoms // max(1, map_numbers(expansion)))
+    # Something to do for every core, but not too little.
+    at_once = min(fit, max(fewest, -(-sum(counts) // n_cores())))
     pieces = [
         (k, start, min(start + at_once, counts[k]))
         for k in sorted(range(len(counts)), key=lambda k: (real[k], counts[k]), reverse=True)

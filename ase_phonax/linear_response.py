@@ -23,11 +23,10 @@ flattened axis. The suffix _bar marks a cotangent, the prefix d a response. Resp
 
 from collections.abc import Iterable, Iterator
 from copy import copy
-from itertools import pairwise
 
 import numpy as np
 
-from .edge_tensors import Expansion, LayerTensors, paths_by_degree, split
+from .edge_tensors import Expansion, LayerTensors, split
 from .layers import Blocks, Path
 
 # Bytes of maps between atoms that a response keeps for the way back.
@@ -39,14 +38,13 @@ def is_real(qpoints: np.ndarray) -> np.ndarray:
     return np.abs(2 * qpoints - np.rint(2 * qpoints)).max(axis=1) < 1e-12
 
 
-def map_bytes(expansion: Expansion) -> int:
-    """Of all maps between atoms at one wave vector."""
-    n_pairs = sum(len(pairs.senders) for pairs in expansion.pairs)
+def map_numbers(expansion: Expansion) -> int:
+    """In all maps between atoms at one wave vector with real phases."""
     layers = [layer.state.parts for layer in expansion.layers[1:]]
     numbers = sum(
         (path.weights.stop - path.weights.start) * path.coupling[:, 0].size for parts in layers for path in parts.paths
     )
-    return 2 * n_pairs * numbers * expansion.network.dtype.itemsize
+    return numbers * sum(len(pairs.senders) for pairs in expansion.pairs)
 
 
 class Response:
@@ -72,7 +70,8 @@ class Response:
         self.moving = np.abs(self.u).max(axis=(0, 2, 3)) > 0  # (n,)
         self.total = np.zeros(0)  # (parts, q, n, 3, c), filled by each run
         # The way back needs the same maps between atoms as the way forward.
-        self.kept: dict[tuple[int, int], list] | None = {} if map_bytes(expansion) * self.n_q <= KEPT_BYTES else None
+        n_bytes = 2 * self.n_q * map_numbers(expansion) * dtype.itemsize
+        self.kept: dict[tuple[int, int], list] | None = {} if n_bytes <= KEPT_BYTES else None
 
     def _set_phases(self, phases: np.ndarray) -> None:
         """Phases of all edges (e, q, parts)."""
@@ -80,7 +79,7 @@ class Response:
         # Of the edges of each pair, zero on padding: (p, q parts, s).
         self.turns = []
         for pairs in self.expansion.pairs:
-            turns = (phases[pairs.table] * pairs.real[:, :, None, None]).reshape(*pairs.table.shape, -1)
+            turns = phases.reshape(len(phases), self.n_q * self.parts)[pairs.table] * pairs.real[:, :, None]
             self.turns.append(np.ascontiguousarray(turns.swapaxes(1, 2)))
 
     def matrix(self) -> np.ndarray:
@@ -185,26 +184,24 @@ class Response:
         parts, weights = layer.state.parts, layer.receivers[x].weights
         n_p, n_q, dtype = len(self.turns[x]), self.n_q, self.phases.dtype
         turns = self.turns[x].swapaxes(1, 2)[..., None]
-        sums: list[list[tuple[Path, np.ndarray]]] = [[] for _ in parts.inputs]
-        for own, w, y in zip(paths_by_degree(parts.paths), weights, self.expansion.pairs[x].harmonics, strict=False):
+        merged = [
+            np.empty((mul, n_q, self.parts, n_p, len(coupling)), dtype)
+            for (mul, _), (_, coupling) in zip(parts.inputs, parts.by_block, strict=True)
+        ]
+        begins = [0] * len(merged)
+        for own, w, y in zip(parts.by_degree, weights, self.expansion.pairs[x].harmonics, strict=False):
             waves = (turns * y[:, :, None]).reshape(*y.shape[:2], -1)  # (p, s, q parts m)
-            found = (w @ waves).reshape(n_p, w.shape[1], n_q, self.parts, -1)
-            ends = np.cumsum([0] + [p.weights.stop - p.weights.start for p in own]).tolist()
-            for path, (begin, end) in zip(own, pairwise(ends), strict=True):
-                sums[path.block].append((path, found[:, begin:end].transpose(1, 2, 3, 0, 4)))
-        for block, (n_u, n_i) in enumerate(parts.inputs):
-            if not sums[block]:
-                continue
-            # Couplings of all paths of a block as one matrix (m's of all paths, i k).
-            rows = np.cumsum([0] + [path.coupling.shape[1] for path, _ in sums[block]]).tolist()
-            n_k = sum(path.coupling.shape[2] for path, _ in sums[block])
-            merged = np.empty((n_u, n_q, self.parts, n_p, rows[-1]), dtype)
-            couplings = np.zeros((rows[-1], n_i, n_k), dtype)
-            for (path, found), (begin, end) in zip(sums[block], pairwise(rows), strict=True):
-                merged[..., begin:end] = found
-                couplings[begin:end, :, path.columns] = path.coupling.transpose(1, 0, 2)
-            maps = merged.reshape(-1, rows[-1]) @ couplings.reshape(rows[-1], -1)
-            yield block, [path for path, _ in sums[block]], maps.reshape(n_u, n_q, self.parts, n_p * n_i, n_k)
+            found = (w @ waves).reshape(n_p, w.shape[1], n_q, self.parts, -1).transpose(1, 2, 3, 0, 4)
+            first = 0
+            for path in own:
+                into, begin, mul = merged[path.block], begins[path.block], len(merged[path.block])
+                into[..., begin : begin + y.shape[2]] = found[first : first + mul]
+                first, begins[path.block] = first + mul, begin + y.shape[2]
+        for block, ((paths, coupling), sums) in enumerate(zip(parts.by_block, merged, strict=True)):
+            if paths:
+                m, n_i, n_k = coupling.shape
+                maps = sums.reshape(-1, m) @ coupling.reshape(m, -1).astype(dtype, copy=False)
+                yield block, paths, maps.reshape(len(sums), n_q, self.parts, n_p * n_i, n_k)
 
     def _times_i(self, columns: np.ndarray, sign: int) -> np.ndarray:
         """Columns (..., C) times i or -i."""
@@ -245,12 +242,10 @@ class Response:
                 np.matmul(moved.reshape(n_q, self.parts, u.shape[2], -1).swapaxes(2, 3), u, out=found[x])
             if self.fixed and self.moving[x]:
                 found[x, :, 0] -= layer.slope_sums[x].T @ self.u[:, x]
-        blocks, begin = [], 0
-        for mul, dim in outputs:
-            z = found[:, :, :, begin : begin + mul * dim].reshape(n, n_q, self.parts, dim, mul, n_c)
-            blocks.append(z.transpose(4, 1, 0, 3, 2, 5).reshape(mul, n_q, n, dim, -1))
-            begin += mul * dim
-        return blocks
+        return [
+            z.reshape(n, n_q, self.parts, dim, mul, n_c).transpose(4, 1, 0, 3, 2, 5).reshape(mul, n_q, n, dim, -1)
+            for z, (mul, dim) in zip(split(found, outputs, axis=3), outputs, strict=True)
+        ]
 
     def _backward(self, layer: LayerTensors, dh: Blocks | None, da_bar: Blocks) -> Blocks | None:
         """Cotangents of h, blocks (u, q, n, i, C); adds what reaches the atoms to `total`."""
