@@ -110,9 +110,8 @@ class Stars:
         for q, key in zip(qpoints, _keys(qpoints), strict=True):
             if key not in known:
                 # All members of a new star, each with the first operation that leads back to q.
-                star = len(self._matrices) + len(new)
-                for operation, member in enumerate(_keys(self._forth @ q)):
-                    known.setdefault(member, (star, operation))
+                star, keys = len(self._matrices) + len(new), _keys(self._forth @ q)
+                known.update((keys[k], (star, k)) for k in reversed(range(len(keys))))
                 new.append(q)
             members.append(known[key])
         if new:
