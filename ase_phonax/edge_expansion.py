@@ -35,8 +35,10 @@ def lattice_matrices(
     if displacements is None:
         displacements = [np.eye(3 * edges.n_atoms)] * len(qpoints)
     qpoints = np.asarray(qpoints)
-    real = is_real(qpoints)
     counts = [u.shape[1] for u in displacements]
+    real = is_real(qpoints)
+    if len(counts) * max(counts, default=0) <= _fewest_columns(expansion):
+        real[:] = real.all()  # a block of their own would cost more than their imaginary parts
     results = [np.zeros(u.shape, complex) for u in displacements]
 
     def respond(block: list[tuple[int, int, int]]) -> int:
@@ -64,9 +66,8 @@ def _blocks(counts: list[int], real: np.ndarray, expansion: Expansion) -> list[l
     kept = sum(layer.slope_sums.shape[-1] for layer in expansion.layers)  # of every response, until the way back
     per_column = (1 if real.all() else 2) * edges.n_atoms * kept * expansion.network.dtype.itemsize
     fit = max(3, int(BLOCK_BYTES / n_cores() / per_column))
-    fewest = max(FEWEST_COLUMNS, FEWEST_PRODUCTS * edges.n_atoms // max(1, map_numbers(expansion)))
     # Something to do for every core, but not too little.
-    at_once = min(fit, max(fewest, -(-sum(counts) // n_cores())))
+    at_once = min(fit, max(FEWEST_COLUMNS, _fewest_columns(expansion), -(-sum(counts) // n_cores())))
     pieces = [
         (k, start, min(start + at_once, counts[k]))
         for k in sorted(range(len(counts)), key=lambda k: (real[k], counts[k]), reverse=True)
@@ -81,6 +82,11 @@ def _blocks(counts: list[int], real: np.ndarray, expansion: Expansion) -> list[l
         else:
             blocks.append([piece])
     return blocks
+
+
+def _fewest_columns(expansion: Expansion) -> int:
+    """Columns with FEWEST_PRODUCTS."""
+    return FEWEST_PRODUCTS * expansion.edges.n_atoms // max(1, map_numbers(expansion))
 
 
 def lattice_slopes(expansion: Expansion, qpoints: np.ndarray, progress=None) -> np.ndarray:
