@@ -19,7 +19,7 @@ from .evaluation import Evaluator, Progress
 from .force_constants import crystal_atoms
 from .phonons import build_phonopy
 from .potential import Potential
-from .stars import Stars, exact_operations
+from .stars import Stars, exact_operations, obeyed_operations
 from .weights import DEFAULT, load_model, models_with
 
 if TYPE_CHECKING:
@@ -166,7 +166,8 @@ class PhonaxCalculator(Calculator):
             phonopy = build_phonopy(atoms, supercell_matrix, primitive_matrix=primitive_matrix)
         primitive = crystal_atoms(phonopy.primitive)
         qpoints, weights = force_constants.commensurate_qpoints(phonopy.primitive.cell, phonopy.supercell.cell)
-        lattice = self._lattice_matrices(primitive, qpoints, True, progress)
+        found = force_constants.known_operations(phonopy)
+        lattice = self._lattice_matrices(primitive, qpoints, True, progress, found)
         constants = force_constants.constants_from_lattice_matrices(lattice, qpoints, weights, phonopy)
         constants = force_constants.validate_constants(constants, phonopy)
         if isinstance(atoms, Phonopy):
@@ -227,9 +228,17 @@ class PhonaxCalculator(Calculator):
         )
 
     def _lattice_matrices(
-        self, atoms: Atoms, qpoints: np.ndarray, symmetry: bool, progress: Progress | None
+        self,
+        atoms: Atoms,
+        qpoints: np.ndarray,
+        symmetry: bool,
+        progress: Progress | None,
+        operations: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> np.ndarray:
-        """In the lattice phase; with symmetry, the stars of the last structure are remembered."""
+        """In the lattice phase; with symmetry, the stars of the last structure are remembered.
+
+        Operations (rotations, translations) of the space group are looked for where none are given.
+        """
 
         def compute(qpoints: np.ndarray, displacements: list[np.ndarray] | None) -> list[np.ndarray]:
             return self._evaluator.lattice_matrices(atoms, qpoints, displacements, progress)
@@ -238,7 +247,8 @@ class PhonaxCalculator(Calculator):
             return np.array(compute(qpoints, None))
         structure = (atoms.cell[:].tobytes(), atoms.positions.tobytes(), atoms.numbers.tobytes())
         if self._stars is None or self._stars[0] != structure:
-            self._stars = structure, Stars(exact_operations(atoms, SYMPREC))
+            exact = exact_operations(atoms, SYMPREC) if operations is None else obeyed_operations(atoms, *operations)
+            self._stars = structure, Stars(exact)
         return self._stars[1].lattice_matrices(qpoints, compute)
 
     def _hessian(self, atoms: Atoms, rows: np.ndarray, progress: Progress | None) -> np.ndarray:

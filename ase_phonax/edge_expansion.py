@@ -8,10 +8,12 @@ import numpy as np
 
 from .cores import n_cores, on_cores
 from .edge_tensors import Expansion
-from .linear_response import Response, is_real
+from .linear_response import Response, is_real, map_numbers
 
-# Columns of a block: threads on less cost more than they gain.
+# Columns of a block, and products with its maps for each receiver: what a block costs however little it computes is
+# worth so much. More blocks than that, and threads on less, cost more than they gain.
 FEWEST_COLUMNS = 12
+FEWEST_PRODUCTS = 150_000
 # Bytes of responses kept between the passes, in all blocks that are computed side by side.
 BLOCK_BYTES = 384e6
 
@@ -33,8 +35,10 @@ def lattice_matrices(
     if displacements is None:
         displacements = [np.eye(3 * edges.n_atoms)] * len(qpoints)
     qpoints = np.asarray(qpoints)
-    real = is_real(qpoints)
     counts = [u.shape[1] for u in displacements]
+    real = is_real(qpoints)
+    if len(counts) * max(counts, default=0) <= _fewest_columns(expansion):
+        real[:] = real.all()  # a block of their own would cost more than their imaginary parts
     results = [np.zeros(u.shape, complex) for u in displacements]
 
     def respond(block: list[tuple[int, int, int]]) -> int:
@@ -62,8 +66,8 @@ def _blocks(counts: list[int], real: np.ndarray, expansion: Expansion) -> list[l
     kept = sum(layer.slope_sums.shape[-1] for layer in expansion.layers)  # of every response, until the way back
     per_column = (1 if real.all() else 2) * edges.n_atoms * kept * expansion.network.dtype.itemsize
     fit = max(3, int(BLOCK_BYTES / n_cores() / per_column))
-    # Something to do for every core, but not so little that threads cost more than they gain.
-    at_once = min(fit, max(FEWEST_COLUMNS, -(-sum(counts) // n_cores())))
+    # Something to do for every core, but not too little.
+    at_once = min(fit, max(FEWEST_COLUMNS, _fewest_columns(expansion), -(-sum(counts) // n_cores())))
     pieces = [
         (k, start, min(start + at_once, counts[k]))
         for k in sorted(range(len(counts)), key=lambda k: (real[k], counts[k]), reverse=True)
@@ -78,6 +82,11 @@ def _blocks(counts: list[int], real: np.ndarray, expansion: Expansion) -> list[l
         else:
             blocks.append([piece])
     return blocks
+
+
+def _fewest_columns(expansion: Expansion) -> int:
+    """Columns with FEWEST_PRODUCTS."""
+    return FEWEST_PRODUCTS * expansion.edges.n_atoms // max(1, map_numbers(expansion))
 
 
 def lattice_slopes(expansion: Expansion, qpoints: np.ndarray, progress=None) -> np.ndarray:

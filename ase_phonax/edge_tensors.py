@@ -13,6 +13,7 @@ of h, k of a, x y Cartesian. The flat axes of a and of h, irreps one after the o
 """
 
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -251,8 +252,7 @@ class _ReceiverWork:
         curvature[self.pairs.table[real]] += self._curvatures(along)[real]
         channels = self.radial[0].transpose(0, 2, 1)
         weights = [
-            np.concatenate([channels[:, p.weights] for p in own] or [channels[:, :0]], 1)
-            for own in paths_by_degree(parts.paths)
+            np.concatenate([channels[:, p.weights] for p in own] or [channels[:, :0]], 1) for own in parts.by_degree
         ]
         return ReceiverTensors(weights, slope, cross)
 
@@ -297,11 +297,8 @@ def _flat_and_blocks(
     ]
 
 
-def split(flat: np.ndarray, irreps: tuple[tuple[int, int], ...]) -> list[np.ndarray]:
-    """Blocks (..., components channels) of a flat last axis."""
-    return np.split(flat, np.cumsum([mul * dim for mul, dim in irreps])[:-1], axis=-1)
-
-
-def paths_by_degree(paths: tuple[Path, ...]) -> list[list[Path]]:
-    """Paths of each degree of the harmonics, none left out."""
-    return [[p for p in paths if p.degree == l] for l in range(max(p.degree for p in paths) + 1)]
+def split(flat: np.ndarray, irreps: tuple[tuple[int, int], ...], axis: int = -1) -> list[np.ndarray]:
+    """Blocks (..., components channels) of the flat axis of irreps."""
+    before = (slice(None),) * (axis % flat.ndim)
+    ends = accumulate((mul * dim for mul, dim in irreps), initial=0)
+    return [flat[(*before, slice(begin, end))] for begin, end in pairwise(ends)]

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from phonopy import Phonopy
-from phonopy.harmonic.dynmat_to_fc import get_commensurate_points
+from phonopy.harmonic.dynmat_to_fc import get_commensurate_points_in_integers
 from phonopy.structure.atoms import PhonopyAtoms
+from spglib import SpglibDataset
 
 from .crystals import get_operations
 from .errors import InputError, StructureError
@@ -93,6 +94,17 @@ def frequencies_thz(dynamical: np.ndarray) -> np.ndarray:
     return np.sign(eigenvalues) * np.sqrt(np.abs(eigenvalues)) * THZ_PER_SQRT_EV_A2_AMU
 
 
+def known_operations(phonopy: Phonopy) -> tuple[np.ndarray, np.ndarray] | None:
+    """Rotations (n, 3, 3) and translations (n, 3) of the primitive cell that phonopy has found when it was made.
+
+    None where it has not looked for all of them: told not to, or with magnetic moments.
+    """
+    symmetry = phonopy.primitive_symmetry
+    if not isinstance(symmetry.dataset, SpglibDataset):
+        return None
+    return symmetry.symmetry_operations["rotations"], symmetry.symmetry_operations["translations"]
+
+
 def commensurate_qpoints(primitive: np.ndarray, supercell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Wave vectors that fit a supercell, one of each pair q, -q.
 
@@ -105,7 +117,7 @@ def commensurate_qpoints(primitive: np.ndarray, supercell: np.ndarray) -> tuple[
     repeats = np.rint(supercell @ np.linalg.inv(primitive)).astype(int)
     size = abs(round(np.linalg.det(repeats)))
     # Exact integers: q = numerators / size.
-    numerators = np.rint(get_commensurate_points(repeats.T) * size).astype(int) % size
+    numerators = get_commensurate_points_in_integers(repeats.T) % size
     kept, weights = [], []
     seen = set()
     for q in map(tuple, numerators.tolist()):
@@ -135,19 +147,23 @@ def constants_from_lattice_matrices(
         (n_primitive, n_supercell, 3, 3) compact constants in phonopy's order [eV/Å²].
     """
     primitive, supercell = phonopy.primitive, phonopy.supercell
-    n = len(primitive)
+    n, n_q, size = len(primitive), len(qpoints), int(weights.sum())
     j = _images_of(phonopy)
     cells = supercell.positions - primitive.positions[j]
     cells = np.rint(cells @ np.linalg.inv(primitive.cell)).astype(int)
-    shifts = cells[None] - cells[primitive.p2s_map][:, None]
-    blocks = lattice.reshape(len(qpoints), n, 3, n, 3)
-    constants = np.zeros((n, len(supercell), 3, 3))
-    for i in range(n):
-        phase = np.exp(-2j * np.pi * shifts[i] @ qpoints.T) * weights
-        for image in range(n):
-            where = np.flatnonzero(j == image)
-            constants[i, where] = np.einsum("kq,qab->kab", phase[where], blocks[:, i, :, image, :], optimize=True).real
-    return constants / weights.sum()
+    # Every q is a multiple of 1 / size, and so is every phase.
+    turns = np.exp(-2j * np.pi * np.arange(size) / size)
+    phases = turns[cells @ np.rint(size * qpoints.T).astype(int) % size]  # (n_supercell, n_q)
+    # R_ik is the cell of k minus that of i.
+    own = phases[primitive.p2s_map].T.conj() * (weights / size)[:, None]  # (n_q, n)
+    blocks = (lattice.reshape(n_q, n, 3, n, 3) * own[:, :, None, None, None]).transpose(3, 0, 1, 2, 4)
+    blocks = np.concatenate([blocks.real, -blocks.imag], 1).reshape(n, 2 * n_q, n * 9)
+    waves = np.concatenate([phases.real, phases.imag], 1)
+    constants = np.empty((n, len(supercell), 3, 3))
+    for image in range(n):
+        where = np.flatnonzero(j == image)
+        constants[:, where] = (waves[where] @ blocks[image]).reshape(-1, n, 3, 3).swapaxes(0, 1)
+    return constants
 
 
 def _images_of(phonopy: Phonopy) -> np.ndarray:

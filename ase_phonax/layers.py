@@ -12,6 +12,7 @@ Plain NumPy: nothing is compiled, nothing is waited for. The same network for JA
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -138,6 +139,27 @@ class LayerParts:
     collect: Linear
     skip: Linear
     gate: Callable[[Blocks, np.ndarray], GateAt]
+
+    @cached_property
+    def by_degree(self) -> list[list[Path]]:
+        """Paths of each degree of the harmonics, none left out."""
+        return [[p for p in self.paths if p.degree == l] for l in range(max(p.degree for p in self.paths) + 1)]
+
+    @cached_property
+    def by_block(self) -> list[tuple[list[Path], np.ndarray]]:
+        """Paths of each input irrep, by degree, and their couplings as one array (m's of all paths, i, k's of all)."""
+        result = []
+        for block, (_, dim) in enumerate(self.inputs):
+            paths = [p for own in self.by_degree for p in own if p.block == block]
+            n_m, n_k = (sum(p.coupling.shape[axis] for p in paths) for axis in (1, 2))
+            couplings = np.zeros((n_m, dim, n_k))
+            begin = 0
+            for p in paths:
+                end = begin + p.coupling.shape[1]
+                couplings[begin:end, :, p.columns] = p.coupling.transpose(1, 0, 2)
+                begin = end
+            result.append((paths, couplings))
+        return result
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,12 +23,10 @@ flattened axis. The suffix _bar marks a cotangent, the prefix d a response. Resp
 
 from collections.abc import Iterable, Iterator
 from copy import copy
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
-from .edge_tensors import Expansion, LayerTensors, Pairs, ReceiverTensors, paths_by_degree, split
+from .edge_tensors import Expansion, LayerTensors, split
 from .layers import Blocks, Path
 
 # Bytes of maps between atoms that a response keeps for the way back.
@@ -40,14 +38,13 @@ def is_real(qpoints: np.ndarray) -> np.ndarray:
     return np.abs(2 * qpoints - np.rint(2 * qpoints)).max(axis=1) < 1e-12
 
 
-def map_bytes(expansion: Expansion) -> int:
-    """Of all maps between atoms at one wave vector."""
-    n_pairs = sum(len(pairs.senders) for pairs in expansion.pairs)
+def map_numbers(expansion: Expansion) -> int:
+    """In all maps between atoms at one wave vector with real phases."""
     layers = [layer.state.parts for layer in expansion.layers[1:]]
     numbers = sum(
         (path.weights.stop - path.weights.start) * path.coupling[:, 0].size for parts in layers for path in parts.paths
     )
-    return 2 * n_pairs * numbers * expansion.network.dtype.itemsize
+    return numbers * sum(len(pairs.senders) for pairs in expansion.pairs)
 
 
 class Response:
@@ -68,12 +65,22 @@ class Response:
         angle = 2 * np.pi * (self.edges.shifts @ qpoints.T)
         self.parts = 1 if real else 2
         waves = [np.rint(np.cos(angle))] if real else [np.cos(angle), np.sin(angle)]
-        self.phases = np.stack(waves, -1).astype(dtype)  # (e, q, parts)
+        self._set_phases(np.stack(waves, -1).astype(dtype))
         self.u = displacements.reshape(self.n_q, self.edges.n_atoms, 3, -1).astype(dtype)  # (q, n, 3, c)
         self.moving = np.abs(self.u).max(axis=(0, 2, 3)) > 0  # (n,)
         self.total = np.zeros(0)  # (parts, q, n, 3, c), filled by each run
         # The way back needs the same maps between atoms as the way forward.
-        self.kept: dict[tuple[int, int], list] | None = {} if map_bytes(expansion) * self.n_q <= KEPT_BYTES else None
+        n_bytes = 2 * self.n_q * map_numbers(expansion) * dtype.itemsize
+        self.kept: dict[tuple[int, int], list] | None = {} if n_bytes <= KEPT_BYTES else None
+
+    def _set_phases(self, phases: np.ndarray) -> None:
+        """Phases of all edges (e, q, parts)."""
+        self.phases = phases
+        # Of the edges of each pair, zero on padding: (p, q parts, s).
+        self.turns = []
+        for pairs in self.expansion.pairs:
+            turns = phases.reshape(len(phases), self.n_q * self.parts)[pairs.table] * pairs.real[:, :, None]
+            self.turns.append(np.ascontiguousarray(turns.swapaxes(1, 2)))
 
     def matrix(self) -> np.ndarray:
         """(q, 3n, c) complex."""
@@ -98,7 +105,7 @@ class Response:
                 m += self._overlap(da_bar, turned._forward(layer, dh))
                 if dh is not None:
                     into = [np.zeros_like(z) for z in dh]
-                    turned._cross_of_displacements(layer, into)
+                    turned._cross(layer, into)
                     m += self._overlap(dh, into)
             k = (k[0] + 1j * k[1]).reshape(m.shape)
             result.append(k + m + m.conj().transpose(0, 2, 1))
@@ -108,7 +115,7 @@ class Response:
         """The same with d/dq of every phase; what has no phase drops out."""
         turned = copy(self)
         factor = (2 * np.pi * self.edges.shifts[:, axis, None]).astype(self.phases.dtype)
-        turned.phases = np.stack([-factor * self.phases[..., 1], factor * self.phases[..., 0]], -1)
+        turned._set_phases(np.stack([-factor * self.phases[..., 1], factor * self.phases[..., 0]], -1))
         turned.fixed, turned.kept = False, None
         turned.total = turned._curvature()
         return turned
@@ -154,53 +161,47 @@ class Response:
                 df_bar = [a + b for a, b in zip(through, skip, strict=True)]
         return found
 
-    def _turns(self, pairs: Pairs) -> np.ndarray:
-        """Phases of the edges of each pair, zero on padding: (p, q parts, s)."""
-        turns = self.phases[pairs.table] * pairs.real[:, :, None, None]
-        return np.ascontiguousarray(turns.reshape(*pairs.table.shape, -1).transpose(0, 2, 1))
-
-    def _bloch(self, pairs: Pairs, tensor: np.ndarray, chosen=slice(None)) -> np.ndarray:
-        """Sums over the edges of each pair (p, s, ...) with their phases: (p, q, parts, ...)."""
-        turns = self._turns(pairs)[chosen]
-        tensor = tensor[chosen]
-        found = turns @ tensor.reshape(*tensor.shape[:2], -1)
-        return found.reshape(len(tensor), self.n_q, self.parts, *tensor.shape[2:])
+    def _bloch(self, x: int, tensor: np.ndarray, chosen: np.ndarray | None = None) -> np.ndarray:
+        """Sums over the edges of each pair, or of the chosen ones (p,), with their phases: (q, parts, p, y, z)."""
+        turns = self.turns[x]
+        if chosen is not None and not chosen.all():
+            turns, tensor = turns[chosen], tensor[chosen]
+        n_p, n_s, n_y, n_z = tensor.shape
+        found = np.empty((self.n_q, self.parts, n_p, n_y, n_z), tensor.dtype)
+        np.matmul(turns, tensor.reshape(n_p, n_s, -1), out=found.reshape(-1, n_p, n_y * n_z).swapaxes(0, 1))
+        return found
 
     def _maps(self, layer: LayerTensors, x: int) -> Iterable[tuple[int, list[Path], np.ndarray]]:
         """Input irreps that have paths, those, and Bloch sums of T ready to be multiplied: (u, q, parts, p i, k)."""
-        pairs, tensors = self.expansion.pairs[x], layer.receivers[x]
         if self.kept is None:
-            return self._new_maps(layer, pairs, tensors)
+            return self._new_maps(layer, x)
         key = id(layer), x
         if key not in self.kept:
-            self.kept[key] = list(self._new_maps(layer, pairs, tensors))
+            self.kept[key] = list(self._new_maps(layer, x))
         return self.kept[key]
 
-    def _new_maps(
-        self, layer: LayerTensors, pairs: Pairs, tensors: ReceiverTensors
-    ) -> Iterator[tuple[int, list[Path], np.ndarray]]:
-        parts, turns = layer.state.parts, self._turns(pairs)
-        n_p, n_s, n_q = *pairs.table.shape, self.n_q
-        sums: list[list[tuple[Path, np.ndarray]]] = [[] for _ in parts.inputs]
-        for own, weights, y in zip(paths_by_degree(parts.paths), tensors.weights, pairs.harmonics, strict=False):
-            waves = turns.transpose(0, 2, 1)[..., None] * y[:, :, None]  # (p, s, q parts, m)
-            found = (weights @ waves.reshape(n_p, n_s, -1)).reshape(*weights.shape[:2], n_q, self.parts, y.shape[-1])
-            ends = np.cumsum([0] + [p.weights.stop - p.weights.start for p in own]).tolist()
-            for path, (begin, end) in zip(own, pairwise(ends), strict=True):
-                sums[path.block].append((path, found[:, begin:end].transpose(1, 2, 3, 0, 4)))
-        for block, (n_u, n_i) in enumerate(parts.inputs):
-            if not sums[block]:
-                continue
-            # Couplings of all paths of a block as one matrix (m's of all paths, i k).
-            rows = np.cumsum([0] + [path.coupling.shape[1] for path, _ in sums[block]]).tolist()
-            n_k = sum(path.coupling.shape[2] for path, _ in sums[block])
-            merged = np.empty((n_u, n_q, self.parts, n_p, rows[-1]), turns.dtype)
-            couplings = np.zeros((rows[-1], n_i, n_k), turns.dtype)
-            for (path, found), (begin, end) in zip(sums[block], pairwise(rows), strict=True):
-                merged[..., begin:end] = found
-                couplings[begin:end, :, path.columns] = path.coupling.transpose(1, 0, 2)
-            maps = merged.reshape(-1, rows[-1]) @ couplings.reshape(rows[-1], -1)
-            yield block, [path for path, _ in sums[block]], maps.reshape(n_u, n_q, self.parts, n_p * n_i, n_k)
+    def _new_maps(self, layer: LayerTensors, x: int) -> Iterator[tuple[int, list[Path], np.ndarray]]:
+        parts, weights = layer.state.parts, layer.receivers[x].weights
+        n_p, n_q, dtype = len(self.turns[x]), self.n_q, self.phases.dtype
+        turns = self.turns[x].swapaxes(1, 2)[..., None]
+        merged = [
+            np.empty((mul, n_q, self.parts, n_p, len(coupling)), dtype)
+            for (mul, _), (_, coupling) in zip(parts.inputs, parts.by_block, strict=True)
+        ]
+        begins = [0] * len(merged)
+        for own, w, y in zip(parts.by_degree, weights, self.expansion.pairs[x].harmonics, strict=False):
+            waves = (turns * y[:, :, None]).reshape(*y.shape[:2], -1)  # (p, s, q parts m)
+            found = (w @ waves).reshape(n_p, w.shape[1], n_q, self.parts, -1).transpose(1, 2, 3, 0, 4)
+            first = 0
+            for path in own:
+                into, begin, mul = merged[path.block], begins[path.block], len(merged[path.block])
+                into[..., begin : begin + y.shape[2]] = found[first : first + mul]
+                first, begins[path.block] = first + mul, begin + y.shape[2]
+        for block, ((paths, coupling), sums) in enumerate(zip(parts.by_block, merged, strict=True)):
+            if paths:
+                m, n_i, n_k = coupling.shape
+                maps = sums.reshape(-1, m) @ coupling.reshape(m, -1).astype(dtype, copy=False)
+                yield block, paths, maps.reshape(len(sums), n_q, self.parts, n_p * n_i, n_k)
 
     def _times_i(self, columns: np.ndarray, sign: int) -> np.ndarray:
         """Columns (..., C) times i or -i."""
@@ -214,128 +215,118 @@ class Response:
         """Responses of a, per output irrep (u, q, n, k, C), from those of h (u, q, n, i, C)."""
         n_q, n = self.n_q, self.edges.n_atoms
         columns = self.parts * self.n_columns
-        da = [np.zeros((mul, n_q, n, dim, columns), self.phases.dtype) for mul, dim in layer.state.parts.outputs]
-        reads = [] if dh is None else [[z, self._times_i(z, 1)] if self.parts == 2 else [z] for z in dh]
+        da = self._of_displacements(layer)
+        # With i times themselves, for the imaginary parts of the maps: (u, q, parts, n, i, C).
+        reads = [np.stack([z, self._times_i(z, 1)], 2) if self.parts == 2 else z[:, :, None] for z in dh or []]
         for x, pairs in enumerate(self.expansion.pairs):
-            if not len(pairs.senders):
-                continue
-            for into, found in zip(da, self._of_displacements(layer, x), strict=True):
-                into[:, :, x] += found
-            if not reads:
+            if not reads or not len(pairs.senders):
                 continue
             for block, paths, maps in self._maps(layer, x):
-                y: Any = 0  # (u, q, k, C)
-                for part, z in enumerate(reads[block]):
-                    z = z if len(pairs.senders) == n else z[:, :, pairs.senders]
-                    y += maps[:, :, part].swapaxes(2, 3) @ z.reshape(len(z), n_q, -1, columns)
+                z = reads[block]
+                z = z if len(pairs.senders) == n else z[:, :, :, pairs.senders]
+                # One product over parts and senders together: (u, q, k, C).
+                y = maps.reshape(len(z), n_q, -1, maps.shape[-1]).swapaxes(2, 3) @ z.reshape(len(z), n_q, -1, columns)
                 for path in paths:
                     da[path.out][path.rows, :, x] += y[:, :, path.columns]
         return da
 
-    def _of_displacements(self, layer: LayerTensors, x: int) -> Blocks:
-        """J (p u_j - u_x) of one receiver, per output irrep (u, q, k, C)."""
-        n_q, n_c = self.n_q, self.n_columns
-        pairs, slope = self.expansion.pairs[x], layer.receivers[x].slope
-        found = np.zeros((n_q, self.parts, slope.shape[-1], n_c), slope.dtype)
-        moving = np.flatnonzero(self.moving[pairs.senders])
-        if len(moving):
-            moved = self._bloch(pairs, slope, moving).transpose(1, 2, 0, 3, 4)  # (q, parts, p, 3, D)
-            u = self.u[:, pairs.senders[moving]].reshape(n_q, 1, -1, n_c)
-            found += moved.reshape(n_q, self.parts, u.shape[2], -1).swapaxes(2, 3) @ u
-        if self.fixed and self.moving[x]:
-            found[:, 0] -= layer.slope_sums[x].T @ self.u[:, x]
-        outputs = layer.state.parts.outputs
-        blocks = zip(split(found.swapaxes(2, 3), outputs), outputs, strict=True)
+    def _of_displacements(self, layer: LayerTensors) -> Blocks:
+        """J (p u_j - u_x), per output irrep (u, q, n, k, C)."""
+        n_q, n_c, n, outputs = self.n_q, self.n_columns, self.edges.n_atoms, layer.state.parts.outputs
+        found = np.zeros((n, n_q, self.parts, layer.slope_sums.shape[-1], n_c), self.phases.dtype)
+        for x, pairs in enumerate(self.expansion.pairs):
+            moving = self.moving[pairs.senders]
+            if moving.any():
+                moved = self._bloch(x, layer.receivers[x].slope, moving)
+                u = self.u[:, pairs.senders[moving]].reshape(n_q, 1, -1, n_c)
+                np.matmul(moved.reshape(n_q, self.parts, u.shape[2], -1).swapaxes(2, 3), u, out=found[x])
+            if self.fixed and self.moving[x]:
+                found[x, :, 0] -= layer.slope_sums[x].T @ self.u[:, x]
         return [
-            z.swapaxes(2, 3).reshape(n_q, -1, dim, mul, n_c).transpose(3, 0, 2, 1, 4).reshape(mul, n_q, dim, -1)
-            for z, (mul, dim) in blocks
+            z.reshape(n, n_q, self.parts, dim, mul, n_c).transpose(4, 1, 0, 3, 2, 5).reshape(mul, n_q, n, dim, -1)
+            for z, (mul, dim) in zip(split(found, outputs, axis=3), outputs, strict=True)
         ]
 
     def _backward(self, layer: LayerTensors, dh: Blocks | None, da_bar: Blocks) -> Blocks | None:
         """Cotangents of h, blocks (u, q, n, i, C); adds what reaches the atoms to `total`."""
         n, n_q, columns = self.edges.n_atoms, self.n_q, self.parts * self.n_columns
+        self._collect_slopes(layer, da_bar)
+        if dh is None:
+            return None
         blocks = [np.zeros((mul, n_q, n, dim, columns), self.phases.dtype) for mul, dim in layer.state.parts.inputs]
         for x, pairs in enumerate(self.expansion.pairs):
             if not len(pairs.senders):
                 continue
-            self._collect_slopes(layer, x, [z[:, :, x] for z in da_bar])
-            if dh is None:
-                continue
+            here = slice(None) if len(pairs.senders) == n else pairs.senders
             for block, paths, maps in self._maps(layer, x):
                 into = blocks[block]
                 bar = np.empty((len(into), n_q, maps.shape[-1], columns), maps.dtype)
                 for path in paths:
                     bar[:, :, path.columns] = da_bar[path.out][path.rows, :, x]
                 found = maps[:, :, 0] @ bar
-                if self.parts == 2:
-                    found += maps[:, :, 1] @ self._times_i(bar, -1)  # the maps' conjugate
-                found = found.reshape(len(into), n_q, len(pairs.senders), *into.shape[3:])
-                if len(pairs.senders) == n:
-                    into += found
-                else:
-                    into[:, :, pairs.senders] += found
-        if dh is None:
-            return None
-        self._cross_of_displacements(layer, blocks)
-        self._cross_of_features(layer, dh)
+                if self.parts == 2:  # the maps' conjugate
+                    found += maps[:, :, 1] @ self._times_i(bar, -1)
+                into[:, :, here] += found.reshape(len(into), n_q, len(pairs.senders), *into.shape[3:])
+        self._cross(layer, blocks, dh)
         return blocks
 
-    def _collect_slopes(self, layer: LayerTensors, x: int, bar: Blocks) -> None:
-        """J^H da' at both ends of the edges of one receiver; bar per output irrep (u, q, k, C)."""
-        n_q, n_c, pairs = self.n_q, self.n_columns, self.expansion.pairs[x]
-        flat = np.concatenate([z.transpose(1, 2, 0, 3).reshape(n_q, -1, self.parts * n_c) for z in bar], 1)  # (q, D, C)
-        moved = self._bloch(pairs, layer.receivers[x].slope)  # (p, q, parts, 3, D)
-        y = moved.reshape(len(moved), n_q, 3 * self.parts, -1) @ flat
-        y = y.reshape(-1, n_q, self.parts, 3, self.parts, n_c).transpose(1, 2, 4, 0, 3, 5)
-        self.total[0][:, pairs.senders] += y[:, 0, 0]  # (q, parts of J, parts of bar, p, 3, c)
-        if self.parts == 2:
-            self.total[0][:, pairs.senders] += y[:, 1, 1]
-            self.total[1][:, pairs.senders] += y[:, 0, 1] - y[:, 1, 0]
-        here = (layer.slope_sums[x] @ flat).reshape(n_q, 3, self.parts, n_c)
-        self.total[:, :, x] -= here.transpose(2, 0, 1, 3)
-
-    def _cross_of_displacements(self, layer: LayerTensors, dh_bar: Blocks) -> None:
-        """C (u_j - p* u_x), added to the cotangents of h (u, q, n, i, C)."""
+    def _collect_slopes(self, layer: LayerTensors, da_bar: Blocks) -> None:
+        """J^H da' at both ends of every edge, added to `total`; da' per output irrep (u, q, n, k, C)."""
         n_q, n_c, n = self.n_q, self.n_columns, self.edges.n_atoms
-        inputs = layer.state.parts.inputs
-        total = np.zeros((n_q, self.parts, n, n_c, sum(mul * dim for mul, dim in inputs)), self.phases.dtype)
-        for x in np.flatnonzero(self.moving):
-            pairs, cross = self.expansion.pairs[x], layer.receivers[x].cross
-            assert cross is not None
-            u = self.u[:, x].swapaxes(1, 2)  # (q, c, 3)
-            if len(pairs.senders):
-                summed = self._bloch(pairs, cross).transpose(1, 2, 0, 3, 4)  # (q, parts, p, 3, H)
-                found = u[:, None, None] @ summed
-                total[:, 0][:, pairs.senders] -= found[:, 0]
-                if self.parts == 2:
-                    total[:, 1][:, pairs.senders] += found[:, 1]
-            if self.fixed:
-                assert layer.cross_sums is not None
-                total[:, 0, x] += u @ layer.cross_sums[x]
-        for into, block, (mul, dim) in zip(dh_bar, split(total, inputs), inputs, strict=True):
-            turned = block.reshape(n_q, self.parts, n, n_c, dim, mul).transpose(5, 0, 2, 4, 1, 3)
-            into += turned.reshape(into.shape)
-
-    def _cross_of_features(self, layer: LayerTensors, dh: Blocks) -> None:
-        """C^H dh at both ends of every edge, added to `total`; dh (u, q, n, i, C)."""
-        n_q, n_c, n = self.n_q, self.n_columns, self.edges.n_atoms
-        flat = np.concatenate([z.transpose(1, 2, 3, 0, 4).reshape(n_q, n, -1, self.parts * n_c) for z in dh], 2)
-        for x, (pairs, tensors) in enumerate(zip(self.expansion.pairs, layer.receivers, strict=True)):
+        columns = self.parts * n_c
+        flat = np.concatenate([z.transpose(2, 1, 3, 0, 4).reshape(n, n_q, -1, columns) for z in da_bar], 2)
+        here = (layer.slope_sums[:, None] @ flat).reshape(n, n_q, 3, self.parts, n_c)
+        self.total -= here.transpose(3, 1, 0, 2, 4)
+        for x, pairs in enumerate(self.expansion.pairs):
             if not len(pairs.senders):
                 continue
-            assert tensors.cross is not None
-            summed = self._bloch(pairs, tensors.cross)  # (p, q, parts, 3, H)
-            rows = summed.transpose(1, 2, 3, 0, 4).reshape(n_q, 3 * self.parts, -1)
-            read = flat if len(pairs.senders) == n else flat[:, pairs.senders]
-            y = rows @ read.reshape(n_q, -1, self.parts * n_c)
-            y = y.reshape(n_q, self.parts, 3, self.parts, n_c)
-            self.total[0][:, x] -= y[:, 0, :, 0]
+            moved = self._bloch(x, layer.receivers[x].slope)
+            y = moved.reshape(n_q, -1, moved.shape[-1]) @ flat[x]
+            y = y.reshape(n_q, self.parts, -1, 3, self.parts, n_c)  # (q, parts of J, p, 3, parts of da', c)
+            self.total[0][:, pairs.senders] += y[:, 0, :, :, 0]
             if self.parts == 2:
-                self.total[0][:, x] += y[:, 1, :, 1]
-                self.total[1][:, x] -= y[:, 0, :, 1] + y[:, 1, :, 0]
+                self.total[0][:, pairs.senders] += y[:, 1, :, :, 1]
+                self.total[1][:, pairs.senders] += y[:, 0, :, :, 1] - y[:, 1, :, :, 0]
+
+    def _cross(self, layer: LayerTensors, dh_bar: Blocks, dh: Blocks | None = None) -> None:
+        """C (u_j - p* u_x), added to the cotangents of h; with dh, C^H dh at both ends of every edge, to `total`.
+
+        Both blocks are (u, q, n, i, C).
+        """
+        n_q, n_c, n = self.n_q, self.n_columns, self.edges.n_atoms
+        inputs = layer.state.parts.inputs
         assert layer.cross_sums is not None
-        here = (layer.cross_sums @ flat).reshape(n_q, n, 3, self.parts, n_c)
-        self.total += here.transpose(3, 0, 1, 2, 4)
+        width = layer.cross_sums.shape[-1]
+        found = np.zeros((n_q, self.parts, n_c, n, width), self.phases.dtype)
+        if dh is not None:
+            flat = np.concatenate([z.transpose(1, 2, 3, 0, 4).reshape(n_q, n, -1, self.parts * n_c) for z in dh], 2)
+            here = (layer.cross_sums @ flat).reshape(n_q, n, 3, self.parts, n_c)
+            self.total += here.transpose(3, 0, 1, 2, 4)
+        for x, pairs in enumerate(self.expansion.pairs):
+            u = self.u[:, x].swapaxes(1, 2)  # (q, c, 3)
+            if self.fixed and self.moving[x]:
+                found[:, 0, :, x] += u @ layer.cross_sums[x]
+            if not len(pairs.senders) or not (self.moving[x] or dh is not None):
+                continue
+            cross = layer.receivers[x].cross
+            assert cross is not None
+            sums = self._bloch(x, cross).swapaxes(2, 3).reshape(n_q, self.parts, 3, -1)  # (q, parts, 3, p H)
+            senders = slice(None) if len(pairs.senders) == n else pairs.senders
+            if self.moving[x]:
+                y = (u[:, None] @ sums).reshape(n_q, self.parts, n_c, -1, width)
+                found[:, 0][:, :, senders] -= y[:, 0]
+                if self.parts == 2:
+                    found[:, 1][:, :, senders] += y[:, 1]
+            if dh is not None:
+                y = sums.reshape(n_q, 3 * self.parts, -1) @ flat[:, senders].reshape(n_q, -1, self.parts * n_c)
+                y = y.reshape(n_q, self.parts, 3, self.parts, n_c)
+                self.total[0][:, x] -= y[:, 0, :, 0]
+                if self.parts == 2:
+                    self.total[0][:, x] += y[:, 1, :, 1]
+                    self.total[1][:, x] -= y[:, 0, :, 1] + y[:, 1, :, 0]
+        for into, block, (mul, dim) in zip(dh_bar, split(found, inputs), inputs, strict=True):
+            turned = block.reshape(n_q, self.parts, n_c, n, dim, mul).transpose(5, 0, 3, 4, 1, 2)
+            into += turned.reshape(into.shape)
 
     def _curvature(self) -> np.ndarray:
         """K-terms of all layers: (parts, q, n, 3, c)."""

@@ -10,57 +10,81 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Smallest weight, of at most one per operation, with which every displacement has to be spanned.
+# Smallest weight, of at most one per operation, with which every direction of an atom has to be spanned.
 EVEN = 0.05
 _DIRECTIONS = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1], [1, 1, 1], [1, 2, 3]], float)
 _DIRECTIONS /= np.linalg.norm(_DIRECTIONS, axis=1)[:, None]
+_PAIRS = np.stack(np.triu_indices(len(_DIRECTIONS), 1), 1)
 
 
 @dataclass(frozen=True)
 class LittleGroup:
-    """Operations that leave one wave vector where it is.
+    """Operations G that leave one wave vector where it is: G D G^H = D, or G D* G^H = D with time reversal.
 
     Attributes:
-        matrices: (n_operations, 3n, 3n) unitary G with G D G^H = D, or G D* G^H = D where
+        images: (n_operations, n) the atom that each one moves to.
+        turns: (n_operations, 3, 3) of its displacement.
+        phases: (n_operations, n) that it takes up.
         conjugate: (n_operations,) time reversal is part of the operation.
     """
 
-    matrices: np.ndarray
+    images: np.ndarray
+    turns: np.ndarray
+    phases: np.ndarray
     conjugate: np.ndarray
 
 
 def irreducible_displacements(group: LittleGroup) -> np.ndarray:
-    """Few displacements of single atoms whose images under a little group span all: (3n, c) real, orthonormal.
+    """Few displacements of single atoms whose images under a little group span all: (3n, c) real.
 
-    Chosen one by one, each the best addition among simple directions of one atom, until the images
-    span the space evenly enough for D to be found from their products without losing digits.
+    An image of one atom's displacement is one of one atom. So one atom of each orbit has to move, along so many
+    directions that what keeps it in its place spans the rest.
     """
-    size = group.matrices.shape[1]
-    if len(group.matrices) == 1:
-        return np.eye(size)
-    spanned = np.zeros((size, size), complex)
-    chosen: list[np.ndarray] = []
-    candidates = np.einsum("ij,dk->idjk", np.eye(size // 3), _DIRECTIONS).reshape(-1, size)
-    # (c, g, 3n): images of real vectors, so that time reversal changes nothing but the matrix.
-    images = np.einsum("gij,cj->cgi", group.matrices, candidates, optimize=True) / np.sqrt(len(group.matrices))
-    while len(chosen) < size:
-        values, vectors = np.linalg.eigh(spanned)
-        if values[0] > EVEN:
-            break
-        # What a candidate adds where hardly anything is spanned yet.
-        missing = vectors[:, values <= EVEN]
-        gains = np.linalg.norm(images @ missing.conj(), axis=1)  # (c, missing)
-        best = int(np.argmax(np.minimum(gains**2, 2 * EVEN).sum(axis=1)))
-        chosen.append(candidates[best])
-        spanned += np.einsum("gi,gj->ij", images[best], images[best].conj())
-    return np.eye(size) if len(chosen) >= size else np.array(chosen).T
+    n = group.images.shape[1]
+    firsts = np.flatnonzero(group.images.min(axis=0) == np.arange(n))
+    stays = group.images[:, firsts] == firsts
+    known: dict[bytes, np.ndarray] = {}  # most sites have the operations of another one
+    columns = []
+    for atom, stay in zip(firsts, stays.T, strict=True):
+        if (key := stay.tobytes()) not in known:
+            known[key] = _irreducible_directions(group.turns[stay])
+        moved = np.zeros((len(known[key]), n, 3))
+        moved[:, atom] = known[key]
+        columns.append(moved)
+    return np.concatenate(columns).reshape(-1, 3 * n).T
+
+
+def _irreducible_directions(turns: np.ndarray) -> np.ndarray:
+    """The fewest of some simple directions (c, 3) whose images under rotations (g, 3, 3) span space evenly."""
+    images = turns @ _DIRECTIONS.T  # (g, 3, directions)
+    spanned = np.einsum("gxd,gyd->dxy", images, images) / len(turns)
+    for chosen, sums in ((np.arange(len(spanned))[:, None], spanned), (_PAIRS, spanned[_PAIRS].sum(axis=1))):
+        least = np.linalg.eigvalsh(sums)[:, 0]
+        if least.max() > EVEN:
+            # Equal ones are not told apart by their rounding.
+            return _DIRECTIONS[chosen[np.argmax(least > least.max() - 1e-6)]]
+    return np.eye(3)
 
 
 def complete(products: np.ndarray, displacements: np.ndarray, group: LittleGroup) -> np.ndarray:
     """D (3n, 3n) from its products (3n, c) with `irreducible_displacements`, by D G u = G D u."""
-    if displacements.shape[0] == displacements.shape[1]:
-        return products @ displacements.T
-    turned = np.where(group.conjugate[:, None, None], products.conj(), products)
-    left = np.concatenate(list(group.matrices @ turned), axis=1)
-    right = np.concatenate(list(group.matrices @ displacements), axis=1)
-    return np.linalg.solve(right.conj() @ right.T, right.conj() @ left.T).T
+    size, n_columns = displacements.shape
+    if n_columns == size:
+        return products
+    right = _images(displacements.astype(complex), group)
+    left = _images(products, group)
+    # The images of a displacement are each one of a single atom: 3 x 3 equations for each.
+    by_atom = right.reshape(len(right) // 3, 3, -1)
+    spanned = by_atom.conj() @ by_atom.swapaxes(1, 2)
+    found = np.linalg.solve(spanned, (right.conj() @ left.T).reshape(*by_atom.shape[:2], size))
+    return found.reshape(size, size).T
+
+
+def _images(columns: np.ndarray, group: LittleGroup) -> np.ndarray:
+    """Columns (3n, c) moved by every operation: (3n, operations c)."""
+    n_operations, n = group.images.shape
+    turned = (group.turns.reshape(-1, 3) @ columns.reshape(n, 3, -1)).reshape(n, n_operations, 3, -1)
+    turned = np.where(group.conjugate[:, None, None], turned.conj(), turned) * group.phases.T[:, :, None, None]
+    result = np.empty_like(turned)
+    result[group.images.T, np.arange(n_operations)] = turned
+    return result.swapaxes(1, 2).reshape(3 * n, -1)

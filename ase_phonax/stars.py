@@ -22,6 +22,8 @@ EXACT = 1e-8  # [Å] times third derivatives of about 30 eV/Å³: 1e-8 of the co
 # q is compared in steps of 1/_GRID. Fractions of supercells are whole steps, so that q and q - 1 never round
 # to different ones.
 _GRID = 2**12 * 3**4 * 5**2 * 7 * 11
+# Pairs of atoms worked on together, for all operations or wave vectors: some 10 MB.
+_PAIRS_AT_ONCE = 100_000
 
 
 @dataclass(frozen=True)
@@ -43,21 +45,34 @@ class Operations:
 
 def exact_operations(atoms: Atoms, symprec: float) -> Operations:
     """Operations that spglib finds within symprec [Å] and that the atoms obey to EXACT."""
-    scaled = np.linalg.solve(atoms.cell.array.T, atoms.positions.T).T
-    columns, home = atoms.cell.array.T, np.arange(len(atoms))
-    kept: list[tuple] = []
-    for rotation, translation in zip(*get_operations(atoms, symprec), strict=True):
-        difference = (scaled @ rotation.T + translation)[:, None] - scaled[None]
-        cells = np.rint(difference)
-        images = np.linalg.norm((difference - cells) @ columns.T, axis=2).argmin(axis=1)
-        cells, left = cells[home, images], (difference - cells)[home, images]
+    return obeyed_operations(atoms, *get_operations(atoms, symprec))
+
+
+def obeyed_operations(atoms: Atoms, rotations: np.ndarray, translations: np.ndarray) -> Operations:
+    """Those operations f -> W f + t, (n, 3, 3) and (n, 3), that the atoms obey to EXACT."""
+    n, columns = len(atoms), atoms.cell.array.T
+    scaled = np.linalg.solve(columns, atoms.positions.T).T
+    cartesian = columns @ rotations @ np.linalg.inv(columns)
+    skew = np.abs(cartesian @ cartesian.swapaxes(1, 2) - np.eye(3)).max(axis=(1, 2)) * np.abs(columns).max()
+    moved = scaled @ rotations.swapaxes(1, 2) + translations[:, None]
+    kept, images, cells = [], [], []
+    at_once = max(1, _PAIRS_AT_ONCE // n**2)
+    for begin in range(0, len(moved), at_once):
+        difference = moved[begin : begin + at_once, :, None] - scaled  # (operations, n, n, 3)
+        whole = np.rint(difference)
+        left = ((difference - whole).reshape(-1, 3) @ columns.T).reshape(whole.shape)
+        nearest = np.einsum("gijx,gijx->gij", left, left).argmin(axis=2)
+        here = np.arange(len(nearest))[:, None], np.arange(n), nearest
         # What all atoms share is an inaccuracy of spglib's translation.
-        off = np.abs((left - left.mean(axis=0)) @ columns.T).max()
-        cartesian = columns @ rotation @ np.linalg.inv(columns)
-        skew = np.abs(cartesian @ cartesian.T - np.eye(3)).max() * np.abs(columns).max()
-        if max(off, skew) < EXACT and len(set(images)) == len(atoms):
-            kept.append((rotation, cartesian, images, cells.astype(int)))
-    return Operations(*(np.array(part) for part in zip(*kept, strict=True)))
+        off = np.abs(left[here] - left[here].mean(axis=1, keepdims=True)).max(axis=(1, 2))
+        distinct = (np.sort(nearest, axis=1) == np.arange(n)).all(axis=1)
+        kept.append((np.maximum(off, skew[begin : begin + at_once]) < EXACT) & distinct)
+        images.append(nearest)
+        cells.append(whole[here].astype(int))
+    obeyed = np.concatenate(kept)
+    return Operations(
+        rotations[obeyed], cartesian[obeyed], np.concatenate(images)[obeyed], np.concatenate(cells)[obeyed]
+    )
 
 
 class Stars:
@@ -67,8 +82,8 @@ class Stars:
         self.operations = operations
         # All operations, then all of them with time reversal.
         self._back = np.concatenate([operations.rotations, -operations.rotations]).transpose(0, 2, 1)
-        self._identity = int(np.argmax((operations.rotations == np.eye(3)).all(axis=(1, 2))))
-        self._known: dict[tuple[int, ...], int] = {}
+        self._forth = np.rint(np.linalg.inv(self._back))
+        self._known: dict[tuple[int, ...], tuple[int, int]] = {}
         self._matrices: list[np.ndarray] = []
 
     def __len__(self) -> int:
@@ -90,57 +105,67 @@ class Stars:
         """
         qpoints = np.asarray(qpoints, float)
         known = dict(self._known)
-        members, new = [], []
-        for q in qpoints:
-            keys = list(map(tuple, (np.rint(self._back @ q * _GRID).astype(np.int64) % _GRID).tolist()))
-            found = next((k for k, key in enumerate(keys) if key in known), None)
-            if found is None:
-                found = self._identity
-                known[keys[found]] = len(known)
+        members: list[tuple[int, int]] = []
+        new: list[np.ndarray] = []
+        for q, key in zip(qpoints, _keys(qpoints), strict=True):
+            if key not in known:
+                # All members of a new star, each with the first operation that leads back to q.
+                star, keys = len(self._matrices) + len(new), _keys(self._forth @ q)
+                known.update((keys[k], (star, k)) for k in reversed(range(len(keys))))
                 new.append(q)
-            members.append((known[keys[found]], found))
+            members.append(known[key])
         if new:
             groups = [self._little_group(q) for q in new]
             displacements = [irreducible_displacements(group) for group in groups]
             products = compute(np.array(new), displacements)
             self._matrices.extend(complete(*parts) for parts in zip(products, displacements, groups, strict=True))
             self._known = known  # only now: an interrupted computation leaves nothing half known
-        return np.array([self._unfold(q, *member) for q, member in zip(qpoints, members, strict=True)])
+        n = self.operations.images.shape[1]
+        result = np.empty((len(qpoints), 3 * n, 3 * n), complex)
+        at_once = max(1, _PAIRS_AT_ONCE // n**2)
+        for begin in range(0, len(qpoints), at_once):
+            some = slice(begin, begin + at_once)
+            result[some] = self._unfold(qpoints[some], *np.array(members[some]).T)
+        return result
 
     def _little_group(self, q: np.ndarray) -> LittleGroup:
-        """What leaves D(q) as it is, as unitary matrices of displacements."""
+        """What leaves D(q) as it is."""
         operations, n_operations = self.operations, len(self.operations.rotations)
-        n = operations.images.shape[1]
         moved = self._back @ q - q
         members = np.flatnonzero(np.abs(moved - np.rint(moved)).max(axis=1) < 0.5 / _GRID)
-        matrices = np.zeros((len(members), 3 * n, 3 * n), complex)
-        for row, member in enumerate(members):
-            g = member % n_operations
-            phases = np.exp(-2j * np.pi * operations.cells[g] @ q)
-            for i, (image, phase) in enumerate(zip(operations.images[g], phases, strict=True)):
-                matrices[row, 3 * image : 3 * image + 3, 3 * i : 3 * i + 3] = phase * operations.cartesian[g]
-        return LittleGroup(matrices, members >= n_operations)
+        g = members % n_operations
+        phases = np.exp(-2j * np.pi * operations.cells[g] @ q)
+        return LittleGroup(operations.images[g], operations.cartesian[g], phases, members >= n_operations)
 
-    def _unfold(self, q: np.ndarray, star: int, found: int) -> np.ndarray:
-        """The matrix at q from that of its star, by the operation (or the one after time reversal) found."""
+    def _unfold(self, qpoints: np.ndarray, stars: np.ndarray, found: np.ndarray) -> np.ndarray:
+        """Matrices at q-points from those of their stars, by the operations (or those after time reversal) found."""
         operations = self.operations
-        g = found % len(operations.rotations)
-        matrix = self._matrices[star].conj() if found >= len(operations.rotations) else self._matrices[star]
-        phase = np.repeat(np.exp(2j * np.pi * operations.cells[g] @ q), 3)
-        # The phase belongs to the atoms moved: apply it before they are put in their places.
-        return _moved(matrix, operations, g, phase)
+        reverse, g = np.divmod(found, len(operations.rotations))
+        matrices = np.array(self._matrices)[stars]
+        matrices = np.where(reverse[:, None, None], matrices.conj(), matrices)
+        # The phases belong to the atoms moved: apply them before they are put in their places.
+        phases = np.exp(2j * np.pi * (operations.cells[g] @ qpoints[:, :, None])[..., 0])
+        return _moved(matrices, operations, g, phases)
+
+
+def _keys(qpoints: np.ndarray) -> list[tuple[int, ...]]:
+    """Of wave vectors (n, 3): equal where they differ by a reciprocal lattice vector."""
+    return list(map(tuple, (np.rint(qpoints * _GRID).astype(np.int64) % _GRID).tolist()))
 
 
 def rotated(dynamical: np.ndarray, index: int, operations: Operations) -> np.ndarray:
     """D(W^-T q) in phonopy's convention from D(q), for one operation: there no phase is left over."""
-    return _moved(dynamical, operations, index, np.ones(len(dynamical)))
+    return _moved(dynamical[None], operations, np.array([index]), np.ones((1, len(dynamical) // 3)))[0]
 
 
-def _moved(matrix: np.ndarray, operations: Operations, g: int, phase: np.ndarray) -> np.ndarray:
-    n = operations.images.shape[1]
-    p = operations.cartesian[g]
-    turned = np.einsum("ab,ibjc,dc->iajd", p, matrix.reshape(n, 3, n, 3), p, optimize=True).reshape(3 * n, 3 * n)
-    places = (3 * operations.images[g][:, None] + np.arange(3)).ravel()
-    result = np.empty_like(turned)
-    result[np.ix_(places, places)] = phase.conj()[:, None] * turned * phase
-    return result
+def _moved(matrices: np.ndarray, operations: Operations, g: np.ndarray, phases: np.ndarray) -> np.ndarray:
+    """p_i* p_j P D_ij P^T in the places of the images: (q, 3n, 3n) from matrices and phases p (q, n)."""
+    n_q, n = phases.shape
+    p = operations.cartesian[g].astype(complex)
+    left = (p[:, None] @ matrices.reshape(n_q, n, 3, -1)).reshape(n_q, -1, 3) @ p.swapaxes(1, 2)
+    left = left.reshape(n_q, n, 3, n, 3)
+    left *= (phases.conj()[:, :, None] * phases[:, None])[:, :, None, :, None]
+    result = np.empty_like(left)
+    images = operations.images[g]
+    result[np.arange(n_q)[:, None, None], images[:, :, None], :, images[:, None]] = left.swapaxes(2, 3)
+    return result.reshape(matrices.shape)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from ase_phonax import PhonaxCalculator, derivatives, force_constants
+from ase_phonax import PhonaxCalculator, derivatives, force_constants, stars
 from ase_phonax.graph import build_graph, extended_graph, pad
 from ase_phonax.phonons import build_phonopy
 
@@ -104,6 +104,20 @@ def test_the_three_routes_agree(calc, untrained):
     ]
     assert max(value for length, value in far if length > reach) > 1e-9
     assert all(length <= 2 * reach for length, value in far if value > 0)
+
+
+def test_operations_that_phonopy_has_found_are_not_looked_for_again(calc, monkeypatch):
+    # Kills: a Phonopy object that was told not to look, taken for a crystal without symmetry.
+    atoms, matrix = CRYSTALS["perovskite"]
+    asked, search = [], stars.get_operations
+    monkeypatch.setattr(stars, "get_operations", lambda *given: asked.append(1) or search(*given))
+    constants = []
+    for symmetric in (True, False):
+        calc._stars = None
+        constants.append(calc.get_force_constants(build_phonopy(atoms, matrix, is_symmetry=symmetric)))
+        assert len(calc._stars[1].operations.rotations) == 48
+        assert len(asked) == (not symmetric)
+    assert np.abs(constants[0] - constants[1]).max() < 1e-12 * np.abs(constants[0]).max()
 
 
 def test_real_phases_take_the_short_way_to_the_same_matrix(calc, untrained):

@@ -74,7 +74,7 @@ class GateAtValues:
 
     def response(self, moved: Blocks) -> Blocks:
         """Change of what leaves."""
-        dy, result = self._normed_response(moved), []
+        dy, result = self._normed_response(moved, self._inner(moved)), []
         for b, (mul, _) in enumerate(self.irreps_out):
             acted = self.acted[b]
             if acted is not None:
@@ -87,7 +87,8 @@ class GateAtValues:
 
     def back_response(self, moved: Blocks, bar: Blocks, moved_bar: Blocks) -> Blocks:
         """Change of `pull_back`."""
-        dy = self._normed_response(moved)
+        inner = self._inner(moved)
+        dy = self._normed_response(moved, inner)
         change: Blocks = []
         gates = np.zeros((self.n_gates, *moved[0].shape[1:]), moved[0].dtype)
         for b, (mul, _) in enumerate(self.irreps_out):
@@ -103,7 +104,7 @@ class GateAtValues:
             gates[self._rows(b)] = _wide(slope) * across + bent * dg
         if self.n_gates:
             change[self.even] = np.concatenate([change[self.even], gates])
-        return self._unnormed_response(moved, self._ungated(bar), change)
+        return self._unnormed_response(moved, inner, self._ungated(bar), change)
 
     def _place(self, b: int) -> slice:
         """Where the gates of a block lie among the even scalars."""
@@ -136,16 +137,18 @@ class GateAtValues:
 
     # The norm: factor p = 1 / sqrt(s), dp = -p³ <w x, dx>.
 
-    def _inner(self, moved: Blocks) -> np.ndarray:
-        """<w x, dx>: (q, n, 1, c)."""
+    def _inner(self, moved: Blocks) -> Any:
+        """<w x, dx>: (q, n, 1, c); None without a norm."""
+        if self.affine is None:
+            return None
         terms = zip(self.weights, self.x, moved, strict=True)
         return sum(w * np.einsum("uni,uqnic->qnc", x, dx) for w, x, dx in terms)[:, :, None]
 
-    def _normed_response(self, moved: Blocks) -> Blocks:
+    def _normed_response(self, moved: Blocks, inner: Any) -> Blocks:
         if self.affine is None:
             return moved
         p = self.factor[:, :, None]
-        dp = -(p**3) * self._inner(moved)
+        dp = -(p**3) * inner
         return [
             _wide(a * self.factor) * dx + _wide(a * x) * dp for a, x, dx in zip(self.affine, self.x, moved, strict=True)
         ]
@@ -158,10 +161,10 @@ class GateAtValues:
         terms = zip(self.affine, self.weights, self.x, bar, strict=True)
         return [a * p * b - (w * p**3 * t) * x for a, w, x, b in terms]
 
-    def _unnormed_response(self, moved: Blocks, bar: Blocks, change: Blocks) -> Blocks:
+    def _unnormed_response(self, moved: Blocks, inner: Any, bar: Blocks, change: Blocks) -> Blocks:
         if self.affine is None:
             return change
-        p, inner = self.factor[:, :, None], self._inner(moved)  # (n, 1, 1), (q, n, 1, c)
+        p = self.factor[:, :, None]  # (n, 1, 1)
         dp, dcube = -(p**3) * inner, -3 * p**5 * inner
         t, dt = np.zeros_like(self.factor), np.zeros_like(inner)
         for a, x, b, dx, db in zip(self.affine, self.x, bar, moved, change, strict=True):
@@ -178,7 +181,7 @@ class GateAtValues:
 
 def _wide(values: np.ndarray) -> np.ndarray:
     """(u, n, i) beside responses (u, q, n, i, c)."""
-    return np.expand_dims(values, (-4, -1)) if values.ndim > 2 else values[:, :, None]
+    return values[:, None, ..., None] if values.ndim > 2 else values[:, :, None]
 
 
 def silu(x: np.ndarray, norm: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
