@@ -86,7 +86,8 @@ def _blocks(counts: list[int], real: np.ndarray, expansion: Expansion) -> list[l
 
 def _fewest_columns(expansion: Expansion) -> int:
     """Columns with FEWEST_PRODUCTS."""
-    return FEWEST_PRODUCTS * expansion.edges.n_atoms // max(1, map_numbers(expansion))
+    numbers = map_numbers(expansion)
+    return FEWEST_PRODUCTS * expansion.edges.n_atoms // numbers if numbers else FEWEST_COLUMNS
 
 
 def lattice_slopes(expansion: Expansion, qpoints: np.ndarray, progress=None) -> np.ndarray:

@@ -8,12 +8,14 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
+from ase_phonax import imitate
 from ase_phonax.data.batches import Planner
 from ase_phonax.data.frames import Frame
 from ase_phonax.derivatives import cast
-from ase_phonax.errors import InputError, StructureError
+from ase_phonax.errors import InputError
 from ase_phonax.evaluation import Evaluator
-from ase_phonax.training import imitation
+from ase_phonax.networks.nequip import layer_irreps
+from ase_phonax.training import imitation, lessons
 from ase_phonax.training.config import OptimiserConfig, RunConfig
 
 from .conftest import TINY, random_potential
@@ -52,7 +54,7 @@ def test_answers_are_the_slopes_of_what_is_inside():
         with jax.enable_x64(True):
             parameters = cast(potential.parameters, np.dtype("float64"))
             batch = planner.batch(shape, members, (0,))
-            found = imitation.answers(imitation.inside(potential), potential.cutoff, parameters, batch)
+            found = lessons.answers(imitation.inside(potential), potential.cutoff, parameters, batch)
             n = sum(len(structures[k]) for k in members)
             return jax.tree.map(lambda x: np.asarray(x)[:n], found)
 
@@ -68,10 +70,19 @@ def test_answers_are_the_slopes_of_what_is_inside():
 def test_a_student_has_learned_forces_that_nobody_showed_it():
     """Forces on structures it never saw, against the teacher's; a student left alone is off by more than their size."""
     teacher = random_potential(TEACHER, NUMBERS, seed=3)
-    student = random_potential(STUDENT, NUMBERS, seed=4)
     rows: list = []
-    optimiser = OptimiserConfig(method="muon", epochs=40, batch_size=8, learning_rate=2e-2, ema=0.9)
-    found = imitation.learn(student, teacher, disordered(64, 0), optimiser, RunConfig(n_shapes=1), rows.append)
+    options = {"hidden_irreps": STUDENT.hidden_irreps, "n_layers": 2, "l_max": 1, "n_basis": 4, "cutoff": 3.0}
+    config = {
+        "network": options | {"radial_sizes": [8], "embedding": 4},
+        "optimiser": {"method": "muon", "epochs": 40, "batch_size": 8, "learning_rate": 2e-2, "ema": 0.9},
+        "run": {"n_shapes": 1},
+    }
+    structures = disordered(64, 0)
+    frames = [Frame(a, forces=Evaluator(teacher, np.float64).energy_forces_stress(a)[1]) for a in structures[:8]]
+    found = imitate(config, teacher, frames, structures, rows.append)
+    assert found.provenance.level_of_theory == "imitates untrained (not stated)"
+    silent = {**config, "optimiser": {"epochs": 1, "learning_rate": 1e-30, "warmup": 0}}
+    student = imitate(silent, teacher, frames, structures[:2])
     assert rows[-1]["loss"] < 0.5 * rows[0]["loss"]
     theirs, before, after = (
         np.concatenate([Evaluator(p, np.float64).energy_forces_stress(a)[1] for a in disordered(10, 99)])
@@ -87,11 +98,14 @@ def test_a_student_has_learned_forces_that_nobody_showed_it():
 
 
 def test_layers_are_compared_with_those_that_see_as_far():
-    """First with first, last with last, whatever lies between with all between."""
+    """First with first, last with last, what lies between with all between; the second layer brings odd scalars."""
     deep = random_potential(dataclasses.replace(TEACHER, n_layers=4), NUMBERS)
-    for n_layers, layers in ((2, [0, 0, 0, 1]), (3, [0, 1, 1, 2]), (4, [0, 1, 2, 3])):
-        student = random_potential(dataclasses.replace(STUDENT, n_layers=n_layers), NUMBERS)
-        assert [lesson.layer for lesson in imitation._lessons(student, deep)] == layers
+    for n_layers, layers in ((1, [0, 0, 0, 0]), (2, [0, 0, 0, 1]), (3, [0, 1, 1, 2]), (4, [0, 1, 2, 3])):
+        config = dataclasses.replace(STUDENT, n_layers=n_layers, hidden_irreps="6x0e + 3x0o + 4x1o + 2x1e + 2x2e")
+        student = dataclasses.replace(deep, config=config)
+        found = lessons.make_lessons(student, deep)
+        assert [lesson.layer for lesson in found] == layers
+        assert all(lesson.of_student == layer_irreps(config)[lesson.layer][1] for lesson in found)
 
 
 def test_what_cannot_be_imitated_is_refused():
@@ -100,5 +114,16 @@ def test_what_cannot_be_imitated_is_refused():
     optimiser = OptimiserConfig(epochs=1)
     with pytest.raises(InputError, match="does not tell"):
         imitation.learn(student, toy_potential(NUMBERS, seed=7), disordered(1, 0), optimiser, RunConfig())
-    with pytest.raises(StructureError, match="Cu"):
-        imitation.learn(student, teacher, [bulk("Cu")], optimiser, RunConfig())
+    carbide = disordered(1, 0)
+    for structures, match in (
+        ([], "no structures"),
+        ([bulk("Cu")], "untrained lacks Cu"),
+        (carbide, "no structure has H, O"),
+    ):
+        with pytest.raises(InputError, match=match):
+            imitation.learn(student, teacher, structures, optimiser, RunConfig())
+    with pytest.raises(InputError, match="patience"):
+        imitation.learn(student, teacher, carbide, dataclasses.replace(optimiser, patience=3), RunConfig())
+    alike = random_potential(dataclasses.replace(STUDENT, n_species=1), (14,))
+    with pytest.raises(InputError, match="all alike"):
+        imitation.learn(alike, teacher, [bulk("Si")] * 2, optimiser, RunConfig())

@@ -175,7 +175,11 @@ class Run:
         self.planner = self._planner(items, dtype, self.n_devices * pieces)
         self.valid = self._planner(self._items(partition.validated(valid)), dtype, 1) if valid else None
         self.per_epoch = len(self.planner.epoch(config.run.seed, 0))
-        self.rates = _rates(config.optimiser, self.per_epoch * config.optimiser.epochs, dtype, base)
+        high = config.optimiser.learning_rate
+        if high == "auto":
+            high = FROM_NOTHING if base is None else FROM_A_MODEL
+        total = self.per_epoch * config.optimiser.epochs
+        self.rates = steps.learning_rates(config.optimiser, float(high), total, dtype)
         self.data = fingerprint([*training, *valid])
         self.counts = {"train": count_labels(training), "valid": count_labels(valid)}
         from ..derivatives import cast
@@ -410,23 +414,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items()}
     return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value
-
-
-def _rates(optimiser: Any, total: int, dtype: np.dtype, base: Potential | None) -> np.ndarray:
-    """Learning rate of every step."""
-    import jax
-    import optax
-
-    warm = int(optimiser.warmup * total)
-    high = optimiser.learning_rate
-    if high == "auto":
-        high = FROM_NOTHING if base is None else FROM_A_MODEL
-    rest, low = max(1, total - warm), high * optimiser.final
-    after = {
-        "cosine": lambda: optax.cosine_decay_schedule(high, rest, optimiser.final),
-        "linear": lambda: optax.linear_schedule(high, low, rest),
-        "exponential": lambda: optax.exponential_decay(high, rest, max(optimiser.final, 1e-12)),
-        "constant": lambda: optax.constant_schedule(high),
-    }[optimiser.schedule]()
-    schedule = optax.join_schedules([optax.linear_schedule(high / max(warm, 1), high, max(warm, 1)), after], [warm])
-    return np.asarray(jax.vmap(schedule)(np.arange(total)) * np.ones(total), dtype)

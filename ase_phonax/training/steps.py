@@ -139,14 +139,32 @@ def batch_loss(
     def one(batch: jraph.GraphsTuple) -> dict[str, jax.Array]:
         return losses(rules.penalty, kind, predict(function, cutoff, kind, parameters, batch), batch, scales)
 
-    if batch.n_node.ndim == 2:
-        share = jnp.sum(batch.globals["n_atoms"] > 0, 1)
-        share = share / jnp.maximum(jnp.sum(share), 1)  # of the last batch, a piece may be empty on all devices
-        parts = {name: jnp.sum(value * share) for name, value in jax.vmap(one)(batch).items()}
-    else:
-        parts = one(batch)
+    parts = over_devices(one, batch)
     total = sum(w * parts[name] for name, w in zip(WEIGHTED, rules.weights, strict=True) if name in parts and w)
     return jnp.asarray(total), parts
+
+
+def over_devices(one: Any, batch: jraph.GraphsTuple) -> dict[str, jax.Array]:
+    """Means over the frames of a batch by `one`; a leading axis of the batch is that of devices."""
+    if batch.n_node.ndim == 1:
+        return one(batch)
+    share = jnp.sum(batch.globals["n_atoms"] > 0, 1)
+    share = share / jnp.maximum(jnp.sum(share), 1)  # of the last batch, a piece may be empty on all devices
+    return {name: jnp.sum(value * share) for name, value in jax.vmap(one)(batch).items()}
+
+
+def learning_rates(optimiser: OptimiserConfig, high: float, total: int, dtype: np.dtype) -> np.ndarray:
+    """Learning rate of every step (total,), the highest given."""
+    warm = int(optimiser.warmup * total)
+    rest, low = max(1, total - warm), high * optimiser.final
+    after = {
+        "cosine": lambda: optax.cosine_decay_schedule(high, rest, optimiser.final),
+        "linear": lambda: optax.linear_schedule(high, low, rest),
+        "exponential": lambda: optax.exponential_decay(high, rest, max(optimiser.final, 1e-12)),
+        "constant": lambda: optax.constant_schedule(high),
+    }[optimiser.schedule]()
+    schedule = optax.join_schedules([optax.linear_schedule(high / max(warm, 1), high, max(warm, 1)), after], [warm])
+    return np.asarray(jax.vmap(schedule)(np.arange(total)) * np.ones(total), dtype)
 
 
 def compiler_options() -> dict[str, Any] | None:
@@ -164,7 +182,7 @@ def training_step(function: NodeEnergies, cutoff: float, rules: Rules, kind: str
 
 
 def step_down(loss: Any, rules: Rules) -> Any:
-    """Compiled (state, batch, rate, scales) -> state, loss, its parts, norm of the gradient.
+    """Compiled (state, batch, rate, scales) -> state, loss, its parts, norm of the gradient; the state is given away.
 
     Args:
         loss: (parameters, batch, scales) -> loss and its parts.

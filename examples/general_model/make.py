@@ -1,7 +1,7 @@
 """Makes the model that ships, from its teacher and a list of crystals, and measures it.
 
-    PHONAX_DATA=... python examples/general_model/make.py                 everything; hours, and a second start goes on
-    PHONAX_DATA=... python examples/general_model/make.py structures label train measure     some of it
+    python examples/general_model/make.py                 everything; hours, and a second start goes on
+    python examples/general_model/make.py structures label imitate train     some of it
     python examples/general_model/make.py --quick                         a few crystals and steps, to see that it runs
 
 Crystals are those of `crystals.py`, the teacher labels them by `recipe.yaml`; two trainings by `train.yaml` differ in
@@ -22,6 +22,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 STEPS = ("structures", "label", "imitate", "train", "measure", "figure", "card")
 NAME = "phonax-small"
 MODELS = HERE.parents[1] / "models"
+CITATION = (
+    "its teacher: T. Koker, M. Kotak, T. Smidt, arXiv:2508.16067; T. Koker et al., arXiv:2601.07742; its crystals: "
+    "G. Petretto et al., Scientific Data 5, 180065 (2018)"
+)
 SIDES = ("hessians", "forces", "mace")
 
 
@@ -79,7 +83,8 @@ def frames(options: argparse.Namespace, second: bool = True) -> tuple[list, list
             # Two of the four displaced frames, the others of the next crystal: time goes to second derivatives.
             own = [f if second else replace(f, second=None) for f in (first, *moved[k % 2 :: 2]) if is_sane(f)]
             (validation if crystals.is_validated(atoms) else training).extend(own)
-    return weighted(training), weighted(validation)
+    typical = typical_size(training)
+    return weighted(training, typical), weighted(validation, typical)
 
 
 LARGEST_FORCE = 20.0  # eV/Å: beyond, two atoms have been pushed into each other
@@ -92,24 +97,34 @@ def is_sane(frame) -> bool:
     return bool(np.abs(frame.forces).max() < LARGEST_FORCE)
 
 
-def weighted(frames: list) -> list:
+def size_of(frame) -> float:
+    """Root mean square norm of a column of its second derivatives [eV/Å²]."""
+    import numpy as np
+
+    matrices = frame.second.matrices
+    return float(np.sqrt(np.sum(np.abs(matrices) ** 2, (1, 2)).mean() / matrices.shape[1]))
+
+
+def typical_size(frames: list) -> float:
+    import numpy as np
+
+    sizes = [size_of(f) for f in frames if f.second is not None]
+    return float(np.sqrt(np.mean(np.square(sizes)))) if sizes else 1.0
+
+
+def weighted(frames: list, typical: float) -> list:
     """The same, second derivatives of soft crystals counting more: what is wanted are errors relative to each crystal.
 
-    By the power -1.5 of the mean square column: errors relative to each alone (-2) would let a few very soft ones rule.
+    By the power -1.5 of their size: errors relative to each alone (-2) would let a few very soft ones rule.
     """
     from dataclasses import replace
 
     import numpy as np
 
-    sizes = np.array([0.0 if f.second is None else np.sqrt(np.mean(np.abs(f.second.matrices) ** 2)) for f in frames])
-    if not sizes.any():
-        return frames
-    typical = np.sqrt(np.mean(sizes[sizes > 0] ** 2))
-    weights = np.clip((np.maximum(sizes, 1e-3 * typical) / typical) ** -1.5, STIFFER, SOFTER)
-    return [
-        f if f.second is None else replace(f, weights=(("curvature", float(w)),))
-        for f, w in zip(frames, weights, strict=True)
-    ]
+    def weight(frame) -> float:
+        return float(np.clip(max(size_of(frame) / typical, 1e-3) ** -1.5, STIFFER, SOFTER))
+
+    return [f if f.second is None else replace(f, weights=(("curvature", weight(f)),)) for f in frames]
 
 
 def settings_of(options: argparse.Namespace) -> dict:
@@ -127,11 +142,10 @@ def settings_of(options: argparse.Namespace) -> dict:
 
 
 def imitate(options: argparse.Namespace) -> None:
-    """First parameters from what the teacher computes inside: `training.imitation`. No second derivatives are used."""
+    """First parameters from what the teacher computes inside. No labels are used, and no second derivatives."""
     import numpy as np
 
-    from ase_phonax import imitate as learn
-    from ase_phonax import save_model
+    import ase_phonax
 
     path = options.output / "start.h5"
     if path.exists():
@@ -143,7 +157,8 @@ def imitate(options: argparse.Namespace) -> None:
     rng = np.random.default_rng(settings["run"]["seed"])
     structures = [disordered(f, rng) for f in training if f.second is not None or rng.random() < MOVED]
     print(f"{len(structures)} structures", flush=True)
-    save_model(learn(settings, options.teacher, training, structures, show_imitation), path)
+    learned = ase_phonax.imitate(settings, options.teacher, training, structures, show_imitation)
+    ase_phonax.save_model(learned, path)
 
 
 MOVED = 0.5  # part of the displaced frames that are imitated
@@ -242,10 +257,11 @@ def card(options: argparse.Namespace) -> None:
         "licence": "MIT",
         "summary": "ships with the package; quick; crystals near equilibrium. Not for molecules, surfaces, liquids or "
         "elements outside its list",
+        "citation": CITATION,
         "errors": f"against its teacher on {held.get('crystals', 0)} crystals it never saw: D(q) "
         f"{100 * held.get('relative_error_median', float('nan')):.0f} % (median), frequencies "
         f"{held.get('mae_thz_median', float('nan')):.2f} THz",
-        "how_to_make_it_again": "PHONAX_DATA=... python examples/general_model/make.py",
+        "how_to_make_it_again": "python examples/general_model/make.py",
         "measured": measured,
     }
     save_model(potential, to / f"{NAME}.h5", overwrite=True)
@@ -265,16 +281,16 @@ def main() -> None:
     parser.add_argument("steps", nargs="*", metavar="STEP", help=f"{', '.join(STEPS)}; default: all")
     parser.add_argument("--quick", action="store_true", help="a few crystals, the model that ships as teacher")
     parser.add_argument("--teacher", default="nequix-mp-1-pft", help="a name or a file; default: %(default)s")
-    parser.add_argument("--relax", action="store_true", help="crystals as published, relaxed anew: an hour more")
+    parser.add_argument("--relax", action="store_true", help="crystals as published, relaxed anew: half an hour more")
     parser.add_argument("--settings", type=Path, default=HERE / "train.yaml", help="of the training")
     parser.add_argument("--epochs", type=int, help="other than the settings say")
-    parser.add_argument("--sides", nargs="+", choices=SIDES, default=SIDES, help="trainings; default: both")
+    parser.add_argument("--sides", nargs="+", choices=SIDES, default=SIDES, help="trainings; default: all")
     parser.add_argument("--output", type=Path, default=Path("runs/general"), help="default: %(default)s")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes; default: all cores")
     options = parser.parse_args()
     if unknown := set(options.steps) - set(STEPS):
         parser.error(f"there is no step {', '.join(sorted(unknown))}; steps are {', '.join(STEPS)}")
-    if "PHONAX_DATA" not in os.environ:
+    if "PHONAX_DATA" not in os.environ and (options.quick or options.relax):
         print("PHONAX_DATA is not set: it is the folder that holds born_dielectric_pbesol_train.xyz (README.md)")
         return
     if options.quick:

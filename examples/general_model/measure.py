@@ -4,7 +4,8 @@ Geometry: relaxed with the teacher (the equilibrium frames of the labels). Measu
 vectors, all of them exact: relative error of D(q), Frobenius norm of the difference over that of the teacher's, mean
 over the mesh; the lowest and highest frequency of both; the mean absolute difference of frequencies.
 
-Each crystal is a line of teacher.npz files and of errors-MODEL.jsonl under --output; a second start goes on from there.
+Each crystal is a file under teacher/ and a line of errors-MODEL.jsonl in --output, both with the fingerprint of the
+model that they are of; a second start goes on from there.
 """
 
 import argparse
@@ -47,13 +48,12 @@ def teacher_matrices(folder: Path, teacher: str, crystals: dict) -> dict[str, Pa
     """D(q) of the teacher on the mesh of each crystal, kept in files."""
     from ase_phonax import PhonaxCalculator
 
-    kept = folder / "teacher"
-    kept.mkdir(exist_ok=True)
-    calc = None
+    calc = PhonaxCalculator(teacher, "float32")
+    kept = folder / "teacher" / calc.potential.fingerprint()[:12]
+    kept.mkdir(parents=True, exist_ok=True)
     for name, (_, atoms) in crystals.items():
         path = kept / f"{name}.npz"
         if not path.exists():
-            calc = calc or PhonaxCalculator(teacher, "float32")
             matrices = calc.get_dynamical_matrix(atoms, mesh(atoms))
             part = path.with_suffix(".part.npz")
             np.savez(part, matrices=matrices.astype(np.complex64))
@@ -65,9 +65,11 @@ def errors(model: str, crystals: dict, teacher: dict[str, Path], results: Path) 
     """A row for each crystal."""
     from ase_phonax import PhonaxCalculator, frequencies_thz
 
-    rows = read_rows(results)
-    done = {row["name"] for row in rows}
     calc = PhonaxCalculator(model)
+    fingerprint = calc.potential.fingerprint()[:12]
+    rows = [row for row in read_rows(results) if row["model"] == fingerprint]
+    results.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = {row["name"] for row in rows}
     for name, (held_out, atoms) in crystals.items():
         if name in done:
             continue
@@ -78,6 +80,7 @@ def errors(model: str, crystals: dict, teacher: dict[str, Path], results: Path) 
         a, b = (frequencies_thz((m + m.conj().transpose(0, 2, 1)) / 2) for m in (theirs, ours))
         row = {
             "name": name,
+            "model": fingerprint,
             "formula": atoms.get_chemical_formula("metal", empirical=True),
             "held_out": bool(held_out),
             "n_atoms": len(atoms),

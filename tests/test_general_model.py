@@ -1,0 +1,62 @@
+"""The model that ships for crystals: what it promises, measured again on some of the crystals it never saw."""
+
+import gzip
+import importlib.util
+import io
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+from ase.build import bulk
+
+from ase_phonax import PhonaxCalculator, list_models
+from ase_phonax.errors import StructureError
+from ase_phonax.weights import DEFAULT
+
+EXAMPLE = Path(__file__).resolve().parents[1] / "examples/general_model"
+WAVES = np.array([[0.1, 0.2, 0.3], [0.5, 0.0, 0.25]])
+
+
+@pytest.fixture(scope="module")
+def crystals():
+    """As the teacher relaxed them."""
+    text = gzip.decompress((EXAMPLE / "crystals.extxyz.gz").read_bytes()).decode()
+    return ase.io.read(io.StringIO(text), ":", format="extxyz")
+
+
+def test_no_formula_that_is_held_out_was_trained_on(crystals):
+    """Kills: a polymorph on either side, a crystal made by substitution with the formula of one held out."""
+    sides = [{a.info["formula"] for a in crystals if a.info["held_out"] == held} for held in (True, False)]
+    assert len(sides[0]) > 60
+    assert not sides[0] & sides[1]
+    spec = importlib.util.spec_from_file_location("crystals", EXAMPLE / "crystals.py")
+    listed = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(listed)
+    assert all(listed.is_held_out(a) == a.info["held_out"] and listed.formula(a) == a.info["formula"] for a in crystals)
+
+
+@pytest.mark.data
+def test_matrices_of_crystals_it_never_saw_are_near_its_teacher_s(crystals, data):
+    """A third of the small crystals held out, at two wave vectors; the promise over all of them is in the card."""
+    teacher, model = PhonaxCalculator(str(data / "weights/nequix-mp-1-pft.nqx")), PhonaxCalculator()
+    chosen = [a for a in crystals if a.info["held_out"] and len(a) < 7][::3]
+    assert len(chosen) > 10
+    errors = []
+    for atoms in chosen:
+        theirs, ours = (calc.get_dynamical_matrix(atoms, WAVES) for calc in (teacher, model))
+        errors.append(np.mean(np.linalg.norm(ours - theirs, axis=(1, 2)) / np.linalg.norm(theirs, axis=(1, 2))))
+    # The median of a dozen scatters by a quarter around that of all.
+    assert np.median(errors) < 1.25 * 0.10
+
+
+def test_the_model_that_is_taken_unless_told_is_the_one_that_ships():
+    assert PhonaxCalculator().potential.name == DEFAULT == list_models()[0].name
+
+
+def test_an_element_outside_its_list_is_refused_with_the_list_and_models_that_have_it():
+    with pytest.raises(StructureError) as error:
+        PhonaxCalculator().get_potential_energy(bulk("Fe"))
+    assert "Fe" in str(error.value)
+    assert "nequix-mp-1" in str(error.value)
+    assert "Zr" in str(error.value)
