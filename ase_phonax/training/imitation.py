@@ -119,12 +119,12 @@ def learn(
     parameters = {**student.parameters, "~": top, "heads": first_heads(lessons, rng)}
     state = steps.start(rules, cast(parameters, np.dtype(np.float32)))
     place, copy = placement.places(n_devices)
-    state, constants = copy(state), {"elements": np.float32(scales.elements), "energies": np.float32(scales.energies)}
+    state, sizes = copy(state), {"elements": np.float32(scales.elements), "energies": np.float32(scales.energies)}
     for epoch in range(optimiser.epochs):
         sums: dict[str, float] = {}
         plan = planner.epoch(run.seed, epoch)
         for number, (_, members, batch) in enumerate(iterate(planner, plan, (run.seed, epoch))):
-            state, loss, parts, _ = step(state, place(batch), rates[epoch * per_epoch + number], constants)
+            state, loss, parts, _ = step(state, place(batch), rates[epoch * per_epoch + number], sizes)
             for name, value in {"loss": loss, **parts}.items():
                 sums[name] = sums.get(name, 0.0) + float(value) * len(members)
         row = {"epoch": epoch + 1, **{name: value / len(items) for name, value in sums.items()}}

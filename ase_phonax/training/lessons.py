@@ -177,12 +177,12 @@ def first_heads(lessons: tuple[Lesson, ...], rng: np.random.Generator) -> dict[s
 
 
 def lesson_loss(
-    function: Any, cutoff: float, lessons: tuple[Lesson, ...], parameters: Any, batch: Any, constants: Mapping[str, Any]
+    function: Any, cutoff: float, lessons: tuple[Lesson, ...], parameters: Any, batch: Any, scales: Mapping[str, Any]
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Weighted mean of the parts of the loss, and these. A leading axis of the batch is that of devices."""
 
     def one(batch: jraph.GraphsTuple) -> dict[str, jax.Array]:
-        return _losses(function, cutoff, lessons, parameters, batch, constants)
+        return _losses(function, cutoff, lessons, parameters, batch, scales)
 
     parts = steps.over_devices(one, batch)
     weights = {"energies": ENERGY_WEIGHT, "energy_changes": ENERGY_WEIGHT}
@@ -196,7 +196,7 @@ def _losses(
     lessons: tuple[Lesson, ...],
     parameters: Any,
     batch: jraph.GraphsTuple,
-    constants: Mapping[str, Any],
+    scales: Mapping[str, Any],
 ) -> dict[str, jax.Array]:
     """Mean squares of the deviations in units of the targets' sizes, over channels and atoms, then over frames."""
     own = {name: arrays for name, arrays in parameters.items() if name != "heads"}
@@ -221,7 +221,7 @@ def _losses(
                 parts.append(mean_square(x.reshape(len(x), -1) - aim))
             result[f"{which}_{k}"] = jnp.mean(jnp.stack(parts))
         first += sum(mul * ir.dim for mul, ir in lesson.of_teacher)
-    energies, changes = found[0].energies - constants["elements"][batch.nodes["species"]], found[1].energies
-    result["energies"] = mean_square(energies / constants["energies"][0] - target[:, 0, -1])
-    result["energy_changes"] = mean_square(changes / constants["energies"][1] - target[:, 1, -1])
+    energies, changes = found[0].energies - scales["elements"][batch.nodes["species"]], found[1].energies
+    result["energies"] = mean_square(energies / scales["energies"][0] - target[:, 0, -1])
+    result["energy_changes"] = mean_square(changes / scales["energies"][1] - target[:, 1, -1])
     return result
