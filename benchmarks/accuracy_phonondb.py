@@ -221,7 +221,10 @@ def draw(rows: list[dict], lines: list[dict], known: dict) -> None:
 
     figure = Figure(figsize=(9.0, 6.0), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1.0))
-    names = {}
+    ordered = [row for row in rows if (row["model"], row["geometry"]) == (MODELS[1], "relaxed")]
+    ordered.sort(key=lambda row: row["mae_thz"])
+    names = {row["mp_id"]: f"{row['name']} {SHORT[row['space_group']]}" for row in ordered}
+    height = {mp_id: i for i, mp_id in enumerate(names)}
     for model in reversed(MODELS):  # the first one on top
         pairs = [
             (np.sort(known[line["mp_id"]][1]["frequencies_thz"], axis=1), np.array(line["frequencies_thz"]))
@@ -232,10 +235,6 @@ def draw(rows: list[dict], lines: list[dict], known: dict) -> None:
             x, y = (np.concatenate([pair[i].ravel() for pair in pairs]) for i in (0, 1))
             left.plot(x, y, ".", color=COLOURS[model], ms=1.5, alpha=0.35, mew=0, rasterized=True)
         chosen = [row for row in rows if (row["model"], row["geometry"]) == (model, "relaxed")]
-        if not names:  # one order for both, by the error of the model drawn first
-            ordered = sorted(chosen, key=lambda row: row["mae_thz"])
-            names = {row["mp_id"]: f"{row['name']} {SHORT[row['space_group']]}" for row in ordered}
-        height = {mp_id: i for i, mp_id in enumerate(names)}
         chosen = [row for row in chosen if row["mp_id"] in height]
         points = [row["mae_thz"] for row in chosen], [height[row["mp_id"]] for row in chosen]
         right.plot(*points, "o", color=COLOURS[model], ms=3.5, label=model)

@@ -252,7 +252,7 @@ def card(options: argparse.Namespace) -> None:
         "elements": [chemical_symbols[z] for z in potential.numbers],
         "level_of_theory": potential.provenance.level_of_theory,
         "n_parameters": potential.n_parameters,
-        "training_set": f"{potential.provenance.training_set}, labelled by {options.teacher}; {n_labelled} crystals, "
+        "training_set": f"{potential.provenance.training_set}, labelled by {Path(options.teacher).stem}; {n_labelled} crystals, "
         f"{held.get('crystals', 0)} of them held out by formula",
         "licence": "MIT",
         "summary": "ships with the package; quick; crystals near equilibrium. Not for molecules, surfaces, liquids or "
