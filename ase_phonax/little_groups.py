@@ -51,7 +51,10 @@ def irreducible_displacements(group: LittleGroup) -> np.ndarray:
         moved = np.zeros((len(known[key]), n, 3))
         moved[:, atom] = known[key]
         columns.append(moved)
-    return np.concatenate(columns).reshape(-1, 3 * n).T
+    chosen = np.concatenate(columns).reshape(-1, 3 * n).T
+    # Operations that atoms obey to a rounding of their file only are no group: then an atom may be out of reach.
+    by_atom = _images(chosen.astype(complex), group).reshape(n, 3, -1)
+    return chosen if np.linalg.eigvalsh(_spanned(by_atom))[:, 0].min() > EVEN else np.eye(3 * n)
 
 
 def _irreducible_directions(turns: np.ndarray) -> np.ndarray:
@@ -75,9 +78,13 @@ def complete(products: np.ndarray, displacements: np.ndarray, group: LittleGroup
     left = _images(products, group)
     # The images of a displacement are each one of a single atom: 3 x 3 equations for each.
     by_atom = right.reshape(len(right) // 3, 3, -1)
-    spanned = by_atom.conj() @ by_atom.swapaxes(1, 2)
-    found = np.linalg.solve(spanned, (right.conj() @ left.T).reshape(*by_atom.shape[:2], size))
+    found = np.linalg.solve(_spanned(by_atom), (right.conj() @ left.T).reshape(*by_atom.shape[:2], size))
     return found.reshape(size, size).T
+
+
+def _spanned(images: np.ndarray) -> np.ndarray:
+    """Sum of u* u^T over displacements (n, 3, images) of each atom: (n, 3, 3)."""
+    return images.conj() @ images.swapaxes(1, 2)
 
 
 def _images(columns: np.ndarray, group: LittleGroup) -> np.ndarray:

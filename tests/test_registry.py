@@ -279,10 +279,10 @@ def test_an_unknown_element_names_the_models_that_have_it():
     """The list of the model asked, and every named model with all elements of the structure."""
     calc = PhonaxCalculator()
     with pytest.raises(StructureError) as caught:
-        calc.get_potential_energy(Atoms("OsH", positions=[[0, 0, 0], [0, 0, 1.7]]))
+        calc.get_potential_energy(Atoms("OsO", positions=[[0, 0, 0], [0, 0, 1.7]]))
     assert "does not know Os" in caught.value.what
     # Those that must be converted first are no names to give to a calculator.
-    expected = [c.name for c in list_models() if {"Os", "H"} <= set(c.elements) and not c.location.endswith(".model")]
+    expected = [c.name for c in list_models() if {"Os", "O"} <= set(c.elements) and not c.location.endswith(".model")]
     assert expected
     assert all(name in caught.value.remedy for name in expected)
     assert "mace" not in caught.value.remedy

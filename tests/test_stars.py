@@ -57,6 +57,27 @@ def test_an_operation_turns_phonopys_matrix_without_a_phase(calc):
         assert np.abs(stars.rotated(here, index, operations) - expected).max() < 1e-11 * np.abs(expected).max()
 
 
+def test_operations_that_a_rounded_file_leaves_are_no_group_and_do_no_harm(calc):
+    """Atoms moved by what a file rounds off: some operations are obeyed to 1e-8 Å and their products are not.
+
+    Kills: an atom that is taken to be reached by the inverse of an operation which is not there.
+    """
+    atoms, _ = CRYSTALS["left-handed rutile"]
+    qpoints = np.array([[0, 0, 0], [0.5, 0, 0.5], [0.2, 0.2, 0.1], [0, 0, 0.3]])
+    open_sets = 0
+    for seed in range(12):
+        rounded = atoms.copy()
+        rounded.positions += np.random.default_rng(seed).uniform(-5e-9, 5e-9, atoms.positions.shape)
+        operations = stars.exact_operations(rounded, 1e-5)
+        there = {r.tobytes() for r in operations.rotations}
+        open_sets += any((a @ b).tobytes() not in there for a in operations.rotations for b in operations.rotations)
+        found = stars.Stars(operations).lattice_matrices(qpoints, lambda q, u, a=rounded: products(calc, a, q, u))
+        direct = lattice(calc, rounded, qpoints)
+        # 1e-8 Å times third derivatives.
+        assert np.abs(found - direct).max() < 1e-6 * np.abs(direct).max()
+    assert open_sets > 3
+
+
 def test_a_structure_symmetric_only_within_tolerance_keeps_its_wave_vectors():
     atoms, _ = CRYSTALS["perovskite"]
     assert len(stars.exact_operations(atoms, 1e-3).rotations) == 48
