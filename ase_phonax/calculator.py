@@ -45,8 +45,8 @@ class PhonaxCalculator(Calculator):
     Args:
         model: path of a model file, a name of `list_models()`, or a `Potential`; None: the one that ships.
         dtype: "float64" (default) or "float32" (faster; noise 1e-6 to 1e-5 of the largest constant).
-        compiled: energies, forces and stress through JAX: seconds to compile, then faster for small networks (two to
-            eight times for `phonax-small`), slower for large ones. Second derivatives do not depend on it.
+        compiled: energies, forces and stress through JAX: seconds to compile, then faster for the smallest
+            networks (docs/performance.md), slower for large ones. Second derivatives do not depend on it.
         **kwargs: passed to ASE's Calculator (`atoms`, `directory`, ...).
 
     Raises:
