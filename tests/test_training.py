@@ -20,8 +20,7 @@ from ase_phonax.evaluation import Evaluator
 from ase_phonax.training import config as settings
 from ase_phonax.training import evaluate, fine_tune, partition, setup, steps, train
 from ase_phonax.training.config import DataConfig, LossConfig, NetworkConfig, OptimiserConfig, config_from
-from ase_phonax.training.loop import _rates
-from ase_phonax.training.steps import Rules, State
+from ase_phonax.training.steps import Rules, State, learning_rates
 
 from .analytic import two_hop_potential
 from .small_training import NUMBERS, small_config, small_frames, tuning_config, water
@@ -152,7 +151,7 @@ def test_a_state_can_be_given_away_when_nothing_is_averaged(quadratic):
 @pytest.mark.parametrize("schedule", ["cosine", "linear", "exponential", "constant"])
 def test_learning_rates_rise_and_fall_as_told(schedule):
     optimiser = OptimiserConfig(learning_rate=0.02, schedule=schedule, warmup=0.1, final=0.01)
-    rates = _rates(optimiser, 200, np.dtype("float64"), None)
+    rates = learning_rates(optimiser, optimiser.learning_rate, 200, np.dtype("float64"))
     assert rates.shape == (200,)
     # A straight line from nearly nothing that ends where the schedule begins.
     assert rates[0] == pytest.approx(0.02 / 20)

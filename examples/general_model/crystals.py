@@ -12,8 +12,7 @@ from ase.data import atomic_numbers, covalent_radii
 
 HELD_OUT, VALIDATED = 0.1, 0.03  # parts of the formulas: to test, and to see when training has gone far enough
 QUICK = ("Na", "Cl", "Mg", "O", "Si", "C", "Al")
-# Crystals made from others, and atoms of one at most. More of them were not worth their time: see README.md.
-SUBSTITUTED, LARGEST = 48, 10
+SUBSTITUTED, LARGEST = 2000, 10  # crystals made from others, and atoms of one at most
 # Elements that may take each other's place. Few done well rather than many done badly: each is in a hundred crystals.
 FAMILIES = (
     *(("Li", "Na", "K", "Rb", "Cs"), ("Be", "Mg", "Ca", "Sr", "Ba"), ("Ti", "Zr"), ("Cu", "Ag"), ("Zn", "Cd")),

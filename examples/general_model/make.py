@@ -246,13 +246,14 @@ def card(options: argparse.Namespace) -> None:
     potential = replace(load_model(options.output / "hessians/model.h5"), name=NAME)
     measured = json.loads((options.output / "summary.json").read_text())
     held = measured.get("hessians, held out", {})
+    teacher = Path(options.teacher).stem
     n_labelled = sum(1 for _ in (options.output / "labels/frames").glob("*.h5"))
     content = {
         "name": NAME,
         "elements": [chemical_symbols[z] for z in potential.numbers],
         "level_of_theory": potential.provenance.level_of_theory,
         "n_parameters": potential.n_parameters,
-        "training_set": f"{potential.provenance.training_set}, labelled by {Path(options.teacher).stem}; {n_labelled} crystals, "
+        "training_set": f"{potential.provenance.training_set}, labelled by {teacher}; {n_labelled} crystals, "
         f"{held.get('crystals', 0)} of them held out by formula",
         "licence": "MIT",
         "summary": "ships with the package; quick; crystals near equilibrium. Not for molecules, surfaces, liquids or "
