@@ -9,13 +9,28 @@ remembered. Constructing the `Phonopy` object is not on the clock. Medians of th
 
 import argparse
 import time
+from itertools import pairwise
 
 import numpy as np
 from force_constants import crystals, phonopy_of, repeats
 
 from ase_phonax import PhonaxCalculator
+from ase_phonax.networks.nequip import layer_irreps
+from ase_phonax.networks.paths import plan_convolution
 
 RUNS = 3
+
+
+def multiplications(potential) -> int:
+    """Of one edge in one pass forward of a NequIP: radial networks, then features times harmonics times weights."""
+    total = 0
+    for irreps_in, irreps_out in layer_irreps(potential.config):
+        plan = plan_convolution(irreps_in, potential.config.l_max, tuple(ir for _, ir in irreps_out))
+        sizes = (potential.config.n_basis, *potential.config.radial_sizes, plan.n_weights)
+        total += sum(a * b for a, b in pairwise(sizes))
+        for (mul, ir), coupling in zip(irreps_in, plan.merged, strict=True):
+            total += mul * coupling.shape[2] * (ir.dim + 1)
+    return total
 
 
 def seconds(calc: PhonaxCalculator, atoms, run: int) -> float:
@@ -35,6 +50,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", help="crystals")
     options = parser.parse_args()
     calcs = [PhonaxCalculator(name, options.dtype) for name in (options.small, options.large)]
+    counts = [multiplications(calc.potential) for calc in calcs]
+    print(f"multiplications of an edge: {counts[0]:,} and {counts[1]:,}, ratio {counts[1] / counts[0]:.1f}")
     ratios = []
     print(f"{'crystal':15s} {'supercell':>12s} {options.small:>20s} {options.large:>20s}   ratio")
     for name, atoms in crystals().items():
