@@ -89,9 +89,37 @@ def substituted(crystals: list[Atoms], n: int, seed: int = 0) -> list[Atoms]:
     return found
 
 
+SAME_VOLUME = 1e-3  # relative
+
+
+def without_repeats(crystals: list[Atoms]) -> list[Atoms]:
+    """Relaxed crystals, each once: of those to learn from, those that relaxed into one before them are left out.
+
+    The same are those of one formula, number of atoms and space group whose volumes agree to `SAME_VOLUME`.
+    """
+    seen: dict[tuple, list[float]] = {}
+    kept = []
+    for atoms in crystals:
+        key = (formula(atoms), len(atoms), space_group(atoms))
+        volume = atoms.cell.volume
+        volumes = seen.setdefault(key, [])
+        if atoms.info["held_out"] or not any(abs(v / volume - 1) < SAME_VOLUME for v in volumes):
+            kept.append(atoms)
+        volumes.append(volume)
+    return kept
+
+
 def formula(atoms: Atoms) -> str:
     """Empirical formula, one for all polymorphs."""
     return atoms.get_chemical_formula("metal", empirical=True)
+
+
+def space_group(atoms: Atoms) -> int:
+    """Number of the space group, to 0.01 Å."""
+    import spglib
+
+    found = spglib.get_symmetry_dataset((atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers), symprec=0.01)
+    return 0 if found is None else found.number
 
 
 def is_held_out(atoms: Atoms) -> bool:

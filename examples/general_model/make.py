@@ -32,7 +32,9 @@ SIDES = ("hessians", "forces", "mace")
 def structures(options: argparse.Namespace) -> None:
     """Crystals, those held out marked: as the teacher has relaxed them, or as they were published."""
     import gzip
+    import io
 
+    import ase.io
     import crystals
 
     path = options.output / "structures.extxyz"
@@ -41,8 +43,10 @@ def structures(options: argparse.Namespace) -> None:
     if options.quick or options.relax:
         crystals.write_structures(path, data_folder() / "born_dielectric_pbesol_train.xyz", options.quick)
         return
+    text = gzip.decompress((HERE / "crystals.extxyz.gz").read_bytes()).decode()
+    kept = crystals.without_repeats(ase.io.read(io.StringIO(text), ":", format="extxyz"))
     part = path.with_suffix(".part")
-    part.write_bytes(gzip.decompress((HERE / "crystals.extxyz.gz").read_bytes()))
+    ase.io.write(part, kept, format="extxyz")
     part.replace(path)
 
 
