@@ -85,14 +85,15 @@ def frames(options: argparse.Namespace, second: bool = True) -> tuple[list, list
         if not atoms.info["held_out"]:
             first, *moved = read_frames(path)
             # Two of the four displaced frames, the others of the next crystal: time goes to second derivatives.
-            own = [f if second else replace(f, second=None) for f in (first, *moved[k % 2 :: 2]) if is_sane(f)]
-            (validation if crystals.is_validated(atoms) else training).extend(own)
+            own = [first, *(f for f in moved[k % 2 :: 2] if is_sane(f))]
+            (validation if crystals.is_validated(atoms) else training).append(own)
     typical = typical_size(training)
-    return weighted(training, typical), weighted(validation, typical)
+    found = weighted(training, typical), weighted(validation, typical)
+    return found if second else tuple([replace(f, second=None, weights=f.weights[:2]) for f in part] for part in found)
 
 
 LARGEST_FORCE = 20.0  # eV/Å: beyond, two atoms have been pushed into each other
-SOFTER, STIFFER = 10.0, 0.1  # largest and smallest weight of a crystal
+SOFTER, SOFTEST, STIFFER = 10.0, 100.0, 0.1  # largest weights of a crystal, the latter of its stresses; smallest
 
 
 def is_sane(frame) -> bool:
@@ -109,26 +110,33 @@ def size_of(frame) -> float:
     return float(np.sqrt(np.sum(np.abs(matrices) ** 2, (1, 2)).mean() / matrices.shape[1]))
 
 
-def typical_size(frames: list) -> float:
+def typical_size(crystals: list[list]) -> float:
+    """Root mean square over crystals, whose first frames are at rest."""
     import numpy as np
 
-    sizes = [size_of(f) for f in frames if f.second is not None]
-    return float(np.sqrt(np.mean(np.square(sizes)))) if sizes else 1.0
+    return float(np.sqrt(np.mean([size_of(frames[0]) ** 2 for frames in crystals])))
 
 
-def weighted(frames: list, typical: float) -> list:
-    """The same, second derivatives of soft crystals counting more: what is wanted are errors relative to each crystal.
+def weighted(crystals: list[list], typical: float) -> list:
+    """Frames of all crystals, those of soft ones counting more: what is wanted are errors relative to each crystal.
 
-    By the power -1.5 of their size: errors relative to each alone (-2) would let a few very soft ones rule.
+    Forces and second derivatives by the power -1.5 of the size of the latter: errors relative to each alone (-2) would
+    let a few very soft ones rule. Stresses by -2: the volume of an alkali metal hangs on some that are nothing to an
+    oxide.
     """
     from dataclasses import replace
 
     import numpy as np
 
-    def weight(frame) -> float:
-        return float(np.clip(max(size_of(frame) / typical, 1e-3) ** -1.5, STIFFER, SOFTER))
-
-    return [f if f.second is None else replace(f, weights=(("curvature", weight(f)),)) for f in frames]
+    found = []
+    for frames in crystals:
+        size = max(size_of(frames[0]) / typical, 1e-3)
+        weight = float(np.clip(size**-1.5, STIFFER, SOFTER))
+        stress = float(np.clip(size**-2.0, STIFFER, SOFTEST))
+        for frame in frames:
+            weights = {"forces": weight, "stress": stress} | ({} if frame.second is None else {"curvature": weight})
+            found.append(replace(frame, weights=tuple(weights.items())))
+    return found
 
 
 def settings_of(options: argparse.Namespace) -> dict:
