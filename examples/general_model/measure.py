@@ -2,7 +2,8 @@
 
 Geometry: relaxed with the teacher (the equilibrium frames of the labels). Measured on a Gamma-centred mesh of wave
 vectors, all of them exact: relative error of D(q), Frobenius norm of the difference over that of the teacher's, mean
-over the mesh; the lowest and highest frequency of both; the mean absolute difference of frequencies.
+over the mesh; the lowest and highest frequency of both; the mean absolute difference of frequencies. Besides, how the
+volume changes when the model relaxes the crystal.
 
 Each crystal is a file under teacher/ and a line of errors-MODEL.jsonl in --output, both with the fingerprint of the
 model that they are of; a second start goes on from there.
@@ -10,6 +11,7 @@ model that they are of; a second start goes on from there.
 
 import argparse
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -89,11 +91,25 @@ def errors(model: str, crystals: dict, teacher: dict[str, Path], results: Path) 
             "highest_thz": [float(a.max()), float(b.max())],
             "mae_thz": float(np.abs(a - b).mean()),
             "forces_rms": float(np.sqrt(np.mean(calc.get_forces(atoms) ** 2))),
+            "volume_change": volume_change(atoms, calc),
         }
         with results.open("a") as file:
             file.write(json.dumps(row) + "\n")
         rows.append(row)
     return rows
+
+
+def volume_change(atoms: Atoms, calc) -> float | None:
+    """Relative, from the teacher's volume to the model's; None where relaxation does not end."""
+    from ase_phonax import PhonaxError, relax
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            relaxed, _ = relax(atoms, calc, fmax=2e-3, smax=2e-4)
+        except PhonaxError:
+            return None
+    return float(relaxed.cell.volume / atoms.cell.volume - 1)
 
 
 def read_rows(path: Path) -> list[dict]:
@@ -111,11 +127,14 @@ def confusion(rows: list[dict]) -> dict[str, int]:
 
 def summary(rows: list[dict]) -> dict:
     relative = np.array([row["relative_error"] for row in rows])
+    changes = [abs(row["volume_change"]) for row in rows if row["volume_change"] is not None]
     return {
         "crystals": len(rows),
         "relative_error_median": float(np.median(relative)),
         "relative_error_tertiles": np.quantile(relative, [1 / 3, 2 / 3]).tolist(),
         "mae_thz_median": float(np.median([row["mae_thz"] for row in rows])),
+        "volume_change_median": float(np.median(changes)) if changes else None,
+        "volume_changes_beyond_a_tenth": len(rows) - sum(change < 0.1 for change in changes),
         "stability": confusion(rows),
     }
 
@@ -139,7 +158,8 @@ def run(options: argparse.Namespace) -> dict:
                 print(
                     f"{side}, {which}: {s['crystals']} crystals, relative error of D(q) median "
                     f"{s['relative_error_median']:.3f}, tertiles {s['relative_error_tertiles'][0]:.3f} and "
-                    f"{s['relative_error_tertiles'][1]:.3f}; frequencies {s['mae_thz_median']:.2f} THz; "
+                    f"{s['relative_error_tertiles'][1]:.3f}; frequencies {s['mae_thz_median']:.2f} THz; volumes "
+                    f"{s['volume_change_median']:.3f} (median), {s['volume_changes_beyond_a_tenth']} beyond 0.1; "
                     + ", ".join(f"{k}: {n}" for k, n in s["stability"].items())
                 )
     part = folder / "summary.part"
