@@ -65,15 +65,17 @@ def label(options: argparse.Namespace) -> None:
         sys.exit("nothing could be labelled")
 
 
-def frames(options: argparse.Namespace, second: bool = True) -> tuple[list, list]:
+def frames(options: argparse.Namespace, second: bool = True, at_rest: bool = True) -> tuple[list, list]:
     """Frames of crystals to train on and to validate with; without second derivatives if wished.
 
-    An unstable relaxation leaves labels that are right but of a structure nobody would call a crystal: `is_sane`.
+    A relaxation that failed leaves labels that are right but of a structure nobody would call a crystal: they are left
+    out, unless `at_rest` is false, and so are frames with atoms pushed into each other.
     """
     from dataclasses import replace
 
     import ase.io
     import crystals
+    import numpy as np
 
     from ase_phonax import read_frames
 
@@ -84,6 +86,8 @@ def frames(options: argparse.Namespace, second: bool = True) -> tuple[list, list
         atoms = structures[int(path.name.split("-")[0])]
         if not atoms.info["held_out"]:
             first, *moved = read_frames(path)
+            if at_rest and np.abs(first.stress).max() > LARGEST_STRESS:
+                continue
             # Two of the four displaced frames, the others of the next crystal: time goes to second derivatives.
             own = [first, *(f for f in moved[k % 2 :: 2] if is_sane(f))]
             (validation if crystals.is_validated(atoms) else training).append(own)
@@ -93,6 +97,7 @@ def frames(options: argparse.Namespace, second: bool = True) -> tuple[list, list
 
 
 LARGEST_FORCE = 20.0  # eV/Å: beyond, two atoms have been pushed into each other
+LARGEST_STRESS = 0.01  # eV/Å³: a crystal at rest has less
 SOFTER, SOFTEST, STIFFER = 10.0, 100.0, 0.1  # largest weights of a crystal, the latter of its stresses; smallest
 
 
@@ -165,7 +170,7 @@ def imitate(options: argparse.Namespace) -> None:
     settings = settings_of(options)
     settings["optimiser"] = settings.pop("imitation")
     del settings["mace"]
-    training, _ = frames(options)
+    training, _ = frames(options, at_rest=False)  # no labels are used
     rng = np.random.default_rng(settings["run"]["seed"])
     structures = [disordered(f, rng) for f in training if f.second is not None or rng.random() < MOVED]
     print(f"{len(structures)} structures", flush=True)
