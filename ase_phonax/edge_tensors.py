@@ -19,7 +19,7 @@ import numpy as np
 
 from .cores import one_blas_thread
 from .layers import NetworkParts, Path
-from .neighbour_sums import Edges, LayerState, State, evaluate
+from .neighbour_sums import Edges, LayerState, layer_states
 from .spherical import harmonics_and_derivatives
 
 
@@ -75,7 +75,6 @@ class Expansion:
     """A structure's tensors.
 
     Attributes:
-        state: energies and first derivatives.
         pairs: of each receiver.
         layers: in order.
         curvature: (e, 3, 3) sum over layers of K.
@@ -83,7 +82,6 @@ class Expansion:
 
     network: NetworkParts
     edges: Edges
-    state: State
     pairs: list[Pairs]
     layers: list[LayerTensors]
     curvature: np.ndarray
@@ -103,17 +101,16 @@ def expand(network: NetworkParts, edges: Edges) -> Expansion:
 
 
 def _expand(network: NetworkParts, edges: Edges) -> Expansion:
-    state = evaluate(network, edges)
     geometry = _Geometry.of(edges.vectors, network.l_max, network.dtype)
     pairs = [_pairs(edges, x, geometry) for x in range(edges.n_atoms)]
     curvature = np.zeros((len(edges.vectors), 3, 3), network.dtype)
     layers = [
         _layer_tensors(layer, edges, pairs, geometry, curvature, first=number == 0)
-        for number, layer in enumerate(state.layers)
+        for number, layer in enumerate(layer_states(network, edges))
     ]
     if network.pairs is not None:
         curvature += _pair_curvatures(network, edges, geometry)
-    return Expansion(network, edges, state, pairs, layers, curvature)
+    return Expansion(network, edges, pairs, layers, curvature)
 
 
 def _pair_curvatures(network: NetworkParts, edges: Edges, geometry: "_Geometry") -> np.ndarray:
