@@ -44,7 +44,7 @@ def map_numbers(expansion: Expansion) -> int:
     numbers = sum(
         (path.weights.stop - path.weights.start) * path.coupling[:, 0].size for parts in layers for path in parts.paths
     )
-    return numbers * sum(len(pairs.senders) for pairs in expansion.pairs)
+    return numbers * sum(pairs.real[..., 0].size for pairs in expansion.pairs)
 
 
 class Response:
@@ -76,11 +76,11 @@ class Response:
     def _set_phases(self, phases: np.ndarray) -> None:
         """Phases of all edges (e, q, parts)."""
         self.phases = phases
-        # Of the edges of each pair, zero on padding: (p, q parts, s).
+        # Of the edges of each pair, zero on padding: (g, p, q parts, s).
         self.turns = []
         for pairs in self.expansion.pairs:
-            turns = phases.reshape(len(phases), self.n_q * self.parts)[pairs.table] * pairs.real[:, :, None]
-            self.turns.append(np.ascontiguousarray(turns.swapaxes(1, 2)))
+            turns = phases.reshape(len(phases), self.n_q * self.parts)[pairs.table] * pairs.real[..., None]
+            self.turns.append(np.ascontiguousarray(turns.swapaxes(2, 3)))
 
     def matrix(self) -> np.ndarray:
         """(q, 3n, c) complex."""
@@ -161,47 +161,50 @@ class Response:
                 df_bar = [a + b for a, b in zip(through, skip, strict=True)]
         return found
 
-    def _bloch(self, x: int, tensor: np.ndarray, chosen: np.ndarray | None = None) -> np.ndarray:
-        """Sums over the edges of each pair, or of the chosen ones (p,), with their phases: (q, parts, p, y, z)."""
-        turns = self.turns[x]
+    def _bloch(self, group: int, tensor: np.ndarray, chosen: np.ndarray | None = None) -> np.ndarray:
+        """Sums over the edges of each pair, or of the chosen senders (p,), with phases: (g, q, parts, p, y, z)."""
+        turns = self.turns[group]
         if chosen is not None and not chosen.all():
-            turns, tensor = turns[chosen], tensor[chosen]
-        n_p, n_s, n_y, n_z = tensor.shape
-        found = np.empty((self.n_q, self.parts, n_p, n_y, n_z), tensor.dtype)
-        np.matmul(turns, tensor.reshape(n_p, n_s, -1), out=found.reshape(-1, n_p, n_y * n_z).swapaxes(0, 1))
+            turns, tensor = turns[:, chosen], tensor[:, chosen]
+        n_g, n_p, n_s, n_y, n_z = tensor.shape
+        found = np.empty((n_g, self.n_q, self.parts, n_p, n_y, n_z), tensor.dtype)
+        into = found.reshape(n_g, -1, n_p, n_y * n_z).swapaxes(1, 2)
+        np.matmul(turns, tensor.reshape(n_g, n_p, n_s, -1), out=into)
         return found
 
-    def _maps(self, layer: LayerTensors, x: int) -> Iterable[tuple[int, list[Path], np.ndarray]]:
-        """Input irreps that have paths, those, and Bloch sums of T ready to be multiplied: (u, q, parts, p i, k)."""
+    def _maps(self, layer: LayerTensors, group: int) -> Iterable[tuple[int, list[Path], np.ndarray]]:
+        """Input irreps that have paths, those, and Bloch sums of T ready to be multiplied: (u, q, parts, p i, g k)."""
         if self.kept is None:
-            return self._new_maps(layer, x)
-        key = id(layer), x
+            return self._new_maps(layer, group)
+        key = id(layer), group
         if key not in self.kept:
-            self.kept[key] = list(self._new_maps(layer, x))
+            self.kept[key] = list(self._new_maps(layer, group))
         return self.kept[key]
 
-    def _new_maps(self, layer: LayerTensors, x: int) -> Iterator[tuple[int, list[Path], np.ndarray]]:
-        parts, weights = layer.state.parts, layer.receivers[x].weights
-        n_p, n_q, dtype = len(self.turns[x]), self.n_q, self.phases.dtype
-        turns = self.turns[x].swapaxes(1, 2)[..., None]
+    def _new_maps(self, layer: LayerTensors, group: int) -> Iterator[tuple[int, list[Path], np.ndarray]]:
+        parts, weights = layer.state.parts, layer.groups[group].weights
+        n_g, n_p, _, n_s = self.turns[group].shape
+        n_q, dtype = self.n_q, self.phases.dtype
+        turns = self.turns[group].swapaxes(2, 3)[..., None]
         merged = [
-            np.empty((mul, n_q, self.parts, n_p, len(coupling)), dtype)
+            np.empty((mul, n_q, self.parts, n_p, n_g, len(coupling)), dtype)
             for (mul, _), (_, coupling) in zip(parts.inputs, parts.by_block, strict=True)
         ]
         begins = [0] * len(merged)
-        for own, w, y in zip(parts.by_degree, weights, self.expansion.pairs[x].harmonics, strict=False):
-            waves = (turns * y[:, :, None]).reshape(*y.shape[:2], -1)  # (p, s, q parts m)
-            found = (w @ waves).reshape(n_p, w.shape[1], n_q, self.parts, -1).transpose(1, 2, 3, 0, 4)
+        for own, w, y in zip(parts.by_degree, weights, self.expansion.pairs[group].harmonics, strict=False):
+            waves = (turns * y[..., None, :]).reshape(n_g, n_p, n_s, -1)  # (g, p, s, q parts m)
+            found = (w @ waves).reshape(n_g, n_p, w.shape[2], n_q, self.parts, -1).transpose(2, 3, 4, 1, 0, 5)
             first = 0
             for path in own:
                 into, begin, mul = merged[path.block], begins[path.block], len(merged[path.block])
-                into[..., begin : begin + y.shape[2]] = found[first : first + mul]
-                first, begins[path.block] = first + mul, begin + y.shape[2]
+                into[..., begin : begin + y.shape[3]] = found[first : first + mul]
+                first, begins[path.block] = first + mul, begin + y.shape[3]
         for block, ((paths, coupling), sums) in enumerate(zip(parts.by_block, merged, strict=True)):
             if paths:
                 m, n_i, n_k = coupling.shape
                 maps = sums.reshape(-1, m) @ coupling.reshape(m, -1).astype(dtype, copy=False)
-                yield block, paths, maps.reshape(len(sums), n_q, self.parts, n_p * n_i, n_k)
+                maps = maps.reshape(-1, n_g, n_i, n_k).swapaxes(1, 2)
+                yield block, paths, maps.reshape(len(sums), n_q, self.parts, n_p * n_i, n_g * n_k)
 
     def _times_i(self, columns: np.ndarray, sign: int) -> np.ndarray:
         """Columns (..., C) times i or -i."""
@@ -213,35 +216,33 @@ class Response:
 
     def _forward(self, layer: LayerTensors, dh: Blocks | None) -> Blocks:
         """Responses of a, per output irrep (u, q, n, k, C), from those of h (u, q, n, i, C)."""
-        n_q, n = self.n_q, self.edges.n_atoms
-        columns = self.parts * self.n_columns
+        n_q, columns = self.n_q, self.parts * self.n_columns
         da = self._of_displacements(layer)
         # With i times themselves, for the imaginary parts of the maps: (u, q, parts, n, i, C).
         reads = [np.stack([z, self._times_i(z, 1)], 2) if self.parts == 2 else z[:, :, None] for z in dh or []]
-        for x, pairs in enumerate(self.expansion.pairs):
-            if not reads or not len(pairs.senders):
-                continue
-            for block, paths, maps in self._maps(layer, x):
-                z = reads[block]
-                z = z if len(pairs.senders) == n else z[:, :, :, pairs.senders]
-                # One product over parts and senders together: (u, q, k, C).
+        for group, pairs in enumerate(self.expansion.pairs if reads else []):
+            for block, paths, maps in self._maps(layer, group):
+                z = reads[block][:, :, :, pairs.senders]
+                # One product over parts and senders together: (u, q, g k, C).
                 y = maps.reshape(len(z), n_q, -1, maps.shape[-1]).swapaxes(2, 3) @ z.reshape(len(z), n_q, -1, columns)
+                y = y.reshape(len(z), n_q, len(pairs.table), -1, columns)
                 for path in paths:
-                    da[path.out][path.rows, :, x] += y[:, :, path.columns]
+                    da[path.out][path.rows, :, pairs.receivers] += y[:, :, :, path.columns]
         return da
 
     def _of_displacements(self, layer: LayerTensors) -> Blocks:
         """J (p u_j - u_x), per output irrep (u, q, n, k, C)."""
         n_q, n_c, n, outputs = self.n_q, self.n_columns, self.edges.n_atoms, layer.state.parts.outputs
         found = np.zeros((n, n_q, self.parts, layer.slope_sums.shape[-1], n_c), self.phases.dtype)
-        for x, pairs in enumerate(self.expansion.pairs):
+        for group, pairs in enumerate(self.expansion.pairs):
             moving = self.moving[pairs.senders]
             if moving.any():
-                moved = self._bloch(x, layer.receivers[x].slope, moving)
-                u = self.u[:, pairs.senders[moving]].reshape(n_q, 1, -1, n_c)
-                np.matmul(moved.reshape(n_q, self.parts, u.shape[2], -1).swapaxes(2, 3), u, out=found[x])
-            if self.fixed and self.moving[x]:
-                found[x, :, 0] -= layer.slope_sums[x].T @ self.u[:, x]
+                moved = self._bloch(group, layer.groups[group].slope, moving)
+                u = self.u[:, pairs.senders][:, moving].reshape(n_q, 1, -1, n_c)
+                moved = moved.reshape(len(moved), n_q, self.parts, u.shape[2], -1)
+                found[pairs.receivers] = moved.swapaxes(3, 4) @ u
+        if self.fixed:
+            found[:, :, 0] -= layer.slope_sums.swapaxes(1, 2)[:, None] @ self.u.swapaxes(0, 1)
         return [
             z.reshape(n, n_q, self.parts, dim, mul, n_c).transpose(4, 1, 0, 3, 2, 5).reshape(mul, n_q, n, dim, -1)
             for z, (mul, dim) in zip(split(found, outputs, axis=3), outputs, strict=True)
@@ -254,19 +255,17 @@ class Response:
         if dh is None:
             return None
         blocks = [np.zeros((mul, n_q, n, dim, columns), self.phases.dtype) for mul, dim in layer.state.parts.inputs]
-        for x, pairs in enumerate(self.expansion.pairs):
-            if not len(pairs.senders):
-                continue
-            here = slice(None) if len(pairs.senders) == n else pairs.senders
-            for block, paths, maps in self._maps(layer, x):
-                into = blocks[block]
-                bar = np.empty((len(into), n_q, maps.shape[-1], columns), maps.dtype)
+        for group, pairs in enumerate(self.expansion.pairs):
+            for block, paths, maps in self._maps(layer, group):
+                into = blocks[block][:, :, pairs.senders]
+                bar = np.empty((len(into), n_q, len(pairs.table), maps.shape[-1] // len(pairs.table), columns), maps.dtype)
                 for path in paths:
-                    bar[:, :, path.columns] = da_bar[path.out][path.rows, :, x]
+                    bar[:, :, :, path.columns] = da_bar[path.out][path.rows, :, pairs.receivers]
+                bar = bar.reshape(len(into), n_q, -1, columns)
                 found = maps[:, :, 0] @ bar
                 if self.parts == 2:  # the maps' conjugate
                     found += maps[:, :, 1] @ self._times_i(bar, -1)
-                into[:, :, here] += found.reshape(len(into), n_q, len(pairs.senders), *into.shape[3:])
+                blocks[block][:, :, pairs.senders] += found.reshape(into.shape)
         self._cross(layer, blocks, dh)
         return blocks
 
@@ -277,11 +276,9 @@ class Response:
         flat = np.concatenate([z.transpose(2, 1, 3, 0, 4).reshape(n, n_q, -1, columns) for z in da_bar], 2)
         here = (layer.slope_sums[:, None] @ flat).reshape(n, n_q, 3, self.parts, n_c)
         self.total -= here.transpose(3, 1, 0, 2, 4)
-        for x, pairs in enumerate(self.expansion.pairs):
-            if not len(pairs.senders):
-                continue
-            moved = self._bloch(x, layer.receivers[x].slope)
-            y = moved.reshape(n_q, -1, moved.shape[-1]) @ flat[x]
+        for group, pairs in enumerate(self.expansion.pairs):
+            moved = self._bloch(group, layer.groups[group].slope)
+            y = (moved.reshape(len(moved), n_q, -1, moved.shape[-1]) @ flat[pairs.receivers]).sum(axis=0)
             y = y.reshape(n_q, self.parts, -1, 3, self.parts, n_c)  # (q, parts of J, p, 3, parts of da', c)
             self.total[0][:, pairs.senders] += y[:, 0, :, :, 0]
             if self.parts == 2:
@@ -302,28 +299,30 @@ class Response:
             flat = np.concatenate([z.transpose(1, 2, 3, 0, 4).reshape(n_q, n, -1, self.parts * n_c) for z in dh], 2)
             here = (layer.cross_sums @ flat).reshape(n_q, n, 3, self.parts, n_c)
             self.total += here.transpose(3, 0, 1, 2, 4)
-        for x, pairs in enumerate(self.expansion.pairs):
-            u = self.u[:, x].swapaxes(1, 2)  # (q, c, 3)
-            if self.fixed and self.moving[x]:
-                found[:, 0, :, x] += u @ layer.cross_sums[x]
-            if not len(pairs.senders) or not (self.moving[x] or dh is not None):
+        u = self.u.transpose(1, 0, 3, 2)  # (n, q, c, 3)
+        if self.fixed:
+            found[:, 0] += (u @ layer.cross_sums[:, None]).transpose(1, 2, 0, 3)
+        for group, pairs in enumerate(self.expansion.pairs):
+            moving = self.moving[pairs.receivers].any()
+            if not moving and dh is None:
                 continue
-            cross = layer.receivers[x].cross
+            cross = layer.groups[group].cross
             assert cross is not None
-            sums = self._bloch(x, cross).swapaxes(2, 3).reshape(n_q, self.parts, 3, -1)  # (q, parts, 3, p H)
-            senders = slice(None) if len(pairs.senders) == n else pairs.senders
-            if self.moving[x]:
-                y = (u[:, None] @ sums).reshape(n_q, self.parts, n_c, -1, width)
-                found[:, 0][:, :, senders] -= y[:, 0]
+            sums = self._bloch(group, cross).swapaxes(3, 4).reshape(len(cross), n_q, self.parts, 3, -1)
+            if moving:
+                y = (u[pairs.receivers, :, None] @ sums).sum(axis=0).reshape(n_q, self.parts, n_c, -1, width)
+                found[:, 0][:, :, pairs.senders] -= y[:, 0]
                 if self.parts == 2:
-                    found[:, 1][:, :, senders] += y[:, 1]
+                    found[:, 1][:, :, pairs.senders] += y[:, 1]
             if dh is not None:
-                y = sums.reshape(n_q, 3 * self.parts, -1) @ flat[:, senders].reshape(n_q, -1, self.parts * n_c)
-                y = y.reshape(n_q, self.parts, 3, self.parts, n_c)
-                self.total[0][:, x] -= y[:, 0, :, 0]
+                y = sums.reshape(len(cross), n_q, 3 * self.parts, -1) @ flat[:, pairs.senders].reshape(
+                    n_q, -1, self.parts * n_c
+                )
+                y = y.reshape(-1, n_q, self.parts, 3, self.parts, n_c).swapaxes(0, 1)
+                self.total[0][:, pairs.receivers] -= y[:, :, 0, :, 0]
                 if self.parts == 2:
-                    self.total[0][:, x] += y[:, 1, :, 1]
-                    self.total[1][:, x] -= y[:, 0, :, 1] + y[:, 1, :, 0]
+                    self.total[0][:, pairs.receivers] += y[:, :, 1, :, 1]
+                    self.total[1][:, pairs.receivers] -= y[:, :, 0, :, 1] + y[:, :, 1, :, 0]
         for into, block, (mul, dim) in zip(dh_bar, split(found, inputs), inputs, strict=True):
             turned = block.reshape(n_q, self.parts, n_c, n, dim, mul).transpose(5, 0, 3, 4, 1, 2)
             into += turned.reshape(into.shape)
