@@ -25,7 +25,6 @@ from .layers import NetworkParts
 from .neighbour_sums import Edges, LayerState, layer_states
 from .spherical import harmonics_and_derivatives
 
-
 # Bytes of J up to which receivers are added to a group.
 GROUP_BYTES = 4e6
 # Indices of atoms; a slice where they follow one another, so that nothing is copied.
@@ -89,6 +88,7 @@ class Expansion:
         pairs: of each group of receivers; those without senders are in none.
         layers: in order.
         curvature: (e, 3, 3) sum over layers of K.
+        curvature_sums: (n, 3, 3) of those over the edges of each receiver and of each sender.
     """
 
     network: NetworkParts
@@ -96,6 +96,7 @@ class Expansion:
     pairs: list[Pairs]
     layers: list[LayerTensors]
     curvature: np.ndarray
+    curvature_sums: np.ndarray
 
     @property
     def n_bytes(self) -> int:
@@ -126,7 +127,10 @@ def _expand(network: NetworkParts, edges: Edges) -> Expansion:
         curvature[group.pairs.table[real]] = group.curvatures()[real]
     if network.pairs is not None:
         curvature += _pair_curvatures(network, edges, geometry)
-    return Expansion(network, edges, [group.pairs for group in groups], layers, curvature)
+    sums = np.zeros((edges.n_atoms, 3, 3), network.dtype)
+    for ends in (edges.receivers, edges.senders):
+        np.add.at(sums, ends, curvature)
+    return Expansion(network, edges, [group.pairs for group in groups], layers, curvature, sums)
 
 
 def _pair_curvatures(network: NetworkParts, edges: Edges, geometry: "_Geometry") -> np.ndarray:
@@ -182,7 +186,8 @@ def _tables(edges: Edges, largest: int) -> list[tuple[np.ndarray, np.ndarray, np
         if not own or (len(own[-1]) + 1) * real.size > largest:
             own.append([])
         own[-1].append((x, begin + begins[:, None] + np.where(real, slots, 0), real))
-    return [tuple(map(np.array, zip(*group, strict=True))) for own in groups.values() for group in own]
+    stacked = (zip(*group, strict=True) for own in groups.values() for group in own)
+    return [(np.array(receivers), np.array(table), np.array(real)) for receivers, table, real in stacked]
 
 
 def _places(indices: np.ndarray) -> Places:
@@ -211,9 +216,7 @@ def _layer_tensors(
 class _Group:
     """What forms the tensors of some receivers, layer by layer."""
 
-    def __init__(
-        self, receivers: np.ndarray, table: np.ndarray, real: np.ndarray, edges: Edges, geometry: _Geometry
-    ):
+    def __init__(self, receivers: np.ndarray, table: np.ndarray, real: np.ndarray, edges: Edges, geometry: _Geometry):
         self.lengths = geometry.lengths[table].astype(geometry.frames.dtype)
         self.harmonics = [tuple(part[table] for part in orders) for orders in geometry.harmonics]
         values = [value for value, _, _ in self.harmonics]
@@ -237,7 +240,7 @@ class _Group:
     ) -> GroupTensors:
         """J and C; what K takes is added to `along`."""
         parts, pairs, shape = layer.parts, self.pairs, self.pairs.table.shape
-        n_g, n_p, n_s = shape
+        n_g, n_p = shape[:2]
         dtype = self.frames.dtype
         # (g, p, s, n_weights): values, slopes and curvatures; zero on padding, and with them all tensors.
         value, bent, curved = (w[pairs.table] * pairs.real[..., None] for w in radial)
