@@ -177,7 +177,7 @@ def _pull_messages_back(
 ) -> None:
     """Adds the cotangents of h, per block (i, n, u), and the slopes of the chunk's edges (e, 3), where wanted."""
     weights = chunk.weights(layer, 0 if slopes is None else 1)
-    reads = [np.take(h, chunk.senders, axis=1) for h in mixed]
+    reads = [] if slopes is None else [np.take(h, chunk.senders, axis=1) for h in mixed]
     back: list[np.ndarray | None] = [None] * len(mixed)
     harmonics_bar = [np.zeros_like(y) for y, _ in chunk.harmonics]
     length_bar = np.zeros(len(chunk.lengths), chunk.along.dtype)

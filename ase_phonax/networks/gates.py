@@ -188,13 +188,18 @@ def _dots(values: np.ndarray, responses: np.ndarray) -> np.ndarray:
     return values.swapaxes(0, 1).reshape(n, 1, -1) @ responses.swapaxes(0, 1).reshape(n, -1, z)
 
 
-def silu(x: np.ndarray, norm: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """x / (1 + exp(-x)) / norm and its first two derivatives."""
+def silu(x: np.ndarray, norm: float, order: int = 2) -> tuple[np.ndarray, ...]:
+    """x / (1 + exp(-x)) / norm and its derivatives up to the second."""
     s = _sigmoid(x)
-    return x * s / norm, s * (1 + x * (1 - s)) / norm, s * (1 - s) * (2 + x * (1 - 2 * s)) / norm
+    found = [x * s]
+    if order > 0:
+        found.append(s * (1 + x * (1 - s)))
+    if order > 1:
+        found.append(s * (1 - s) * (2 + x * (1 - 2 * s)))
+    return tuple(z if norm == 1 else z / norm for z in found)
 
 
-def tanh(x: np.ndarray, norm: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def tanh(x: np.ndarray, norm: float) -> tuple[np.ndarray, ...]:
     """tanh(x) / norm and its first two derivatives."""
     t = np.tanh(x)
     return t / norm, (1 - t * t) / norm, -2 * t * (1 - t * t) / norm
