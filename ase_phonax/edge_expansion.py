@@ -14,6 +14,8 @@ from .linear_response import Response, is_real, map_numbers
 # worth so much. More blocks than that, and threads on less, cost more than they gain.
 FEWEST_COLUMNS = 12
 FEWEST_PRODUCTS = 150_000
+# What a wave vector costs besides its columns, in columns (measured: 2 to 4 for cells of two and three atoms).
+WAVE_VECTOR = 3
 # Bytes of responses kept between the passes, in all blocks that are computed side by side.
 BLOCK_BYTES = 384e6
 
@@ -81,7 +83,14 @@ def _blocks(counts: list[int], real: np.ndarray, expansion: Expansion) -> list[l
             blocks[-1].append(piece)
         else:
             blocks.append([piece])
-    return blocks
+    return [_narrowed(block) for block in blocks]
+
+
+def _narrowed(block: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    """The same with wide pieces cut, if their wave vectors once more cost less than padding of the narrow ones."""
+    counts = np.array([stop - start for _, start, stop in block])
+    width = min(set(counts.tolist()), key=lambda w: -(-counts // w).sum() * (w + WAVE_VECTOR))
+    return [(k, begin, min(begin + width, stop)) for k, start, stop in block for begin in range(start, stop, width)]
 
 
 def _fewest_columns(expansion: Expansion) -> int:

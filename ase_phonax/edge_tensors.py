@@ -8,8 +8,11 @@ of its output it is a sum over edges of a scalar L(A, h, r), so that
 hold its share of every second derivative of the energy. T is kept as its factors, harmonics and radial
 weights, which can be summed over edges before they are multiplied out.
 
-Axes: n atoms, p senders of one receiver, s edges of a pair, m components of harmonics, u channels, i components
-of h, k of a, x y Cartesian. The flat axes of a and of h, irreps one after the other, channels last, are D and H.
+Receivers with the same senders are taken together while their tensors are small: fewer, larger products.
+
+Axes: n atoms, g receivers of a group, p their senders, s edges of a pair, m components of harmonics, u channels,
+i components of h, k of a, x y Cartesian. The flat axes of a and of h, irreps one after the other, channels last, are
+D and H.
 """
 
 from dataclasses import dataclass
@@ -18,36 +21,43 @@ from itertools import accumulate, pairwise
 import numpy as np
 
 from .cores import one_blas_thread
-from .layers import NetworkParts, Path
-from .neighbour_sums import Edges, LayerState, State, evaluate
+from .layers import NetworkParts
+from .neighbour_sums import Edges, LayerState, layer_states
 from .spherical import harmonics_and_derivatives
+
+# Bytes of J up to which receivers are added to a group.
+GROUP_BYTES = 4e6
+# Indices of atoms; a slice where they follow one another, so that nothing is copied.
+Places = slice | np.ndarray
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """The edges of one receiver by sender, in a dense table; padding repeats the first edge of a pair.
+    """The edges of a group of receivers by sender, in a dense table; padding repeats the first edge of a pair.
 
     Attributes:
-        senders: (p,) distinct.
-        table: (p, s) indices of edges.
-        real: (p, s) 1, and 0 on padding.
-        harmonics: per degree (p, s, m).
+        receivers: (g,) distinct.
+        senders: (p,) distinct, those of each receiver.
+        table: (g, p, s) indices of edges.
+        real: (g, p, s) 1, and 0 on padding.
+        harmonics: per degree (g, p, s, m).
     """
 
-    senders: np.ndarray
+    receivers: Places
+    senders: Places
     table: np.ndarray
     real: np.ndarray
     harmonics: list[np.ndarray]
 
 
 @dataclass(frozen=True)
-class ReceiverTensors:
-    """One layer around one receiver; tensors vanish on padding.
+class GroupTensors:
+    """One layer around a group of receivers; tensors vanish on padding.
 
     Attributes:
-        weights: per degree (p, U, s) radial weights of its paths, one path after the other.
-        slope: J (p, s, 3, D).
-        cross: C (p, s, 3, H); None in the first layer, whose h is the same however the atoms move.
+        weights: per degree (g, p, U, s) radial weights of its paths, one path after the other.
+        slope: J (g, p, s, 3, D).
+        cross: C (g, p, s, 3, H); None in the first layer, whose h is the same however the atoms move.
     """
 
     weights: list[np.ndarray]
@@ -57,7 +67,7 @@ class ReceiverTensors:
 
 @dataclass(frozen=True)
 class LayerTensors:
-    """One layer around a structure: its state, and the tensors of each receiver.
+    """One layer around a structure: its state, and the tensors of each group of receivers.
 
     Attributes:
         slope_sums: (n, 3, D) of J over the edges of each receiver.
@@ -65,7 +75,7 @@ class LayerTensors:
     """
 
     state: LayerState
-    receivers: list[ReceiverTensors]
+    groups: list[GroupTensors]
     slope_sums: np.ndarray
     cross_sums: np.ndarray | None
 
@@ -75,23 +85,23 @@ class Expansion:
     """A structure's tensors.
 
     Attributes:
-        state: energies and first derivatives.
-        pairs: of each receiver.
+        pairs: of each group of receivers; those without senders are in none.
         layers: in order.
         curvature: (e, 3, 3) sum over layers of K.
+        curvature_sums: (n, 3, 3) of those over the edges of each receiver and of each sender.
     """
 
     network: NetworkParts
     edges: Edges
-    state: State
     pairs: list[Pairs]
     layers: list[LayerTensors]
     curvature: np.ndarray
+    curvature_sums: np.ndarray
 
     @property
     def n_bytes(self) -> int:
         """Memory of the tensors of all edges."""
-        tensors = [r for layer in self.layers for r in layer.receivers]
+        tensors = [group for layer in self.layers for group in layer.groups]
         arrays = [a for r in tensors for a in (r.slope, r.cross, *r.weights) if a is not None]
         return sum(a.nbytes for a in arrays)
 
@@ -103,17 +113,24 @@ def expand(network: NetworkParts, edges: Edges) -> Expansion:
 
 
 def _expand(network: NetworkParts, edges: Edges) -> Expansion:
-    state = evaluate(network, edges)
     geometry = _Geometry.of(edges.vectors, network.l_max, network.dtype)
-    pairs = [_pairs(edges, x, geometry) for x in range(edges.n_atoms)]
-    curvature = np.zeros((len(edges.vectors), 3, 3), network.dtype)
+    widest = max(_width(layer.outputs) for layer in network.layers)
+    largest = int(GROUP_BYTES / (3 * widest * network.dtype.itemsize))
+    groups = [_Group(receivers, table, real, edges, geometry) for receivers, table, real in _tables(edges, largest)]
     layers = [
-        _layer_tensors(layer, edges, pairs, geometry, curvature, first=number == 0)
-        for number, layer in enumerate(state.layers)
+        _layer_tensors(layer, edges, groups, geometry, first=number == 0)
+        for number, layer in enumerate(layer_states(network, edges))
     ]
+    curvature = np.zeros((len(edges.vectors), 3, 3), network.dtype)
+    for group in groups:
+        real = group.pairs.real.astype(bool)
+        curvature[group.pairs.table[real]] = group.curvatures()[real]
     if network.pairs is not None:
         curvature += _pair_curvatures(network, edges, geometry)
-    return Expansion(network, edges, state, pairs, layers, curvature)
+    sums = np.zeros((edges.n_atoms, 3, 3), network.dtype)
+    for ends in (edges.receivers, edges.senders):
+        np.add.at(sums, ends, curvature)
+    return Expansion(network, edges, [group.pairs for group in groups], layers, curvature, sums)
 
 
 def _pair_curvatures(network: NetworkParts, edges: Edges, geometry: "_Geometry") -> np.ndarray:
@@ -155,143 +172,138 @@ class _Geometry:
         )
 
 
-def _pairs(edges: Edges, x: int, geometry: _Geometry) -> Pairs:
-    begin, end = edges.starts[x : x + 2]
-    senders, begins, counts = np.unique(edges.senders[begin:end], return_index=True, return_counts=True)
-    slots = np.arange(counts.max(initial=0))
-    real = slots < counts[:, None]
-    table = begin + begins[:, None] + np.where(real, slots, 0)
-    return Pairs(senders, table, real.astype(geometry.frames.dtype), [y[table] for y, _, _ in geometry.harmonics])
+def _tables(edges: Edges, largest: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Groups with up to so many places for edges, or one receiver: receivers (g,), edges and whether real (g, p, s)."""
+    groups: dict[tuple, list[list]] = {}
+    for x in range(edges.n_atoms):
+        begin, end = edges.starts[x : x + 2]
+        if begin == end:
+            continue
+        senders, begins, counts = np.unique(edges.senders[begin:end], return_index=True, return_counts=True)
+        slots = np.arange(counts.max())
+        real = slots < counts[:, None]
+        own = groups.setdefault((senders.tobytes(), len(slots)), [])
+        if not own or (len(own[-1]) + 1) * real.size > largest:
+            own.append([])
+        own[-1].append((x, begin + begins[:, None] + np.where(real, slots, 0), real))
+    stacked = (zip(*group, strict=True) for own in groups.values() for group in own)
+    return [(np.array(receivers), np.array(table), np.array(real)) for receivers, table, real in stacked]
+
+
+def _places(indices: np.ndarray) -> Places:
+    """Ascending indices as a slice where they are one."""
+    first, end = int(indices[0]), int(indices[-1]) + 1
+    return slice(first, end) if end - first == len(indices) else indices
 
 
 def _layer_tensors(
-    layer: LayerState, edges: Edges, pairs: list[Pairs], geometry: _Geometry, curvature: np.ndarray, first: bool
+    layer: LayerState, edges: Edges, groups: list["_Group"], geometry: _Geometry, first: bool
 ) -> LayerTensors:
-    parts, dtype = layer.parts, curvature.dtype
+    parts, dtype = layer.parts, geometry.frames.dtype
     radial = parts.radial(geometry.lengths, 2, edges.kinds)
     # coupling . h of every atom: per path (n, m, k, u).
     with_features = [_contracted(p.coupling.astype(dtype), layer.mixed[p.block].swapaxes(0, 1)) for p in parts.paths]
-
-    width, cross_width = (sum(mul * dim for mul, dim in irreps) for irreps in (parts.outputs, parts.inputs))
-    nothing = ReceiverTensors(
-        [], np.zeros((0, 0, 3, width), dtype), None if first else np.zeros((0, 0, 3, cross_width), dtype)
-    )
-    receivers = [
-        _ReceiverWork(layer, pair, geometry, radial, with_features, x).tensors(curvature, first)
-        if len(pair.senders)
-        else nothing
-        for x, pair in enumerate(pairs)
-    ]
-    slope_sums = np.array([r.slope.sum(axis=(0, 1)) for r in receivers])
-    cross_sums = None
-    if not first:
-        cross_sums = np.zeros((edges.n_atoms, 3, cross_width), dtype)
-        for pair, tensors in zip(pairs, receivers, strict=True):
-            assert tensors.cross is not None
-            cross_sums[pair.senders] += tensors.cross.sum(axis=1)
-    return LayerTensors(layer, receivers, slope_sums, cross_sums)
+    tensors = [group.tensors(layer, radial, with_features, first) for group in groups]
+    slope_sums = np.zeros((edges.n_atoms, 3, _width(parts.outputs)), dtype)
+    cross_sums = None if first else np.zeros((edges.n_atoms, 3, _width(parts.inputs)), dtype)
+    for group, found in zip(groups, tensors, strict=True):
+        slope_sums[group.pairs.receivers] = found.slope.sum(axis=(1, 2))
+        if cross_sums is not None and found.cross is not None:
+            cross_sums[group.pairs.senders] += found.cross.sum(axis=(0, 2))
+    return LayerTensors(layer, tensors, slope_sums, cross_sums)
 
 
-class _ReceiverWork:
-    """What forms the tensors of one receiver."""
+class _Group:
+    """What forms the tensors of some receivers, layer by layer."""
 
-    def __init__(
-        self,
-        layer: LayerState,
-        pairs: Pairs,
-        geometry: _Geometry,
-        radial: list[np.ndarray],
-        with_features: list[np.ndarray],
-        x: int,
-    ):
-        self.layer, self.pairs, self.with_features, self.x = layer, pairs, with_features, x
-        table, real = pairs.table, pairs.real
-        self.shape = table.shape
-        # (p, s, n_weights): values, slopes and curvatures; zero on padding, and with them all tensors.
-        self.radial = [w[table] * real[:, :, None] for w in radial]
+    def __init__(self, receivers: np.ndarray, table: np.ndarray, real: np.ndarray, edges: Edges, geometry: _Geometry):
         self.lengths = geometry.lengths[table].astype(geometry.frames.dtype)
-        self.orders = np.concatenate(self.radial, 1)  # (p, 3 s, n_weights)
-        self.harmonics = [tuple(part[table] for part in order) for order in geometry.harmonics]
+        self.harmonics = [tuple(part[table] for part in orders) for orders in geometry.harmonics]
+        values = [value for value, _, _ in self.harmonics]
+        senders = edges.senders[table[0, :, 0]]
+        self.pairs = Pairs(_places(receivers), _places(senders), table, real.astype(self.lengths.dtype), values)
         # In the frame of an edge, two directions across it and one along, the derivative of Y w is a product:
         # the slopes of Y times w, and Y times the slope of w.
-        self.frames = geometry.frames[table]  # (p, s, 3, 3), rows are directions
-        self.factors = np.stack([self.radial[0], self.radial[0], self.radial[1]], 2)  # (p, s, 3, n_weights)
+        self.frames = geometry.frames[table]  # (g, p, s, 3, 3), rows are directions
+        self.turns = np.ascontiguousarray(self.frames.swapaxes(3, 4))  # to Cartesian components
         self.moved = [
-            np.concatenate([self.frames[:, :, :2] @ gradient, value[:, :, None]], 2).reshape(
-                len(table), -1, value.shape[-1]
+            np.concatenate([self.frames[..., :2, :] @ gradient, value[..., None, :]], 3).reshape(
+                *table.shape[:2], -1, value.shape[-1]
             )
             for value, gradient, _ in self.harmonics
-        ]  # (p, 3 s, m)
+        ]  # (g, p, 3 s, m)
+        # Values, slopes and curvatures of the weights times both ends of the message, for each harmonic: of all layers.
+        self.along = [np.zeros_like(moved) for moved in self.moved]
 
-    def tensors(self, curvature: np.ndarray, first: bool) -> ReceiverTensors:
-        """J and C; K into its places of `curvature`."""
-        layer, (n_p, n_s) = self.layer, self.shape
-        parts, dtype = layer.parts, curvature.dtype
-        slope, slopes = _flat_and_blocks((n_p, n_s, 3), parts.outputs, dtype)
-        cross, crosses = (None, []) if first else _flat_and_blocks((n_p, n_s, 3), parts.inputs, dtype)
+    def tensors(
+        self, layer: LayerState, radial: list[np.ndarray], with_features: list[np.ndarray], first: bool
+    ) -> GroupTensors:
+        """J and C; what K takes is added to `along`."""
+        parts, pairs, shape = layer.parts, self.pairs, self.pairs.table.shape
+        n_g, n_p = shape[:2]
+        dtype = self.frames.dtype
+        # (g, p, s, n_weights): values, slopes and curvatures; zero on padding, and with them all tensors.
+        value, bent, curved = (w[pairs.table] * pairs.real[..., None] for w in radial)
+        orders = np.concatenate([value, bent, curved], 2)  # (g, p, 3 s, n_weights)
+        factors = np.stack([value, value, bent], 3)  # (g, p, s, 3, n_weights)
+        slope, slopes = _flat_and_blocks((*shape, 3), parts.outputs, dtype)
+        cross, crosses = (None, []) if first else _flat_and_blocks((*shape, 3), parts.inputs, dtype)
         begun: set[int] = set()
-        # Values, slopes and curvatures of the weights times both ends of the message, for each harmonic.
-        along = [np.zeros((n_p, 3 * n_s, 2 * l + 1), dtype) for l in range(len(self.harmonics))]
-        for path, features in zip(parts.paths, self.with_features, strict=True):
+        for path, features in zip(parts.paths, with_features, strict=True):
             i, m, n_k = path.coupling.shape
-            product = self.moved[path.degree] @ self._at_senders(features).reshape(n_p, m, -1)
-            self._slopes(path, product, slopes[path.out][..., path.rows])
-            bar = layer.out_bar[path.out][:, self.x, path.rows]
+            own = factors[..., None, path.weights]
+            product = self.moved[path.degree] @ features[pairs.senders].reshape(n_p, m, -1)
+            into = slopes[path.out][..., path.rows]
+            np.multiply(product.reshape(into.shape), own, out=into)
+            bar = layer.out_bar[path.out][:, pairs.receivers, path.rows].swapaxes(0, 1)  # (g, k, u)
             with_bar = path.coupling.transpose(1, 0, 2).reshape(m * i, n_k).astype(dtype) @ bar
-            h = self._at_senders(layer.mixed[path.block].swapaxes(0, 1))
-            both = np.einsum("miu,piu->pum", with_bar.reshape(m, i, -1), h)
-            along[path.degree] += self.orders[..., path.weights] @ both
+            h = layer.mixed[path.block][:, pairs.senders]
+            both = np.einsum("gmiu,ipu->gpum", with_bar.reshape(n_g, m, i, -1), h)
+            self.along[path.degree] += orders[..., path.weights] @ both
             if cross is not None:
-                product = self.moved[path.degree] @ with_bar.reshape(m, -1)
-                self._slopes(path, product, crosses[path.block], add=path.block in begun)
+                product = self.moved[path.degree] @ with_bar.reshape(n_g, 1, m, -1)
+                into = crosses[path.block]
+                product = product.reshape(into.shape)
+                if path.block in begun:
+                    product *= own
+                    into += product
+                else:
+                    np.multiply(product, own, out=into)
                 begun.add(path.block)
-        turns = np.ascontiguousarray(self.frames.swapaxes(2, 3))  # to Cartesian components
-        slope = turns @ slope
-        cross = None if cross is None else turns @ cross
-        real = self.pairs.real.astype(bool)
-        curvature[self.pairs.table[real]] += self._curvatures(along)[real]
-        channels = self.radial[0].transpose(0, 2, 1)
+        channels = value.swapaxes(2, 3)
         weights = [
-            np.concatenate([channels[:, p.weights] for p in own] or [channels[:, :0]], 1) for own in parts.by_degree
+            np.concatenate([channels[:, :, p.weights] for p in own] or [channels[:, :, :0]], 2)
+            for own in parts.by_degree
         ]
-        return ReceiverTensors(weights, slope, cross)
+        return GroupTensors(weights, self.turns @ slope, None if cross is None else self.turns @ cross)
 
-    def _slopes(self, path: Path, product: np.ndarray, into: np.ndarray, add: bool = False) -> None:
-        """d/dr of Y w times the rest in the edges' frames, (p, s, 3, z, u), from the product (p, 3 s, z u)."""
-        product = product.reshape(into.shape)
-        factors = self.factors[:, :, :, None, path.weights]
-        if add:
-            product *= factors
-            into += product
-        else:
-            np.multiply(product, factors, out=into)
-
-    def _curvatures(self, along: list[np.ndarray]) -> np.ndarray:
-        """d²/dr² of the messages contracted with both of their ends: (p, s, 3, 3)."""
-        n_p, n_s = self.shape
-        direction = self.frames[:, :, 2]
-        radial = direction[..., None] * direction[:, :, None]
+    def curvatures(self) -> np.ndarray:
+        """K, d²/dr² of the messages contracted with both of their ends: (g, p, s, 3, 3)."""
+        shape = self.lengths.shape
+        direction = self.frames[..., 2, :]
+        radial = direction[..., None] * direction[..., None, :]
         across = (np.eye(3, dtype=radial.dtype) - radial) / self.lengths[..., None, None]
-        k = np.zeros((n_p, n_s, 3, 3), radial.dtype)
-        for orders, (y, gradient, hessian) in zip(along, self.harmonics, strict=True):
-            value, slope, bend = orders.reshape(n_p, 3, n_s, -1).swapaxes(0, 1)
-            k += (hessian @ value[:, :, None, :, None])[..., 0]
-            tilted = (gradient @ slope[..., None]) * direction[:, :, None]
-            k += tilted + tilted.swapaxes(2, 3)
+        k = np.zeros((*shape, 3, 3), radial.dtype)
+        for orders, (y, gradient, hessian) in zip(self.along, self.harmonics, strict=True):
+            value, slope, bend = np.moveaxis(orders.reshape(*shape[:2], 3, shape[2], -1), 2, 0)
+            k += (hessian @ value[..., None, :, None])[..., 0]
+            tilted = (gradient @ slope[..., None]) * direction[..., None, :]
+            k += tilted + tilted.swapaxes(3, 4)
             k += np.sum(slope * y, axis=-1)[..., None, None] * across
             k += np.sum(bend * y, axis=-1)[..., None, None] * radial
         return k
 
-    def _at_senders(self, atoms: np.ndarray) -> np.ndarray:
-        senders = self.pairs.senders
-        return atoms if len(senders) == len(atoms) else atoms[senders]
+
+def _width(irreps: tuple[tuple[int, int], ...]) -> int:
+    """Of their flat axis."""
+    return sum(mul * dim for mul, dim in irreps)
 
 
 def _flat_and_blocks(
     shape: tuple[int, ...], irreps: tuple[tuple[int, int], ...], dtype: np.dtype
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """Zeros (*shape, flat axis of irreps), and views (*shape, components, channels) of its blocks."""
-    flat = np.zeros((*shape, sum(mul * dim for mul, dim in irreps)), dtype)
+    flat = np.zeros((*shape, _width(irreps)), dtype)
     return flat, [
         block.reshape(*shape, dim, mul) for block, (mul, dim) in zip(split(flat, irreps), irreps, strict=True)
     ]

@@ -6,7 +6,8 @@ A layer is, for every receiver x, with h = mix(f) of the senders j at the ends o
     f'        = gate(collect(a) + skip(f))                                        everything that is one atom's
 
 Blocks of features, one for each irrep, are arrays (u, n, i): channels first, so that linear maps are one matrix
-product. Responses of features have two more axes, (u, q, n, i, c): wave vectors, and columns last.
+product. Responses of features have one more axis, (u, n, i, z): all columns of all wave vectors. It is last and long,
+so that what differs from atom to atom multiplies long rows.
 Plain NumPy: nothing is compiled, nothing is waited for. The same network for JAX is in `networks`.
 """
 
@@ -57,52 +58,51 @@ class Linear:
     inputs: tuple[tuple[int, int], ...]
     outputs: tuple[tuple[int, int], ...]
 
-    def __call__(self, blocks: Sequence[np.ndarray], species: np.ndarray, atom_axis: int = 1) -> Blocks:
-        """Blocks of the outputs; the axis of atoms is 2 for responses."""
+    def __call__(self, blocks: Sequence[np.ndarray], species: np.ndarray) -> Blocks:
+        """Blocks of the outputs."""
         like, result = blocks[0], []
         for source, matrix, (mul, dim) in zip(self.sources, self.matrices, self.outputs, strict=True):
             if source is None:
-                result.append(_zeros(like, mul, dim, atom_axis))
+                result.append(_zeros(like, mul, dim))
             else:
-                result.append(_mixed(matrix, blocks[source], species, atom_axis))
+                result.append(_mixed(matrix, blocks[source], species))
         return result
 
-    def transposed(self, blocks: Sequence[np.ndarray], species: np.ndarray, atom_axis: int = 1) -> Blocks:
+    def transposed(self, blocks: Sequence[np.ndarray], species: np.ndarray) -> Blocks:
         """Cotangents of the inputs from those of the outputs."""
         like = blocks[0]
         result: list[np.ndarray | None] = [None] * len(self.inputs)
         for source, matrix, block in zip(self.sources, self.matrices, blocks, strict=True):
             if source is not None:
-                back = _mixed(np.swapaxes(matrix, -1, -2), block, species, atom_axis)
+                back = _mixed(np.swapaxes(matrix, -1, -2), block, species)
                 known = result[source]
                 result[source] = back if known is None else known + back
         return [
-            _zeros(like, mul, dim, atom_axis) if block is None else block
+            _zeros(like, mul, dim) if block is None else block
             for block, (mul, dim) in zip(result, self.inputs, strict=True)
         ]
 
 
-def _zeros(like: np.ndarray, mul: int, dim: int, atom_axis: int) -> np.ndarray:
+def _zeros(like: np.ndarray, mul: int, dim: int) -> np.ndarray:
     """A block of other channels and components than one it goes with."""
-    return np.zeros((mul, *like.shape[1 : atom_axis + 1], dim, *like.shape[atom_axis + 2 :]), like.dtype)
+    return np.zeros((mul, like.shape[1], dim, *like.shape[3:]), like.dtype)
 
 
-def _mixed(matrix: np.ndarray, block: np.ndarray, species: np.ndarray, atom_axis: int) -> np.ndarray:
+def _mixed(matrix: np.ndarray, block: np.ndarray, species: np.ndarray) -> np.ndarray:
     if matrix.ndim == 2:
         return (matrix.T @ block.reshape(len(block), -1)).reshape(-1, *block.shape[1:])
     result = np.empty((matrix.shape[-1], *block.shape[1:]), block.dtype)
-    before = (slice(None),) * atom_axis
     for kind in np.unique(species):
-        here = (*before, species == kind)
-        mine = block[here]
-        result[here] = (matrix[kind].T @ mine.reshape(len(block), -1)).reshape(-1, *mine.shape[1:])
+        here = species == kind
+        mine = block[:, here]
+        result[:, here] = (matrix[kind].T @ mine.reshape(len(block), -1)).reshape(-1, *mine.shape[1:])
     return result
 
 
 class GateAt(Protocol):
     """The function of single atoms that ends a layer, around the values it has in a structure.
 
-    Values are blocks (u, n, i), responses (u, q, n, i, c).
+    Values are blocks (u, n, i), responses (u, n, i, z).
     """
 
     value: Blocks

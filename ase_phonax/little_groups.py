@@ -14,6 +14,7 @@ import numpy as np
 EVEN = 0.05
 _DIRECTIONS = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1], [1, 1, 1], [1, 2, 3]], float)
 _DIRECTIONS /= np.linalg.norm(_DIRECTIONS, axis=1)[:, None]
+_ONES = np.arange(len(_DIRECTIONS))[:, None]
 _PAIRS = np.stack(np.triu_indices(len(_DIRECTIONS), 1), 1)
 
 
@@ -61,8 +62,8 @@ def _irreducible_directions(turns: np.ndarray) -> np.ndarray:
     """The fewest of some simple directions (c, 3) whose images under rotations (g, 3, 3) span space evenly."""
     images = turns @ _DIRECTIONS.T  # (g, 3, directions)
     spanned = np.einsum("gxd,gyd->dxy", images, images) / len(turns)
-    for chosen, sums in ((np.arange(len(spanned))[:, None], spanned), (_PAIRS, spanned[_PAIRS].sum(axis=1))):
-        least = np.linalg.eigvalsh(sums)[:, 0]
+    for chosen in (_ONES, _PAIRS):
+        least = np.linalg.eigvalsh(spanned[chosen].sum(axis=1))[:, 0]
         if least.max() > EVEN:
             # Equal ones are not told apart by their rounding.
             return _DIRECTIONS[chosen[np.argmax(least > least.max() - 1e-6)]]

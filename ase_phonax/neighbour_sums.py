@@ -80,26 +80,39 @@ class LayerState:
 
 @dataclass(frozen=True)
 class State:
-    """A structure's energy, and what its derivatives need.
+    """A structure's energy and its first derivatives.
 
     Attributes:
         energies: (n,) of the atoms [eV].
-        layers: in order.
         slopes: (e, 3) derivative of the energy with respect to each edge vector [eV/Å].
     """
 
     energies: np.ndarray
-    layers: list[LayerState]
     slopes: np.ndarray
 
 
 def evaluate(network: NetworkParts, edges: Edges) -> State:
     """Energies, and one pass back."""
+    slopes = np.zeros(edges.vectors.shape, network.dtype)
     with one_blas_thread():
-        return _evaluate(network, edges)
+        energies, _ = _forth_and_back(network, edges, slopes)
+    if network.pairs is not None:
+        lengths = np.linalg.norm(edges.vectors, axis=1)
+        value, slope = (z.astype(network.dtype) for z in network.pairs(lengths, 1, edges.kinds))
+        np.add.at(energies, edges.receivers, value)
+        slopes += (slope / lengths)[:, None].astype(network.dtype) * edges.vectors.astype(network.dtype)
+    return State(energies, slopes)
 
 
-def _evaluate(network: NetworkParts, edges: Edges) -> State:
+def layer_states(network: NetworkParts, edges: Edges) -> list[LayerState]:
+    """All layers in order, around a structure."""
+    return _forth_and_back(network, edges, None)[1]
+
+
+def _forth_and_back(
+    network: NetworkParts, edges: Edges, slopes: np.ndarray | None
+) -> tuple[np.ndarray, list[LayerState]]:
+    """Energies (n,) and layers; adds the derivatives with respect to edges (e, 3) where they are wanted."""
     chunks = [
         _Chunk(edges, atoms, network.l_max, network.dtype)
         for atoms in edges.receiver_ranges()
@@ -119,24 +132,19 @@ def _evaluate(network: NetworkParts, edges: Edges) -> State:
         features = gate.value
     energies = network.readout @ features[0][:, :, 0] + network.atom_energies[edges.species]
     bar: Blocks = [np.broadcast_to(network.readout[:, None, None], features[0].shape)]
-    layers, slopes = [], np.zeros(edges.vectors.shape, network.dtype)
+    layers = []
     for number, (layer, mixed, gate) in reversed(list(enumerate(forward))):
         before = gate.pull_back(bar)
         out_bar = [_components_first(b) for b in layer.collect.transposed(before, edges.species)]
         layers.append(LayerState(layer, mixed, gate, out_bar, bar))
         mixed_bar = [np.zeros_like(h) for h in mixed] if number else None
-        for chunk in chunks:
-            slopes[chunk.edges] += _pull_messages_back(layer, chunk, mixed, out_bar, mixed_bar)
+        for chunk in chunks if slopes is not None or mixed_bar is not None else ():
+            _pull_messages_back(layer, chunk, mixed, out_bar, mixed_bar, slopes)
         if mixed_bar is not None:
             skip = layer.skip.transposed(before, edges.species)
             through = layer.mix.transposed([_channels_first(h) for h in mixed_bar], edges.species)
             bar = [a + b for a, b in zip(skip, through, strict=True)]
-    if network.pairs is not None:
-        lengths = np.linalg.norm(edges.vectors, axis=1)
-        value, slope = (z.astype(network.dtype) for z in network.pairs(lengths, 1, edges.kinds))
-        np.add.at(energies, edges.receivers, value)
-        slopes += (slope / lengths)[:, None].astype(network.dtype) * edges.vectors.astype(network.dtype)
-    return State(energies, layers[::-1], slopes)
+    return energies, layers[::-1]
 
 
 def _components_first(block: np.ndarray) -> np.ndarray:
@@ -160,34 +168,41 @@ def _add_messages(layer: LayerParts, chunk: "_Chunk", mixed: Blocks, sums: Block
 
 
 def _pull_messages_back(
-    layer: LayerParts, chunk: "_Chunk", mixed: Blocks, out_bar: Blocks, mixed_bar: Blocks | None
-) -> np.ndarray:
-    """Slopes of the chunk's edges (e, 3); adds the cotangents of h, per block (i, n, u), where wanted."""
-    weights, stretched = chunk.weights(layer, 1)
-    reads = [np.take(h, chunk.senders, axis=1) for h in mixed]
+    layer: LayerParts,
+    chunk: "_Chunk",
+    mixed: Blocks,
+    out_bar: Blocks,
+    mixed_bar: Blocks | None,
+    slopes: np.ndarray | None,
+) -> None:
+    """Adds the cotangents of h, per block (i, n, u), and the slopes of the chunk's edges (e, 3), where wanted."""
+    weights = chunk.weights(layer, 0 if slopes is None else 1)
+    reads = [] if slopes is None else [np.take(h, chunk.senders, axis=1) for h in mixed]
     back: list[np.ndarray | None] = [None] * len(mixed)
     harmonics_bar = [np.zeros_like(y) for y, _ in chunk.harmonics]
     length_bar = np.zeros(len(chunk.lengths), chunk.along.dtype)
     for path in layer.paths:
-        maps, h = chunk.maps(path), reads[path.block]
+        maps, own = chunk.maps(path), weights[0][path.weights]
         bar = np.ascontiguousarray(out_bar[path.out][:, chunk.atoms, path.rows].swapaxes(0, 1))  # (n, k, u)
-        across = bar.swapaxes(1, 2)
-        maps_bar = (chunk.slots(h * weights[path.weights]) @ across).reshape(len(h), -1, bar.shape[1])
-        harmonics_bar[path.degree] += (maps_bar @ path.coupling.swapaxes(1, 2).astype(h.dtype)).sum(axis=0)
-        radial_bar = chunk.slots(h * stretched[path.weights]) @ across
-        length_bar += np.einsum("insk,insk->ns", radial_bar, maps).ravel()
+        if slopes is not None:
+            h, across = reads[path.block], bar.swapaxes(1, 2)
+            maps_bar = (chunk.slots(h * own) @ across).reshape(len(h), -1, bar.shape[1])
+            harmonics_bar[path.degree] += (maps_bar @ path.coupling.swapaxes(1, 2).astype(h.dtype)).sum(axis=0)
+            radial_bar = chunk.slots(h * weights[1][path.weights]) @ across
+            length_bar += np.einsum("insk,insk->ns", radial_bar, maps).ravel()
         if mixed_bar is not None:
-            pulled = (maps @ bar).reshape(h.shape)
-            pulled *= weights[path.weights]
+            pulled = (maps @ bar).reshape(len(maps), len(own), -1)
+            pulled *= own
             known = back[path.block]
             back[path.block] = pulled if known is None else np.add(known, pulled, out=known)
-    slopes = length_bar[:, None] * chunk.along
-    for (_, slope), y_bar in zip(chunk.harmonics, harmonics_bar, strict=True):
-        slopes += (slope @ y_bar[:, :, None])[..., 0]
+    if slopes is not None:
+        found = length_bar[:, None] * chunk.along
+        for (_, slope), y_bar in zip(chunk.harmonics, harmonics_bar, strict=True):
+            found += (slope @ y_bar[:, :, None])[..., 0]
+        slopes[chunk.edges] += found[chunk.real.ravel()]
     for into, part in zip(mixed_bar or [], back, strict=False):
         if part is not None:
             into[:, chunk.unique_senders] += np.add.reduceat(part[:, chunk.by_sender], chunk.begins, axis=1)
-    return slopes[chunk.real.ravel()]
 
 
 class _Chunk:

@@ -82,7 +82,7 @@ def test_single_precision_is_single_precision_throughout():
     potential = untrained(*CASES["nequip, as Nequix"][:2])
     single, double = (Evaluator(potential, np.dtype(d)) for d in ("float32", "float64"))
     assert single.energy_forces_stress(crystal())[0].dtype == np.float32
-    tensors = single._expansion(crystal()).layers[1].receivers[0]
+    tensors = single._expansion(crystal()).layers[1].groups[0]
     assert {tensors.slope.dtype, tensors.cross.dtype, tensors.weights[0].dtype} == {np.dtype("float32")}
     q = np.array([[0.13, -0.29, 0.41]])
     found, expected = (np.array(e.lattice_matrices(crystal(), q)) for e in (single, double))

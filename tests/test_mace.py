@@ -93,7 +93,7 @@ def test_single_precision_is_single_precision_throughout():
     atoms = structures()["crystal"]
     assert {part.dtype for part in evaluator.energy_forces_stress(atoms)} == {np.dtype("float32")}
     expansion = evaluator._expansion(atoms)
-    tensors = [t for layer in expansion.layers for r in layer.receivers for t in (r.slope, r.cross) if t is not None]
+    tensors = [t for layer in expansion.layers for r in layer.groups for t in (r.slope, r.cross) if t is not None]
     gates = [layer.state.gate for layer in expansion.layers]
     arrays = [*tensors, expansion.curvature, *(a for gate in gates for a in (gate.x, gate.slopes, *gate.value))]
     assert {array.dtype for array in arrays} == {np.dtype("float32")}

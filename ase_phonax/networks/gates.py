@@ -78,11 +78,11 @@ class GateAtValues:
         for b, (mul, _) in enumerate(self.irreps_out):
             acted = self.acted[b]
             if acted is not None:
-                result.append(_wide(acted[1][:mul]) * dy[b][:mul])
+                result.append(acted[1][:mul, ..., None] * dy[b][:mul])
             else:
                 value, slope, _ = self._gates(b)
                 y = self.normed[b]
-                result.append(_wide(value) * dy[b] + _wide(y * slope) * dy[self.even][self._place(b)])
+                result.append(value[..., None] * dy[b] + (y * slope)[..., None] * dy[self.even][self._place(b)])
         return result
 
     def back_response(self, moved: Blocks, bar: Blocks, moved_bar: Blocks) -> Blocks:
@@ -90,18 +90,19 @@ class GateAtValues:
         inner = self._inner(moved)
         dy = self._normed_response(moved, inner)
         change: Blocks = []
-        gates = np.zeros((self.n_gates, *moved[0].shape[1:]), moved[0].dtype)
+        gates = np.zeros((self.n_gates, moved[0].shape[1], 1, moved[0].shape[3]), moved[0].dtype)
         for b, (mul, _) in enumerate(self.irreps_out):
             acted = self.acted[b]
             if acted is not None:
-                change.append(_wide(acted[1][:mul]) * moved_bar[b] + _wide(acted[2][:mul] * bar[b]) * dy[b][:mul])
+                bent = (acted[2][:mul] * bar[b])[..., None]
+                change.append(acted[1][:mul, ..., None] * moved_bar[b] + bent * dy[b][:mul])
                 continue
             value, slope, curvature = self._gates(b)
             y, dg = self.normed[b], dy[self.even][self._place(b)]
-            change.append(_wide(value) * moved_bar[b] + _wide(slope * bar[b]) * dg)
-            across = np.sum(_wide(y) * moved_bar[b] + _wide(bar[b]) * dy[b], axis=3, keepdims=True)
-            bent = _wide(curvature * np.sum(y * bar[b], axis=-1, keepdims=True))
-            gates[self._rows(b)] = _wide(slope) * across + bent * dg
+            change.append(value[..., None] * moved_bar[b] + (slope * bar[b])[..., None] * dg)
+            across = y[:, :, None] @ moved_bar[b] + bar[b][:, :, None] @ dy[b]
+            bent = curvature * np.sum(y * bar[b], axis=-1, keepdims=True)
+            gates[self._rows(b)] = slope[..., None] * across + bent[..., None] * dg
         if self.n_gates:
             change[self.even] = np.concatenate([change[self.even], gates])
         return self._unnormed_response(moved, inner, self._ungated(bar), change)
@@ -138,11 +139,10 @@ class GateAtValues:
     # The norm: factor p = 1 / sqrt(s), dp = -p³ <w x, dx>.
 
     def _inner(self, moved: Blocks) -> Any:
-        """<w x, dx>: (q, n, 1, c); None without a norm."""
+        """<w x, dx>: (n, 1, z); None without a norm."""
         if self.affine is None:
             return None
-        terms = zip(self.weights, self.x, moved, strict=True)
-        return sum(w * np.einsum("uni,uqnic->qnc", x, dx) for w, x, dx in terms)[:, :, None]
+        return sum(_dots(w * x, dx) for w, x, dx in zip(self.weights, self.x, moved, strict=True))
 
     def _normed_response(self, moved: Blocks, inner: Any) -> Blocks:
         if self.affine is None:
@@ -150,7 +150,8 @@ class GateAtValues:
         p = self.factor[:, :, None]
         dp = -(p**3) * inner
         return [
-            _wide(a * self.factor) * dx + _wide(a * x) * dp for a, x, dx in zip(self.affine, self.x, moved, strict=True)
+            (a * self.factor)[..., None] * dx + (a * x)[..., None] * dp
+            for a, x, dx in zip(self.affine, self.x, moved, strict=True)
         ]
 
     def _unnormed(self, bar: Blocks) -> Blocks:
@@ -169,28 +170,36 @@ class GateAtValues:
         t, dt = np.zeros_like(self.factor), np.zeros_like(inner)
         for a, x, b, dx, db in zip(self.affine, self.x, bar, moved, change, strict=True):
             t += np.einsum("uni,uni->n", a * x, b)[:, None]
-            dt += np.einsum("uni,uqnic->qnc", a * b, dx)[:, :, None]
-            dt += np.einsum("uni,uqnic->qnc", a * x, db)[:, :, None]
+            dt += _dots(a * b, dx) + _dots(a * x, db)
         fixed, moving = self.factor**3 * t, dcube * t[:, :, None] + p**3 * dt
         terms = zip(self.affine, self.weights, self.x, bar, moved, change, strict=True)
         return [
-            _wide(a * b) * dp + _wide(a * self.factor) * db - _wide(w * fixed) * dx - _wide(w * x) * moving
+            (a * b)[..., None] * dp
+            + (a * self.factor)[..., None] * db
+            - (w * fixed)[..., None] * dx
+            - (w * x)[..., None] * moving
             for a, w, x, b, dx, db in terms
         ]
 
 
-def _wide(values: np.ndarray) -> np.ndarray:
-    """(u, n, i) beside responses (u, q, n, i, c)."""
-    return values[:, None, ..., None] if values.ndim > 2 else values[:, :, None]
+def _dots(values: np.ndarray, responses: np.ndarray) -> np.ndarray:
+    """Products of values (u, n, i) with responses (u, n, i, z), summed for every atom: (n, 1, z)."""
+    n, z = responses.shape[1], responses.shape[3]
+    return values.swapaxes(0, 1).reshape(n, 1, -1) @ responses.swapaxes(0, 1).reshape(n, -1, z)
 
 
-def silu(x: np.ndarray, norm: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """x / (1 + exp(-x)) / norm and its first two derivatives."""
+def silu(x: np.ndarray, norm: float, order: int = 2) -> tuple[np.ndarray, ...]:
+    """x / (1 + exp(-x)) / norm and its derivatives up to the second."""
     s = _sigmoid(x)
-    return x * s / norm, s * (1 + x * (1 - s)) / norm, s * (1 - s) * (2 + x * (1 - 2 * s)) / norm
+    found = [x * s]
+    if order > 0:
+        found.append(s * (1 + x * (1 - s)))
+    if order > 1:
+        found.append(s * (1 - s) * (2 + x * (1 - 2 * s)))
+    return tuple(z if norm == 1 else z / norm for z in found)
 
 
-def tanh(x: np.ndarray, norm: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def tanh(x: np.ndarray, norm: float) -> tuple[np.ndarray, ...]:
     """tanh(x) / norm and its first two derivatives."""
     t = np.tanh(x)
     return t / norm, (1 - t * t) / norm, -2 * t * (1 - t * t) / norm

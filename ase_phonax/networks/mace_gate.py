@@ -99,7 +99,7 @@ class MACEGateAt:
         self.s = 1 / (1 + entering.density) if gate.density else None  # (1, n, 1)
         self.x = self.messages if self.s is None else self.messages * self.s
         values, self.slopes = gate.products.values_and_slopes(self.x, species)
-        z = gate.after(self._split_outputs(values, 2), species)
+        z = gate.after(self._split_outputs(values), species)
         if gate.residual:
             z = [a + b for a, b in zip(z, entering.old, strict=True)]
         energy, self.bend = entering.energy, None
@@ -116,18 +116,18 @@ class MACEGateAt:
         if self.s is not None:
             factors = self.s * around.x
             density = -(self.s**2) * np.sum(self.messages * around.x, axis=(0, 2))[None, :, None]
-        return self._unsorted(factors, density, around.total, around.energy, 2)
+        return self._unsorted(factors, density, around.total, around.energy)
 
     def response(self, moved: Blocks) -> Blocks:
         """Change of what leaves."""
         entering = self._sorted(moved)
-        values = self.slopes[:, None] @ self._factors_response(entering)
-        z = self.gate.after(self._split_outputs(values, 3), self.species, 2)
+        values = self.slopes @ self._factors_response(entering)
+        z = self.gate.after(self._split_outputs(values), self.species)
         if self.gate.residual:
             z = [a + b for a, b in zip(z, entering.old, strict=True)]
         energy = entering.energy
         if self.gate.readout is not None:
-            change = np.sum(self.read[:, None, :, :, None] * z[self.gate.scalars], axis=0, keepdims=True)
+            change = np.sum(self.read[..., None] * z[self.gate.scalars], axis=0, keepdims=True)
             energy = energy + change
         return self._leaving(z, energy)
 
@@ -137,42 +137,42 @@ class MACEGateAt:
         dx = self._factors_response(entering)
         total, energy = self._split_leaving(moved_bar)
         if gate.readout is not None:
-            change = self.read[:, None, :, :, None] * energy
+            change = self.read[..., None] * energy
             if self.bend is not None:
                 change = change + self._readout_bend(around, entering, dx)
             total = [a + change if b == gate.scalars else a for b, a in enumerate(total)]
-        values_bar = np.concatenate(gate.after.transposed(total, self.species, 2), 3)
-        x_bar = self.slopes.swapaxes(2, 3)[:, None] @ values_bar
+        values_bar = np.concatenate(gate.after.transposed(total, self.species), 2)
+        x_bar = self.slopes.swapaxes(2, 3) @ values_bar
         if around.curvature is not None:
-            x_bar += around.curvature[:, None] @ dx
+            x_bar += around.curvature @ dx
         if self.s is None:
-            return self._unsorted(x_bar, None, total, energy, 3)
-        s = self.s[:, None, :, :, None]
+            return self._unsorted(x_bar, None, total, energy)
+        s = self.s[..., None]
         ds = -(s**2) * entering.density
-        messages, pulled = self.messages[:, None, ..., None], around.x[:, None, ..., None]
+        messages, pulled = self.messages[..., None], around.x[..., None]
         sums = 2 * s * ds * pulled * messages + s**2 * (entering.factors * pulled + messages * x_bar)
-        density = -np.sum(sums, axis=(0, 3), keepdims=True)
-        return self._unsorted(s * x_bar + ds * pulled, density, total, energy, 3)
+        density = -np.sum(sums, axis=(0, 2), keepdims=True)
+        return self._unsorted(s * x_bar + ds * pulled, density, total, energy)
 
     def _factors_response(self, moved: _Entering) -> np.ndarray:
-        """Change of x (u, q, n, D, C)."""
+        """Change of x (u, n, D, z)."""
         if self.s is None:
             return moved.factors
-        s = self.s[:, None, :, :, None]
-        return s * moved.factors - s**2 * moved.density * self.messages[:, None, ..., None]
+        s = self.s[..., None]
+        return s * moved.factors - s**2 * moved.density * self.messages[..., None]
 
     def _readout_bend(self, around: _Around, entering: _Entering, dx: np.ndarray) -> np.ndarray:
-        """Change of the readout's slope, times the energy's cotangent: (u, q, n, 1, C)."""
+        """Change of the readout's slope, times the energy's cotangent: (u, n, 1, z)."""
         gate = self.gate
         assert gate.readout is not None
         assert self.bend is not None
-        outputs = self._split_outputs(self.slopes[:, None] @ dx, 3)
-        z = gate.after(outputs, self.species, 2)[gate.scalars]
+        outputs = self._split_outputs(self.slopes @ dx)
+        z = gate.after(outputs, self.species)[gate.scalars]
         if gate.residual:
             z = z + entering.old[gate.scalars]
         first = gate.readout.first
         hidden = (first.T @ z.reshape(len(z), -1)).reshape(-1, *z.shape[1:])
-        hidden *= self.bend[:, None, :, None, None] * around.energy[:, None, :, :, None]
+        hidden *= self.bend[..., None, None] * around.energy[..., None]
         return (first @ hidden.reshape(len(hidden), -1)).reshape(-1, *z.shape[1:])
 
     def _around(self, bar: Blocks, curved: bool) -> _Around:
@@ -192,28 +192,28 @@ class MACEGateAt:
         return last
 
     def _sorted(self, blocks: Blocks) -> _Entering:
-        """The blocks that enter, values (u, n, i) or responses (u, q, n, i, C)."""
-        gate, axis = self.gate, 2 if blocks[0].ndim == 3 else 3
+        """The blocks that enter, values (u, n, i) or responses (u, n, i, z)."""
+        gate = self.gate
         n = len(gate.products.factors)
-        factors = np.concatenate(blocks[:n], axis)
+        factors = np.concatenate(blocks[:n], 2)
         density = blocks[n] if gate.density else None
         n += gate.density
         old = blocks[n : n + len(gate.after.outputs)] if gate.residual else []
         return _Entering(factors, density, old, blocks[n + len(old)])
 
-    def _unsorted(self, factors: np.ndarray, density: Any, old: Blocks, energy: np.ndarray, axis: int) -> Blocks:
+    def _unsorted(self, factors: np.ndarray, density: Any, old: Blocks, energy: np.ndarray) -> Blocks:
         """Blocks in the order of those that enter."""
         ends = np.cumsum([ir.dim for ir in self.gate.products.factors])[:-1]
-        blocks = np.split(factors, ends, axis)
+        blocks = np.split(factors, ends, 2)
         if density is not None:
             blocks.append(density)
         blocks += old if self.gate.residual else []
         blocks.append(energy)
         return [*blocks, np.zeros_like(energy)] if self.gate.constant else blocks
 
-    def _split_outputs(self, values: np.ndarray, axis: int) -> Blocks:
+    def _split_outputs(self, values: np.ndarray) -> Blocks:
         ends = np.cumsum([ir.dim for _, ir in self.gate.products.outputs])[:-1]
-        return np.split(values, ends, axis)
+        return np.split(values, ends, 2)
 
     def _leaving(self, z: Blocks, energy: np.ndarray) -> Blocks:
         if self.gate.last:
@@ -229,7 +229,6 @@ class MACEGateAt:
             n = len(self.gate.after.outputs)
             return bar[:n], bar[n]
         energy = bar[0]
-        atoms = energy.shape[1:-1] if energy.ndim == 3 else energy.shape[1:3]
-        tail = () if energy.ndim == 3 else energy.shape[4:]
-        zeros = [np.zeros((mul, *atoms, dim, *tail), energy.dtype) for mul, dim in self.gate.after.outputs]
+        n, tail = energy.shape[1], energy.shape[3:]
+        zeros = [np.zeros((mul, n, dim, *tail), energy.dtype) for mul, dim in self.gate.after.outputs]
         return zeros, energy

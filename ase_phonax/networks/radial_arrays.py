@@ -39,7 +39,7 @@ def perceptron(x: Orders, matrices: Sequence[np.ndarray], factor: np.ndarray | N
     """Linear maps with silu between them; the first is multiplied by a factor that does not depend on the length."""
     for number, matrix in enumerate(matrices):
         if number:
-            x = composed(silu(x[0], 1.0), x)
+            x = composed(silu(x[0], 1.0, len(x) - 1), x)
         x = [z @ matrix for z in x]
         if factor is not None and not number:
             x = scaled(x, factor)
