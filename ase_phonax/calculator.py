@@ -51,7 +51,7 @@ class PhonaxCalculator(Calculator):
 
     Raises:
         ModelError: the model cannot be found or read.
-        InputError: another dtype.
+        InputError: another dtype, or what names no model.
     """
 
     # Stress is offered for three-dimensional periodicity only; ASE raises PropertyNotImplementedError otherwise.
@@ -76,6 +76,12 @@ class PhonaxCalculator(Calculator):
         """Energy, forces and stress together, and the Hessian where it is asked for (ASE's interface)."""
         super().calculate(atoms, properties, system_changes)
         structure: Any = self.atoms  # the copy that ASE made, for its cache
+        if structure is None:
+            raise InputError(
+                "no atoms were given, and none before",
+                "energies and their derivatives are those of a structure",
+                "give it as the argument, or attach the calculator (atoms.calc = calc) and ask the atoms",
+            )
         if "energy" not in self.results or system_changes:
             energies, forces, virial = self._evaluator.energy_forces_stress(structure)
             energy = float(energies.sum(dtype=np.float64))

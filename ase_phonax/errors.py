@@ -1,8 +1,11 @@
-"""The exceptions of the package. Each says what is wrong, why it matters and what to do.
+"""The exceptions of the package, and what they say in several places. Each says what is wrong, why, and what to do.
 
 The classes also inherit the built-in exception a caller would expect, so `except ValueError`
 around a calculator keeps working. `exit_code` is what the command line returns for it.
 """
+
+import reprlib
+from typing import Any
 
 
 class PhonaxError(Exception):
@@ -56,3 +59,22 @@ class TrainingError(PhonaxError, RuntimeError):
 
 class UnstableWarning(UserWarning):
     """A result that is computed as asked but needs the user's eyes."""
+
+
+def check_calculator(calc: Any, method: str) -> None:
+    """Refuse as a calculator what lacks a method: a model's name, a potential, None.
+
+    Raises:
+        InputError: with what was given.
+    """
+    if not hasattr(calc, method):
+        raise InputError(
+            f"the calculator is {reprlib.repr(calc)}, which has no {method}",
+            "all numbers come from a calculator; neither the name of a model nor a potential is one",
+            "give a calculator: PhonaxCalculator(name)",
+        )
+
+
+def in_words(error: BaseException) -> str:
+    """Another program's exception: its class, and what it says where it says something."""
+    return ": ".join(filter(None, (type(error).__name__, str(error).strip())))

@@ -27,7 +27,7 @@ from phonopy.structure.cells import get_primitive_matrix_by_centring
 from . import band_paths, crystals
 from .band_paths import SPACING
 from .crystals import SYMPREC
-from .errors import InputError, SupercellError, UnstableWarning
+from .errors import InputError, SupercellError, UnstableWarning, check_calculator
 from .exact import exact_matrices
 from .force_constants import crystal_atoms, validate_constants
 from .permutations import operation_permutations
@@ -132,8 +132,9 @@ def get_phonopy(
     Raises:
         StructureError: not a crystal, or one that cannot be computed.
         SupercellError: a matrix that describes no supercell or no primitive cell.
-        InputError: masses, or constants returned by the calculator, of a wrong shape or not finite.
+        InputError: masses, or constants returned by the calculator, of a wrong shape or not finite; no calculator.
     """
+    check_calculator(calc, "get_force_constants")
     phonopy = build_phonopy(
         atoms,
         supercell_matrix,

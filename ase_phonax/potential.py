@@ -76,6 +76,10 @@ class Potential:
                 "give them ascending, once each",
             )
 
+    def __repr__(self) -> str:
+        facts = f"{len(self.numbers)} elements, {self.n_parameters} parameters, cutoff {self.cutoff:g} Å"
+        return f"<{type(self).__name__} {self.name!r}: {facts}>"
+
     def __deepcopy__(self, memo):
         return self  # immutable: copies of a calculator share it, and with it the compiled functions
 

@@ -20,7 +20,7 @@ from ase.optimize import BFGS
 from ase.optimize.cellawarebfgs import CellAwareBFGS
 
 from .crystals import SYMPREC, SpaceGroup, check_structure, get_space_group
-from .errors import RelaxationError, StructureError, UnstableWarning
+from .errors import RelaxationError, StructureError, UnstableWarning, check_calculator
 from .two_dimensional import layer_constraint
 
 FMAX = 1e-4  # [eV/Å]
@@ -99,9 +99,11 @@ def relax(
 
     Raises:
         StructureError: no energy can be computed for it; or `fix_volume` without periodicity in three directions.
+        InputError: no calculator.
         RelaxationError: not stationary after `max_steps`; the values reached are in the message.
     """
     check_structure(atoms)
+    check_calculator(calc, "get_forces")
     relaxed = atoms.copy()
     relaxed.calc = calc
     periodic = bool(all(relaxed.pbc))
@@ -152,6 +154,7 @@ def report_unrelaxed(atoms: Atoms, calc: Any, symprec: float = SYMPREC) -> tuple
         symprec: distance below which positions count as equal [Å].
     """
     check_structure(atoms)
+    check_calculator(calc, "get_forces")
     same = atoms.copy()
     same.calc = calc
     periodic = bool(all(same.pbc))

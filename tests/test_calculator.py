@@ -249,6 +249,12 @@ def test_bad_arguments_are_refused(untrained, tmp_path, calc):
             PhonaxCalculator(untrained, dtype=dtype)
     with pytest.raises(ModelError, match=r"there is no model .*nowhere\.h5"):
         PhonaxCalculator(tmp_path / "nowhere.h5")
+    for what in (3, np.float64, b"phonax-small"):
+        with pytest.raises(InputError, match=rf"the model is .*, of the type {type(what).__name__}\n"):
+            PhonaxCalculator(what)
+    for ask in ("get_potential_energy", "get_forces", "get_hessian"):
+        with pytest.raises(InputError, match="no atoms were given"):
+            getattr(PhonaxCalculator(untrained), ask)()
     with pytest.raises(StructureError, match="wave vectors and supercells need periodicity"):
         calc.get_dynamical_matrix(STRUCTURES["slab"], [0, 0, 0])
     with pytest.raises(InputError, match="the wave vectors are"):

@@ -435,6 +435,7 @@ def broken_files(folder: Path) -> None:
     (folder / "empty.cif").touch()
     (folder / "poem.txt").write_text("Shall I compare thee to a summer's day?\n")
     (folder / "damaged.cif").write_text("data_x\nloop_\n_atom_site_label\n_atom_site_fract_x\nNa1 0.0 0.0\n")
+    (folder / "junk.cif").write_text("this is not a crystal\n")
     (folder / "noatoms.xyz").write_text("0\n\n")
     (folder / "folder.cif").mkdir()
     write(folder / "water.xyz", molecule("H2O"))
@@ -454,6 +455,7 @@ def broken_files(folder: Path) -> None:
         (["empty.cif"], "is empty"),
         (["poem.txt"], "the format of poem.txt is not known"),
         (["damaged.cif"], "damaged.cif cannot be read"),
+        (["junk.cif"], "junk.cif cannot be read: AssertionError\n"),
         (["noatoms.xyz"], "noatoms.xyz cannot be read|has no atoms"),
         (["water.xyz"], r"not periodic in three directions \(pbc = F F F\)"),
         (["nan.extxyz"], "position 3 is not a finite number"),

@@ -3,6 +3,9 @@
 import gzip
 import importlib.util
 import io
+import json
+import sys
+from argparse import Namespace
 from pathlib import Path
 
 import ase.io
@@ -10,12 +13,20 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
-from ase_phonax import PhonaxCalculator, list_models
+from ase_phonax import PhonaxCalculator, list_models, load_model, save_model
 from ase_phonax.errors import StructureError
 from ase_phonax.weights import DEFAULT
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples/general_model"
 WAVES = np.array([[0.1, 0.2, 0.3], [0.5, 0.0, 0.25]])
+
+
+def script(name: str):
+    """A module of the example."""
+    spec = importlib.util.spec_from_file_location(name, EXAMPLE / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +41,7 @@ def test_no_formula_that_is_held_out_was_trained_on(crystals):
     sides = [{a.info["formula"] for a in crystals if a.info["held_out"] == held} for held in (True, False)]
     assert len(sides[0]) > 60
     assert not sides[0] & sides[1]
-    spec = importlib.util.spec_from_file_location("crystals", EXAMPLE / "crystals.py")
-    listed = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(listed)
+    listed = script("crystals")
     metals = {symbol for _, symbol, _ in listed.METALS}  # by them it is not tested
     for atoms in crystals:
         assert listed.formula(atoms) == atoms.info["formula"]
@@ -51,6 +60,19 @@ def test_matrices_of_crystals_it_never_saw_are_near_its_teacher_s(crystals, data
         errors.append(np.mean(np.linalg.norm(ours - theirs, axis=(1, 2)) / np.linalg.norm(theirs, axis=(1, 2))))
     # The median of a dozen scatters by a quarter around that of all.
     assert np.median(errors) < 1.25 * 0.10
+
+
+def test_the_model_itself_says_what_to_cite(tiny, tmp_path, monkeypatch):
+    """Kills: a citation on the card alone, which no summary.json repeats."""
+    monkeypatch.setattr(sys, "path", [*sys.path])  # the script adds its folder
+    make = script("make")
+    (tmp_path / "hessians").mkdir()
+    save_model(tiny, tmp_path / "hessians/model.h5")
+    (tmp_path / "summary.json").write_text("{}")
+    make.card(Namespace(output=tmp_path, quick=True, teacher="phonax-small"))
+    card = json.loads((tmp_path / "phonax-small.json").read_text())
+    assert "2508.16067" in card["citation"]
+    assert load_model(tmp_path / "phonax-small.h5").provenance.citation == card["citation"]
 
 
 def test_the_model_that_is_taken_unless_told_is_the_one_that_ships():

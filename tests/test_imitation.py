@@ -108,20 +108,44 @@ def test_layers_are_compared_with_those_that_see_as_far():
         assert all(lesson.of_student == layer_irreps(config)[lesson.layer][1] for lesson in found)
 
 
+@pytest.mark.parametrize("n_theirs", range(1, 7))
+@pytest.mark.parametrize("n_own", range(1, 7))
+def test_layers_of_any_two_depths_are_paired_in_order(n_own, n_theirs):
+    """Kills: a negative layer of a deeper student, late layers of it that nobody teaches."""
+    pairs = lessons.pair_layers(n_own, n_theirs)
+    assert len(pairs) == n_theirs
+    assert pairs[-1] == n_own - 1
+    assert pairs[0] == 0 or n_theirs == 1
+    steps = np.diff(pairs)
+    assert (steps >= 0).all()
+    if 1 < n_theirs < n_own:
+        assert steps.max() - steps.min() <= 1
+
+
 def test_what_cannot_be_imitated_is_refused():
     """A network that does not tell what is inside, and a structure that the teacher does not know."""
     teacher, student = random_potential(TEACHER, NUMBERS), random_potential(STUDENT, NUMBERS)
-    optimiser = OptimiserConfig(epochs=1)
-    with pytest.raises(InputError, match="does not tell"):
-        imitation.learn(student, toy_potential(NUMBERS, seed=7), disordered(1, 0), optimiser, RunConfig())
+    optimiser, toy = OptimiserConfig(epochs=1), toy_potential(NUMBERS, seed=7)
+    for own, theirs, match in (
+        (student, toy, f"the teacher {toy.name} does not"),
+        (toy, teacher, "the student does not"),
+    ):
+        with pytest.raises(InputError, match=match):
+            imitation.learn(own, theirs, disordered(1, 0), optimiser, RunConfig())
     carbide = disordered(1, 0)
     for structures, match in (
         ([], "no structures"),
-        ([bulk("Cu")], "untrained lacks Cu"),
-        (carbide, "no structure has H, O"),
+        ([Frame(carbide[0])], r"structures\[0\] is of the type Frame, not Atoms"),
+        (bulk("SiC", "zincblende", 4.4), r"structures\[0\] is of the type Atom, not Atoms"),
+        ([bulk("Cu")], r"the student lacks Cu[\s\S]*leave such structures out"),
+        (carbide, r"no structure has H, O[\s\S]*add structures with H, O"),
     ):
         with pytest.raises(InputError, match=match):
             imitation.learn(student, teacher, structures, optimiser, RunConfig())
+    with pytest.raises(InputError, match=r"frames\[0\] is of the type Atoms, not Frame"):
+        imitate({}, teacher, carbide, carbide)
+    with pytest.raises(InputError, match=r"the teacher untrained lacks O[\s\S]*another teacher"):
+        imitation.learn(student, random_potential(STUDENT, (1, 6, 9, 14)), carbide, optimiser, RunConfig())
     with pytest.raises(InputError, match="patience"):
         imitation.learn(student, teacher, carbide, dataclasses.replace(optimiser, patience=3), RunConfig())
     alike = random_potential(dataclasses.replace(STUDENT, n_species=1), (14,))

@@ -4,7 +4,11 @@ Archives here are written by hand, as PyTorch lays them out, so that most of thi
 """
 
 import importlib.util
+import os
 import pickle
+import shutil
+import socket
+import subprocess
 import zipfile
 
 import pytest
@@ -12,7 +16,7 @@ import pytest
 from ase_phonax import load_model
 from ase_phonax.cli import main
 from ase_phonax.errors import ModelError
-from ase_phonax.weights.mace_checkpoint import head_number, read_mace
+from ase_phonax.weights.mace_checkpoint import _is_harmful, head_number, read_mace
 
 HAS_MACE = all(importlib.util.find_spec(name) for name in ("torch", "mace"))
 
@@ -34,11 +38,25 @@ def global_of(module: str, name: str) -> bytes:
 SCALED = global_of("mace.modules.models", "ScaleShiftMACE")
 
 
+def go_off():
+    raise SystemExit("code of a pickle has run")
+
+
 class Boom:
     """Its pickle runs code."""
 
     def __reduce__(self):
-        return exec, ("raise SystemExit('code of a pickle has run')",)
+        return go_off, ()
+
+
+class Harmful:
+    """Its pickle would run what is given."""
+
+    def __init__(self, function, *arguments):
+        self.made = function, arguments
+
+    def __reduce__(self):
+        return self.made
 
 
 @pytest.mark.parametrize(
@@ -78,6 +96,41 @@ def test_nothing_is_opened_without_trust(tmp_path, capsys):
     assert main(["convert", str(path), str(tmp_path / "x.h5")]) == 3
     assert "is a pickle" in capsys.readouterr().err
     assert not (tmp_path / "x.h5").exists()
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.parametrize("function", [os.system, subprocess.run, exec, eval, __import__, socket.socket, shutil.rmtree])
+def test_what_would_run_commands_is_refused_even_with_trust(tmp_path, function, protocol):
+    """Beside a MACE model; by protocol 4 names lie on the stack, repeated ones as references."""
+    others = pickle.dumps((function.__module__, function.__name__, Harmful(function, "x")), protocol=protocol)
+    path = archive(tmp_path / "x.model", others[:-1] + SCALED)
+    with pytest.raises(ModelError, match=rf"would import \S*\.{function.__name__}\n[\s\S]*no protection against"):
+        read_mace(path, trust=True)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "harmful"),
+    [
+        ("torch", "os.system", True),
+        ("torch.serialization", "os", True),
+        ("importlib.util", "module_from_spec", True),
+        ("builtins", "getattr", False),
+        ("__builtin__", "set", False),
+        ("torch._C", "_VariableFunctionsClass", False),
+        ("torch.fx.graph_module", "reduce_graph_module", False),
+        ("e3nn.util.codegen", "CodeGenMixin", False),
+    ],
+)
+def test_names_that_real_models_have_are_no_harm(module, name, harmful):
+    assert _is_harmful(module, name) == harmful
+
+
+def test_every_pickle_of_an_archive_is_looked_at(tmp_path):
+    path = archive(tmp_path / "x.model", SCALED)
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr("other/data.pkl", global_of("posix", "system"))
+    with pytest.raises(ModelError, match=r"would import posix\.system"):
+        read_mace(path, trust=True)
 
 
 def test_a_model_file_of_pytorch_is_never_loaded_by_its_path(tmp_path):

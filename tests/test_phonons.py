@@ -142,6 +142,14 @@ def test_a_calculator_that_fills_phonopy_itself_is_not_overwritten(calc):
     assert get_phonopy(ROCKSALT, filling, 2).dynamical_matrix is filling.built
 
 
+@pytest.mark.parametrize("calc", ["phonax-small", None])
+def test_what_is_no_calculator_is_refused(calc):
+    with pytest.raises(
+        InputError, match=rf"the calculator is {calc!r}, which has no get_force_constants[\s\S]*Calculator\("
+    ):
+        get_phonopy(ROCKSALT, calc, 2)
+
+
 def test_progress_is_passed_on(calc):
     calls = []
     get_phonopy(ROCKSALT, calc, 2, progress=lambda done, total: calls.append((done, total)))

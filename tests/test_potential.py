@@ -228,6 +228,7 @@ def test_a_potential_is_data_that_copies_share():
     potential = spring_potential((6, 8))
     assert copy.deepcopy({"inside": potential})["inside"] is potential
     assert potential.n_parameters == 2 * len(SPRINGS)
+    assert repr(potential) == "<Potential 'springs': 2 elements, 4 parameters, cutoff 2.5 Å>"
     assert potential.architecture is None
     assert potential.parts is None
     with pytest.raises(AttributeError):

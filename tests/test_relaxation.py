@@ -8,7 +8,7 @@ from ase.constraints import FixAtoms
 from scipy.optimize import minimize_scalar
 
 from ase_phonax.crystals import get_space_group
-from ase_phonax.errors import RelaxationError, StructureError, UnstableWarning
+from ase_phonax.errors import InputError, RelaxationError, StructureError, UnstableWarning
 from ase_phonax.relaxation import relax, report_unrelaxed
 
 from .pair_potential import CUTOFF, PairCalculator
@@ -148,6 +148,13 @@ def test_atoms_on_top_of_each_other_are_refused_before_any_step(calc):
     with pytest.raises(StructureError, match=r"0\.1 Å apart"):
         relax(Atoms("Cu2", positions=[[0, 0, 0], [0, 0, 0.1]]), calc)
     assert calc.n_calls == 0
+
+
+@pytest.mark.parametrize("start", [relax, report_unrelaxed])
+@pytest.mark.parametrize("calc", ["phonax-small", None])
+def test_what_is_no_calculator_is_refused(start, calc):
+    with pytest.raises(InputError, match=rf"the calculator is {calc!r}, which has no get_forces[\s\S]*Calculator\("):
+        start(bulk("Cu", "fcc", a=3.9), calc)
 
 
 def test_every_step_is_announced(calc):

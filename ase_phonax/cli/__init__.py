@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from .. import __version__
-from ..errors import PhonaxError
+from ..errors import PhonaxError, in_words
 from . import convert, evaluate, fine_tune, gruneisen, label, models, molecule, phonons, qha, train
 from .config import apply_config
 
@@ -82,7 +82,7 @@ def _run(argv: Sequence[str] | None) -> int:
         return 0
     except Exception as error:
         traceback.print_exc()
-        print(f"unexpected error: {type(error).__name__}: {error}", file=sys.stderr)
+        print(f"unexpected error: {in_words(error)}", file=sys.stderr)
         return 1
 
 

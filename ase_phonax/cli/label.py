@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, OutputError, PhonaxError
+from ..errors import InputError, OutputError, PhonaxError, in_words
 from . import loading
 from .progress import progress_bar, without_progress
 
@@ -118,7 +118,9 @@ def _tasks(files: list[str], folder: Path, recipe: Any) -> list[_Task]:
             structures = ase.io.read(name, ":")
         except Exception as error:  # ASE's readers raise anything
             raise InputError(
-                f"{name} cannot be read: {error}", "its structures would be missing", "check the file and its format"
+                f"{name} cannot be read: {in_words(error)}",
+                "its structures would be missing",
+                "check the file and its format",
             ) from error
         found += [(f"{name}@{k}", atoms) for k, atoms in enumerate(structures)]
     width = len(str(len(found)))
@@ -208,7 +210,7 @@ def _label(task: _Task) -> str:
     except PhonaxError as error:
         return error.what
     except (ArithmeticError, ValueError, RuntimeError) as error:  # a structure flying apart in the relaxation
-        return f"{type(error).__name__}: {error}"
+        return in_words(error)
     save_frames(frames, task.path, overwrite=True)
     return ""
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..errors import StructureError
+from ..errors import StructureError, in_words
 
 _FOR_THE_REPORT = (UserWarning, RuntimeWarning)  # seekpath's edge cases are of the second kind
 
@@ -52,7 +52,7 @@ def read_structure(name: str) -> Any:
                 "write H; `ase-phonax molecule` takes masses with --mass H=2.014, in Python atoms.set_masses",
             ) from error
         raise StructureError(
-            f"{name} cannot be read: {type(error).__name__} {error}",
+            f"{name} cannot be read: {in_words(error)}",
             "the file is damaged, or not of the format its name suggests",
             "open it in an editor, or write it again",
         ) from error

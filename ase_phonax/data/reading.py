@@ -10,7 +10,7 @@ import numpy as np
 from ase import Atoms
 from ase.stress import voigt_6_to_full_3x3_stress
 
-from ..errors import InputError
+from ..errors import InputError, in_words
 from .checks import check_frames
 from .frames import LABELS, Frame, SecondOrder
 from .store import read_store
@@ -255,7 +255,7 @@ def _check_weight_names(atoms: Atoms, origin: str) -> None:
 
 def _unreadable(path: Path, error: Exception) -> InputError:
     return InputError(
-        f"{path} cannot be read ({type(error).__name__}: {error})",
+        f"{path} cannot be read ({in_words(error)})",
         "its frames would be missing",
         "check that the file is complete; formats are those of ase.io.read, save_frames, VibrationsData and phonopy",
     )

@@ -56,13 +56,14 @@ def imitate(
     found, known = as_config(config), load_model(teacher)
     if not frames:
         raise InputError("there are no frames", "sizes and elements are taken from them", "give those to train on")
+    _check_types("frames", frames, Frame, "give what read_frames returns; frame_of_atoms makes one of Atoms")
     if found.network.energies != NetworkConfig().energies:
         raise InputError(
             f"network.energies is {found.network.energies!r}",
             "reference energies are those of the teacher's atoms",
             "leave it out; fine_tune.energies: shift moves them to the labels' afterwards",
         )
-    _check_telling(known)
+    _check_telling(f"the teacher {known.name}", known)
     network = replace(found.network, energies="zero")
     with jax.enable_x64(False):
         student = setup.new_potential(replace(found, network=network), frames)
@@ -79,10 +80,13 @@ def learn(
 ) -> Potential:
     """A student that computes what the teacher does, as far as its channels hold it.
 
-    The first layer of the student is compared with the teacher's first, the last with its last, any other with all of
-    the teacher's in between; of two layers the first with all but the teacher's last, a single one with all. Node
-    energies are compared with node energies. Each structure has one random direction, along which the answers of all
-    these are compared too.
+    The teacher's first layer is compared with the student's first, its last with the student's last, each between with
+    one between, spread evenly: a student with fewer layers has some compared with several (of two the first with all
+    but the teacher's last, a single one with all), one with more has some that nobody teaches. Node energies are
+    compared with node energies. Each structure has one random direction, along which the answers of all these are
+    compared too.
+
+    JAX's precision is taken as it is set: `imitate` calls this with double precision off.
 
     Args:
         student: its parameters are where it starts.
@@ -97,6 +101,7 @@ def learn(
     """
     _check(student, teacher, structures, optimiser)
     lessons = make_lessons(student, teacher)
+    # 7 for directions, as 2 is for the frames held out. The order of epoch 7 draws the same, for something else.
     rng = np.random.default_rng((run.seed, 7))
     frames = [Frame(atoms, energy=0.0) for atoms in structures]
     directions = [rng.normal(size=(len(a), 3)) for a in structures]
@@ -146,20 +151,32 @@ def inside(potential: Potential) -> Any:
     return getattr(network, "inside", None)
 
 
-def _check_telling(potential: Potential) -> None:
+def _check_types(what: str, given: Sequence[Any], kind: type, remedy: str) -> None:
+    """Atoms and frames are easily taken for each other, and a single structure for a list of them."""
+    for k, one in enumerate(given):
+        if not isinstance(one, kind):
+            raise InputError(
+                f"{what}[{k}] is of the type {type(one).__name__}, not {kind.__name__}",
+                "frames hold labels, structures are compared without any",
+                remedy,
+            )
+
+
+def _check_telling(who: str, potential: Potential) -> None:
     if inside(potential) is None:
         raise InputError(
-            f"{potential.name} does not tell what leaves its layers",
+            f"{who} does not tell what leaves its layers",
             "there is nothing to compare",
             "use NequIP-type networks for teacher and student",
         )
 
 
 def _check(student: Potential, teacher: Potential, structures: Sequence[Atoms], optimiser: OptimiserConfig) -> None:
-    for potential in (student, teacher):
-        _check_telling(potential)
+    for who, potential in (("the student", student), (f"the teacher {teacher.name}", teacher)):
+        _check_telling(who, potential)
     if not structures:
         raise InputError("there are no structures", "there is nothing to compare", "give some that the teacher knows")
+    _check_types("structures", structures, Atoms, "give ASE's Atoms; those of a frame are frame.atoms")
     if optimiser.patience:
         raise InputError(
             f"optimiser.patience is {optimiser.patience}",
@@ -167,17 +184,19 @@ def _check(student: Potential, teacher: Potential, structures: Sequence[Atoms], 
             "leave it out",
         )
     there = set(find_elements([Frame(atoms) for atoms in structures]))
+    own = set(student.numbers)
     problems = {
-        f"{teacher.name} lacks": set(student.numbers) - set(teacher.numbers),
-        f"{student.name} lacks": there - set(student.numbers),
-        "no structure has": set(student.numbers) - there,
+        f"the teacher {teacher.name} lacks": (own - set(teacher.numbers), "take another teacher, or a student without"),
+        "the student lacks": (there - own, "leave such structures out, or make a student with"),
+        "no structure has": (own - there, "add structures with"),
     }
-    for problem, numbers in problems.items():
+    for problem, (numbers, remedy) in problems.items():
         if numbers:
+            symbols = ", ".join(chemical_symbols[z] for z in sorted(numbers))
             raise InputError(
-                f"{problem} {', '.join(chemical_symbols[z] for z in sorted(numbers))}",
+                f"{problem} {symbols}",
                 "an element is learned from atoms of it, by a teacher that knows it",
-                "give the student the elements of its structures and of its teacher",
+                f"{remedy} {symbols}",
             )
 
 

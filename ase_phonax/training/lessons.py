@@ -25,7 +25,7 @@ from .losses import both_ways, graph_of_nodes
 LEAST_SIZE = 0.1
 # Of node energies and their changes, which all else is for, beside 1 for values and for changes of each lesson.
 ENERGY_WEIGHT = 4.0
-# Structures that sizes are taken from, spread through all.
+# Sizes are taken from every n-th structure: from all below twice this number, else from this number or more.
 MEASURED = 1000
 
 
@@ -79,12 +79,25 @@ class Scales(NamedTuple):
 def make_lessons(student: Potential, teacher: Potential) -> tuple[Lesson, ...]:
     """One for each layer of the teacher, in order."""
     own, theirs = ([out for _, out in layer_irreps(p.config)] for p in (student, teacher))
-    last, found = len(own) - 1, []
-    for k, irreps in enumerate(theirs):
-        layer = min(k, 1 + (k - 1) * (last - 1) // max(1, len(theirs) - 2), max(0, last - 1))
-        layer = last if k == len(theirs) - 1 else layer
-        found.append(Lesson(layer, own[layer], irreps))
-    return tuple(found)
+    chosen = pair_layers(len(own), len(theirs))
+    return tuple(Lesson(layer, own[layer], irreps) for layer, irreps in zip(chosen, theirs, strict=True))
+
+
+def pair_layers(n_own: int, n_theirs: int) -> list[int]:
+    """Which layer of a student is compared with each of the teacher's.
+
+    The last with the last, the first with the first where both have several, those between with those between, spread
+    evenly. None of the student's sees less far than the teacher's it is compared with, unless the student has fewer
+    layers; where it has more, nobody teaches some.
+    """
+    last, end = n_own - 1, n_theirs - 1
+    if last > end:
+        # By depth: the k-th sees k + 1 cutoffs far, so teaching the first ones would leave the late ones alone.
+        between = [k * last // end for k in range(1, end)]
+    else:
+        # Of two layers the first stands for all but the last.
+        between = [1 + (k - 1) * (last - 1) // (end - 1) if last > 1 else 0 for k in range(1, end)]
+    return [*([0] if end else []), *between, last]
 
 
 def _slices(irreps: Irreps) -> dict[Irrep, slice]:
@@ -118,7 +131,7 @@ def answers(function: Any, cutoff: float, parameters: Any, batch: jraph.GraphsTu
 def measure_scales(
     seen: list[tuple[Answers, Answers]], numbers: Sequence[np.ndarray], lessons: tuple[Lesson, ...], student: Potential
 ) -> Scales:
-    """From some of the answers of the teacher, and the atomic numbers of the atoms.
+    """From answers of the teacher and the atomic numbers of the atoms: of elements from all, sizes see `MEASURED`.
 
     Raises:
         InputError: nothing changes there.
@@ -198,7 +211,10 @@ def _losses(
     batch: jraph.GraphsTuple,
     scales: Mapping[str, Any],
 ) -> dict[str, jax.Array]:
-    """Mean squares of the deviations in units of the targets' sizes, over channels and atoms, then over frames."""
+    """Mean squares of the deviations in units of the targets' sizes: over channels and atoms, over frames, over irreps.
+
+    So each irrep of a layer counts the same, whatever its number of channels.
+    """
     own = {name: arrays for name, arrays in parameters.items() if name != "heads"}
     heads, target = parameters["heads"], batch.nodes["target"]
     found = answers(function, cutoff, own, batch)

@@ -1,10 +1,11 @@
 """Models: readers by file type, the native file, and the registry of named models."""
 
 import os
+import reprlib
 from collections.abc import Callable
 from pathlib import Path
 
-from ..errors import ModelError
+from ..errors import InputError, ModelError
 from ..potential import Potential
 from .native import SUFFIX as NATIVE
 from .native import check_finite, read_native, save_model
@@ -45,9 +46,16 @@ def load_model(model: str | os.PathLike | Potential) -> Potential:
 
     Raises:
         ModelError: no such model or file, or a file that cannot be read safely.
+        InputError: of a type that names no model.
     """
     if isinstance(model, Potential):
         return model
+    if not isinstance(model, (str, os.PathLike)):
+        raise InputError(
+            f"the model is {reprlib.repr(model)}, of the type {type(model).__name__}",
+            "it is found by its name or its file",
+            "give a name of list_models(), the path of a model file, or a Potential",
+        )
     path = find_model(model)
     reader = READERS.get(path.suffix.lower())
     if reader is None:

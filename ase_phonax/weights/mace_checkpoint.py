@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, ModelError
+from ..errors import InputError, ModelError, in_words
 from ..networks import make_potential
 from ..potential import Potential, Provenance
 from .downloads import sha256_of
@@ -47,6 +47,15 @@ _ATTRIBUTES = {
     *("use_last_readout_only", "use_edge_irreps_first", "pair_repulsion", "training", "embedding_specs"),
 }
 _BUFFERS = {"atomic_numbers", "r_max", "num_interactions"}
+# What runs commands or code, or opens files and connections: a model has no use for it. Not complete, and cannot be:
+# real models name builtins.getattr, from which everything is reached.
+_HARMFUL_MODULES = {
+    *("os", "posix", "nt", "sys", "subprocess", "_posixsubprocess", "commands", "pty", "shutil", "ctypes"),
+    *("runpy", "importlib", "imp", "pkgutil", "code", "codeop", "timeit", "pdb", "bdb"),
+    *("socket", "_socket", "ssl", "urllib", "http", "ftplib", "smtplib", "requests", "webbrowser", "asyncio"),
+    *("multiprocessing", "pip", "pydoc", "doctest", "marshal", "pickle", "_pickle"),
+}
+_HARMFUL_BUILTINS = {"eval", "exec", "execfile", "compile", "__import__", "open", "file", "input", "breakpoint"}
 
 
 def read_mace(path: str | os.PathLike, *, trust: bool = False, head: str | None = None) -> Potential:
@@ -78,9 +87,7 @@ def read_mace(path: str | os.PathLike, *, trust: bool = False, head: str | None 
     except ModelError:
         raise
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, InputError) as error:
-        raise _foreign(
-            path, f"its modules are not as MACE's own are ({type(error).__name__}: {str(error).splitlines()[0]})"
-        ) from error
+        raise _foreign(path, f"its modules are not as MACE's own are ({in_words(error).splitlines()[0]})") from error
     potential = make_potential(
         "mace",
         config,
@@ -94,10 +101,10 @@ def read_mace(path: str | os.PathLike, *, trust: bool = False, head: str | None 
 
 
 def check_unopened(path: Path) -> None:
-    """Refuse what cannot be a MACE model, by the names in its pickle alone.
+    """Refuse what cannot be a MACE model or would run commands, by the names in its pickle alone.
 
     Raises:
-        ModelError: no file, no archive of PyTorch, or of something else.
+        ModelError: no file, no archive of PyTorch, of something else, or with names that no model needs.
     """
     if not path.is_file():
         raise ModelError(f"{path} is no file", "there is nothing to convert", "check the path")
@@ -107,14 +114,21 @@ def check_unopened(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             pickles = [name for name in names if name.endswith("/data.pkl")]
-            content = archive.read(pickles[0]) if pickles else b""
+            contents = [archive.read(name) for name in pickles]
     except (zipfile.BadZipFile, OSError) as error:
         raise _foreign(path, f"it is damaged ({error})") from error
     if any(name.endswith("/constants.pkl") for name in names):
         raise _foreign(path, "it is compiled (TorchScript), as for LAMMPS, and has lost its structure")
     if not pickles:
         raise _foreign(path, "it is an archive, but not of PyTorch")
-    imported = set(_imports(content))
+    imported = {found for content in contents for found in _imports(content)}
+    if harmful := sorted(f"{module}.{name}" for module, name in imported if _is_harmful(module, name)):
+        raise ModelError(
+            f"{path} would import {', '.join(harmful)}",
+            "no MACE model needs that, and it can do anything with your rights; the file was not opened. Only names "
+            "are looked at, which is no protection against everything",
+            "do not open it elsewhere either; get the model from those who published it",
+        )
     classes = sorted(name for module, name in imported if module.startswith("mace.modules.models"))
     if not classes:
         kinds = sorted({module.split(".")[0] for module, _ in imported} - {"torch", "collections", "builtins"})
@@ -124,16 +138,30 @@ def check_unopened(path: Path) -> None:
         raise _foreign(path, f"it holds the type {', '.join(classes)}, and not {' or '.join(MODELS)}")
 
 
+def _is_harmful(module: str, name: str) -> bool:
+    """Names may have dots, and modules are attributes of others: ("torch", "os.system") is os.system."""
+    top, parts = module.split(".")[0], name.split(".")
+    if top in ("builtins", "__builtin__") and parts[0] in _HARMFUL_BUILTINS:
+        return True
+    return not _HARMFUL_MODULES.isdisjoint((top, *parts))
+
+
 def _imports(pickle: bytes) -> Iterable[tuple[str, str]]:
     """(module, name) of what a pickle would import, without running it."""
     texts: list[str] = []
+    memo: dict[int, str] = {}  # a text that comes again is only referred to
     try:
         for opcode, argument, _ in pickletools.genops(pickle):
-            if opcode.name == "GLOBAL":
+            if opcode.name in ("GLOBAL", "INST"):
                 module, _, name = str(argument).partition(" ")
                 yield module, name
             elif opcode.name == "STACK_GLOBAL" and len(texts) > 1:
                 yield texts[-2], texts[-1]
+            elif "PUT" in opcode.name or opcode.name == "MEMOIZE":
+                number = len(memo) if argument is None else int(argument)
+                memo[number] = texts[-1] if texts else ""
+            elif "GET" in opcode.name:
+                texts.append(memo.get(int(argument or 0), ""))
             elif isinstance(argument, str):
                 texts.append(argument)
     except ValueError:
@@ -161,7 +189,7 @@ def _open(path: Path) -> tuple[Any, Any]:
         ) from error
     except Exception as error:  # unpickling raises whatever it ran into
         raise ModelError(
-            f"{path} cannot be opened: {type(error).__name__} {error}",
+            f"{path} cannot be opened: {in_words(error)}",
             "it is damaged, or was written with a version of mace-torch whose classes are no longer there",
             "open it with the mace-torch that wrote it, and save it again with the installed one",
         ) from error

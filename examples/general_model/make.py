@@ -260,7 +260,9 @@ def card(options: argparse.Namespace) -> None:
     from ase_phonax import load_model, save_model
 
     to = options.output if options.quick else MODELS
-    potential = replace(load_model(options.output / "hessians/model.h5"), name=NAME)
+    learned = load_model(options.output / "hessians/model.h5")
+    # In the file too: every summary.json takes it from there.
+    potential = replace(learned, name=NAME, provenance=replace(learned.provenance, citation=CITATION))
     measured = json.loads((options.output / "summary.json").read_text())
     held = measured.get("hessians, held out", {})
     teacher = Path(options.teacher).stem
