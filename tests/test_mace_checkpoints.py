@@ -9,7 +9,7 @@ import zipfile
 
 import pytest
 
-from ase_phonax import load_model
+from ase_phonax import list_models, load_model
 from ase_phonax.cli import main
 from ase_phonax.errors import ModelError
 from ase_phonax.weights.mace_checkpoint import head_number, read_mace
@@ -83,6 +83,13 @@ def test_nothing_is_opened_without_trust(tmp_path, capsys):
 def test_a_model_file_of_pytorch_is_never_loaded_by_its_path(tmp_path):
     with pytest.raises(ModelError, match="ase-phonax convert"):
         load_model(archive(tmp_path / "x.model", SCALED))
+
+
+def test_what_can_be_used_already_is_not_converted(tmp_path, capsys):
+    shipped = list_models()[0]
+    for name in (shipped.name, shipped.location):
+        assert main(["convert", name, str(tmp_path / "x.h5"), "--trust"]) == 2
+        assert f"{name} is a model that can be used already" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(HAS_MACE, reason="torch and mace-torch are installed")
