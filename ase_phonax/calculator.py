@@ -205,7 +205,7 @@ class PhonaxCalculator(Calculator):
             its eigenvalues l.
 
         Raises:
-            StructureError: not periodic in three directions.
+            StructureError: not periodic in three directions, or an atom out of reach of all others.
         """
         atoms = crystal_atoms(atoms)
         qpoints = _wave_vectors(qpoints)
@@ -245,6 +245,7 @@ class PhonaxCalculator(Calculator):
 
         Operations (rotations, translations) of the space group are looked for where none are given.
         """
+        self._evaluator.require_neighbours(atoms)
 
         def compute(qpoints: np.ndarray, displacements: list[np.ndarray] | None) -> list[np.ndarray]:
             return self._evaluator.lattice_matrices(atoms, qpoints, displacements, progress)

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from .errors import StructureError, SupercellError
 
 SYMPREC = 1e-5  # [Å] distance below which positions count as equal; phonopy's default
+FULL_OCCUPANCY = 1e-3  # of one atom: files round to about this
 CLOSEST_DISTANCE = 0.4  # [Å] H2 is 0.74: anything nearer is a damaged file, not chemistry
 SMALLEST_HEIGHT = 0.5  # [Å] of a periodic cell: below it the three vectors are taken as lying in a plane
 _SPGLIB_ERROR = getattr(spglib, "SpglibError", RuntimeError)  # new in spglib 2.7
@@ -47,8 +48,8 @@ def check_structure(atoms: Atoms) -> None:
     """Refuse a structure no potential can say anything about.
 
     Raises:
-        StructureError: no atoms, unknown species, positions or cell that are not finite, or two atoms
-            closer than CLOSEST_DISTANCE (periodic images counted).
+        StructureError: no atoms, unknown species, positions or cell that are not finite, sites that are occupied
+            in part, or two atoms closer than CLOSEST_DISTANCE (periodic images counted).
     """
     if len(atoms) == 0:
         raise StructureError(
@@ -62,6 +63,7 @@ def check_structure(atoms: Atoms) -> None:
             "the potential needs the element of every atom",
             "name the elements in the file; POSCAR needs them on the line above the counts",
         )
+    _check_occupancies(atoms)
     _check_distances(atoms)
 
 
@@ -271,6 +273,32 @@ def check_finite(atoms: Atoms) -> None:
                 "every energy and force computed from it would be NaN",
                 "repair the structure; a job that failed often leaves such a file",
             )
+
+
+def _check_occupancies(atoms: Atoms) -> None:
+    # Of a mixed site ASE makes an atom of the most frequent element, and keeps what the file said here.
+    stated = atoms.info.get("occupancy")
+    if not isinstance(stated, dict):
+        return
+    kinds = atoms.arrays.get("spacegroup_kinds")
+    partial = []
+    for kind, site in stated.items():
+        if not isinstance(site, dict) or (len(site) == 1 and abs(sum(site.values()) - 1) <= FULL_OCCUPANCY):
+            continue
+        where = f"site {kind}"
+        if kinds is not None:
+            members = np.flatnonzero(kinds.astype(str) == str(kind)).tolist()
+            if not members:  # a mixed site is listed once for each of its elements, and has its atoms once
+                continue
+            where = f"atoms {', '.join(map(str, members[:4]))}" + (" ..." if len(members) > 4 else "")
+        partial.append(f"{where}: " + " + ".join(f"{x:g} {symbol}" for symbol, x in site.items()))
+    if partial:
+        raise StructureError(
+            f"sites are occupied in part (atoms counted from 0): {'; '.join(partial)}",
+            "a potential takes whole atoms: it would be computed as if one element filled each of these sites",
+            "give an ordered structure, such as a supercell with the atoms distributed; where that is done already,"
+            ' delete atoms.info["occupancy"]',
+        )
 
 
 def _check_distances(atoms: Atoms) -> None:

@@ -13,7 +13,16 @@ from ase import Atoms
 
 from . import edge_expansion
 from .edge_tensors import Expansion, expand
-from .graph import Alternatives, Neighbours, build_graph, check_atoms, find_neighbours, pad, size_class
+from .graph import (
+    Alternatives,
+    Neighbours,
+    build_graph,
+    check_atoms,
+    find_neighbours,
+    pad,
+    require_neighbours,
+    size_class,
+)
 from .neighbour_sums import Edges, evaluate
 from .potential import Potential
 
@@ -57,6 +66,14 @@ class Evaluator:
             forces[:, x] = pull - np.bincount(found.senders, state.slopes[:, x], len(atoms))
         virial = state.slopes.T.astype(float) @ found.vectors
         return state.energies, forces, ((virial + virial.T) / 2).astype(self.dtype)
+
+    def require_neighbours(self, atoms: Atoms) -> None:
+        """Refuse a crystal with atoms that have no force constants.
+
+        Raises:
+            StructureError: as `check_atoms` and `graph.require_neighbours`.
+        """
+        require_neighbours(atoms, self._neighbours(atoms), self.potential.cutoff)
 
     def lattice_matrices(
         self,

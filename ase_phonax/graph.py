@@ -69,7 +69,8 @@ def _advice(atoms: Atoms, others: Alternatives | None) -> str:
     names = others(set(atoms.numbers.tolist())) if others else []
     if not names:
         return "use a model that lists all elements of the structure (`ase-phonax models`)"
-    return f"named models with all elements of the structure: {', '.join(names)} (`ase-phonax models`)"
+    # MACE's have to be converted first: `ase-phonax models` lists them, too.
+    return f"named models that can be used directly and have all its elements: {', '.join(names)} (`ase-phonax models`)"
 
 
 def neighbour_list(atoms: Atoms, cutoff: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -140,6 +141,34 @@ def find_neighbours(atoms: Atoms, cutoff: float, numbers: tuple[int, ...]) -> Ne
         )
     species = np.searchsorted(numbers, atoms.numbers).astype(np.int32)
     return Neighbours(atoms.positions.astype(float), species, cell, receivers, senders, shifts, vectors)
+
+
+def require_neighbours(atoms: Atoms, found: Neighbours, cutoff: float) -> None:
+    """Refuse a crystal in which the potential leaves atoms without any force constant.
+
+    An atom out of reach of all others has an energy, but its row of D(q) would be zero, and so would frequencies.
+
+    Args:
+        atoms: of the crystal.
+        found: their edges.
+        cutoff: of the potential [Å].
+
+    Raises:
+        StructureError: naming the atoms.
+    """
+    alone = np.flatnonzero(np.bincount(found.receivers, minlength=len(atoms)) == 0).tolist()
+    if not alone:
+        return
+    if len(alone) == len(atoms):
+        what = f"no atom has a neighbour within {cutoff:g} Å, the cutoff of the model"
+    else:
+        some = ", ".join(f"{i} ({atoms.symbols[i]})" for i in alone[:5]) + (" ..." if len(alone) > 5 else "")
+        what = f"without a neighbour within {cutoff:g} Å, the cutoff of the model: atoms {some}, counted from 0"
+    raise StructureError(
+        what,
+        "their force constants would all be zero, and with them frequencies, whatever the crystal",
+        "take a model that reaches further (`ase-phonax models`); or check the cell and the units of the positions",
+    )
 
 
 def build_graph(atoms: Atoms, cutoff: float, numbers: tuple[int, ...]) -> "jraph.GraphsTuple":

@@ -28,7 +28,7 @@ SMAX = 1e-4  # [eV] volume times stress per atom, the scale of ASE's cell filter
 MAX_STEPS = 500
 LONGEST_STEP = 0.1  # [Å], and strain: FixSymmetry warns above 0.15 and raises above 0.25
 STEPS_BEFORE_FRESH_START = 150  # then the Hessian estimate is more likely the problem than the help
-LARGE_VOLUME_CHANGE = 0.15
+LARGE_VOLUME_CHANGE = 0.08  # functionals, which potentials imitate, are mostly within 5 % of experiment
 LARGE_FORCE = 1e-2  # [eV/Å] of a structure taken as it is
 
 Callback = Callable[[int, float, float], None]
@@ -270,8 +270,8 @@ def _warn_of_surprises(before: SpaceGroup | None, after: SpaceGroup | None, volu
         )
     if abs(volume_change) > LARGE_VOLUME_CHANGE:
         warnings.warn(
-            f"The volume changed by {100 * volume_change:+.0f} % in the relaxation: the potential may be"
-            " far from this structure.",
+            f"The volume changed by {100 * volume_change:+.0f} % in the relaxation: the potential may be wrong for this"
+            " structure. Compare with another model, such as a larger one (`ase-phonax models`).",
             UnstableWarning,
             stacklevel=3,
         )

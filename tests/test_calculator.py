@@ -243,6 +243,24 @@ def test_bad_structures_are_refused_by_every_result(atoms, text, calc):
             ask(atoms)
 
 
+def test_atoms_without_neighbours_have_energies_but_no_phonons(calc):
+    """Kills: rows of zeros in D(q), and frequencies of zero, for atoms that the model does not connect."""
+    far, cell = [[0, 0, 0], [0, 0, 1.2], [6, 6, 6]], [12, 12, 12]
+    some, none = Atoms("COSi", far, cell=cell, pbc=True), Atoms("Si", cell=[5, 5, 5], pbc=True)
+    for atoms, text in (
+        (some, r"without a neighbour within 3\.6 Å, the cutoff of the model: atoms 2 \(Si\), counted from 0"),
+        (none, r"no atom has a neighbour within 3\.6 Å"),
+    ):
+        assert np.isfinite(calc.get_potential_energy(atoms))
+        for symmetry in (True, False):
+            with pytest.raises(StructureError, match=text):
+                calc.get_dynamical_matrix(atoms, [0, 0, 0], symmetry=symmetry)
+        with pytest.raises(StructureError, match=text):
+            calc.get_dynamical_matrix_gradient(atoms, [0, 0, 0])
+        with pytest.raises(StructureError, match=text):
+            calc.get_force_constants(atoms, 1)
+
+
 def test_bad_arguments_are_refused(untrained, tmp_path, calc):
     for dtype in ("int32", "float16", "double precision"):
         with pytest.raises(InputError, match=f"dtype is '{dtype}'"):

@@ -23,15 +23,18 @@ from ase_phonax.cli.crystal import MAX_ATOMS, TOLERANCE_THZ
 from ase_phonax.cli.options import coordinate
 from ase_phonax.cli.output import atomic_directory
 from ase_phonax.cli.phonon_results import FILES
-from ase_phonax.cli.tables import frequencies_in_words, matrix_in_words, vector_in_words
-from ase_phonax.errors import ModelError, OutputError
+from ase_phonax.cli.tables import frequencies_in_words, interpolation_in_words, matrix_in_words, vector_in_words
+from ase_phonax.errors import ModelError, OutputError, UnstableWarning
 from ase_phonax.force_constants import frequencies_thz
+from ase_phonax.potential import Provenance
+from ase_phonax.weights import DEFAULT, list_models
 
 from .pair_potential import PairCalculator
 
 KEYS = {
     "model",
     "level_of_theory",
+    "model_errors",
     "licence",
     "training_set",
     "citation",
@@ -423,9 +426,42 @@ def test_an_unstable_crystal_is_a_result_with_exit_code_zero(metal, inside, caps
     assert "- The volume changed by" in text
     assert "UNSTABLE: there are imaginary modes" in text
     assert "% of the modes, being imaginary or zero" in text
+    assert "imitates another" not in text
+    assert "\n  errors" not in text  # a potential without a card
+
+
+def test_the_table_says_what_the_card_knows_of_errors_and_what_to_do_about_instabilities(metal, inside, capsys):
+    metal.potential.name = DEFAULT
+    metal.potential.provenance = Provenance(level_of_theory="imitates a teacher")
+    write("sc.cif", bulk("Po", "sc", a=2.9))
+    assert main(["phonons", "sc.cif", "--supercell", "2", "--mesh", "3", "3", "3"]) == 0
+    errors = list_models()[0].errors
+    assert summary_of(inside / "sc-phonons")["model_errors"] == errors
+    text = " ".join(capsys.readouterr().out.split())
+    assert f"level of theory imitates a teacher errors {errors} structure" in text
+    assert "left aside); this model imitates another: compare with a larger one" in text
 
 
 # ---- phonons: bad input ----------------------------------------------------------------------------
+
+
+CIF_OF_SITES = """data_salt
+_symmetry_space_group_name_H-M 'F m -3 m'
+_cell_length_a 5.9
+_cell_length_b 5.9
+_cell_length_c 5.9
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_occupancy
+Cl1 Cl 0.5 0.5 0.5 1.0
+"""
 
 
 def broken_files(folder: Path) -> None:
@@ -442,6 +478,8 @@ def broken_files(folder: Path) -> None:
     nan = good.copy()
     nan.positions[3, 1] = np.nan
     write(folder / "nan.extxyz", nan)
+    for name, sites in {"mixed": "Na1 Na 0 0 0 0.4\nK1 K 0 0 0 0.6", "vacant": "Na1 Na 0 0 0 0.6"}.items():
+        (folder / f"{name}.cif").write_text(CIF_OF_SITES + sites + "\n")
     near = good.copy()
     near.positions[1] = near.positions[0] + [0.1, 0, 0]
     write(folder / "near.extxyz", near)
@@ -460,6 +498,8 @@ def broken_files(folder: Path) -> None:
         (["water.xyz"], r"not periodic in three directions \(pbc = F F F\)"),
         (["nan.extxyz"], "position 3 is not a finite number"),
         (["near.extxyz"], r"atoms 0 \(Na\) and 1 \(Cl\), counted from 0, are 0\.1 Å apart"),
+        (["mixed.cif"], r"occupied in part .*: atoms 4, 5, 6, 7: 0\.4 Na \+ 0\.6 K\n"),
+        (["vacant.cif"], r"occupied in part .*: atoms 4, 5, 6, 7: 0\.6 Na\n"),
         (["good.cif", "--supercell", "2", "2"], "has 2 entries"),
         (["good.cif", "--supercell", "2", "2", "0"], "is singular"),
         (["good.cif", "--supercell", "-1", "1", "1"], "negative determinant"),
@@ -496,6 +536,31 @@ def test_bad_structures_and_options_are_clear_errors_before_anything_is_computed
 def test_a_wrong_command_line_exits_with_two(arguments, text, capsys):
     assert main(arguments) == 2
     assert text in capsys.readouterr().err
+
+
+def test_full_sites_of_a_cif_are_no_matter(inside):
+    (inside / "full.cif").write_text(CIF_OF_SITES + "Na1 Na 0 0 0 0.9995\n")
+    assert loading.read_structure("full.cif").get_chemical_formula() == "Cl4Na4"
+
+
+def test_of_several_structures_the_last_is_taken_and_that_is_said(inside):
+    write("run.xyz", [bulk("Cu", a=a) for a in (3.5, 3.6, 3.7)], format="extxyz")
+    with pytest.warns(UnstableWarning, match=r"run\.xyz holds several structures: the last was taken") as caught:
+        atoms = loading.read_structure("run.xyz")
+    assert len(caught) == 1
+    assert atoms.cell.cellpar()[0] == pytest.approx(3.7 / np.sqrt(2))
+    # Where one was named, or there is one, there is nothing to say: a warning would be an error here.
+    assert loading.read_structure("run.xyz@0").cell.cellpar()[0] == pytest.approx(3.5 / np.sqrt(2))
+    write("one.xyz", bulk("Cu"), format="extxyz")
+    loading.read_structure("one.xyz")
+
+
+def test_a_crystal_beyond_the_models_reach_is_refused(inside, capsys):
+    """Its energy is constant: it relaxes in no step, and all its frequencies would be zero."""
+    write("cs.cif", bulk("Cs", "bcc", a=6.05))  # neighbours at 5.24 Å
+    assert main(["phonons", "cs.cif"]) == 2
+    assert "no atom has a neighbour within 5 Å, the cutoff of the model" in capsys.readouterr().err
+    assert [path.name for path in inside.iterdir()] == ["cs.cif"]
 
 
 def test_a_structure_that_does_not_relax_leaves_nothing(ionic, inside, capsys, monkeypatch):
@@ -536,6 +601,14 @@ def test_an_unwritable_place_is_found_before_the_computation(ionic, inside, caps
     assert "results cannot be written" in capsys.readouterr().err
     assert main(["phonons", "salt.cif", "--output", "salt.cif/below"]) == 5
     assert ionic.n_calls == 0
+
+
+@pytest.mark.parametrize("command", ["phonons", "gruneisen", "molecule"])
+def test_a_misspelt_model_is_found_before_an_existing_folder(inside, capsys, command):
+    write("salt.cif", bulk("NaCl", "rocksalt", a=5.65))
+    (inside / f"salt-{command}").mkdir()
+    assert main([command, "salt.cif", "--model", "phonax-smal"]) == 3
+    assert "did you mean 'phonax-small'?" in capsys.readouterr().err
 
 
 def test_a_model_error_passes_through_with_its_code(inside, capsys, monkeypatch):
@@ -704,3 +777,9 @@ def test_numbers_read_well():
     assert vector_in_words([-0.0, 0.5, 1 / 3]) == "(0, 0.5, 0.3333)"
     assert matrix_in_words([[2, 0, 0], [0, 2, 0], [0, 0, 3]]) == "2 × 2 × 3"
     assert matrix_in_words([[2, 1, 0], [0, 2, 0], [0, 0, 3]]) == "2 1 0, 0 2 0, 0 0 3"
+
+
+def test_a_tolerance_that_is_much_of_the_highest_frequency_is_said():
+    assert interpolation_in_words(0.04, 0.05, 5.0) == "the supercell is large enough"
+    assert interpolation_in_words(0.04, 0.05, 0.2).startswith("within the tolerance of 0.05 THz, but that is 25 %")
+    assert "take a larger supercell" in interpolation_in_words(0.06, 0.05, 0.2)

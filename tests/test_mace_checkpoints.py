@@ -13,7 +13,7 @@ import zipfile
 
 import pytest
 
-from ase_phonax import load_model
+from ase_phonax import list_models, load_model
 from ase_phonax.cli import main
 from ase_phonax.errors import ModelError
 from ase_phonax.weights.mace_checkpoint import _is_harmful, head_number, read_mace
@@ -136,6 +136,13 @@ def test_every_pickle_of_an_archive_is_looked_at(tmp_path):
 def test_a_model_file_of_pytorch_is_never_loaded_by_its_path(tmp_path):
     with pytest.raises(ModelError, match="ase-phonax convert"):
         load_model(archive(tmp_path / "x.model", SCALED))
+
+
+def test_what_can_be_used_already_is_not_converted(tmp_path, capsys):
+    shipped = list_models()[0]
+    for name in (shipped.name, shipped.location):
+        assert main(["convert", name, str(tmp_path / "x.h5"), "--trust"]) == 2
+        assert f"{name} is a model that can be used already" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(HAS_MACE, reason="torch and mace-torch are installed")

@@ -2,6 +2,7 @@
 
 import argparse
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import phonopy.phonon.character_table
@@ -236,6 +237,22 @@ def test_the_section_prints_gamma_always_and_other_points_on_request(tmp_path):
     assert [mode["label"] for mode in gamma["modes"]] == ["T1u", "T1u"]
     assert [mode["infrared"] for mode in gamma["modes"]] == [False, True]
     assert len(irreps_section.compute(parsed(), phonopy, None).irreps) == 1
+
+
+def test_infrared_modes_without_charges_are_said_to_be_unsplit():
+    words = "without charges (--born)"
+    salt, diamond = phonopy_of(bulk("NaCl", "rocksalt", 5.6), 2), phonopy_of(bulk("C", "diamond", 5.0), 2)
+    layer = SimpleNamespace(layer="in its vacuum")  # in two dimensions they coincide with charges, too
+    for filled, born, context, said in [
+        (salt, None, {}, True),
+        (salt, "BORN", {}, False),
+        (salt, None, {"crystal": layer}, False),
+        (diamond, None, {}, False),
+    ]:
+        text = Table("title")
+        arguments = argparse.Namespace(irreps_q=None, born=born)
+        irreps_section.compute(arguments, filled, None, **context).describe(text)
+        assert (words in str(text)) == said
 
 
 def test_the_section_refuses_wave_vectors_before_anything_is_computed():

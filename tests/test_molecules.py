@@ -508,7 +508,7 @@ def test_accidental_degeneracies_are_named_by_their_modes_and_not_all_of_many(tm
         for k in range(9)
     ]
     summary = {"formula": "X", "model": "m", "relaxed": False, "max_force": 0.0, "unrelaxed_max_force": 0.0}
-    summary |= {"level_of_theory": "none", "licence": "MIT"}
+    summary |= {"level_of_theory": "none", "model_errors": "", "licence": "MIT"}
     summary |= {"point_group": "C1", "symmetry_deviation": 0.0, "symmetry_tolerance": 0.02, "other_point_groups": []}
     summary |= {"representation": "9 A", "sets": sets, "whole_body_cm1": [0.0], "imaginary_modes": 0, "warnings": []}
     text = molecule_table(summary, tmp_path)

@@ -260,6 +260,16 @@ def test_structures_without_phonons_are_refused(calc, atoms, text):
         get_phonopy(atoms, calc, 2)
 
 
+def test_sites_occupied_in_part_are_refused():
+    sites, cell = [(0, 0, 0), (0.5, 0.5, 0.5)], [5.9, 5.9, 5.9, 90, 90, 90]
+    half = crystal(("Na", "Cl"), sites, occupancies=[0.5, 1.0], spacegroup=225, cellpar=cell)
+    with pytest.raises(StructureError, match=r"occupied in part .*: atoms 0, 1, 2, 3: 0\.5 Na\n") as caught:
+        get_phonopy(half, PairCalculator(like=0.0), 1)
+    assert 'delete atoms.info["occupancy"]' in caught.value.remedy
+    del half.info["occupancy"]
+    crystals.require_crystal(half)
+
+
 def test_the_chosen_supercell_is_the_smallest_diagonal_one_of_that_height():
     hexagonal = bulk("Zn", "hcp", a=3.0, c=5.0)  # heights 3 sqrt(3)/2 = 2.598, 2.598, 5
     matrix = crystals.supercell_for_height(hexagonal.cell[:], 12.0)

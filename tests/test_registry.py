@@ -4,12 +4,14 @@ import hashlib
 import http.server
 import json
 import multiprocessing
+import re
 import shutil
 import threading
 from pathlib import Path
 
 import pytest
 from ase import Atoms
+from ase.data import chemical_symbols
 
 from ase_phonax import PhonaxCalculator, download_model, list_models
 from ase_phonax.cli import main
@@ -248,6 +250,30 @@ def test_models_are_listed_with_what_one_must_know(shelf, capsys):
         assert text.count(f"  {word}") == 2
 
 
+def test_very_many_elements_are_a_range_and_what_is_missing(shelf, tmp_path, capsys):
+    path = tmp_path / "models/far-away.json"
+    symbols = [s for s in chemical_symbols[1:95] if s not in ("Po", "Ra")]
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"elements": symbols}))
+    assert main(["models"]) == 0
+    assert "elements    92: H to Pu but Po Ra\n" in capsys.readouterr().out
+
+
+def test_an_unknown_action_is_named(capsys):
+    assert main(["models", "fetch", "x"]) == 2
+    assert "argument ACTION: invalid choice: 'fetch'" in capsys.readouterr().err
+
+
+def test_of_a_model_to_be_converted_both_steps_are_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("ASE_PHONAX_CACHE", str(tmp_path))
+    name = next(card.name for card in list_models() if card.url.endswith(".model"))
+    with pytest.raises(ModelError) as caught:
+        load_model(name)
+    assert re.search(f"ase-phonax models get {name} .*; then ase-phonax convert {name} OUT.h5", caught.value.remedy)
+    with pytest.raises(ModelError) as caught:
+        load_model("nequix-mp-1")
+    assert "ase-phonax convert" not in str(caught.value)
+
+
 def test_a_misspelt_name_is_recognised(shelf, capsys):
     assert main(["models", "get", "faraway"]) == 3
     assert "did you mean 'far-away'?" in capsys.readouterr().err
@@ -286,4 +312,5 @@ def test_an_unknown_element_names_the_models_that_have_it():
     assert expected
     assert all(name in caught.value.remedy for name in expected)
     assert "mace" not in caught.value.remedy
+    assert "used directly" in caught.value.remedy
     assert all(f" {symbol}" in caught.value.remedy for symbol in list_models()[0].elements)

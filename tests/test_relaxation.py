@@ -1,5 +1,7 @@
 """Relaxed to the right place, with the symmetry it came with."""
 
+import warnings
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -31,7 +33,7 @@ def best_lattice_constant(structure: str, calc: PairCalculator, between: tuple[f
     return found.x
 
 
-@pytest.mark.parametrize("start", [3.8, 3.9, 4.05])
+@pytest.mark.parametrize("start", [3.83, 3.9, 4.0])
 def test_a_one_atom_cell_finds_its_lattice_constant(calc, start):
     """All forces vanish by symmetry here: an optimizer that looks at forces alone would stop at once."""
     relaxed, report = relax(bulk("Cu", "fcc", a=start), calc)
@@ -98,6 +100,16 @@ def test_a_large_volume_change_is_warned_of(calc):
         relax(bulk("Cu", "fcc", a=4.2), calc)
 
 
+@pytest.mark.parametrize(("change", "warned"), [(-0.06, False), (-0.10, True)])
+def test_beyond_what_functionals_do_a_volume_change_comes_with_advice(calc, change, warned):
+    best = best_lattice_constant("fcc", calc, (3.6, 4.2))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        _, report = relax(bulk("Cu", "fcc", a=best * (1 + change) ** (-1 / 3)), calc)
+    assert report.volume_change == pytest.approx(change, abs=1e-3)
+    assert ["Compare with another model" in str(w.message) for w in caught] == [True] * warned
+
+
 def test_a_fixed_cell_is_left_alone_and_its_stress_reported(calc):
     start = bulk("Zn", "hcp", a=2.7, c=4.9)
     relaxed, report = relax(start, calc, fix_cell=True)
@@ -159,7 +171,7 @@ def test_what_is_no_calculator_is_refused(start, calc):
 
 def test_every_step_is_announced(calc):
     steps = []
-    _, report = relax(bulk("Cu", "fcc", a=3.8), calc, callback=lambda *step: steps.append(step))
+    _, report = relax(bulk("Cu", "fcc", a=3.83), calc, callback=lambda *step: steps.append(step))
     assert [step for step, _, _ in steps] == list(range(report.n_steps + 1))
     assert steps[-1][2] < 1e-4 < steps[0][2]
 

@@ -40,7 +40,7 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Convert; say what came out."""
     from ..errors import InputError, OutputError
-    from ..weights import save_model
+    from ..weights import READERS, save_model
     from ..weights.mace_checkpoint import read_mace
     from ..weights.native import SUFFIX
     from ..weights.registry import find_card, find_model
@@ -51,8 +51,14 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if arguments.output.exists() and not arguments.overwrite:
         raise OutputError(f"{arguments.output} exists", "it would be lost", "choose another name or add --overwrite")
-    card = find_card(arguments.model)
-    potential = read_mace(find_model(arguments.model), trust=arguments.trust, head=arguments.head)
+    card, path = find_card(arguments.model), find_model(arguments.model)
+    if path.suffix.lower() in READERS:
+        raise InputError(
+            f"{arguments.model} is a model that can be used already",
+            "only PyTorch models need to be converted",
+            f"name it as it is: --model {arguments.model}",
+        )
+    potential = read_mace(path, trust=arguments.trust, head=arguments.head)
     citation = arguments.citation or (card and card.citation)
     # A card tells of the head that its authors recommend, not of others.
     theory = card.level_of_theory if card and not arguments.head else None

@@ -99,17 +99,19 @@ def add_supercell_options(parser: argparse.ArgumentParser) -> None:
 
 
 def read_crystal(arguments: argparse.Namespace, cutoff: Callable[[], float]) -> Crystal:
-    """The structure, primitive unless told otherwise; a supercell that cannot be is refused here.
+    """The structure, primitive unless told otherwise; models and supercells that cannot be are refused here.
 
     Args:
         cutoff: of the potential [Å], asked for a layer only: its images must not feel each other.
 
     Raises:
         StructureError, SupercellError: what cannot be computed.
+        ModelError: a model that is not there or of a kind that is not read.
     """
     from ..crystals import as_supercell_matrix, get_space_group, reduce_to_primitive, require_crystal
     from ..two_dimensional import as_layer, reduce_layer, require_single_layer, vacuum_axis
 
+    loading.check_model(arguments.model)
     given = loading.read_structure(arguments.structure)
     if vacuum_axis(given) is None:
         require_crystal(given)

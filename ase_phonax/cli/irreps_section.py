@@ -55,15 +55,25 @@ def compute(
 
     qpoints = [(0.0, 0.0, 0.0), *map(tuple, arguments.irreps_q or [])]
     found = [find_irreps(phonopy, qpoint, noise_thz=noise_thz) for qpoint in dict.fromkeys(qpoints)]
-    return IrrepsSection(tuple(found), str(context.get("unit", "THz")))
+    # In two dimensions they do coincide at Γ: there is nothing to add.
+    crystal = context.get("crystal")
+    split = getattr(arguments, "born", None) is not None or (crystal is not None and crystal.layer is not None)
+    unsplit = not split and any(entry.infrared for entry in found[0].sets)
+    return IrrepsSection(tuple(found), str(context.get("unit", "THz")), unsplit)
 
 
 @dataclass(frozen=True)
 class IrrepsSection:
-    """What was found, Gamma first; `unit` is the one of printed frequencies."""
+    """What was found, Gamma first.
+
+    Attributes:
+        unit: of printed frequencies.
+        unsplit: infrared modes at Gamma would split in an insulator, and do not, for want of charges.
+    """
 
     irreps: tuple[QpointIrreps, ...]
     unit: str = "THz"
+    unsplit: bool = False
 
     def files(self) -> tuple[str, ...]:
         """Names written."""
@@ -106,6 +116,8 @@ class IrrepsSection:
             text.row(name, where + ";  ".join(self._in_words(found) for found in entry.sets))
             if entry.note:
                 text.row("", f"without symbols: {entry.note}")
+            if at_gamma and self.unsplit:
+                text.row("", "without charges (--born), longitudinal and transverse IR modes of an insulator coincide")
 
     def write(self, folder: Path) -> None:
         """Write irreps.yaml."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..errors import StructureError, in_words
+from ..errors import StructureError, UnstableWarning, in_words
 
 _FOR_THE_REPORT = (UserWarning, RuntimeWarning)  # seekpath's edge cases are of the second kind
 
@@ -23,7 +23,6 @@ def read_structure(name: str) -> Any:
         StructureError: no such file, a format ASE does not know, a damaged file, or atoms that cannot be
             computed.
     """
-    import ase.io
     from ase.io.formats import UnknownFileTypeError
 
     from ..crystals import check_structure
@@ -37,7 +36,7 @@ def read_structure(name: str) -> Any:
             f"the structure file {name} is empty", "there is nothing to compute", "check the program that wrote it"
         )
     try:
-        atoms = ase.io.read(name)
+        atoms = _last_image(name)
     except UnknownFileTypeError as error:
         raise StructureError(
             f"the format of {name} is not known to ASE: {error}",
@@ -63,6 +62,36 @@ def read_structure(name: str) -> Any:
     check_structure(atoms)
     atoms.calc = None
     return atoms
+
+
+def _last_image(name: str) -> Any:
+    """As `ase.io.read`, and a note for the report where there was a choice."""
+    import ase.io
+    from ase.io.formats import filetype, get_ioformat
+
+    if "@" in Path(name).name or get_ioformat(filetype(name)).single:
+        return ase.io.read(name)
+    # Two tell that there are several: counting them would mean reading a long trajectory as a whole.
+    images = ase.io.read(name, slice(-2, None))
+    if len(images) > 1:
+        warnings.warn(
+            f"{name} holds several structures: the last was taken. {name}@0 is the first, @1 the second.",
+            UnstableWarning,
+            stacklevel=3,
+        )
+    return images[-1]
+
+
+def check_model(model: str | None) -> None:
+    """Refuse a model that cannot be loaded, before anything else is complained of or computed.
+
+    Raises:
+        ModelError: not there, or of a kind that is not read.
+    """
+    from ..weights import find_reader
+
+    if model is not None:
+        find_reader(model)
 
 
 def load_calculator(model: str | None, dtype: str) -> Any:

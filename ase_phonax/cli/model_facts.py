@@ -6,15 +6,37 @@ from typing import Any
 
 from .tables import Table
 
+COMPARE = "this model imitates another: compare with a larger one (`ase-phonax models`)"
 
-def model_facts(potential: Any) -> dict[str, str]:
-    """Its share of summary.json."""
-    known = potential.provenance
-    facts = {"model": potential.name, "level_of_theory": known.level_of_theory}
-    return facts | {"licence": known.licence, "training_set": known.training_set, "citation": known.citation}
+
+def model_facts(potential: Any, asked: str | None) -> dict[str, str]:
+    """Its share of summary.json.
+
+    Args:
+        potential: the model.
+        asked: the name or file it was asked for by; None: the default. Only a name has a card, with its errors.
+    """
+    from ..weights.registry import find_card
+
+    known, card = potential.provenance, find_card(asked or potential.name)
+    return {
+        "model": potential.name,
+        "level_of_theory": known.level_of_theory,
+        "model_errors": card.errors if card else "",
+        "licence": known.licence,
+        "training_set": known.training_set,
+        "citation": known.citation,
+    }
+
+
+def imitates_another(facts: dict[str, Any]) -> bool:
+    """Whether the model learned from another, with errors of its own on top."""
+    return facts["level_of_theory"].startswith("imitates")
 
 
 def describe_model(text: Table, facts: dict[str, Any]) -> None:
-    """One line below the title."""
+    """Lines below the title."""
     licence = facts["licence"]
     text.row("level of theory", facts["level_of_theory"] + ("" if licence == "not stated" else f"; licence {licence}"))
+    if facts["model_errors"]:
+        text.row("errors", facts["model_errors"])

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
+MANY_ELEMENTS = 40  # more are not listed one by one
 _DESCRIPTION = """\
 List the potentials that --model knows by name, with their cards; `models get NAME` downloads one that does not ship
 with the package. A model file can be named by its path instead."""
@@ -16,7 +18,7 @@ def add_parser(commands: Any) -> None:
     """Register the command."""
     parser = commands.add_parser("models", help="list the potentials, download one", description=_DESCRIPTION)
     parser.set_defaults(run=run)
-    actions = parser.add_subparsers(title="actions", metavar="")
+    actions = parser.add_subparsers(title="actions", metavar="ACTION")
     get = actions.add_parser("get", help="download a potential", description="Download a potential by its name.")
     get.add_argument("name", metavar="NAME", help="of the list")
     get.set_defaults(run=run_get)
@@ -54,10 +56,21 @@ def run_get(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _elements(symbols: Sequence[str]) -> str:
+    """All of them, or of very many the range and what is missing in it."""
+    if len(symbols) <= MANY_ELEMENTS:
+        return f"{len(symbols)}: {' '.join(symbols)}"
+    from ase.data import atomic_numbers, chemical_symbols
+
+    numbers = sorted(atomic_numbers[symbol] for symbol in symbols)
+    missing = [chemical_symbols[z] for z in range(numbers[0], numbers[-1]) if z not in numbers]
+    but = f" but {' '.join(missing)}" if missing else ""
+    return f"{len(symbols)}: {chemical_symbols[numbers[0]]} to {chemical_symbols[numbers[-1]]}{but}"
+
+
 def _card(card: Any) -> str:
-    elements = " ".join(card.elements)
     rows = {
-        "elements": f"{len(card.elements)}: {elements}",
+        "elements": _elements(card.elements),
         "theory": card.level_of_theory,
         "parameters": f"{card.n_parameters or 'not stated':{',' if card.n_parameters else ''}} ({card.size})",
         "training": card.training_set,

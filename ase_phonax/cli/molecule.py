@@ -122,6 +122,7 @@ def run(arguments: argparse.Namespace) -> int:
     output = options.output_directory(arguments.structure, arguments.output, SUFFIX)
     with loading.collected_warnings() as notes:
         with watch.section("structure"):
+            loading.check_model(arguments.model)
             atoms = _structure(arguments)
         with atomic_directory(output, overwrite=arguments.overwrite, own_files=FILES) as folder:
             with watch.section("model"), progress_bar("loading the model"):
@@ -247,7 +248,7 @@ def _summary(
     group = modes.point_group
     summary: dict[str, Any] = {
         "version": __version__,
-        **model_facts(calc.potential),
+        **model_facts(calc.potential, arguments.model),
         "formula": modes.atoms.get_chemical_formula(),
         "n_atoms": len(modes.atoms),
         "relaxed": not arguments.no_relax,

@@ -24,7 +24,7 @@ from ..densities import IMAGINARY_THRESHOLD_THZ, FrequencyRange, MeshStep
 from ..relaxation import RelaxationReport
 from ..units import FREQUENCY_UNITS
 from . import animation_section, displacements_section, follow_section, interchange_section, irreps_section
-from .model_facts import describe_model
+from .model_facts import COMPARE, describe_model, imitates_another
 from .progress import Stopwatch
 from .tables import (
     Table,
@@ -275,7 +275,8 @@ def table(results: PhononResults, output: Path) -> str:
     residual = checks["space_group_residual"]
     text.row("space group", f"{residual:.1e}   {symmetry_in_words(residual)}")
     error = checks["interpolation_error_thz"]
-    words = interpolation_in_words(error, results.tolerance_thz)
+    highest = results.sampling.frequencies.maximum_thz
+    words = interpolation_in_words(error, results.tolerance_thz, highest)
     worst = checks["interpolation_error_max_thz"]
     text.row("supercell", f"{error:.2g} THz RMS, {worst:.2g} at most, against exact D(q)   {words}")
     _describe_heat(text, results)
@@ -360,7 +361,8 @@ def _describe_frequencies(text: Table, results: PhononResults) -> None:
         text.row("mesh", f"{numbers}, {'exact D(q)' if results.arguments.exact else 'interpolated'}")
     threshold = f"{FREQUENCY_UNITS[unit][0] * IMAGINARY_THRESHOLD_THZ:.2g} {printed}, acoustic modes at Γ left aside"
     if sampling.unstable:
-        text.row("stability", f"UNSTABLE: there are imaginary modes (beyond {threshold})")
+        advice = f"; {COMPARE}" if imitates_another(results.model) else ""
+        text.row("stability", f"UNSTABLE: there are imaginary modes (beyond {threshold}){advice}")
     elif found.imaginary and sampling.exact_minimum is not None:
         exact, q = sampling.exact_minimum
         text.row(

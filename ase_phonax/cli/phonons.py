@@ -207,7 +207,7 @@ def _compute(
         arguments=arguments,
         crystal=crystal,
         atoms=atoms,
-        model=model_facts(calc.potential),
+        model=model_facts(calc.potential, arguments.model),
         relaxation=relaxation,
         choice=choice,
         phonopy=phonopy,

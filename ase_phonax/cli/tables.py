@@ -10,6 +10,7 @@ from ..units import FREQUENCY_UNITS
 WIDTH = 100
 _LABEL = 22
 _DEGENERATE_THZ = 5e-4
+_COARSE = 0.2  # of the highest frequency: a tolerance beyond it says little
 
 
 class Table:
@@ -86,8 +87,11 @@ def symmetry_in_words(value: float) -> str:
     return "LARGE: structure or supercell do not have the symmetry found"
 
 
-def interpolation_in_words(error_thz: float, tolerance_thz: float) -> str:
+def interpolation_in_words(error_thz: float, tolerance_thz: float, highest_thz: float) -> str:
     """What the error of interpolating between the supercell's q-points means for its size."""
     if error_thz <= tolerance_thz:
-        return "the supercell is large enough"
+        if tolerance_thz <= _COARSE * highest_thz:
+            return "the supercell is large enough"
+        share = f"{100 * tolerance_thz / highest_thz:.0f} % of the highest frequency" if highest_thz > 0 else "large"
+        return f"within the tolerance of {tolerance_thz:g} THz, but that is {share}: give a smaller --tolerance"
     return "visible in the bands: take a larger supercell" + (" (much larger)" if error_thz > 0.3 else "")

@@ -137,7 +137,7 @@ def summary(reference: Reference, points: Sequence[VolumePoint], arguments: argp
 
     return {
         "version": __version__,
-        **model_facts(reference.calc.potential),
+        **model_facts(reference.calc.potential, arguments.model),
         "dtype": arguments.dtype,
         "structure_file": arguments.structure,
         "formula": reference.formula,

@@ -28,6 +28,7 @@ __all__ = [
     "READERS",
     "ModelCard",
     "download_model",
+    "find_reader",
     "list_models",
     "load_model",
     "models_with",
@@ -56,6 +57,18 @@ def load_model(model: str | os.PathLike | Potential) -> Potential:
             "it is found by its name or its file",
             "give a name of list_models(), the path of a model file, or a Potential",
         )
+    path, reader = find_reader(model)
+    potential = reader(path)
+    check_finite(potential, path)
+    return potential
+
+
+def find_reader(model: str | os.PathLike) -> tuple[Path, Callable[[Path], Potential]]:
+    """The file of a model, unopened, and what reads it.
+
+    Raises:
+        ModelError: no such model or file, or one of another kind.
+    """
     path = find_model(model)
     reader = READERS.get(path.suffix.lower())
     if reader is None:
@@ -68,6 +81,4 @@ def load_model(model: str | os.PathLike | Potential) -> Potential:
             if path.suffix.lower() == TO_CONVERT
             else "convert the model to one of these formats",
         )
-    potential = reader(path)
-    check_finite(potential, path)
-    return potential
+    return path, reader

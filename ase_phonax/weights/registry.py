@@ -138,10 +138,12 @@ def find_model(model: str | os.PathLike) -> Path:
         raise _unknown(text, "without a model nothing can be computed")
     path = Path(card.location)
     if card.url and not path.is_file():
+        convert = path.suffix == TO_CONVERT
         raise ModelError(
             f"{card.name} is not on this machine",
-            "nothing is downloaded unasked",
-            f"ase-phonax models get {card.name} ({card.size}, licence {card.licence}); or put {card.url} at {path}",
+            "nothing is downloaded unasked" + (", and a PyTorch model has to be converted once" if convert else ""),
+            f"ase-phonax models get {card.name} ({card.size}, licence {card.licence}), or put {card.url} at {path}"
+            + (f"; then ase-phonax convert {card.name} OUT.h5 --trust, and name OUT.h5 instead" if convert else ""),
         )
     if card.url and card.sha256 and (found := sha256_of(path)) != card.sha256:
         raise ModelError(
