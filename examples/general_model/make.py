@@ -145,7 +145,7 @@ def weighted(crystals: list[list], typical: float) -> list:
 
 
 def settings_of(options: argparse.Namespace) -> dict:
-    """The file's, and its sections `mace` and `imitation` apart."""
+    """The file's, with its sections `mace`, `imitation` and `second_leg`."""
     from ase_phonax.settings import read_yaml
 
     settings = read_yaml(options.settings)
@@ -153,6 +153,7 @@ def settings_of(options: argparse.Namespace) -> dict:
     if options.quick:
         settings["optimiser"] |= {"epochs": 2}
         settings["imitation"] |= {"epochs": 2}
+        settings["second_leg"] |= {"epochs": 1}
     if options.epochs:
         settings["optimiser"] |= {"epochs": options.epochs}
     return settings
@@ -169,7 +170,7 @@ def imitate(options: argparse.Namespace) -> None:
         return
     settings = settings_of(options)
     settings["optimiser"] = settings.pop("imitation")
-    del settings["mace"]
+    del settings["mace"], settings["second_leg"]
     training, _ = frames(options, at_rest=False)  # no labels are used
     rng = np.random.default_rng(settings["run"]["seed"])
     structures = [disordered(f, rng) for f in training if f.second is not None or rng.random() < MOVED]
@@ -201,33 +202,43 @@ def show_imitation(row) -> None:
 
 
 def train(options: argparse.Namespace) -> None:
-    """The model, an identical run without second derivatives, and one of a small MACE on the same labels."""
-    from ase_phonax import fine_tune
-    from ase_phonax import train as run
+    """The model, an identical run without second derivatives, and one of a small MACE on the same labels.
 
+    Each in two legs: when the first has come to rest, rates rise once more.
+    """
     for side in options.sides:
         settings = settings_of(options)
         del settings["imitation"]
-        mace = settings.pop("mace")
-        folder = options.output / side
-        settings["run"] |= {"output": str(folder)}
+        mace, second = settings.pop("mace"), settings.pop("second_leg")
         if side == "forces":
             settings["loss"] |= {"curvature": 0.0}
-        if side == "mace":
-            settings["network"] = mace
-        else:
-            del settings["network"]
-            settings["fine_tune"] = {"energies": "shift"}
+        folder = options.output / side
         if (folder / "model.h5").exists():
             continue
-        training, validation = frames(options, second=side != "forces")
-        print(f"{side}: {len(training)} frames, {len(validation)} to validate", flush=True)
-        resume = (folder / "checkpoint.h5").exists()
+        labelled = frames(options, second=side != "forces")
+        print(f"{side}: {len(labelled[0])} frames, {len(labelled[1])} to validate", flush=True)
         if side == "mace":
-            run(settings, frames=(training, validation), resume=resume, report=show)
+            start, network = None, {"network": mace}
         else:
-            start = options.output / "start.h5"
-            fine_tune(start, settings, frames=(training, validation), resume=resume, report=show)
+            start, network = options.output / "start.h5", {}
+        del settings["network"]
+        if not (folder / "first/model.h5").exists():
+            leg(start, settings | network, folder / "first", labelled)
+        settings["optimiser"] |= second
+        leg(folder / "first/model.h5", settings, folder, labelled)
+
+
+def leg(start: Path | None, settings: dict, folder: Path, labelled: tuple[list, list]) -> None:
+    """One training, from a model or from nothing; a second start goes on."""
+    from ase_phonax import fine_tune
+    from ase_phonax import train as run
+
+    resume = (folder / "checkpoint.h5").exists()
+    settings = settings | {"run": settings["run"] | {"output": str(folder)}}
+    if start is None:
+        run(settings, frames=labelled, resume=resume, report=show)
+    else:
+        fine_tune(start, settings | {"fine_tune": {"energies": "shift"}}, frames=labelled, resume=resume, report=show)
 
 
 def show(row) -> None:
