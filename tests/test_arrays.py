@@ -9,6 +9,7 @@ from ase import Atoms
 from ase.build import bulk
 
 from ase_phonax import PhonaxCalculator, derivatives
+from ase_phonax.errors import StructureError
 from ase_phonax.evaluation import Evaluator
 from ase_phonax.graph import build_graph, pad
 from ase_phonax.linear_response import Response
@@ -192,10 +193,12 @@ def test_irreps_are_read_and_ordered_as_stored_weights_are():
     assert [str(ir) for ir in Irrep(2, -1).times(Irrep(1, -1))] == ["1e", "2e", "3e"]
 
 
-def test_a_crystal_with_one_atom_and_one_without_neighbours_have_matrices():
+def test_a_crystal_with_one_atom_has_matrices_and_one_without_neighbours_is_refused():
     calc = PhonaxCalculator(untrained(*CASES["nequip, as Nequix"][:2]))
     dense = bulk("Si", "fcc", a=3.2)
     assert np.abs(calc.get_dynamical_matrix(dense, [[0.1, 0.2, 0.3]])).max() > 1e-4
     far = bulk("Si", "sc", a=9.0)
-    assert not calc.get_dynamical_matrix(far, [[0.1, 0.2, 0.3]]).any()
+    assert not calc.get_hessian(far).any()
     assert not calc.get_forces(far).any()
+    with pytest.raises(StructureError, match="no atom has a neighbour"):  # frequencies of zero would be believed
+        calc.get_dynamical_matrix(far, [[0.1, 0.2, 0.3]])

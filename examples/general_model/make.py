@@ -32,9 +32,7 @@ SIDES = ("hessians", "forces", "mace")
 def structures(options: argparse.Namespace) -> None:
     """Crystals, those held out marked: as the teacher has relaxed them, or as they were published."""
     import gzip
-    import io
 
-    import ase.io
     import crystals
 
     path = options.output / "structures.extxyz"
@@ -43,10 +41,8 @@ def structures(options: argparse.Namespace) -> None:
     if options.quick or options.relax:
         crystals.write_structures(path, data_folder() / "born_dielectric_pbesol_train.xyz", options.quick)
         return
-    text = gzip.decompress((HERE / "crystals.extxyz.gz").read_bytes()).decode()
-    kept = crystals.without_repeats(ase.io.read(io.StringIO(text), ":", format="extxyz"))
     part = path.with_suffix(".part")
-    ase.io.write(part, kept, format="extxyz")
+    part.write_bytes(gzip.decompress((HERE / "crystals.extxyz.gz").read_bytes()))
     part.replace(path)
 
 
@@ -65,17 +61,15 @@ def label(options: argparse.Namespace) -> None:
         sys.exit("nothing could be labelled")
 
 
-def frames(options: argparse.Namespace, second: bool = True, at_rest: bool = True) -> tuple[list, list]:
+def frames(options: argparse.Namespace, second: bool = True) -> tuple[list, list]:
     """Frames of crystals to train on and to validate with; without second derivatives if wished.
 
-    A relaxation that failed leaves labels that are right but of a structure nobody would call a crystal: they are left
-    out, unless `at_rest` is false, and so are frames with atoms pushed into each other.
+    An unstable relaxation leaves labels that are right but of a structure nobody would call a crystal: `is_sane`.
     """
     from dataclasses import replace
 
     import ase.io
     import crystals
-    import numpy as np
 
     from ase_phonax import read_frames
 
@@ -86,19 +80,15 @@ def frames(options: argparse.Namespace, second: bool = True, at_rest: bool = Tru
         atoms = structures[int(path.name.split("-")[0])]
         if not atoms.info["held_out"]:
             first, *moved = read_frames(path)
-            if at_rest and np.abs(first.stress).max() > LARGEST_STRESS:
-                continue
             # Two of the four displaced frames, the others of the next crystal: time goes to second derivatives.
-            own = [first, *(f for f in moved[k % 2 :: 2] if is_sane(f))]
-            (validation if crystals.is_validated(atoms) else training).append(own)
+            own = [f if second else replace(f, second=None) for f in (first, *moved[k % 2 :: 2]) if is_sane(f)]
+            (validation if crystals.is_validated(atoms) else training).extend(own)
     typical = typical_size(training)
-    found = weighted(training, typical), weighted(validation, typical)
-    return found if second else tuple([replace(f, second=None, weights=f.weights[:2]) for f in part] for part in found)
+    return weighted(training, typical), weighted(validation, typical)
 
 
 LARGEST_FORCE = 20.0  # eV/Å: beyond, two atoms have been pushed into each other
-LARGEST_STRESS = 0.01  # eV/Å³: a crystal at rest has less
-SOFTER, SOFTEST, STIFFER = 10.0, 100.0, 0.1  # largest weights of a crystal, the latter of its stresses; smallest
+SOFTER, STIFFER = 10.0, 0.1  # largest and smallest weight of a crystal
 
 
 def is_sane(frame) -> bool:
@@ -108,44 +98,36 @@ def is_sane(frame) -> bool:
 
 
 def size_of(frame) -> float:
-    """Root mean square norm of a column of its second derivatives [eV/Å²]."""
+    """Root mean square entry of its second derivatives [eV/Å²]. So larger cells count more than by their columns."""
     import numpy as np
 
-    matrices = frame.second.matrices
-    return float(np.sqrt(np.sum(np.abs(matrices) ** 2, (1, 2)).mean() / matrices.shape[1]))
+    return float(np.sqrt(np.mean(np.abs(frame.second.matrices) ** 2)))
 
 
-def typical_size(crystals: list[list]) -> float:
-    """Root mean square over crystals, whose first frames are at rest."""
+def typical_size(frames: list) -> float:
     import numpy as np
 
-    return float(np.sqrt(np.mean([size_of(frames[0]) ** 2 for frames in crystals])))
+    sizes = [size_of(f) for f in frames if f.second is not None]
+    return float(np.sqrt(np.mean(np.square(sizes)))) if sizes else 1.0
 
 
-def weighted(crystals: list[list], typical: float) -> list:
-    """Frames of all crystals, those of soft ones counting more: what is wanted are errors relative to each crystal.
+def weighted(frames: list, typical: float) -> list:
+    """The same, second derivatives of soft crystals counting more: what is wanted are errors relative to each crystal.
 
-    Forces and second derivatives by the power -1.5 of the size of the latter: errors relative to each alone (-2) would
-    let a few very soft ones rule. Stresses by -2: the volume of an alkali metal hangs on some that are nothing to an
-    oxide.
+    By the power -1.5 of their size: errors relative to each alone (-2) would let a few very soft ones rule.
     """
     from dataclasses import replace
 
     import numpy as np
 
-    found = []
-    for frames in crystals:
-        size = max(size_of(frames[0]) / typical, 1e-3)
-        weight = float(np.clip(size**-1.5, STIFFER, SOFTER))
-        stress = float(np.clip(size**-2.0, STIFFER, SOFTEST))
-        for frame in frames:
-            weights = {"forces": weight, "stress": stress} | ({} if frame.second is None else {"curvature": weight})
-            found.append(replace(frame, weights=tuple(weights.items())))
-    return found
+    def weight(frame) -> float:
+        return float(np.clip(max(size_of(frame) / typical, 1e-3) ** -1.5, STIFFER, SOFTER))
+
+    return [f if f.second is None else replace(f, weights=(("curvature", weight(f)),)) for f in frames]
 
 
 def settings_of(options: argparse.Namespace) -> dict:
-    """The file's, with its sections `mace`, `imitation` and `second_leg`."""
+    """The file's, and its sections `mace` and `imitation` apart."""
     from ase_phonax.settings import read_yaml
 
     settings = read_yaml(options.settings)
@@ -153,7 +135,6 @@ def settings_of(options: argparse.Namespace) -> dict:
     if options.quick:
         settings["optimiser"] |= {"epochs": 2}
         settings["imitation"] |= {"epochs": 2}
-        settings["second_leg"] |= {"epochs": 1}
     if options.epochs:
         settings["optimiser"] |= {"epochs": options.epochs}
     return settings
@@ -170,8 +151,8 @@ def imitate(options: argparse.Namespace) -> None:
         return
     settings = settings_of(options)
     settings["optimiser"] = settings.pop("imitation")
-    del settings["mace"], settings["second_leg"]
-    training, _ = frames(options, at_rest=False)  # no labels are used
+    del settings["mace"]
+    training, _ = frames(options)
     rng = np.random.default_rng(settings["run"]["seed"])
     structures = [disordered(f, rng) for f in training if f.second is not None or rng.random() < MOVED]
     print(f"{len(structures)} structures", flush=True)
@@ -202,43 +183,33 @@ def show_imitation(row) -> None:
 
 
 def train(options: argparse.Namespace) -> None:
-    """The model, an identical run without second derivatives, and one of a small MACE on the same labels.
-
-    Each in two legs: when the first has come to rest, rates rise once more.
-    """
-    for side in options.sides:
-        settings = settings_of(options)
-        del settings["imitation"]
-        mace, second = settings.pop("mace"), settings.pop("second_leg")
-        if side == "forces":
-            settings["loss"] |= {"curvature": 0.0}
-        folder = options.output / side
-        if (folder / "model.h5").exists():
-            continue
-        labelled = frames(options, second=side != "forces")
-        print(f"{side}: {len(labelled[0])} frames, {len(labelled[1])} to validate", flush=True)
-        if side == "mace":
-            start, network = None, {"network": mace}
-        else:
-            start, network = options.output / "start.h5", {}
-        del settings["network"]
-        if not (folder / "first/model.h5").exists():
-            leg(start, settings | network, folder / "first", labelled)
-        settings["optimiser"] |= second
-        leg(folder / "first/model.h5", settings, folder, labelled)
-
-
-def leg(start: Path | None, settings: dict, folder: Path, labelled: tuple[list, list]) -> None:
-    """One training, from a model or from nothing; a second start goes on."""
+    """The model, an identical run without second derivatives, and one of a small MACE on the same labels."""
     from ase_phonax import fine_tune
     from ase_phonax import train as run
 
-    resume = (folder / "checkpoint.h5").exists()
-    settings = settings | {"run": settings["run"] | {"output": str(folder)}}
-    if start is None:
-        run(settings, frames=labelled, resume=resume, report=show)
-    else:
-        fine_tune(start, settings | {"fine_tune": {"energies": "shift"}}, frames=labelled, resume=resume, report=show)
+    for side in options.sides:
+        settings = settings_of(options)
+        del settings["imitation"]
+        mace = settings.pop("mace")
+        folder = options.output / side
+        settings["run"] |= {"output": str(folder)}
+        if side == "forces":
+            settings["loss"] |= {"curvature": 0.0}
+        if side == "mace":
+            settings["network"] = mace
+        else:
+            del settings["network"]
+            settings["fine_tune"] = {"energies": "shift"}
+        if (folder / "model.h5").exists():
+            continue
+        training, validation = frames(options, second=side != "forces")
+        print(f"{side}: {len(training)} frames, {len(validation)} to validate", flush=True)
+        resume = (folder / "checkpoint.h5").exists()
+        if side == "mace":
+            run(settings, frames=(training, validation), resume=resume, report=show)
+        else:
+            start = options.output / "start.h5"
+            fine_tune(start, settings, frames=(training, validation), resume=resume, report=show)
 
 
 def show(row) -> None:
@@ -286,8 +257,8 @@ def card(options: argparse.Namespace) -> None:
         "training_set": f"{potential.provenance.training_set}, labelled by {teacher}; {n_labelled} crystals, "
         f"{held.get('crystals', 0)} of them held out by formula",
         "licence": "MIT",
-        "summary": "ships with the package; quick; crystals near equilibrium. Not for molecules, surfaces, liquids or "
-        "elements outside its list",
+        "summary": "ships with the package; quick; crystals near equilibrium. Not for molecules, surfaces, liquids, "
+        "soft metals (Na, K, Rb, Cs, Sr, Ba) or elements outside its list",
         "citation": CITATION,
         "errors": f"against its teacher on {held.get('crystals', 0)} crystals it never saw: D(q) "
         f"{100 * held.get('relative_error_median', float('nan')):.0f} % (median), frequencies "
