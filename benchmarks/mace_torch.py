@@ -144,7 +144,15 @@ def make_model(channels: int, folder: Path) -> None:
 def ask(process: subprocess.Popen, task: tuple[str, str]) -> dict:
     process.stdin.write(json.dumps(task) + "\n")
     process.stdin.flush()
-    return json.loads(process.stdout.readline())
+    return json.loads(answer(process, "{"))
+
+
+def answer(process: subprocess.Popen, begin: str) -> str:
+    """The next line that begins so: packages print lines of their own, too."""
+    while line := process.stdout.readline():
+        if line.startswith(begin):
+            return line
+    raise SystemExit("a side of the comparison has stopped; its error is above")
 
 
 def main() -> None:
@@ -164,7 +172,7 @@ def main() -> None:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         sides = {side: subprocess.Popen([*command, side, name], **pipes) for side in ("ours", "peer")}
         for process in sides.values():
-            process.stdout.readline()  # nobody is timed while the other one still imports
+            answer(process, "ready")  # nobody is timed while the other one still imports
         print(f"{'':12}{'':8}{'atoms':>6}{'peer s':>9}{'ours s':>9}{'ratio':>7}{'peer MB':>9}{'ours MB':>9}  deviation")
         for kind, structure in tasks(options.only):
             found = {side: ask(process, (kind, structure)) for side, process in sides.items()}
