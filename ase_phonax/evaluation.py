@@ -51,6 +51,7 @@ class Evaluator:
         parts = potential.parts
         self.network = None if parts is None else parts(potential.parameters, self.dtype)
         self._jax: Any = None
+        self._found: tuple[Any, Neighbours] | None = None
         self._last: tuple[Any, Expansion] | None = None
 
     def energy_forces_stress(self, atoms: Atoms) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -123,8 +124,12 @@ class Evaluator:
         return columns.real.T.reshape(len(rows), 3, len(atoms), 3)
 
     def _neighbours(self, atoms: Atoms) -> Neighbours:
-        check_atoms(atoms, self.potential.numbers, self.potential.name, self.others)
-        return find_neighbours(atoms, self.potential.cutoff, self.potential.numbers)
+        """Of the last structure, or found now: several questions are asked about one."""
+        key = tuple(x.tobytes() for x in (atoms.positions, atoms.cell[:], atoms.numbers, atoms.pbc))
+        if self._found is None or self._found[0] != key:
+            check_atoms(atoms, self.potential.numbers, self.potential.name, self.others)
+            self._found = key, find_neighbours(atoms, self.potential.cutoff, self.potential.numbers)
+        return self._found[1]
 
     def _edges(self, found: Neighbours) -> Edges:
         return Edges(
