@@ -140,7 +140,16 @@ def test_labels_of_two_kinds_are_not_mixed(folder, capsys):
     assert main(RUN) == 0
     (folder / "recipe.yaml").write_text("relax: false\nseed: 1\n")
     assert main(RUN) == 2
-    assert "another recipe" in capsys.readouterr().err
+    assert "other recipe" in capsys.readouterr().err
+
+
+def test_labels_belong_to_structures_not_to_the_name_of_their_file(folder, capsys):
+    assert main(RUN) == 0
+    absolute = [str(folder / "salts.xyz") if word == "salts.xyz" else word for word in RUN]
+    assert main(absolute) == 0
+    write("salts.xyz", [SALT, bulk("Fe"), bulk("MgO", "rocksalt", 4.3)])
+    assert main(RUN) == 2
+    assert "other structures" in capsys.readouterr().err
 
 
 def test_a_misspelt_key_of_the_recipe(folder, capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import hashlib
 import json
 import os
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -78,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
     calc = loading.load_calculator(arguments.model, arguments.dtype)
     folder = arguments.output
     tasks = _tasks(arguments.structures, folder, recipe)
-    _claim(folder, recipe, calc, arguments)
+    _claim(folder, recipe, calc, arguments, tasks)
     open_tasks = [task for task in tasks if not task.path.exists()]
     failures: list[tuple[_Task, str]] = []
     n_workers = min(arguments.workers or n_cores(), max(1, len(open_tasks)))
@@ -134,7 +135,16 @@ def _formula(atoms: Any) -> str:
     return atoms.get_chemical_formula("metal")[:40]
 
 
-def _claim(folder: Path, recipe: Any, calc: Any, arguments: argparse.Namespace) -> None:
+def _digest(structures: Any) -> str:
+    """SHA-256 of what is labelled, wherever its files lie."""
+    digest = hashlib.sha256()
+    for atoms in structures:
+        for part in (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc):
+            digest.update(part.tobytes())
+    return digest.hexdigest()
+
+
+def _claim(folder: Path, recipe: Any, calc: Any, arguments: argparse.Namespace, tasks: list[_Task]) -> None:
     """Note in the folder what its labels are of; refuse to mix them with others."""
     content = {
         "recipe": dataclasses.asdict(recipe),
@@ -142,16 +152,17 @@ def _claim(folder: Path, recipe: Any, calc: Any, arguments: argparse.Namespace) 
         "model_fingerprint": calc.potential.fingerprint(),
         "level_of_theory": calc.potential.provenance.level_of_theory,
         "dtype": arguments.dtype,
-        "structures": arguments.structures,
+        "files": arguments.structures,
+        "structures": _digest(task.atoms for task in tasks),
     }
     content = json.loads(json.dumps(content))
     path = folder / "labels.json"
     if path.exists():
         there = json.loads(path.read_text(encoding="utf-8"))
-        differing = [key for key in content if content[key] != there.get(key)]
+        differing = [key for key in content if key != "files" and content[key] != there.get(key)]
         if differing:
             raise InputError(
-                f"{folder} holds labels made with another {' and '.join(differing)}",
+                f"{folder} holds labels made with other {' and '.join(differing)}",
                 "labels of two kinds would be mixed",
                 "choose another folder with --output",
             )
