@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -146,9 +147,12 @@ def _draw_bands(axes: Axes, bands: Any, factor: float) -> None:
     for distances, in_thz in zip(bands.distances, bands.frequencies, strict=True):
         frequencies = factor * in_thz
         axes.plot(distances, frequencies, color=BANDS, linewidth=1.0, solid_capstyle="round")
-        imaginary = np.where(in_thz < -VISIBLY_IMAGINARY_THZ, frequencies, np.nan)
-        if not np.all(np.isnan(imaginary)):
-            axes.plot(distances, imaginary, color=IMAGINARY, linewidth=1.4)
+        imaginary = in_thz.min(axis=0) < -VISIBLY_IMAGINARY_THZ
+        # Once more, as far as they lie below zero: lines that cross it between two points change colour where they do.
+        bottom = 1.1 * min(frequencies.min(), 0.0)
+        below = Rectangle((0.0, bottom), 1.0, -bottom, transform=axes.get_yaxis_transform())
+        for line in axes.plot(distances, frequencies[:, imaginary], color=IMAGINARY, linewidth=1.4):
+            line.set_clip_path(below)
     _label_path(axes, bands)
     axes.tick_params(axis="y", direction="in", color=INK)
     axes.axhline(0.0, color=QUIET, linewidth=0.8, zorder=0)

@@ -33,7 +33,7 @@ def read_yaml(path: Path) -> Any:
         raise InputError(
             f"the configuration {path} is not YAML: {' '.join(str(error).split())}",
             "its settings would be missing",
-            "write one `name: value` on each line",
+            "YAML is `name: value` lines, lists with `- ` below a name",
         ) from error
 
 

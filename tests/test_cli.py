@@ -18,6 +18,7 @@ from ase.build import bulk, molecule
 from ase.constraints import FixAtoms
 from ase.io import read, write
 
+from ase_phonax import force_constants
 from ase_phonax.cli import loading, main
 from ase_phonax.cli.crystal import MAX_ATOMS, TOLERANCE_THZ
 from ase_phonax.cli.options import coordinate
@@ -299,6 +300,33 @@ def test_imaginary_modes_of_interpolation_alone_are_not_the_crystals(inside, mon
     assert found["exact_minimum_thz"] > 0.05
     assert not found["imaginary_modes"]
     assert found["bands_exact"]
+    assert "errors of interpolation" in " ".join(capsys.readouterr().out.split())
+
+
+class RightAtGamma(PairCalculator):
+    """Constants of a supercell that are right at Gamma and too soft elsewhere, beside exact matrices."""
+
+    def get_force_constants(self, phonopy, *, progress=None):
+        constants = super().get_force_constants(phonopy)
+        for i, own in enumerate(phonopy.primitive.p2s_map):
+            images = np.flatnonzero(phonopy.primitive.s2p_map == own)
+            # Each atom is bound to its images and, as much, less to its place: the sums stay.
+            constants[i, images] += 0.5 * np.eye(3)
+            constants[i, own] -= 0.5 * len(images) * np.eye(3)
+        return constants
+
+
+def test_a_dip_that_only_the_band_path_meets_is_said(inside, monkeypatch, capsys):
+    """The mesh is Gamma alone, and the ten wave vectors of the check are taken to be right as well."""
+    checks = force_constants.checks
+    monkeypatch.setattr(force_constants, "checks", lambda *a: checks(*a) | {"interpolation_error_thz": 0.01})
+    use(RightAtGamma(like=0.0), monkeypatch)
+    write("salt.cif", bulk("NaCl", "rocksalt", a=5.6))
+    assert main(["phonons", "salt.cif", "--supercell", "3", "--mesh", "1", "1", "1"]) == 0
+    found = summary_of(inside / "salt-phonons")
+    assert found["min_frequency_thz"] > -0.05  # of the mesh
+    assert found["interpolation_has_imaginary_modes"]
+    assert not found["imaginary_modes"]
     assert "errors of interpolation" in " ".join(capsys.readouterr().out.split())
 
 

@@ -143,6 +143,12 @@ def test_labels_of_two_kinds_are_not_mixed(folder, capsys):
     assert "other recipe" in capsys.readouterr().err
 
 
+def test_where_nothing_can_be_labelled_the_input_is_to_blame(folder, capsys):
+    write("salts.xyz", [bulk("Fe")])
+    assert main(RUN) == 2
+    assert "does not know Fe" in capsys.readouterr().out
+
+
 def test_labels_belong_to_structures_not_to_the_name_of_their_file(folder, capsys):
     assert main(RUN) == 0
     absolute = [str(folder / "salts.xyz") if word == "salts.xyz" else word for word in RUN]

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -131,8 +132,12 @@ def test_a_checkpoint_saved_natively_gives_the_same_energy(data, tmp_path):
 
 
 def test_missing_and_foreign_files_are_named(tmp_path):
-    with pytest.raises(ModelError, match="neither a registered name nor a file"):
+    with pytest.raises(ModelError, match="does not exist"):
         load_model(tmp_path / "absent.h5")
+    with pytest.raises(ModelError, match="name the registered nequix-mp-1"):
+        load_model("nequix-mp-1.nqx")
+    with pytest.raises(ModelError, match="neither a registered name nor a file"):
+        load_model("absent")
     with pytest.raises(ModelError, match="did you mean 'phonax-small'"):
         load_model("phonax-smal")
     foreign = tmp_path / "other.h5"
@@ -160,7 +165,10 @@ def test_every_shipped_model_loads_and_agrees_with_its_card():
     for card in cards:
         potential = load_model(card.name)
         assert potential.n_parameters == card.n_parameters
-        assert potential.provenance.licence == card.licence != ""
+        for name in ("level_of_theory", "training_set", "licence", "citation"):
+            # The file's go into every summary.json, the card's into lists.
+            assert getattr(potential.provenance, name) == getattr(card, name) != ""
+        assert not Path(potential.provenance.training["configuration"]["run"]["output"]).is_absolute()
         atoms = Atoms(
             [card.elements[0]] * 2, positions=[[0, 0, 0], [0, 0, 1.2]], calculator=PhonaxCalculator(card.name)
         )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, OutputError, PhonaxError, in_words
+from ..errors import InputError, OutputError, PhonaxError, StructureError, in_words
 from . import loading
 from .progress import progress_bar, without_progress
 
@@ -62,7 +62,11 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "structures", metavar="STRUCTURES", nargs="+", help="files that ASE reads, all their structures"
     )
-    parser.add_argument("--model", metavar="TEACHER", help="a name listed by `ase-phonax models`, or a model file")
+    parser.add_argument(
+        "--model",
+        metavar="TEACHER",
+        help="a name listed by `ase-phonax models`, or a model file (default: phonax-small, itself an imitation)",
+    )
     parser.add_argument("--recipe", metavar="FILE.yaml", type=Path, help="relaxation and perturbations; see below")
     parser.add_argument("--output", metavar="FOLDER", type=Path, default=Path("labels"), help="default: %(default)s")
     parser.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="default: %(default)s")
@@ -98,7 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"  {task.source}: {problem}")
     if failures:
         print(f"  {len(failures)} in {folder / 'failures.csv'}; another start tries them again")
-    return 0 if len(failures) < len(tasks) else 1
+    return 0 if len(failures) < len(tasks) else StructureError.exit_code
 
 
 def _recipe(path: Path | None) -> Any:

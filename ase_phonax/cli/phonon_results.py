@@ -100,6 +100,7 @@ class Sampling:
         exact_minimum: lowest exact frequency found [THz] and its q-point; None where nothing gave reason to
             ask, or nothing is interpolated, or no exact matrices exist.
         noise_thz: largest acoustic frequency at Gamma, zero but for noise [THz].
+        interpolation_imaginary: interpolated frequencies of the mesh or the path lie below zero.
     """
 
     bands: BandStructure
@@ -112,6 +113,7 @@ class Sampling:
     frequencies: FrequencyRange
     exact_minimum: tuple[float, np.ndarray] | None
     noise_thz: float
+    interpolation_imaginary: bool
 
     @property
     def bands_exact(self) -> bool:
@@ -241,7 +243,7 @@ def summary(results: PhononResults) -> dict[str, Any]:
         "min_frequency_qpoint": frequencies.minimum_qpoint.tolist(),
         "max_frequency_thz": frequencies.maximum_thz,
         "imaginary_modes": sampling.unstable,
-        "interpolation_has_imaginary_modes": frequencies.imaginary and not arguments.exact,
+        "interpolation_has_imaginary_modes": sampling.interpolation_imaginary,
         "exact_minimum_thz": None if sampling.exact_minimum is None else sampling.exact_minimum[0],
         "imaginary_threshold_thz": IMAGINARY_THRESHOLD_THZ,
         "thermal": {"temperature_K": temperature, **heat},
@@ -332,7 +334,7 @@ def _choice_in_words(results: PhononResults) -> str:
     others = [f"{error:.2g} THz with {n}" for _, n, error in choice.tried if n < choice.n_atoms]
     tried = f" ({', '.join(others[-2:])})" if others else ""
     if choice.reached:
-        return f", the smallest within {choice.tolerance_thz:g} THz{tried}"
+        return f", the smallest within {choice.tolerance_thz:g} THz RMS{tried}"
     return (
         f", the largest allowed; it misses the {choice.tolerance_thz:g} THz wanted{tried}: bands are drawn from exact"
         " D(q), densities and heat carry the error (--exact or --max-atoms)"
@@ -345,11 +347,13 @@ def _describe_frequencies(text: Table, results: PhononResults) -> None:
     printed = FREQUENCY_UNITS[unit][1]
     text.group(f"frequencies ({printed}; imaginary as negative)")
     text.row("at Γ", frequencies_in_words(found.gamma_thz.tolist(), unit))
-    text.row("lowest", f"{frequency(found.minimum_thz, unit)} at q = {vector_in_words(found.minimum_qpoint.tolist())}")
+    lowest = f"{frequency(found.minimum_thz, unit)} at q = {vector_in_words(found.minimum_qpoint.tolist())}"
+    text.row("lowest", lowest)
     if sampling.unstable and sampling.exact_minimum is not None:
         exact, q = sampling.exact_minimum
-        where = vector_in_words(q.tolist())
-        text.row("", f"that is interpolated; lowest exact one found: {frequency(exact, unit)} at q = {where}")
+        of_exact = f"{frequency(exact, unit)} at q = {vector_in_words(q.tolist())}"
+        if of_exact != lowest:
+            text.row("", f"that is interpolated; lowest exact one found: {of_exact}")
     text.row("highest", frequency(found.maximum_thz, unit))
     how = f"exact D(q), {sampling.exact_because}" if sampling.bands_exact else "interpolated from the supercell"
     text.row("band path", f"{_band_path(results)}   {how}")
@@ -363,7 +367,7 @@ def _describe_frequencies(text: Table, results: PhononResults) -> None:
     if sampling.unstable:
         advice = f"; {COMPARE}" if imitates_another(results.model) else ""
         text.row("stability", f"UNSTABLE: there are imaginary modes (beyond {threshold}){advice}")
-    elif found.imaginary and sampling.exact_minimum is not None:
+    elif sampling.interpolation_imaginary and sampling.exact_minimum is not None:
         exact, q = sampling.exact_minimum
         text.row(
             "stability",

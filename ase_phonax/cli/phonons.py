@@ -234,7 +234,8 @@ def _sample(arguments: argparse.Namespace, crystal: Crystal, phonopy: Phonopy, c
         spacing = EXACT_SPACING if reason else SPACING
         bands = phonons.get_band_structure(phonopy, path, exact=exact, spacing=spacing, progress=progress)
         lowest = min(float(np.min(f)) for f in bands.frequencies)
-        if exact is None and _may_be_exact(arguments) and lowest < -densities.IMAGINARY_THRESHOLD_THZ:
+        dips = exact is None and lowest < -densities.IMAGINARY_THRESHOLD_THZ
+        if dips and _may_be_exact(arguments):
             # Imaginary modes, or an artefact of interpolating: the picture shall not leave that open.
             reason = "interpolated ones dip below zero"
             bands = phonons.get_band_structure(phonopy, path, exact=calc, spacing=EXACT_SPACING, progress=progress)
@@ -245,7 +246,7 @@ def _sample(arguments: argparse.Namespace, crystal: Crystal, phonopy: Phonopy, c
         noise = densities.acoustic_noise(phonopy)
         numbers = tuple(int(n) for n in mesh.mesh_numbers)
         exact_minimum = None
-        if (frequencies.imaginary or reason) and not arguments.exact and arguments.born is None:
+        if (frequencies.imaginary or dips or reason) and not arguments.exact and arguments.born is None:
             exact_minimum = densities.exact_minimum(phonopy, calc, bool(reason))
         total, projected = densities.get_densities(phonopy, repeated=crystal.repeated)
     return Sampling(
@@ -259,6 +260,7 @@ def _sample(arguments: argparse.Namespace, crystal: Crystal, phonopy: Phonopy, c
         frequencies=frequencies,
         exact_minimum=exact_minimum,
         noise_thz=noise,
+        interpolation_imaginary=not arguments.exact and (frequencies.imaginary or dips),
     )
 
 

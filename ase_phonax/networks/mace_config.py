@@ -49,7 +49,7 @@ class MACEConfig:
         repulsion_constants: (four weights, exponent, prefactor); empty for the usual ones.
         repulsion_p: power of its envelope, which ends it at the sum of the covalent radii.
         numbers, radii: atomic numbers and covalent radii [Å] of the elements, where distances or repulsion need them.
-        average_neighbors: sums over neighbours are divided by it.
+        average_neighbors: sums over neighbours are divided by it; kinds with densities divide by those instead.
         scale, shift: node energy = scale * (readouts + repulsion) + shift + energy of the isolated atom [eV].
     """
 

@@ -135,6 +135,10 @@ def find_model(model: str | os.PathLike) -> Path:
     if card is None:
         if Path(text).is_file():
             return Path(text)
+        if Path(text).suffix or Path(text).parent != Path("."):
+            named = find_card(Path(text).stem)
+            other = f"check the path, or name the registered {named.name}" if named else "check the path"
+            raise ModelError(f"the model file {text} does not exist", "there is nothing to read", other)
         raise _unknown(text, "without a model nothing can be computed")
     path = Path(card.location)
     if card.url and not path.is_file():

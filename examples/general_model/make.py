@@ -243,29 +243,32 @@ def card(options: argparse.Namespace) -> None:
 
     to = options.output if options.quick else MODELS
     learned = load_model(options.output / "hessians/model.h5")
-    # In the file too: every summary.json takes it from there.
-    potential = replace(learned, name=NAME, provenance=replace(learned.provenance, citation=CITATION))
+    counts = learned.provenance.training["labels"]["train"]
     measured = json.loads((options.output / "summary.json").read_text())
     held = measured.get("hessians, held out", {})
     teacher = Path(options.teacher).stem
     n_labelled = sum(1 for _ in (options.output / "labels/frames").glob("*.h5"))
     content = {
         "name": NAME,
-        "elements": [chemical_symbols[z] for z in potential.numbers],
-        "level_of_theory": potential.provenance.level_of_theory,
-        "n_parameters": potential.n_parameters,
-        "training_set": f"{potential.provenance.training_set}, labelled by {teacher}; {n_labelled} crystals, "
-        f"{held.get('crystals', 0)} of them held out by formula",
+        "elements": [chemical_symbols[z] for z in learned.numbers],
+        "level_of_theory": learned.provenance.level_of_theory,
+        "n_parameters": learned.n_parameters,
+        "training_set": f"{counts['forces']} frames: energies, forces and stresses, D(q) of {counts['curvature']} "
+        f"crystals at rest; labelled by {teacher}; of {n_labelled} crystals {held.get('crystals', 0)} held out by "
+        "formula",
         "licence": "MIT",
         "summary": "ships with the package; quick; crystals near equilibrium. Not for molecules, surfaces, liquids, "
         "soft metals (Na, K, Rb, Cs, Sr, Ba) or elements outside its list",
         "citation": CITATION,
-        "errors": f"against its teacher on {held.get('crystals', 0)} crystals it never saw: D(q) "
+        "errors": f"against its teacher on {held.get('crystals', 0)} crystals it was not trained on: D(q) "
         f"{100 * held.get('relative_error_median', float('nan')):.0f} % (median), frequencies "
         f"{held.get('mae_thz_median', float('nan')):.2f} THz",
         "how_to_make_it_again": "python examples/general_model/make.py",
         "measured": measured,
     }
+    # In the file too: every summary.json takes it from there.
+    known = {key: content[key] for key in ("level_of_theory", "training_set", "licence", "citation")}
+    potential = replace(learned, name=NAME, provenance=replace(learned.provenance, **known))
     save_model(potential, to / f"{NAME}.h5", overwrite=True)
     part = to / f"{NAME}.part"
     part.write_text(json.dumps(content, indent=1) + "\n")

@@ -28,6 +28,10 @@ NAME = "phonax-molecules"
 MODELS = HERE.parents[1] / "models"
 PACKED = HERE / "data/pbe.npz"  # labels that took hours
 LEVEL = "imitates PBE/def2-SVP (PySCF); learned on from GFN2-xTB"
+CITATION = (
+    "its labels: GFN2-xTB, C. Bannwarth, S. Ehlert, S. Grimme, J. Chem. Theory Comput. 15, 1652 (2019); PySCF, Q. Sun "
+    "et al., J. Chem. Phys. 153, 024109 (2020)"
+)
 SMALL = {"hidden_irreps": "8x0e + 4x1o", "n_layers": 1, "l_max": 1, "radial_sizes": [8]}  # of --quick
 SOURCES = ("xtb", "pbe")
 ETHANOL = 60  # frames with Hessians of the published set
@@ -168,8 +172,7 @@ def card(options: argparse.Namespace) -> None:
     from ase_phonax import load_model, save_model
 
     to = options.output if options.quick else MODELS
-    potential = load_model(options.output / "second/model.h5")
-    potential = replace(potential, name=NAME, provenance=replace(potential.provenance, level_of_theory=LEVEL))
+    learned = load_model(options.output / "second/model.h5")
     measured = json.loads((options.output / "summary.json").read_text())
     if measured["failed"] and not options.quick:
         sys.exit(f"not fit to ship: it takes {', '.join(measured['failed'])} apart")
@@ -180,12 +183,13 @@ def card(options: argparse.Namespace) -> None:
     counts = [sum(split == "train" and bool(frames) for _, split, frames in found) for found in labels]
     content = {
         "name": NAME,
-        "elements": [chemical_symbols[z] for z in potential.numbers],
+        "elements": [chemical_symbols[z] for z in learned.numbers],
         "level_of_theory": LEVEL,
-        "n_parameters": potential.n_parameters,
+        "n_parameters": learned.n_parameters,
         "training_set": f"{counts[0]} molecules by GFN2-xTB, {counts[1]} of them and {ETHANOL} frames of ethanol by "
         "PBE/def2-SVP; energies, forces, Hessians",
         "licence": "MIT",
+        "citation": CITATION,
         "summary": "ships with the package; vibrations of organic molecules near equilibrium. Not for crystals, "
         "ions, radicals, reactions, nitro groups, peroxides or elements outside its list; torsions of dienes and "
         "esters are unreliable",
@@ -195,6 +199,9 @@ def card(options: argparse.Namespace) -> None:
         "how_to_make_it_again": "PHONAX_DATA=... python examples/molecular_model/make.py",
         "measured": measured,
     }
+    # In the file too: every summary.json takes it from there.
+    known = {key: content[key] for key in ("level_of_theory", "training_set", "licence", "citation")}
+    potential = replace(learned, name=NAME, provenance=replace(learned.provenance, **known))
     save_model(potential, to / f"{NAME}.h5", overwrite=True)
     part = to / f"{NAME}.part"
     part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
