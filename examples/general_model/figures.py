@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    from ase_phonax import PhonaxCalculator, save_figure
+    from ase_phonax import PhonaxCalculator
 
     rows = {side: read_rows(options.output / f"errors-{side}.jsonl") for side in COLOURS}
     crystals = relaxed_crystals(options.output)
@@ -43,12 +43,12 @@ def run(options: argparse.Namespace) -> None:
                 drawn = ordered[part[rng.integers(len(part))]]
                 draw_bands(ax, crystals[drawn["name"]][1], calcs, f"{third}: {100 * drawn['relative_error']:.0f} %")
     figure.suptitle(f"Against the teacher {calcs[0].potential.name}, not against DFT", fontsize=9, color="#555555")
-    save_figure(figure, options.figures / "errors")
+    figure.savefig(options.figures / "errors.png", dpi=130)
 
 
 def draw_errors(ax: Any, errors: dict[str, list[float]], name: str) -> None:
     """Histograms on a logarithmic axis, thirds of the model that ships marked."""
-    bins = np.geomspace(0.005, 2, 28)
+    bins = np.geomspace(0.02, 2, 24)
     for side, values in errors.items():
         if not values:
             continue
@@ -58,6 +58,9 @@ def draw_errors(ax: Any, errors: dict[str, list[float]], name: str) -> None:
         for edge in np.quantile(errors["hessians"], (1 / 3, 2 / 3)):
             ax.axvline(edge, color="#333333", linewidth=0.8, linestyle=":")
     ax.set_xscale("log")
+    ax.set_xticks([0.02, 0.05, 0.1, 0.2, 0.5, 1, 2], ["0.02", "0.05", "0.1", "0.2", "0.5", "1", "2"])
+    ax.set_xticks([], minor=True)
+    ax.set_ylim(top=1.25 * ax.get_ylim()[1])  # room for the legend
     ax.set_xlabel("relative error of D(q)")
     ax.set_ylabel(f"crystals {name}: {len(errors['hessians'])}")
     if any(errors.values()):

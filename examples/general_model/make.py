@@ -135,8 +135,10 @@ def settings_of(options: argparse.Namespace) -> dict:
     if options.quick:
         settings["optimiser"] |= {"epochs": 2}
         settings["imitation"] |= {"epochs": 2}
+        settings["mace_optimiser"] |= {"epochs": 2}
     if options.epochs:
         settings["optimiser"] |= {"epochs": options.epochs}
+        settings["mace_optimiser"] |= {"epochs": options.epochs}
     return settings
 
 
@@ -151,7 +153,7 @@ def imitate(options: argparse.Namespace) -> None:
         return
     settings = settings_of(options)
     settings["optimiser"] = settings.pop("imitation")
-    del settings["mace"]
+    del settings["mace"], settings["mace_optimiser"]
     training, _ = frames(options)
     rng = np.random.default_rng(settings["run"]["seed"])
     structures = [disordered(f, rng) for f in training if f.second is not None or rng.random() < MOVED]
@@ -190,13 +192,14 @@ def train(options: argparse.Namespace) -> None:
     for side in options.sides:
         settings = settings_of(options)
         del settings["imitation"]
-        mace = settings.pop("mace")
+        mace, optimiser = settings.pop("mace"), settings.pop("mace_optimiser")
         folder = options.output / side
         settings["run"] |= {"output": str(folder)}
         if side == "forces":
             settings["loss"] |= {"curvature": 0.0}
         if side == "mace":
             settings["network"] = mace
+            settings["optimiser"] |= optimiser
         else:
             del settings["network"]
             settings["fine_tune"] = {"energies": "shift"}
