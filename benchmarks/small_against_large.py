@@ -50,8 +50,9 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", help="crystals")
     options = parser.parse_args()
     calcs = [PhonaxCalculator(name, options.dtype) for name in (options.small, options.large)]
-    counts = [multiplications(calc.potential) for calc in calcs]
-    print(f"multiplications of an edge: {counts[0]:,} and {counts[1]:,}, ratio {counts[1] / counts[0]:.1f}")
+    if all(calc.potential.architecture == "nequip" for calc in calcs):
+        counts = [multiplications(calc.potential) for calc in calcs]
+        print(f"multiplications of an edge: {counts[0]:,} and {counts[1]:,}, ratio {counts[1] / counts[0]:.1f}")
     ratios = []
     print(f"{'crystal':15s} {'supercell':>12s} {options.small:>20s} {options.large:>20s}   ratio")
     for name, atoms in crystals().items():

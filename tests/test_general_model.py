@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 import ase.io
@@ -64,12 +65,17 @@ def test_the_model_itself_says_what_to_cite(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])  # the script adds its folder
     make = script("make")
     (tmp_path / "hessians").mkdir()
-    save_model(tiny, tmp_path / "hessians/model.h5")
+    labels = {"train": {"forces": 3, "curvature": 1}}
+    trained = replace(tiny, provenance=replace(tiny.provenance, training={"labels": labels}))
+    save_model(trained, tmp_path / "hessians/model.h5")
     (tmp_path / "summary.json").write_text("{}")
     make.card(Namespace(output=tmp_path, quick=True, teacher="phonax-small"))
     card = json.loads((tmp_path / "phonax-small.json").read_text())
     assert "2508.16067" in card["citation"]
-    assert load_model(tmp_path / "phonax-small.h5").provenance.citation == card["citation"]
+    provenance = load_model(tmp_path / "phonax-small.h5").provenance
+    assert provenance.citation == card["citation"]
+    assert provenance.training_set == card["training_set"]
+    assert card["training_set"].startswith("3 frames: energies, forces and stresses, D(q) of 1 crystals")
 
 
 def test_the_model_that_is_taken_unless_told_is_the_one_that_ships():
