@@ -265,7 +265,7 @@ def test_bad_arguments_are_refused(untrained, tmp_path, calc):
     for dtype in ("int32", "float16", "double precision"):
         with pytest.raises(InputError, match=f"dtype is '{dtype}'"):
             PhonaxCalculator(untrained, dtype=dtype)
-    with pytest.raises(ModelError, match=r"there is no model .*nowhere\.h5"):
+    with pytest.raises(ModelError, match=r"the model file .*nowhere\.h5 does not exist"):
         PhonaxCalculator(tmp_path / "nowhere.h5")
     for what in (3, np.float64, b"phonax-small"):
         with pytest.raises(InputError, match=rf"the model is .*, of the type {type(what).__name__}\n"):
