@@ -246,7 +246,7 @@ def _sample(arguments: argparse.Namespace, crystal: Crystal, phonopy: Phonopy, c
         noise = densities.acoustic_noise(phonopy)
         numbers = tuple(int(n) for n in mesh.mesh_numbers)
         exact_minimum = None
-        if (frequencies.imaginary or dips or reason) and not arguments.exact and arguments.born is None:
+        if (frequencies.imaginary or reason) and not arguments.exact and arguments.born is None:
             exact_minimum = densities.exact_minimum(phonopy, calc, bool(reason))
         total, projected = densities.get_densities(phonopy, repeated=crystal.repeated)
     return Sampling(
@@ -260,6 +260,7 @@ def _sample(arguments: argparse.Namespace, crystal: Crystal, phonopy: Phonopy, c
         frequencies=frequencies,
         exact_minimum=exact_minimum,
         noise_thz=noise,
+        # Frequencies are of bands and mesh; exact bands have taken the place of those that dipped.
         interpolation_imaginary=not arguments.exact and (frequencies.imaginary or dips),
     )
 
