@@ -22,7 +22,7 @@ import numpy as np
 
 from .cores import one_blas_thread
 from .layers import NetworkParts
-from .neighbour_sums import Edges, LayerState, layer_states
+from .neighbour_sums import EdgeFunctions, Edges, LayerState, layer_states
 from .spherical import harmonics_and_derivatives
 
 # Bytes of J up to which receivers are added to a group.
@@ -117,9 +117,12 @@ def _expand(network: NetworkParts, edges: Edges) -> Expansion:
     widest = max(_width(layer.outputs) for layer in network.layers)
     largest = int(GROUP_BYTES / (3 * widest * network.dtype.itemsize))
     groups = [_Group(receivers, table, real, edges, geometry) for receivers, table, real in _tables(edges, largest)]
+    kinds = edges.kinds
+    basis = network.basis(geometry.lengths, 2, kinds)
+    radial = [layer.radial(basis, kinds) for layer in network.layers]
+    states = layer_states(network, edges, EdgeFunctions(geometry.harmonics, radial))
     layers = [
-        _layer_tensors(layer, edges, groups, geometry, first=number == 0)
-        for number, layer in enumerate(layer_states(network, edges))
+        _layer_tensors(layer, edges, groups, radial[number], first=number == 0) for number, layer in enumerate(states)
     ]
     curvature = np.zeros((len(edges.vectors), 3, 3), network.dtype)
     for group in groups:
@@ -197,10 +200,9 @@ def _places(indices: np.ndarray) -> Places:
 
 
 def _layer_tensors(
-    layer: LayerState, edges: Edges, groups: list["_Group"], geometry: _Geometry, first: bool
+    layer: LayerState, edges: Edges, groups: list["_Group"], radial: list[np.ndarray], first: bool
 ) -> LayerTensors:
-    parts, dtype = layer.parts, geometry.frames.dtype
-    radial = parts.radial(geometry.lengths, 2, edges.kinds)
+    parts, dtype = layer.parts, radial[0].dtype
     # coupling . h of every atom: per path (n, m, k, u).
     with_features = [_contracted(p.coupling.astype(dtype), layer.mixed[p.block].swapaxes(0, 1)) for p in parts.paths]
     tensors = [group.tensors(layer, radial, with_features, first) for group in groups]

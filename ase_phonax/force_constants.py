@@ -5,6 +5,7 @@ nothing is written and nothing is repaired.
 """
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -115,9 +116,16 @@ def commensurate_qpoints(primitive: np.ndarray, supercell: np.ndarray) -> tuple[
         (n_q, 3) reduced coordinates of the primitive cell, and (n_q,) how often each counts (1 or 2).
     """
     repeats = np.rint(supercell @ np.linalg.inv(primitive)).astype(int)
+    qpoints, weights = _commensurate_qpoints(tuple(map(tuple, repeats.tolist())))
+    return qpoints.copy(), weights.copy()
+
+
+@lru_cache(maxsize=64)
+def _commensurate_qpoints(repeats: tuple[tuple[int, ...], ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Of the integer matrix that makes the supercell from the primitive cell."""
     size = abs(round(np.linalg.det(repeats)))
     # Exact integers: q = numerators / size.
-    numerators = get_commensurate_points_in_integers(repeats.T) % size
+    numerators = get_commensurate_points_in_integers(np.transpose(repeats)) % size
     kept, weights = [], []
     seen = set()
     for q in map(tuple, numerators.tolist()):

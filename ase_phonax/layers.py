@@ -19,6 +19,7 @@ from typing import Protocol
 import numpy as np
 
 Blocks = list[np.ndarray]
+Orders = list[np.ndarray]  # a function of lengths, and its derivatives
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,8 +125,8 @@ class LayerParts:
     Attributes:
         paths: of the convolution.
         inputs: (channels, components) of h; outputs: of a.
-        radial: (lengths (e,), order, kinds (e, 2)) -> weights (e, n_weights) and their derivatives up to that order;
-            all zero beyond the cutoff. Kinds are the elements of receiver and sender.
+        radial: (basis, kinds (e, 2)) -> weights (e, n_weights) and as many derivatives by the length as the network's
+            basis has; all zero beyond the cutoff. Kinds are the elements of receiver and sender.
         mix, collect, skip: linear maps; the average number of neighbours is part of `collect`.
         gate: (blocks (u, n, i), species (n,)) -> the gate around them. What `collect` fills may be other blocks than
             what `skip` fills: a gate that multiplies messages and carries something past them takes both.
@@ -134,7 +135,7 @@ class LayerParts:
     paths: tuple[Path, ...]
     inputs: tuple[tuple[int, int], ...]
     outputs: tuple[tuple[int, int], ...]
-    radial: Callable[[np.ndarray, int, np.ndarray], list[np.ndarray]]
+    radial: Callable[[Orders, np.ndarray], Orders]
     mix: Linear
     collect: Linear
     skip: Linear
@@ -169,17 +170,20 @@ class NetworkParts:
     Attributes:
         dtype: of all numbers but the coupling coefficients, which are shared by all precisions.
         l_max: highest degree of the harmonics.
+        basis: (lengths (e,) in double precision, order, kinds (e, 2)) -> radial basis (e, n_basis) of all layers, and
+            its derivatives up to that order.
         embedding: (n_species, u) first features, scalars.
         layers: in order; the last leaves scalars only.
         readout: (u,) energy of an atom per unit of its last features [eV].
         atom_energies: (n_species,) added [eV].
-        pairs: as `LayerParts.radial`: energies (e,) that each edge gives to its receiver besides [eV]; None for none.
+        pairs: as `basis`: energies (e,) that each edge gives to its receiver besides [eV]; None for none.
     """
 
     dtype: np.dtype
     l_max: int
+    basis: Callable[[np.ndarray, int, np.ndarray], Orders]
     embedding: np.ndarray
     layers: tuple[LayerParts, ...]
     readout: np.ndarray
     atom_energies: np.ndarray
-    pairs: Callable[[np.ndarray, int, np.ndarray], list[np.ndarray]] | None = None
+    pairs: Callable[[np.ndarray, int, np.ndarray], Orders] | None = None

@@ -35,27 +35,45 @@ class LittleGroup:
     conjugate: np.ndarray
 
 
-def irreducible_displacements(group: LittleGroup) -> np.ndarray:
-    """Few displacements of single atoms whose images under a little group span all: (3n, c) real.
+@dataclass(frozen=True)
+class Displacements:
+    """Some displacements at one wave vector.
+
+    Attributes:
+        columns: (3n, c) real, of single atoms.
+        images: (3n, operations c) of them under a little group; None where nothing follows from them.
+    """
+
+    columns: np.ndarray
+    images: np.ndarray | None
+
+
+def irreducible_displacements(group: LittleGroup, known: dict[bytes, np.ndarray]) -> Displacements:
+    """Few displacements of single atoms whose images under a little group span all.
 
     An image of one atom's displacement is one of one atom. So one atom of each orbit has to move, along so many
     directions that what keeps it in its place spans the rest.
+
+    Args:
+        known: those directions by the rotations of a site, of groups before; added to. Many sites have the same.
     """
     n = group.images.shape[1]
     firsts = np.flatnonzero(group.images.min(axis=0) == np.arange(n))
     stays = group.images[:, firsts] == firsts
-    known: dict[bytes, np.ndarray] = {}  # most sites have the operations of another one
     columns = []
     for atom, stay in zip(firsts, stays.T, strict=True):
-        if (key := stay.tobytes()) not in known:
-            known[key] = _irreducible_directions(group.turns[stay])
+        turns = group.turns[stay]
+        if (key := turns.tobytes()) not in known:
+            known[key] = _irreducible_directions(turns)
         moved = np.zeros((len(known[key]), n, 3))
         moved[:, atom] = known[key]
         columns.append(moved)
     chosen = np.concatenate(columns).reshape(-1, 3 * n).T
     # Operations that atoms obey to a rounding of their file only are no group: then an atom may be out of reach.
-    by_atom = _images(chosen.astype(complex), group).reshape(n, 3, -1)
-    return chosen if np.linalg.eigvalsh(_spanned(by_atom))[:, 0].min() > EVEN else np.eye(3 * n)
+    images = _images(chosen.astype(complex), group)
+    if chosen.shape[1] < 3 * n and np.linalg.eigvalsh(_spanned(images))[:, 0].min() > EVEN:
+        return Displacements(chosen, images)
+    return Displacements(np.eye(3 * n), None)
 
 
 def _irreducible_directions(turns: np.ndarray) -> np.ndarray:
@@ -70,22 +88,21 @@ def _irreducible_directions(turns: np.ndarray) -> np.ndarray:
     return np.eye(3)
 
 
-def complete(products: np.ndarray, displacements: np.ndarray, group: LittleGroup) -> np.ndarray:
+def complete(products: np.ndarray, displacements: Displacements, group: LittleGroup) -> np.ndarray:
     """D (3n, 3n) from its products (3n, c) with `irreducible_displacements`, by D G u = G D u."""
-    size, n_columns = displacements.shape
-    if n_columns == size:
+    right, size = displacements.images, len(products)
+    if right is None:
         return products
-    right = _images(displacements.astype(complex), group)
     left = _images(products, group)
     # The images of a displacement are each one of a single atom: 3 x 3 equations for each.
-    by_atom = right.reshape(len(right) // 3, 3, -1)
-    found = np.linalg.solve(_spanned(by_atom), (right.conj() @ left.T).reshape(*by_atom.shape[:2], size))
+    found = np.linalg.solve(_spanned(right), (right.conj() @ left.T).reshape(-1, 3, size))
     return found.reshape(size, size).T
 
 
 def _spanned(images: np.ndarray) -> np.ndarray:
-    """Sum of u* u^T over displacements (n, 3, images) of each atom: (n, 3, 3)."""
-    return images.conj() @ images.swapaxes(1, 2)
+    """Sum of u* u^T over displacements (3n, images) of each atom: (n, 3, 3)."""
+    by_atom = images.reshape(len(images) // 3, 3, -1)
+    return by_atom.conj() @ by_atom.swapaxes(1, 2)
 
 
 def _images(columns: np.ndarray, group: LittleGroup) -> np.ndarray:

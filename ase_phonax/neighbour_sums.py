@@ -60,6 +60,19 @@ class Edges:
 
 
 @dataclass(frozen=True)
+class EdgeFunctions:
+    """What a network takes of its edge vectors alone, where it has been computed already.
+
+    Attributes:
+        harmonics: per degree (e, 2l + 1) and further arrays, not used here.
+        radial: per layer (e, n_weights) and further arrays, not used here.
+    """
+
+    harmonics: list[tuple[np.ndarray, ...]]
+    radial: list[list[np.ndarray]]
+
+
+@dataclass(frozen=True)
 class LayerState:
     """A layer around a structure.
 
@@ -104,27 +117,30 @@ def evaluate(network: NetworkParts, edges: Edges) -> State:
     return State(energies, slopes)
 
 
-def layer_states(network: NetworkParts, edges: Edges) -> list[LayerState]:
+def layer_states(network: NetworkParts, edges: Edges, known: EdgeFunctions) -> list[LayerState]:
     """All layers in order, around a structure."""
-    return _forth_and_back(network, edges, None)[1]
+    return _forth_and_back(network, edges, None, known)[1]
 
 
 def _forth_and_back(
-    network: NetworkParts, edges: Edges, slopes: np.ndarray | None
+    network: NetworkParts, edges: Edges, slopes: np.ndarray | None, known: EdgeFunctions | None = None
 ) -> tuple[np.ndarray, list[LayerState]]:
-    """Energies (n,) and layers; adds the derivatives with respect to edges (e, 3) where they are wanted."""
+    """Energies (n,) and layers; adds the derivatives with respect to edges (e, 3) where they are wanted.
+
+    These need the slopes of harmonics and weights, which are computed chunk by chunk; the layers alone do not.
+    """
     chunks = [
-        _Chunk(edges, atoms, network.l_max, network.dtype)
+        _Chunk(edges, atoms, network, known)
         for atoms in edges.receiver_ranges()
         if edges.starts[atoms.start] < edges.starts[atoms.stop]
     ]
     features: Blocks = [np.ascontiguousarray(network.embedding[edges.species].T)[:, :, None]]
     forward = []
-    for layer in network.layers:
+    for number, layer in enumerate(network.layers):
         mixed = [_components_first(h) for h in layer.mix(features, edges.species)]
         sums = [np.zeros((dim, edges.n_atoms, mul), network.dtype) for mul, dim in layer.outputs]
         for chunk in chunks:
-            _add_messages(layer, chunk, mixed, sums)
+            _add_messages(layer, chunk, chunk.weights(number, 0), mixed, sums)
         new = layer.collect([_channels_first(a) for a in sums], edges.species)
         skip = layer.skip(features, edges.species)
         gate = layer.gate([a + b for a, b in zip(new, skip, strict=True)], edges.species)
@@ -139,7 +155,8 @@ def _forth_and_back(
         layers.append(LayerState(layer, mixed, gate, out_bar, bar))
         mixed_bar = [np.zeros_like(h) for h in mixed] if number else None
         for chunk in chunks if slopes is not None or mixed_bar is not None else ():
-            _pull_messages_back(layer, chunk, mixed, out_bar, mixed_bar, slopes)
+            weights = chunk.weights(number, 0 if slopes is None else 1)
+            _pull_messages_back(layer, chunk, weights, mixed, out_bar, mixed_bar, slopes)
         if mixed_bar is not None:
             skip = layer.skip.transposed(before, edges.species)
             through = layer.mix.transposed([_channels_first(h) for h in mixed_bar], edges.species)
@@ -157,9 +174,9 @@ def _channels_first(block: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(block.transpose(2, 1, 0))
 
 
-def _add_messages(layer: LayerParts, chunk: "_Chunk", mixed: Blocks, sums: Blocks) -> None:
+def _add_messages(layer: LayerParts, chunk: "_Chunk", orders: list["_ByPath"], mixed: Blocks, sums: Blocks) -> None:
     """Sums over the neighbours of the chunk's receivers, into a per output irrep (k, n, u)."""
-    (weights,) = chunk.weights(layer, 0)
+    weights = orders[0]
     reads = [np.take(h, chunk.senders, axis=1) for h in mixed]
     for path in layer.paths:
         weighted = chunk.slots(reads[path.block] * weights[path.weights])
@@ -170,17 +187,17 @@ def _add_messages(layer: LayerParts, chunk: "_Chunk", mixed: Blocks, sums: Block
 def _pull_messages_back(
     layer: LayerParts,
     chunk: "_Chunk",
+    weights: list["_ByPath"],
     mixed: Blocks,
     out_bar: Blocks,
     mixed_bar: Blocks | None,
     slopes: np.ndarray | None,
 ) -> None:
     """Adds the cotangents of h, per block (i, n, u), and the slopes of the chunk's edges (e, 3), where wanted."""
-    weights = chunk.weights(layer, 0 if slopes is None else 1)
     reads = [] if slopes is None else [np.take(h, chunk.senders, axis=1) for h in mixed]
     back: list[np.ndarray | None] = [None] * len(mixed)
-    harmonics_bar = [np.zeros_like(y) for y, _ in chunk.harmonics]
-    length_bar = np.zeros(len(chunk.lengths), chunk.along.dtype)
+    harmonics_bar = [] if slopes is None else [np.zeros_like(orders[0]) for orders in chunk.harmonics]
+    length_bar = np.zeros(len(chunk.table), mixed[0].dtype)
     for path in layer.paths:
         maps, own = chunk.maps(path), weights[0][path.weights]
         bar = np.ascontiguousarray(out_bar[path.out][:, chunk.atoms, path.rows].swapaxes(0, 1))  # (n, k, u)
@@ -197,8 +214,8 @@ def _pull_messages_back(
             back[path.block] = pulled if known is None else np.add(known, pulled, out=known)
     if slopes is not None:
         found = length_bar[:, None] * chunk.along
-        for (_, slope), y_bar in zip(chunk.harmonics, harmonics_bar, strict=True):
-            found += (slope @ y_bar[:, :, None])[..., 0]
+        for orders, y_bar in zip(chunk.harmonics, harmonics_bar, strict=True):
+            found += (orders[1] @ y_bar[:, :, None])[..., 0]
         slopes[chunk.edges] += found[chunk.real.ravel()]
     for into, part in zip(mixed_bar or [], back, strict=False):
         if part is not None:
@@ -211,25 +228,30 @@ class _Chunk:
     Components come first and channels last: what differs from edge to edge then multiplies long rows.
     """
 
-    def __init__(self, edges: Edges, atoms: slice, l_max: int, dtype: np.dtype):
-        self.atoms = atoms
+    def __init__(self, edges: Edges, atoms: slice, network: NetworkParts, known: EdgeFunctions | None):
+        self.atoms, self.layers, self.known = atoms, network.layers, known
         self.edges = slice(edges.starts[atoms.start], edges.starts[atoms.stop])
         starts = edges.starts[atoms.start : atoms.stop]
         counts = np.diff(edges.starts[atoms.start : atoms.stop + 1])
         slots = np.arange(counts.max())
         self.real = slots < counts[:, None]
-        table = np.where(self.real, starts[:, None] + slots, self.edges.start).ravel()
-        self.senders, vectors, self.kinds = edges.senders[table], edges.vectors[table], edges.kinds[table]
-        # What only pads is moved beyond any cutoff, where weights vanish.
-        vectors = np.where(self.real.reshape(-1, 1), vectors, 1e3 * vectors)
-        self.lengths = np.linalg.norm(vectors, axis=1)
-        self.along = (vectors / self.lengths[:, None]).astype(dtype)
-        self.harmonics = [
-            tuple(part.astype(dtype) for part in orders)
-            for orders in harmonics_and_derivatives(vectors, l_max, order=1)
-        ]
+        self.table = np.where(self.real, starts[:, None] + slots, self.edges.start).ravel()
+        self.senders = edges.senders[self.table]
         self.by_sender = np.argsort(self.senders, kind="stable")
         self.unique_senders, self.begins = np.unique(self.senders[self.by_sender], return_index=True)
+        if known is not None:
+            self.harmonics: list[tuple[np.ndarray, ...]] = [(orders[0][self.table],) for orders in known.harmonics]
+            return
+        vectors, self.kinds = edges.vectors[self.table], edges.kinds[self.table]
+        # What only pads is moved beyond any cutoff, where weights vanish.
+        vectors = np.where(self.real.reshape(-1, 1), vectors, 1e3 * vectors)
+        lengths = np.linalg.norm(vectors, axis=1)
+        self.basis = network.basis(lengths, 1, self.kinds)
+        self.along = (vectors / lengths[:, None]).astype(network.dtype)
+        self.harmonics = [
+            tuple(part.astype(network.dtype) for part in orders)
+            for orders in harmonics_and_derivatives(vectors, network.l_max, order=1)
+        ]
 
     def slots(self, rows: np.ndarray) -> np.ndarray:
         """(i, e, z) -> (i, n, s, z)."""
@@ -240,9 +262,11 @@ class _Chunk:
         y = self.harmonics[path.degree][0]
         return self.slots(y @ path.coupling.astype(y.dtype))
 
-    def weights(self, layer: LayerParts, order: int) -> list["_ByPath"]:
-        """Radial weights and their slopes."""
-        return [_ByPath(w) for w in layer.radial(self.lengths, order, self.kinds)]
+    def weights(self, layer: int, order: int) -> list["_ByPath"]:
+        """Radial weights of a layer and, of first order, their slopes."""
+        if self.known is not None:
+            return [_ByPath(self.known.radial[layer][0][self.table] * self.real.reshape(-1, 1))]
+        return [_ByPath(w) for w in self.layers[layer].radial(self.basis[: order + 1], self.kinds)]
 
 
 class _ByPath:

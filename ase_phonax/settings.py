@@ -130,12 +130,33 @@ def convert(hint: Any, value: Any, source: str, path: str) -> Any:
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if is_number and (origin is float or (origin is int and float(value).is_integer())):
             return origin(value)
-    names = " or ".join(getattr(k, "__name__", str(k)).replace("tuple", "list of texts") for k in wanted)
+    names = " or ".join(_name(k) for k in wanted)
     raise InputError(
         f"{source}: {path} is {_short(value)}",
         f"it has to be {names}",
         f"write `{path.rsplit('.', 1)[-1]}: value` with such a value, or leave it out",
     )
+
+
+_NAMES: dict[Any, str] = {
+    float: "a number",
+    int: "a whole number",
+    str: "a text",
+    bool: "true or false",
+    type(None): "nothing",
+    tuple[float, ...]: "a list of numbers",
+    tuple[int, ...]: "a list of whole numbers",
+    tuple: "a list of texts",
+    dict: "a section of its own",
+}
+
+
+def _name(kind: Any) -> str:
+    """A type as it is called in a configuration file."""
+    for known in (kind, typing.get_origin(kind)):
+        if known in _NAMES:
+            return _NAMES[known]
+    return getattr(kind, "__name__", str(kind))
 
 
 def _short(value: Any) -> str:

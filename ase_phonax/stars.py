@@ -85,6 +85,7 @@ class Stars:
         self._forth = np.rint(np.linalg.inv(self._back))
         self._known: dict[tuple[int, ...], tuple[int, int]] = {}
         self._matrices: list[np.ndarray] = []
+        self._directions: dict[bytes, np.ndarray] = {}  # of `irreducible_displacements`
 
     def __len__(self) -> int:
         """How many stars have been met."""
@@ -116,8 +117,8 @@ class Stars:
             members.append(known[key])
         if new:
             groups = [self._little_group(q) for q in new]
-            displacements = [irreducible_displacements(group) for group in groups]
-            products = compute(np.array(new), displacements)
+            displacements = [irreducible_displacements(group, self._directions) for group in groups]
+            products = compute(np.array(new), [some.columns for some in displacements])
             self._matrices.extend(complete(*parts) for parts in zip(products, displacements, groups, strict=True))
             self._known = known  # only now: an interrupted computation leaves nothing half known
         n = self.operations.images.shape[1]

@@ -160,16 +160,15 @@ def test_the_radial_network_and_its_derivatives_are_those_of_the_function():
     def of_elements(r):
         return jax.nn.silu(basis(r) @ matrices[0] * rows[0] * rows[2]) @ matrices[1]
 
-    made = {"matrices": matrices, "cutoff": cutoff, "envelope_p": p}
-
+    orders = closed_basis(lengths, 2, n_basis=6, cutoff=cutoff, p=p, dtype=np.dtype(float))
     for function, found in (
-        (basis, closed_basis(lengths, 2, 6, cutoff, p)),
-        (network, radial_weights(lengths, 2, kinds, **made)),
-        (of_elements, radial_weights(lengths, 2, kinds, elements=rows, **made)),
+        (basis, orders),
+        (network, radial_weights(orders, kinds, matrices=matrices)),
+        (of_elements, radial_weights(orders, kinds, matrices=matrices, elements=rows)),
     ):
         with jax.enable_x64(True):
-            orders = function, jax.jacfwd(function), jax.jacfwd(jax.jacfwd(function))
-            expected = [np.array([f(jnp.asarray(r)) for r in lengths]) for f in orders]
+            forms = function, jax.jacfwd(function), jax.jacfwd(jax.jacfwd(function))
+            expected = [np.array([f(jnp.asarray(r)) for r in lengths]) for f in forms]
         for value, reference in zip(found, expected, strict=True):
             assert np.abs(value - reference).max() < 1e-11 * np.abs(reference).max()
         assert not found[0][lengths >= cutoff].any()

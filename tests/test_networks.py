@@ -146,7 +146,8 @@ def test_a_layer_is_equivariant_with_every_irrep_in_use():
     # irreps at once: an odd scalar that gates, or one in another than an odd function, shows immediately.
     config, index = dataclasses.replace(ODD, n_layers=5), 3
     potential = untrained("nequip", config)
-    part = potential.parts(potential.parameters, np.dtype(float)).layers[index]
+    network = potential.parts(potential.parameters, np.dtype(float))
+    part = network.layers[index]
     rng, species = np.random.default_rng(1), np.array([0, 1])
     irreps_in, irreps_out = nequip_irreps(config)[index]
     assert irreps_in == irreps_out == parse_irreps(ODD.hidden_irreps)
@@ -155,7 +156,8 @@ def test_a_layer_is_equivariant_with_every_irrep_in_use():
         """Two atoms, of which the first hears the second along three edges, and the second nothing."""
         blocks = part.mix(features, species)
         sums = [np.zeros((mul, 2, dim)) for mul, dim in part.outputs]
-        weights = part.radial(np.linalg.norm(vectors, axis=1), 0, np.tile([0, 1], (3, 1)))[0]
+        kinds = np.tile([0, 1], (3, 1))
+        weights = part.radial(network.basis(np.linalg.norm(vectors, axis=1), 0, kinds), kinds)[0]
         for r, w in zip(vectors, weights, strict=True):
             for path in part.paths:
                 y = harmonics(r / np.linalg.norm(r), 1)[path.degree**2 : (path.degree + 1) ** 2]

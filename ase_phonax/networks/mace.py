@@ -11,7 +11,7 @@ from .gates import silu, tanh
 from .irreps import EVEN_SCALAR, Irreps
 from .mace_config import LayerIrreps, MACEConfig, mace_irreps
 from .mace_gate import MACEGate, Readout
-from .mace_radial import MACERadial, PairEnergies
+from .mace_radial import MACEBasis, MACERadial, PairEnergies
 from .nequip import SILU_NORM, TANH_NORM
 from .paths import ConvolutionPlan, plan_convolution
 from .symmetric_derivatives import Products
@@ -46,6 +46,7 @@ def mace_parts(config: MACEConfig, parameters: Mapping[str, Any], dtype: np.dtyp
     return NetworkParts(
         dtype=np.dtype(dtype),
         l_max=config.l_max,
+        basis=MACEBasis(config, np.dtype(dtype)),
         embedding=np.concatenate([embedding, *carried], 1),
         layers=layers,
         readout=cast([config.scale]),
@@ -95,7 +96,7 @@ class _LayerBuilder:
             paths=paths,
             inputs=senders,
             outputs=outputs,
-            radial=MACERadial(self.config, self._radial_matrices(), self.own.get("density")),
+            radial=MACERadial(self.config.envelope_on, self._radial_matrices(), self.own.get("density")),
             mix=self._mix(senders),
             collect=self._collect(plan, outputs),
             skip=self._skip(),

@@ -8,43 +8,63 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..layers import Orders
 from .gates import tanh
 from .mace_config import MACEConfig
 from .pair_repulsion import repulsion_constants, screened_coulomb
-from .radial_arrays import Orders, bessel, composed, envelope, perceptron, product, scaled
+from .radial_arrays import bessel, composed, envelope, perceptron, product, scaled
 from .transforms import AGNESI, SOFT
 
 
 @dataclass(frozen=True, eq=False)
-class MACERadial:
-    """The radial weights of one layer: (lengths, order, kinds) -> orders (e, n_weights).
+class MACEBasis:
+    """The radial basis, (e, n_basis) each; one column more, the envelope, where that closes the weights instead.
 
     Attributes:
         config: of the network.
+        dtype: of the result.
+    """
+
+    config: MACEConfig
+    dtype: np.dtype
+
+    def __call__(self, lengths: np.ndarray, order: int, kinds: np.ndarray | None = None) -> Orders:
+        """See `layers.NetworkParts.basis`."""
+        c = self.config
+        closing = envelope(lengths[:, None], order, c.cutoff, c.envelope_p)
+        basis = _basis(c, lengths[:, None], order, kinds)
+        if c.envelope_on == "basis":
+            found = product(basis, closing)
+        else:
+            found = [np.concatenate(both, 1) for both in zip(basis, closing, strict=True)]
+        return [z.astype(self.dtype) for z in found]
+
+
+@dataclass(frozen=True, eq=False)
+class MACERadial:
+    """The radial weights of one layer: (basis, kinds) -> orders (e, n_weights).
+
+    Attributes:
+        envelope_on: "basis" or "weights", what the envelope has closed or is to close.
         matrices: of the perceptron, with the normalisation of its activations.
         density: (n_basis, 1) of the share in the receiver's density, which is the last weight; None for none.
     """
 
-    config: MACEConfig
+    envelope_on: str
     matrices: Sequence[np.ndarray]
     density: np.ndarray | None
 
-    def __call__(self, lengths: np.ndarray, order: int, kinds: np.ndarray | None = None) -> Orders:
+    def __call__(self, basis: Orders, kinds: np.ndarray | None = None) -> Orders:
         """See `layers.LayerParts.radial`."""
-        c, dtype = self.config, self.matrices[0].dtype
-        closing = envelope(lengths[:, None], order, c.cutoff, c.envelope_p)
-        basis = _basis(c, lengths[:, None], order, kinds)
-        if c.envelope_on == "basis":
-            basis = product(basis, closing)
-        # In double precision up to here: rounding a length, the slope of a basis function makes it several times worse.
-        x = [z.astype(dtype) for z in basis]
+        n_basis = len(self.matrices[0])
+        x = [z[:, :n_basis] for z in basis]
         result = perceptron(x, self.matrices)
         if self.density is not None:
             squared = [z @ self.density for z in x]
             squared = product(squared, squared)
             share = composed(tanh(squared[0], 1.0), squared)
             result = [np.concatenate([a, b], 1) for a, b in zip(result, share, strict=True)]
-        return result if c.envelope_on == "basis" else product(result, [z.astype(dtype) for z in closing])
+        return result if self.envelope_on == "basis" else product(result, [z[:, n_basis:] for z in basis])
 
 
 def _basis(c: MACEConfig, r: np.ndarray, order: int, kinds: np.ndarray | None) -> Orders:

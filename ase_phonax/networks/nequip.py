@@ -16,7 +16,7 @@ from ..layers import LayerParts, Linear, NetworkParts
 from .gates import gate, pre_gate_irreps, silu, tanh
 from .irreps import EVEN_SCALAR, Irrep, Irreps, parse_irreps
 from .paths import plan_convolution
-from .radial_arrays import radial_weights
+from .radial_arrays import closed_basis, radial_weights
 
 # sqrt of the mean square of the activation under a unit normal, as e3nn-jax computes it in float64
 # (`e3nn_jax.normalize_function`); frozen here because its float32 value differs in the sixth digit.
@@ -138,6 +138,7 @@ def nequip_parts(config: NequIPConfig, parameters: Mapping[str, Any], dtype: np.
     return NetworkParts(
         dtype=np.dtype(dtype),
         l_max=c.l_max,
+        basis=partial(closed_basis, n_basis=c.n_basis, cutoff=c.cutoff, p=c.envelope_p, dtype=np.dtype(dtype)),
         embedding=cast(top["embedding"]) if c.embedding else np.eye(c.n_species, dtype=dtype),
         layers=layers,
         readout=cast(top["readout"]) * cast(c.scale / len(top["readout"]) ** 0.5),
@@ -160,11 +161,7 @@ def _layer_parts(
         inputs=_shapes(irreps_in),
         outputs=_shapes(plan.irreps_out),
         radial=partial(
-            radial_weights,
-            matrices=matrices,
-            cutoff=c.cutoff,
-            envelope_p=c.envelope_p,
-            elements=1 + own["radial_elements"] if c.radial_elements else None,
+            radial_weights, matrices=matrices, elements=1 + own["radial_elements"] if c.radial_elements else None
         ),
         mix=_linear("mix", irreps_in, irreps_in, own),
         collect=_linear("collect", plan.irreps_out, irreps_pre, own, c.average_neighbors**-0.5),

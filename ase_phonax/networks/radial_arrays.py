@@ -4,35 +4,23 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..layers import Orders
 from .gates import silu
-
-Orders = list[np.ndarray]
 
 
 def radial_weights(
-    lengths: np.ndarray,
-    order: int,
-    kinds: np.ndarray,
-    *,
-    matrices: Sequence[np.ndarray],
-    cutoff: float,
-    envelope_p: int,
-    elements: np.ndarray | None = None,
+    basis: Orders, kinds: np.ndarray, *, matrices: Sequence[np.ndarray], elements: np.ndarray | None = None
 ) -> Orders:
     """Weights (e, n) of every path and channel, and their derivatives with respect to the length.
 
     Args:
-        lengths: (e,) [Å], positive, in double precision.
-        order: how many derivatives, 0 to 2.
+        basis: (e, n_basis) and as many derivatives as are wanted.
         kinds: (e, 2) elements at both ends.
-        matrices: of the perceptron, scaled; silu between them, no biases. The result is in their precision.
+        matrices: of the perceptron, scaled; silu between them, no biases.
         elements: (n_species, m) rows whose product over both ends multiplies the first map; None for none.
     """
-    # In double precision up to here: rounding a length, the slope of a basis function makes it several times worse.
-    dtype = matrices[0].dtype
-    x = [z.astype(dtype) for z in closed_basis(lengths, order, len(matrices[0]), cutoff, envelope_p)]
     factor = None if elements is None else elements[kinds[:, 0]] * elements[kinds[:, 1]]
-    return perceptron(x, matrices, factor)
+    return perceptron(basis, matrices, factor)
 
 
 def perceptron(x: Orders, matrices: Sequence[np.ndarray], factor: np.ndarray | None = None) -> Orders:
@@ -46,10 +34,28 @@ def perceptron(x: Orders, matrices: Sequence[np.ndarray], factor: np.ndarray | N
     return x
 
 
-def closed_basis(lengths: np.ndarray, order: int, n_basis: int, cutoff: float, p: int) -> Orders:
-    """Bessel functions times the polynomial envelope (see `radial`), and derivatives: (e, n_basis) each."""
+def closed_basis(
+    lengths: np.ndarray,
+    order: int,
+    kinds: np.ndarray | None = None,
+    *,
+    n_basis: int,
+    cutoff: float,
+    p: int,
+    dtype: np.dtype,
+) -> Orders:
+    """Bessel functions times the polynomial envelope (see `radial`), and derivatives: (e, n_basis) each.
+
+    Args:
+        lengths: (e,) [Å], positive, in double precision: rounding a length, the slope of a basis function makes it
+            several times worse.
+        order: how many derivatives, 0 to 2.
+        kinds: of edges, all alike here.
+        dtype: of the result.
+    """
     r = lengths[:, None]
-    return product(bessel(r, order, n_basis, cutoff), envelope(r, order, cutoff, p))
+    found = product(bessel(r, order, n_basis, cutoff), envelope(r, order, cutoff, p))
+    return [z.astype(dtype) for z in found]
 
 
 def bessel(r: np.ndarray, order: int, n_basis: int, cutoff: float) -> Orders:

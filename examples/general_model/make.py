@@ -4,9 +4,10 @@
     python examples/general_model/make.py structures label imitate train     some of it
     python examples/general_model/make.py --quick                         a few crystals and steps, to see that it runs
 
-Crystals are those of `crystals.py`, the teacher labels them by `recipe.yaml`; two trainings by `train.yaml` differ in
-nothing but second derivatives, a third is of a small MACE. What is measured, and how, is in `measure.py`; what was
-found is in README.md.
+Crystals are those of `crystals.py`, the teacher labels them by `recipe.yaml`. Of five trainings by `train.yaml` the
+first is the model that ships and the second differs in nothing but second derivatives; the next two are this pair from
+random parameters, without imitation; the last is of a small MACE. What is measured, and how, is in `measure.py`; what
+was found is in README.md.
 """
 
 import argparse
@@ -26,7 +27,7 @@ CITATION = (
     "its teacher: T. Koker, M. Kotak, T. Smidt, arXiv:2508.16067; T. Koker et al., arXiv:2601.07742; its crystals: "
     "G. Petretto et al., Scientific Data 5, 180065 (2018)"
 )
-SIDES = ("hessians", "forces", "mace")
+SIDES = ("hessians", "forces", "random-hessians", "random-forces", "mace")
 
 
 def structures(options: argparse.Namespace) -> None:
@@ -185,34 +186,35 @@ def show_imitation(row) -> None:
 
 
 def train(options: argparse.Namespace) -> None:
-    """The model, an identical run without second derivatives, and one of a small MACE on the same labels."""
+    """The model, an identical run without second derivatives, both from random parameters, and a small MACE."""
     from ase_phonax import fine_tune
     from ase_phonax import train as run
 
     for side in options.sides:
+        second, imitated = "forces" not in side, side in ("hessians", "forces")
         settings = settings_of(options)
         del settings["imitation"]
         mace, optimiser = settings.pop("mace"), settings.pop("mace_optimiser")
         folder = options.output / side
         settings["run"] |= {"output": str(folder)}
-        if side == "forces":
+        if not second:
             settings["loss"] |= {"curvature": 0.0}
         if side == "mace":
             settings["network"] = mace
             settings["optimiser"] |= optimiser
-        else:
+        if imitated:
             del settings["network"]
             settings["fine_tune"] = {"energies": "shift"}
         if (folder / "model.h5").exists():
             continue
-        training, validation = frames(options, second=side != "forces")
+        training, validation = frames(options, second)
         print(f"{side}: {len(training)} frames, {len(validation)} to validate", flush=True)
         resume = (folder / "checkpoint.h5").exists()
-        if side == "mace":
-            run(settings, frames=(training, validation), resume=resume, report=show)
-        else:
+        if imitated:
             start = options.output / "start.h5"
             fine_tune(start, settings, frames=(training, validation), resume=resume, report=show)
+        else:
+            run(settings, frames=(training, validation), resume=resume, report=show)
 
 
 def show(row) -> None:
@@ -249,6 +251,8 @@ def card(options: argparse.Namespace) -> None:
     counts = learned.provenance.training["labels"]["train"]
     measured = json.loads((options.output / "summary.json").read_text())
     held = measured.get("hessians, held out", {})
+    if not options.quick and held.get("model") != learned.fingerprint()[:12]:
+        sys.exit("this model has not been measured: run the step measure")
     teacher = Path(options.teacher).stem
     n_labelled = sum(1 for _ in (options.output / "labels/frames").glob("*.h5"))
     content = {

@@ -129,6 +129,7 @@ def summary(rows: list[dict]) -> dict:
     relative = np.array([row["relative_error"] for row in rows])
     changes = [abs(row["volume_change"]) for row in rows if row["volume_change"] is not None]
     return {
+        "model": rows[0]["model"],
         "crystals": len(rows),
         "relative_error_median": float(np.median(relative)),
         "relative_error_tertiles": np.quantile(relative, [1 / 3, 2 / 3]).tolist(),
@@ -140,11 +141,12 @@ def summary(rows: list[dict]) -> dict:
 
 
 def run(options: argparse.Namespace) -> dict:
-    """Measure what has been trained; the summary is written beside the rows."""
+    """Measure what has been trained; the summary is written beside the rows, and keeps what it says of other models."""
     folder = options.output
     crystals = relaxed_crystals(folder)
     teacher = teacher_matrices(folder, options.teacher, crystals)
-    found = {}
+    path = folder / "summary.json"
+    found = json.loads(path.read_text()) if path.exists() else {}
     for side in options.sides:
         model = folder / side / "model.h5"
         if not model.exists():
@@ -162,7 +164,7 @@ def run(options: argparse.Namespace) -> dict:
                     f"{s['volume_change_median']:.3f} (median), {s['volume_changes_beyond_a_tenth']} beyond 0.1; "
                     + ", ".join(f"{k}: {n}" for k, n in s["stability"].items())
                 )
-    part = folder / "summary.part"
+    part = path.with_suffix(".part")
     part.write_text(json.dumps(found, indent=1) + "\n")
-    part.replace(folder / "summary.json")
+    part.replace(path)
     return found
