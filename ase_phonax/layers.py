@@ -14,7 +14,7 @@ Plain NumPy: nothing is compiled, nothing is waited for. The same network for JA
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -111,11 +111,11 @@ class GateAt(Protocol):
     def pull_back(self, bar: Blocks) -> Blocks:
         """Cotangents of what enters from those (u, n, i) of what leaves."""
 
-    def response(self, moved: Blocks) -> Blocks:
-        """Change of what leaves with what enters."""
+    def response(self, moved: Blocks) -> tuple[Blocks, Any]:
+        """Change of what leaves with what enters, and what `back_response` takes of that."""
 
-    def back_response(self, moved: Blocks, bar: Blocks, moved_bar: Blocks) -> Blocks:
-        """Change of `pull_back` with what enters, and with the cotangents themselves."""
+    def back_response(self, kept: Any, bar: Blocks, moved_bar: Blocks) -> Blocks:
+        """Change of `pull_back` with what enters, as kept by `response`, and with the cotangents themselves."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -159,13 +159,13 @@ class Response:
             moved = parts.collect(self._forward(layer, dh), species)
             if df is not None:
                 moved = [a + b for a, b in zip(moved, parts.skip(df, species), strict=True)]
-            df = layer.state.gate.response(moved)
-            tape.append((layer, dh, moved))
+            df, kept = layer.state.gate.response(moved)
+            tape.append((layer, dh, kept))
         assert df is not None, "a network has layers"
         df_bar = [np.zeros_like(z) for z in df]  # the energy is linear in the last features
-        for layer, dh, moved in reversed(tape):
+        for layer, dh, kept in reversed(tape):
             parts = layer.state.parts
-            before = layer.state.gate.back_response(moved, layer.state.value_bar, df_bar)
+            before = layer.state.gate.back_response(kept, layer.state.value_bar, df_bar)
             da_bar = parts.collect.transposed(before, species)
             found.append((layer, dh, da_bar))
             dh_bar = self._backward(layer, dh, da_bar)

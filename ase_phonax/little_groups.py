@@ -7,6 +7,7 @@ same idea at one wave vector.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -48,25 +49,20 @@ class Displacements:
     images: np.ndarray | None
 
 
-def irreducible_displacements(group: LittleGroup, known: dict[bytes, np.ndarray]) -> Displacements:
+def irreducible_displacements(group: LittleGroup) -> Displacements:
     """Few displacements of single atoms whose images under a little group span all.
 
     An image of one atom's displacement is one of one atom. So one atom of each orbit has to move, along so many
     directions that what keeps it in its place spans the rest.
-
-    Args:
-        known: those directions by the rotations of a site, of groups before; added to. Many sites have the same.
     """
     n = group.images.shape[1]
     firsts = np.flatnonzero(group.images.min(axis=0) == np.arange(n))
     stays = group.images[:, firsts] == firsts
     columns = []
     for atom, stay in zip(firsts, stays.T, strict=True):
-        turns = group.turns[stay]
-        if (key := turns.tobytes()) not in known:
-            known[key] = _irreducible_directions(turns)
-        moved = np.zeros((len(known[key]), n, 3))
-        moved[:, atom] = known[key]
+        directions = _irreducible_directions((np.round(group.turns[stay], 6) + 0.0).tobytes())  # no zero is negative
+        moved = np.zeros((len(directions), n, 3))
+        moved[:, atom] = directions
         columns.append(moved)
     chosen = np.concatenate(columns).reshape(-1, 3 * n).T
     # Operations that atoms obey to a rounding of their file only are no group: then an atom may be out of reach.
@@ -76,8 +72,13 @@ def irreducible_displacements(group: LittleGroup, known: dict[bytes, np.ndarray]
     return Displacements(np.eye(3 * n), None)
 
 
-def _irreducible_directions(turns: np.ndarray) -> np.ndarray:
-    """The fewest of some simple directions (c, 3) whose images under rotations (g, 3, 3) span space evenly."""
+@lru_cache(1000)
+def _irreducible_directions(rotations: bytes) -> np.ndarray:
+    """The fewest of some simple directions (c, 3) whose images under rotations (g, 3, 3) span space evenly.
+
+    Many sites, of one crystal and of others, have the same rotations.
+    """
+    turns = np.frombuffer(rotations).reshape(-1, 3, 3)
     images = turns @ _DIRECTIONS.T  # (g, 3, directions)
     spanned = np.einsum("gxd,gyd->dxy", images, images) / len(turns)
     for chosen in (_ONES, _PAIRS):

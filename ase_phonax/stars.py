@@ -11,6 +11,7 @@ looser tolerance keeps all its wave vectors, and nothing is symmetrised that was
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 from ase import Atoms
@@ -85,7 +86,6 @@ class Stars:
         self._forth = np.rint(np.linalg.inv(self._back))
         self._known: dict[tuple[int, ...], tuple[int, int]] = {}
         self._matrices: list[np.ndarray] = []
-        self._directions: dict[bytes, np.ndarray] = {}  # of `irreducible_displacements`
 
     def __len__(self) -> int:
         """How many stars have been met."""
@@ -112,12 +112,14 @@ class Stars:
             if key not in known:
                 # All members of a new star, each with the first operation that leads back to q.
                 star, keys = len(self._matrices) + len(new), _keys(self._forth @ q)
-                known.update((keys[k], (star, k)) for k in reversed(range(len(keys))))
+                known.update(
+                    zip(reversed(keys), zip(repeat(star), reversed(range(len(keys))), strict=False), strict=True)
+                )
                 new.append(q)
             members.append(known[key])
         if new:
             groups = [self._little_group(q) for q in new]
-            displacements = [irreducible_displacements(group, self._directions) for group in groups]
+            displacements = [irreducible_displacements(group) for group in groups]
             products = compute(np.array(new), [some.columns for some in displacements])
             self._matrices.extend(complete(*parts) for parts in zip(products, displacements, groups, strict=True))
             self._known = known  # only now: an interrupted computation leaves nothing half known

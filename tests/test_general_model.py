@@ -12,13 +12,16 @@ from pathlib import Path
 import ase.io
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk
 
-from ase_phonax import PhonaxCalculator, list_models, load_model, save_model
+from ase_phonax import Frame, PhonaxCalculator, list_models, load_model, save_frames, save_model
+from ase_phonax.data import SecondOrder
 from ase_phonax.errors import StructureError
 from ase_phonax.weights import DEFAULT
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples/general_model"
+SIDES = {"bent": {"bent": True}, "at rest": {}, "forces": {"second": False}}
 WAVES = np.array([[0.1, 0.2, 0.3], [0.5, 0.0, 0.25]])
 
 
@@ -76,6 +79,46 @@ def test_the_model_itself_says_what_to_cite(tiny, tmp_path, monkeypatch):
     assert provenance.citation == card["citation"]
     assert provenance.training_set == card["training_set"]
     assert card["training_set"].startswith("3 frames: energies, forces and stresses, D(q) of 1 crystals")
+
+
+def test_runs_to_compare_have_the_same_frames_apart_from_second_derivatives(tmp_path, monkeypatch):
+    """Kills: labels of one crystal given to another, a displaced frame that one lacks, weights forgotten."""
+    monkeypatch.setattr(sys, "path", [*sys.path])  # the script adds its folder
+    make, rng = script("make"), np.random.default_rng(0)
+    solids = [bulk(name, "rocksalt", 5.0) for name in ("NaCl", "MgO", "LiF")]
+    for held_out, atoms in zip((False, True, False), solids, strict=True):
+        atoms.info["held_out"] = held_out
+    ase.io.write(tmp_path / "structures.extxyz", solids)
+    for folder in ("labels/frames", "bent/frames"):
+        (tmp_path / folder).mkdir(parents=True)
+
+    def frame(atoms, n_waves):
+        moved = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=True)
+        moved.positions += 0.01 * rng.normal(size=(2, 3))
+        matrices = np.array([np.diag(rng.normal(size=6)) for _ in range(n_waves)])
+        second = SecondOrder(rng.random((n_waves, 3)), matrices.astype(complex)) if n_waves else None
+        return Frame(moved, 0.0, 0.1 * rng.normal(size=(2, 3)), second=second)
+
+    for k, atoms in enumerate(solids):
+        save_frames([frame(atoms, n) for n in (4, 0, 0, 0, 0)], tmp_path / f"labels/frames/{k:04d}-x.h5")
+    options = Namespace(output=tmp_path)
+    learned = [displaced[-1] for _, _, displaced in make.learned_crystals(options)]
+    bent = [replace(f, second=frame(f.atoms, 1).second) for f in learned]
+    for k, f in enumerate(bent):
+        save_frames([f], tmp_path / f"bent/frames/{k:04d}-x.h5")
+    sides = {name: make.frames(options, **flags) for name, flags in SIDES.items()}
+    frames = {name: [*training, *validation] for name, (training, validation) in sides.items()}
+    assert [len(f) for f in frames.values()] == [6, 6, 6]
+    for some in zip(*frames.values(), strict=True):
+        assert len({f.atoms.positions.tobytes() + f.forces.tobytes() for f in some}) == 1
+    assert [[f.second is not None for f in own] for own in frames.values()] == [
+        [True, False, True] * 2,
+        [True, False, False] * 2,
+        [False] * 6,
+    ]
+    for found, expected in zip(frames["bent"][2::3], bent, strict=True):
+        np.testing.assert_array_equal(found.second.matrices, expected.second.matrices)
+        assert found.weight("curvature") != 1
 
 
 def test_the_model_that_is_taken_unless_told_is_the_one_that_ships():

@@ -6,7 +6,7 @@ irreps times an activated even scalar of their own. Letters: t the dot product o
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,6 +35,14 @@ def pre_gate_irreps(irreps_out: Irreps) -> Irreps:
     return tuple((mul + n_gates if ir == EVEN_SCALAR else mul, ir) for mul, ir in irreps_out)
 
 
+class _Kept(NamedTuple):
+    """What enters, its inner product with the values, and the change of what is normed."""
+
+    moved: Blocks
+    inner: Any
+    dy: Blocks
+
+
 class GateAtValues:
     """The gate around values, the same for all species; see `layers.GateAt`."""
 
@@ -61,6 +69,7 @@ class GateAtValues:
         self.acted: list[Any] = [
             activations[ir.p](y) if ir.l == 0 else None for (_, ir), y in zip(irreps_out, blocks, strict=True)
         ]
+        self._last: tuple[Blocks, Blocks] | None = None
         self.n_gates = sum(mul for mul, ir in irreps_out if ir.l > 0)
         self.even = next((b for b, (_, ir) in enumerate(irreps_out) if ir == EVEN_SCALAR), 0)
         self.value: Blocks = [
@@ -72,9 +81,10 @@ class GateAtValues:
         """Cotangents of what enters."""
         return self._unnormed(self._ungated(bar))
 
-    def response(self, moved: Blocks) -> Blocks:
-        """Change of what leaves."""
-        dy, result = self._normed_response(moved, self._inner(moved)), []
+    def response(self, moved: Blocks) -> tuple[Blocks, _Kept]:
+        """Change of what leaves; what enters and what the norm makes of it are kept."""
+        inner = self._inner(moved)
+        dy, result = self._normed_response(moved, inner), []
         for b, (mul, _) in enumerate(self.irreps_out):
             acted = self.acted[b]
             if acted is not None:
@@ -83,12 +93,11 @@ class GateAtValues:
                 value, slope, _ = self._gates(b)
                 y = self.normed[b]
                 result.append(value[..., None] * dy[b] + (y * slope)[..., None] * dy[self.even][self._place(b)])
-        return result
+        return result, _Kept(moved, inner, dy)
 
-    def back_response(self, moved: Blocks, bar: Blocks, moved_bar: Blocks) -> Blocks:
+    def back_response(self, kept: _Kept, bar: Blocks, moved_bar: Blocks) -> Blocks:
         """Change of `pull_back`."""
-        inner = self._inner(moved)
-        dy = self._normed_response(moved, inner)
+        moved, inner, dy = kept
         change: Blocks = []
         gates = np.zeros((self.n_gates, moved[0].shape[1], 1, moved[0].shape[3]), moved[0].dtype)
         for b, (mul, _) in enumerate(self.irreps_out):
@@ -121,7 +130,9 @@ class GateAtValues:
         return [a[self._place(b)] for a in self.acted[self.even]]
 
     def _ungated(self, bar: Blocks) -> Blocks:
-        """Cotangents of the normed blocks."""
+        """Cotangents of the normed blocks; those of the last question are kept."""
+        if self._last is not None and self._last[0] is bar:
+            return self._last[1]
         result: Blocks = []
         gates = np.zeros((self.n_gates, *bar[0].shape[1:-1], 1), bar[0].dtype)
         for b, (mul, _) in enumerate(self.irreps_out):
@@ -134,6 +145,7 @@ class GateAtValues:
                 gates[self._rows(b)] = slope * np.sum(self.normed[b] * bar[b], axis=-1, keepdims=True)
         if self.n_gates:
             result[self.even] = np.concatenate([result[self.even], gates])
+        self._last = bar, result
         return result
 
     # The norm: factor p = 1 / sqrt(s), dp = -p³ <w x, dx>.

@@ -118,10 +118,11 @@ class MACEGateAt:
             density = -(self.s**2) * np.sum(self.messages * around.x, axis=(0, 2))[None, :, None]
         return self._unsorted(factors, density, around.total, around.energy)
 
-    def response(self, moved: Blocks) -> Blocks:
-        """Change of what leaves."""
+    def response(self, moved: Blocks) -> tuple[Blocks, tuple[_Entering, np.ndarray]]:
+        """Change of what leaves; what enters, sorted, and the change of x are kept."""
         entering = self._sorted(moved)
-        values = self.slopes @ self._factors_response(entering)
+        dx = self._factors_response(entering)
+        values = self.slopes @ dx
         z = self.gate.after(self._split_outputs(values), self.species)
         if self.gate.residual:
             z = [a + b for a, b in zip(z, entering.old, strict=True)]
@@ -129,12 +130,11 @@ class MACEGateAt:
         if self.gate.readout is not None:
             change = np.sum(self.read[..., None] * z[self.gate.scalars], axis=0, keepdims=True)
             energy = energy + change
-        return self._leaving(z, energy)
+        return self._leaving(z, energy), (entering, dx)
 
-    def back_response(self, moved: Blocks, bar: Blocks, moved_bar: Blocks) -> Blocks:
+    def back_response(self, kept: tuple[_Entering, np.ndarray], bar: Blocks, moved_bar: Blocks) -> Blocks:
         """Change of `pull_back`."""
-        gate, around, entering = self.gate, self._around(bar, curved=True), self._sorted(moved)
-        dx = self._factors_response(entering)
+        gate, around, (entering, dx) = self.gate, self._around(bar, curved=True), kept
         total, energy = self._split_leaving(moved_bar)
         if gate.readout is not None:
             change = self.read[..., None] * energy

@@ -48,42 +48,74 @@ def structures(options: argparse.Namespace) -> None:
 
 
 def label(options: argparse.Namespace) -> None:
-    """Frames of all of them, by `ase-phonax label`."""
-    from ase_phonax.cli import main
+    """Frames of all of them, by `ase-phonax label`; then D(q) of one displaced frame of each that is learned from."""
+    import ase.io
+
     from ase_phonax.settings import read_yaml
 
-    recipe = options.output / "recipe.yaml"
-    settings = read_yaml(HERE / "recipe.yaml") | {"relax": options.quick or options.relax}
+    settings = read_yaml(HERE / "recipe.yaml")
+    label_by(settings | {"relax": options.quick or options.relax}, "structures", "labels", options)
+    path = options.output / "moved.extxyz"
+    if not path.exists():
+        part = path.with_suffix(".part")
+        ase.io.write(part, [displaced[-1].atoms for _, _, displaced in learned_crystals(options)], format="extxyz")
+        part.replace(path)
+    label_by({"relax": False, "perturbations": [{"waves": 1}], "seed": settings["seed"] + 1}, "moved", "bent", options)
+
+
+def label_by(settings: dict, structures: str, labels: str, options: argparse.Namespace) -> None:
+    from ase_phonax.cli import main
+
+    recipe = options.output / f"{labels}.yaml"
     recipe.write_text(json.dumps(settings) + "\n")  # JSON is YAML
-    arguments = ["label", options.output / "structures.extxyz", "--model", options.teacher, "--dtype", "float32"]
-    arguments += ["--recipe", recipe, "--output", options.output / "labels"]
+    arguments = ["label", options.output / f"{structures}.extxyz", "--model", options.teacher, "--dtype", "float32"]
+    arguments += ["--recipe", recipe, "--output", options.output / labels]
     arguments += ["--workers", options.workers, *(["--quiet"] if options.quick else [])]
     if main([str(a) for a in arguments]):
         sys.exit("nothing could be labelled")
 
 
-def frames(options: argparse.Namespace, second: bool = True) -> tuple[list, list]:
-    """Frames of crystals to train on and to validate with; without second derivatives if wished.
+def learned_crystals(options: argparse.Namespace):
+    """Of each crystal that is not held out: the structure, its frame at rest, and two of the four displaced ones.
 
-    An unstable relaxation leaves labels that are right but of a structure nobody would call a crystal: `is_sane`.
+    The other two of the next crystal: time goes to second derivatives. An unstable relaxation leaves labels that are
+    right but of a structure nobody would call a crystal: `is_sane`.
     """
-    from dataclasses import replace
-
     import ase.io
-    import crystals
 
     from ase_phonax import read_frames
 
     structures = ase.io.read(options.output / "structures.extxyz", ":")
-    training: list = []
-    validation: list = []
     for k, path in enumerate(sorted((options.output / "labels/frames").glob("*.h5"))):
         atoms = structures[int(path.name.split("-")[0])]
         if not atoms.info["held_out"]:
             first, *moved = read_frames(path)
-            # Two of the four displaced frames, the others of the next crystal: time goes to second derivatives.
-            own = [f if second else replace(f, second=None) for f in (first, *moved[k % 2 :: 2]) if is_sane(f)]
-            (validation if crystals.is_validated(atoms) else training).extend(own)
+            yield atoms, first, moved[k % 2 :: 2]
+
+
+def frames(options: argparse.Namespace, second: bool = True, bent: bool = False) -> tuple[list, list]:
+    """Frames of crystals to train on and to validate with: the same frames always, with more or fewer labels.
+
+    Args:
+        second: whether crystals at rest have their second derivatives.
+        bent: whether one of the two displaced frames of each that is trained on has them, too.
+    """
+    from dataclasses import replace
+
+    import crystals
+
+    from ase_phonax import read_frames
+
+    paths = (options.output / "bent/frames").glob("*.h5") if bent else ()
+    more = {int(path.name.split("-")[0]): path for path in paths}
+    training: list = []
+    validation: list = []
+    for k, (atoms, first, moved) in enumerate(learned_crystals(options)):
+        validated = crystals.is_validated(atoms)
+        if k in more and not validated:
+            moved[-1] = replace(moved[-1], second=read_frames(more[k])[0].second)
+        own = [f if second else replace(f, second=None) for f in (first, *moved) if is_sane(f)]
+        (validation if validated else training).extend(own)
     typical = typical_size(training)
     return weighted(training, typical), weighted(validation, typical)
 
@@ -207,7 +239,7 @@ def train(options: argparse.Namespace) -> None:
             settings["fine_tune"] = {"energies": "shift"}
         if (folder / "model.h5").exists():
             continue
-        training, validation = frames(options, second)
+        training, validation = frames(options, second, bent=side == "hessians")
         print(f"{side}: {len(training)} frames, {len(validation)} to validate", flush=True)
         resume = (folder / "checkpoint.h5").exists()
         if imitated:
