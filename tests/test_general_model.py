@@ -78,7 +78,7 @@ def test_the_model_itself_says_what_to_cite(tiny, tmp_path, monkeypatch):
     provenance = load_model(tmp_path / "phonax-small.h5").provenance
     assert provenance.citation == card["citation"]
     assert provenance.training_set == card["training_set"]
-    assert card["training_set"].startswith("3 frames: energies, forces and stresses, D(q) of 1 crystals")
+    assert card["training_set"].startswith("3 frames: energies, forces and stresses, D(q) of 1 of them")
 
 
 def test_runs_to_compare_have_the_same_frames_apart_from_second_derivatives(tmp_path, monkeypatch):

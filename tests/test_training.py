@@ -227,6 +227,20 @@ def test_validation_errors_are_those_of_the_evaluator(finished, frames):
     assert 0.3 < metrics["curvature_rmse"] / (scores.rmse["curvature"] * 3) < 3
 
 
+def test_the_last_model_is_kept_where_that_is_asked_for(tmp_path, frames):
+    """Of a run that gets worse. Kills: the best one saved under the numbers of the last, or the other way round."""
+    config = small_config(tmp_path, optimiser={"epochs": 5, "learning_rate": 0.3, "schedule": "constant"})
+    best = train(config, frames=(frames[:6], frames[6:]))
+    rows = best.history
+    assert min(rows, key=lambda row: row["valid_loss"])["epoch"] < 5
+    config["run"] |= {"keep": "last"}
+    last = train(config, frames=(frames[:6], frames[6:]), resume=True)
+    assert last.potential.provenance.training["metrics"] == rows[-1]
+    assert evaluate(tmp_path / "model.h5", frames[6:]).mae["forces"] == pytest.approx(rows[-1]["forces_mae"], rel=1e-6)
+    with pytest.raises(InputError, match=r"run\.keep"):
+        config_from(config | {"run": {"keep": "first"}})
+
+
 def test_a_run_without_improvement_stops_and_can_be_taken_up_again(tmp_path, frames):
     config = small_config(tmp_path, optimiser={"epochs": 40, "patience": 3, "learning_rate": 1e-30})
     result = train(config, frames=(frames[:6], frames[6:]))

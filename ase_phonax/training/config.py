@@ -143,6 +143,7 @@ class RunConfig:
         seed: of parameters, data order, held-out frames and directions.
         n_shapes: compiled sizes for each kind of label.
         validate_every: epochs.
+        keep: the "best" model by validation, or the "last": where so few frames are held out that one of them rules.
         checkpoint_seconds: a checkpoint is written after each epoch when the last is older, and inside long ones.
         devices: number of devices that share a batch; "all" takes what JAX finds.
         level_of_theory, licence, citation: go into the model file.
@@ -154,6 +155,7 @@ class RunConfig:
     seed: int = 0
     n_shapes: int = 3
     validate_every: int = 1
+    keep: str = "best"
     checkpoint_seconds: float = 30.0
     devices: int | str = 1
     level_of_theory: str = "not stated"
@@ -182,6 +184,7 @@ _CHOICES = {
     ("optimiser", "method"): ("adam", "muon"),
     ("optimiser", "schedule"): ("cosine", "linear", "exponential", "constant"),
     ("run", "precision"): ("float32", "float64"),
+    ("run", "keep"): ("best", "last"),
     ("fine_tune", "energies"): ("keep", "shift"),
 }
 # (least allowed, whether that itself is allowed)

@@ -22,7 +22,7 @@ MODEL = "model.h5"
 # Learning rates where none is given.
 FROM_NOTHING, FROM_A_MODEL = 1e-2, 2e-5
 # May differ between a run and its continuation.
-FREE = {("run", "output"), ("run", "checkpoint_seconds"), ("run", "name")}
+FREE = {("run", "output"), ("run", "checkpoint_seconds"), ("run", "name"), ("run", "keep")}
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class TrainingResult:
     """What a run leaves behind.
 
     Attributes:
-        potential: the best by validation, or the last without one; also in `folder/model.h5`.
+        potential: the best by validation, or the last without one or by `run.keep`; also in `folder/model.h5`.
         history: a row for each epoch.
         folder: of model, log, figure and checkpoint.
     """
@@ -374,7 +374,8 @@ class Run:
     def _finish(self, folder: Path) -> TrainingResult:
         from ..weights import save_model
 
-        chosen = self.best if self.valid is not None and np.isfinite(self.best_loss) else self.state.average
+        best = self.config.run.keep == "best" and self.valid is not None and np.isfinite(self.best_loss)
+        chosen, epoch = (self.best, self.best_epoch) if best else (self.state.average, self.epoch)
         parameters = {m: {k: np.asarray(x) for k, x in arrays.items()} for m, arrays in chosen.items()}
         config = self.config
         base = f", from {self.base}" if self.base else ""
@@ -390,8 +391,8 @@ class Run:
                 "data_sha256": self.data,
                 "labels": self.counts,
                 "scales": {name: float(value) for name, value in self.scales.items()},
-                "best_epoch": self.best_epoch,
-                "metrics": next((r for r in self.rows if r["epoch"] == self.best_epoch), self.rows[-1]),
+                "best_epoch": epoch,
+                "metrics": next((r for r in self.rows if r["epoch"] == epoch), self.rows[-1]),
             },
         )
         name = config.run.name or (f"{self.base}-tuned" if self.base else "trained")

@@ -43,7 +43,9 @@ def run(options: argparse.Namespace) -> None:
                 drawn = ordered[part[rng.integers(len(part))]]
                 draw_bands(ax, crystals[drawn["name"]][1], calcs, f"{third}: {100 * drawn['relative_error']:.0f} %")
     figure.suptitle(f"Against the teacher {calcs[0].potential.name}, not against DFT", fontsize=9, color="#555555")
-    figure.savefig(options.figures / "errors.png", dpi=130)
+    part = options.figures / "errors.part.png"
+    figure.savefig(part, dpi=130)
+    part.replace(options.figures / "errors.png")
 
 
 def draw_errors(ax: Any, errors: dict[str, list[float]], name: str) -> None:
