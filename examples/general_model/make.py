@@ -293,8 +293,8 @@ def card(options: argparse.Namespace) -> None:
         "level_of_theory": learned.provenance.level_of_theory,
         "n_parameters": learned.n_parameters,
         "training_set": f"{counts['forces']} frames: energies, forces and stresses, D(q) of {counts['curvature']} of "
-        f"them, at rest and displaced; labelled by {teacher}; of {n_labelled} crystals {held.get('crystals', 0)} held out by "
-        "formula",
+        f"them, at rest and displaced; labelled by {teacher}; of {n_labelled} crystals {held.get('crystals', 0)} held "
+        "out by formula",
         "licence": "MIT",
         "summary": "ships with the package; quick; crystals near equilibrium. Not for molecules, surfaces, liquids, "
         "soft metals (Na, K, Rb, Cs, Sr, Ba) or elements outside its list",
