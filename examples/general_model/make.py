@@ -297,7 +297,7 @@ def card(options: argparse.Namespace) -> None:
         "out by formula",
         "licence": "MIT",
         "summary": "ships with the package; quick; crystals near equilibrium. Not for molecules, surfaces, liquids, "
-        "soft metals (Na, K, Rb, Cs, Sr, Ba) or elements outside its list",
+        "soft metals (Li, Na, K, Rb, Cs, Sr, Ba) or elements outside its list",
         "citation": CITATION,
         "errors": f"against its teacher on {held.get('crystals', 0)} crystals it was not trained on: D(q) "
         f"{100 * held.get('relative_error_median', float('nan')):.0f} % (median), frequencies "
