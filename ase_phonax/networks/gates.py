@@ -130,7 +130,7 @@ class GateAtValues:
         return [a[self._place(b)] for a in self.acted[self.even]]
 
     def _ungated(self, bar: Blocks) -> Blocks:
-        """Cotangents of the normed blocks; those of the last question are kept."""
+        """Cotangents of the normed blocks; those of the last question are kept: nobody changes `bar` in place."""
         if self._last is not None and self._last[0] is bar:
             return self._last[1]
         result: Blocks = []

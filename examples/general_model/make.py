@@ -5,9 +5,9 @@
     python examples/general_model/make.py --quick                         a few crystals and steps, to see that it runs
 
 Crystals are those of `crystals.py`, the teacher labels them by `recipe.yaml`. Of five trainings by `train.yaml` the
-first is the model that ships and the second differs in nothing but second derivatives; the next two are this pair from
-random parameters, without imitation; the last is of a small MACE. What is measured, and how, is in `measure.py`; what
-was found is in README.md.
+first is the model that ships and the second differs in nothing but second derivatives; the next two are such a pair
+from random parameters, without imitation, with second derivatives of crystals at rest alone; the last is of a small
+MACE. What is measured, and how, is in `measure.py`; what was found is in README.md.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def structures(options: argparse.Namespace) -> None:
 
 
 def label(options: argparse.Namespace) -> None:
-    """Frames of all of them, by `ase-phonax label`; then D(q) of one displaced frame of each that is learned from."""
+    """Frames of all of them, by `ase-phonax label`; then D(q) of one strained frame of each that is not held out."""
     import ase.io
 
     from ase_phonax.settings import read_yaml
@@ -78,8 +78,7 @@ def label_by(settings: dict, structures: str, labels: str, options: argparse.Nam
 def learned_crystals(options: argparse.Namespace):
     """Of each crystal that is not held out: the structure, its frame at rest, and two of the four displaced ones.
 
-    The other two of the next crystal: time goes to second derivatives. An unstable relaxation leaves labels that are
-    right but of a structure nobody would call a crystal: `is_sane`.
+    By turns along the labels the first and third or the second and fourth; of both pairs the last is strained.
     """
     import ase.io
 
@@ -96,6 +95,9 @@ def learned_crystals(options: argparse.Namespace):
 def frames(options: argparse.Namespace, second: bool = True, bent: bool = False) -> tuple[list, list]:
     """Frames of crystals to train on and to validate with: the same frames always, with more or fewer labels.
 
+    Second derivatives are weighed against the size of all that are there. An unstable relaxation leaves labels that are
+    right but of a structure nobody would call a crystal: `is_sane`.
+
     Args:
         second: whether crystals at rest have their second derivatives.
         bent: whether one of the two displaced frames of each that is trained on has them, too.
@@ -104,8 +106,6 @@ def frames(options: argparse.Namespace, second: bool = True, bent: bool = False)
 
     import crystals
 
-    from ase_phonax import read_frames
-
     paths = (options.output / "bent/frames").glob("*.h5") if bent else ()
     more = {int(path.name.split("-")[0]): path for path in paths}
     training: list = []
@@ -113,11 +113,24 @@ def frames(options: argparse.Namespace, second: bool = True, bent: bool = False)
     for k, (atoms, first, moved) in enumerate(learned_crystals(options)):
         validated = crystals.is_validated(atoms)
         if k in more and not validated:
-            moved[-1] = replace(moved[-1], second=read_frames(more[k])[0].second)
+            moved[-1] = replace(moved[-1], second=second_of(moved[-1], more[k]))
         own = [f if second else replace(f, second=None) for f in (first, *moved) if is_sane(f)]
         (validation if validated else training).extend(own)
     typical = typical_size(training)
     return weighted(training, typical), weighted(validation, typical)
+
+
+def second_of(frame, path: Path):
+    """Second derivatives from another file, of the same structure."""
+    import numpy as np
+
+    from ase_phonax import read_frames
+
+    found = read_frames(path)[0]
+    here, there = frame.atoms, found.atoms
+    if list(here.numbers) != list(there.numbers) or not np.allclose(here.positions, there.positions, atol=1e-6):
+        sys.exit(f"{path} is of another structure than its frame: remove moved.extxyz and bent/, and label again")
+    return found.second
 
 
 LARGEST_FORCE = 20.0  # eV/Å: beyond, two atoms have been pushed into each other
