@@ -557,7 +557,6 @@ def test_bad_structures_and_options_are_clear_errors_before_anything_is_computed
         (["phonons", "x.cif", "--min-length", "-3"], "'-3' is not a positive number"),
         (["phonons", "x.cif", "--supercell", "2", "2", "2", "--min-length", "10"], "not allowed with"),
         (["phonons", "x.cif", "--dtype", "float16"], "invalid choice"),
-        (["phonon", "x.cif"], "invalid choice: 'phonon'"),
         ([], "required: COMMAND"),
     ],
 )
@@ -740,6 +739,28 @@ def test_help_of_every_command_is_there(command, capsys):
     if not command:
         for code in ("0 ", "1 ", "2 ", "3 ", "4 ", "5 ", "130"):
             assert re.search(rf"^  {code}", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["phonon", "x.cif"], ("there is no command phonon", "did you mean phonons?")),
+        (["phonons", "x.cif", "--tolerence", "0.1"], ("there is no option --tolerence", "did you mean --tolerance?")),
+        (["phonons", "x.cif", "--tolerence=0.1"], ("there is no option --tolerence", "did you mean --tolerance?")),
+        (["--quite", "phonons", "x.cif"], ("there is no option --quite", "ase-phonax --help")),
+        (["phonons", "x.cif", "y.cif"], ("y.cif", "one value too many")),
+        (["phonons", "x.cif", "--unit", "THZ"], ("--unit", "THZ", "`ase-phonax phonons --help`")),
+        (["phonons", "x.cif", "--temperatures", "300"], ("--temperatures", "`ase-phonax phonons --help`")),
+        ([], ("COMMAND", "`ase-phonax --help`")),
+    ],
+)
+def test_what_the_command_line_does_not_know_is_said_as_other_errors_are(arguments, said, capsys):
+    assert main(arguments) == 2
+    text = capsys.readouterr().err
+    assert text.startswith("error: ")
+    for part in (*said, "why it matters", "what to do"):
+        assert part in text
+    assert "usage:" not in text
 
 
 def run_python(code: str, folder: Path) -> subprocess.CompletedProcess:

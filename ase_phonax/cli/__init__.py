@@ -15,6 +15,7 @@ from .. import __version__
 from ..errors import PhonaxError, in_words
 from . import convert, evaluate, fine_tune, gruneisen, label, models, molecule, phonons, qha, train
 from .config import apply_config
+from .parser import Parser, parse
 
 _COMMANDS = (phonons, gruneisen, qha, molecule, train, fine_tune, evaluate, label, models, convert)
 _INTERRUPTED = (130, 143)  # 128 + SIGINT, 128 + SIGTERM
@@ -67,7 +68,7 @@ def _run(argv: Sequence[str] | None) -> int:
             parser, commands = _parser()
             given = sys.argv[1:] if argv is None else argv
             apply_config(given, commands.__getitem__)
-            arguments = parser.parse_args(given)
+            arguments = parse(parser, commands, given)
             return arguments.run(arguments)
     except SystemExit as stop:  # argparse: --help, --version, wrong usage; or a signal
         return stop.code if isinstance(stop.code, int) else 2
@@ -103,9 +104,9 @@ def _termination_cleans_up() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+def _parser() -> tuple[Parser, dict[str, argparse.ArgumentParser]]:
     """The parser, and those of the commands."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="ase-phonax",
         description=_DESCRIPTION,
         epilog=_EPILOG,
