@@ -11,7 +11,8 @@ from functools import lru_cache
 
 import numpy as np
 
-# Directions of an atom count as spanned from this eigenvalue of the sum of u* u^T on, u unit displacements.
+# Directions of an atom count as spanned from this eigenvalue of the sum of u* u^T on, u unit displacements; of a few
+# candidates for the rotations of a site, of the mean over these.
 EVEN = 0.05
 _DIRECTIONS = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1], [1, 1, 1], [1, 2, 3]], float)
 _DIRECTIONS /= np.linalg.norm(_DIRECTIONS, axis=1)[:, None]

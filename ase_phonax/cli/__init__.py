@@ -70,7 +70,7 @@ def _run(argv: Sequence[str] | None) -> int:
             apply_config(given, commands.__getitem__)
             arguments = parse(parser, commands, given)
             return arguments.run(arguments)
-    except SystemExit as stop:  # argparse: --help, --version, wrong usage; or a signal
+    except SystemExit as stop:  # argparse: --help, --version; or a signal
         return stop.code if isinstance(stop.code, int) else 2
     except PhonaxError as error:
         print(f"error: {error}", file=sys.stderr)

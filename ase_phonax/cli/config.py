@@ -39,7 +39,7 @@ def apply_config(argv: Sequence[str], parser_of: Any) -> None:
     try:
         parser = parser_of(argv[0])
     except KeyError:
-        return  # argparse says what is wrong with the command
+        return  # `parser.parse` says what is wrong with the command
     values = _read(Path(name))
     arguments = _as_arguments(values, parser, name)
     # argparse does the conversions and refuses what it would refuse on the command line.
