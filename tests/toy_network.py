@@ -65,12 +65,18 @@ def toy_network(config: ToyConfig) -> SimpleNamespace:
     return SimpleNamespace(init=init, node_energies=node_energies)
 
 
+def toy_shapes(config: ToyConfig) -> dict:
+    """Of the parameters that `init` makes."""
+    top = {"embedding": (config.n_species, WIDTH), "readout": (3, WIDTH), "atom_energies": (config.n_species,)}
+    return {"layer_0": dict.fromkeys(("radial_0", "radial_1", "radial_2", "bend"), (POWERS, WIDTH)), "~": top}
+
+
 def register() -> None:
     """Make "toy" an architecture of this process."""
     module = ModuleType("ase_phonax.networks.toy")
     module.toy_network = toy_network
     sys.modules[module.__name__] = module
-    networks.ARCHITECTURES["toy"] = Architecture(ToyConfig, lambda *_: None, ("toy", "toy_network"))
+    networks.ARCHITECTURES["toy"] = Architecture(ToyConfig, lambda *_: None, ("toy", "toy_network"), toy_shapes)
 
 
 register()

@@ -1,17 +1,17 @@
 """Frames in one HDF5 file: first-order labels in flat arrays, second derivatives beside them."""
 
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import h5py
 import numpy as np
 from ase import Atoms
 
-from ..errors import InputError, OutputError
+from .. import hdf5
+from ..errors import InputError
+from ..files import exists, write_whole
 from .frames import LABELS, Frame, SecondOrder, Spectrum, fingerprint
-from .seals import BLOCK, check_seal, seal
 
 FORMAT = "ase-phonax frames"
 VERSION = 1
@@ -26,30 +26,18 @@ def save_frames(frames: Sequence[Frame], path: str | os.PathLike, *, overwrite: 
     Raises:
         OutputError: the file exists or cannot be written.
     """
-    path = Path(path)
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists", "it would be lost", "choose another name or pass overwrite=True")
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-        os.close(handle)
-        try:
-            with h5py.File(temporary, "w", userblock_size=BLOCK) as file:
-                _fill(file, frames)
-            seal(temporary)
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written: {error.strerror or error}",
-            "the frames would be lost",
-            "choose a writable folder with room left",
-        ) from error
+    if not overwrite and os.path.lexists(path):
+        raise exists(path)
+    attributes: dict[str, Any] = {
+        "": {"format": FORMAT, "version": VERSION, "fingerprint": fingerprint(frames)},
+        "weights": {"labels": list(LABELS)},
+    }
+    content = hdf5.pack(_arrays(frames), attributes)
+    write_whole(path, content, overwrite=overwrite, to_disk=True, loss="the frames would be lost")
 
 
-def _fill(file: h5py.File, frames: Sequence[Frame]) -> None:
-    file.attrs.update({"format": FORMAT, "version": VERSION, "fingerprint": fingerprint(frames)})
+def _arrays(frames: Sequence[Frame]) -> dict[str, Any]:
+    """Path in the file -> array."""
     sizes = [len(f.atoms) for f in frames]
 
     def rows(values, shape, dtype=float):
@@ -58,25 +46,27 @@ def _fill(file: h5py.File, frames: Sequence[Frame]) -> None:
         ]
         return np.concatenate(stacked).astype(dtype) if stacked else np.zeros((0, 3), dtype)
 
-    file["ptr"] = np.cumsum([0, *sizes])
-    file["numbers"] = rows([f.atoms.numbers for f in frames], lambda n: n, np.int32)
-    file["positions"] = rows([f.atoms.positions for f in frames], lambda n: (n, 3))
-    file["masses"] = rows([f.atoms.get_masses() for f in frames], lambda n: n)
-    file["forces"] = rows([f.forces for f in frames], lambda n: (n, 3))
-    file["cell"] = np.array([f.atoms.cell.array for f in frames])
-    file["pbc"] = np.array([f.atoms.pbc for f in frames])
-    file["energy"] = np.array([np.nan if f.energy is None else f.energy for f in frames], float)
-    file["stress"] = np.array([np.full((3, 3), np.nan) if f.stress is None else f.stress for f in frames])
-    file["weights"] = np.array([[f.weight(label) for label in LABELS] for f in frames])
-    file["weights"].attrs["labels"] = list(LABELS)
-    file["origin"] = [f.origin for f in frames]
+    arrays: dict[str, Any] = {
+        "ptr": np.cumsum([0, *sizes]),
+        "numbers": rows([f.atoms.numbers for f in frames], lambda n: n, np.int32),
+        "positions": rows([f.atoms.positions for f in frames], lambda n: (n, 3)),
+        "masses": rows([f.atoms.get_masses() for f in frames], lambda n: n),
+        "forces": rows([f.forces for f in frames], lambda n: (n, 3)),
+        "cell": np.array([f.atoms.cell.array for f in frames]),
+        "pbc": np.array([f.atoms.pbc for f in frames]),
+        "energy": np.array([np.nan if f.energy is None else f.energy for f in frames], float),
+        "stress": np.array([np.full((3, 3), np.nan) if f.stress is None else f.stress for f in frames]),
+        "weights": np.array([[f.weight(label) for label in LABELS] for f in frames]),
+        "origin": [f.origin for f in frames],
+    }
     for k, frame in enumerate(frames):
         if frame.second is not None:
-            file[f"second/{k}/qpoints"] = frame.second.qpoints
-            file[f"second/{k}/matrices"] = np.asarray(frame.second.matrices, complex)
+            arrays[f"second/{k}/qpoints"] = frame.second.qpoints
+            arrays[f"second/{k}/matrices"] = np.asarray(frame.second.matrices, complex)
         if frame.spectrum is not None:
-            file[f"spectra/{k}/qpoints"] = frame.spectrum.qpoints
-            file[f"spectra/{k}/frequencies"] = frame.spectrum.frequencies
+            arrays[f"spectra/{k}/qpoints"] = frame.spectrum.qpoints
+            arrays[f"spectra/{k}/frequencies"] = frame.spectrum.frequencies
+    return arrays
 
 
 def read_store(path: Path) -> list[Frame]:
@@ -86,15 +76,13 @@ def read_store(path: Path) -> list[Frame]:
         InputError: not such a file, damaged, or its contents do not match its fingerprint.
     """
     try:
-        check_seal(path)
-        with h5py.File(path, "r") as file:
-            if file.attrs.get("format") != FORMAT or file.attrs.get("version", 0) > VERSION:
-                raise _unreadable(
-                    path, f"its header says {file.attrs.get('format')!r}, version {file.attrs.get('version')}"
-                )
-            frames = _frames(file)
-            written = file.attrs["fingerprint"]
-    except (OSError, KeyError, ValueError, TypeError, IndexError, RuntimeError, AttributeError, MemoryError) as error:
+        content = hdf5.read(path)
+        header = content.attributes.get("", {})
+        if header.get("format") != FORMAT or header.get("version", 0) > VERSION:
+            raise _unreadable(path, f"its header says {header.get('format')!r}, version {header.get('version')}")
+        frames = _frames(content)
+        written = header["fingerprint"]
+    except (OSError, KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
         if isinstance(error, InputError) and str(path) in error.what:
             raise
         raise _unreadable(path, f"it is damaged or incomplete ({error})") from error
@@ -103,32 +91,31 @@ def read_store(path: Path) -> list[Frame]:
     return frames
 
 
-def _frames(file: h5py.File) -> list[Frame]:
-    ptr = file["ptr"][:]
-    flat = {name: file[name][:] for name in ("numbers", "positions", "masses", "forces")}
-    each = {name: file[name][:] for name in ("cell", "pbc", "energy", "stress", "weights")}
-    names = [str(name) for name in file["weights"].attrs["labels"]]
-    origins = file["origin"].asstr()[:] if len(ptr) > 1 else []
+def _frames(content: hdf5.Content) -> list[Frame]:
+    arrays = content.arrays
+    ptr = arrays["ptr"]
+    names = content.attributes["weights"]["labels"]
+    origins = arrays["origin"]
     frames = []
     for k in range(len(ptr) - 1):
         own = slice(ptr[k], ptr[k + 1])
         atoms = Atoms(
-            numbers=flat["numbers"][own],
-            positions=flat["positions"][own],
-            masses=flat["masses"][own],
-            cell=each["cell"][k],
-            pbc=each["pbc"][k],
+            numbers=arrays["numbers"][own],
+            positions=arrays["positions"][own],
+            masses=arrays["masses"][own],
+            cell=arrays["cell"][k],
+            pbc=arrays["pbc"][k],
         )
-        second, spectrum = file.get(f"second/{k}"), file.get(f"spectra/{k}")
+        second, spectrum = (arrays.get(f"{kind}/{k}/qpoints") for kind in ("second", "spectra"))
         frames.append(
             Frame(
                 atoms,
-                None if np.isnan(each["energy"][k]) else float(each["energy"][k]),
-                None if np.isnan(flat["forces"][own]).all() else flat["forces"][own],
-                None if np.isnan(each["stress"][k]).all() else each["stress"][k],
-                None if second is None else SecondOrder(second["qpoints"][:], second["matrices"][:]),
-                None if spectrum is None else Spectrum(spectrum["qpoints"][:], spectrum["frequencies"][:]),
-                tuple((n, float(w)) for n, w in zip(names, each["weights"][k], strict=True) if w != 1),
+                None if np.isnan(arrays["energy"][k]) else float(arrays["energy"][k]),
+                None if np.isnan(arrays["forces"][own]).all() else arrays["forces"][own],
+                None if np.isnan(arrays["stress"][k]).all() else arrays["stress"][k],
+                None if second is None else SecondOrder(second, arrays[f"second/{k}/matrices"]),
+                None if spectrum is None else Spectrum(spectrum, arrays[f"spectra/{k}/frequencies"]),
+                tuple((n, float(w)) for n, w in zip(names, arrays["weights"][k], strict=True) if w != 1),
                 str(origins[k]),
             )
         )

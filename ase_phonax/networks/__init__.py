@@ -16,6 +16,7 @@ from ..potential import Potential, Provenance
 from .mace import mace_parts
 from .mace_config import MACEConfig
 from .nequip import NequIPConfig, nequip_parts
+from .shapes import Shapes, mace_shapes, nequip_shapes
 
 
 class Architecture(NamedTuple):
@@ -25,16 +26,18 @@ class Architecture(NamedTuple):
         config: its configuration class.
         parts: (config, parameters, dtype) -> the network as arrays; None for one that is a function only.
         network: module and name here of (config) -> init and node_energies for JAX.
+        shapes: (config) -> the shape of every parameter, by module and name.
     """
 
     config: type
     parts: Callable[[Any, Mapping[str, Any], np.dtype], NetworkParts] | None
     network: tuple[str, str]
+    shapes: Callable[[Any], dict[str, Shapes]]
 
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "nequip": Architecture(NequIPConfig, nequip_parts, ("nequip_haiku", "nequip_network")),
-    "mace": Architecture(MACEConfig, mace_parts, ("mace_haiku", "mace_network")),
+    "nequip": Architecture(NequIPConfig, nequip_parts, ("nequip_haiku", "nequip_network"), nequip_shapes),
+    "mace": Architecture(MACEConfig, mace_parts, ("mace_haiku", "mace_network"), mace_shapes),
 }
 
 

@@ -1,16 +1,15 @@
 """Checkpoints: one HDF5 file with everything a run needs to go on as if nothing had happened."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
-import h5py
 import jax
 import numpy as np
 
-from ..data.seals import BLOCK, check_seal, seal
-from ..errors import InputError, OutputError
+from .. import hdf5
+from ..errors import InputError
+from ..files import write_whole
 
 FORMAT = "ase-phonax checkpoint"
 VERSION = 1
@@ -29,30 +28,23 @@ def save_checkpoint(folder: Path, header: dict[str, Any], trees: dict[str, Any])
     Raises:
         OutputError: it cannot be written (a full disk, say); earlier checkpoints are untouched.
     """
-    path, part = folder / NAME, folder / (NAME + ".part")
-    try:
-        with h5py.File(part, "w", userblock_size=BLOCK) as file:
-            # A data set: attributes hold 64 kB, which the rows of some hundred epochs fill.
-            file["header"] = json.dumps({"format": FORMAT, "version": VERSION, **header})
-            for name, tree in trees.items():
-                leaves = jax.tree.leaves(tree)
-                file.attrs[f"n_{name}"] = len(leaves)
-                for k, leaf in enumerate(leaves):
-                    file.create_dataset(f"{name}/{k}", data=np.asarray(leaf))
-        seal(part)
-        if path.exists():
-            previous = folder / (PREVIOUS + ".part")
-            previous.unlink(missing_ok=True)
-            os.link(path, previous)
-            os.replace(previous, folder / PREVIOUS)
-        os.replace(part, path)
-    except (OSError, RuntimeError) as error:
-        part.unlink(missing_ok=True)
-        raise OutputError(
-            f"the checkpoint {path} cannot be written: {getattr(error, 'strerror', None) or error}",
-            "what was learned since the last one would be lost; earlier checkpoints are untouched",
-            "free some space and go on with --resume",
-        ) from error
+    path = folder / NAME
+    # An array: attributes hold 64 kB, which the rows of some hundred epochs fill.
+    arrays: dict[str, Any] = {"header": json.dumps({"format": FORMAT, "version": VERSION, **header})}
+    counts = {}
+    for name, tree in trees.items():
+        leaves = jax.tree.leaves(tree)
+        counts[f"n_{name}"] = len(leaves)
+        arrays |= {f"{name}/{k}": np.asarray(leaf) for k, leaf in enumerate(leaves)}
+    content = hdf5.pack(arrays, {"": counts})
+    write_whole(
+        path,
+        content,
+        to_disk=True,
+        keep=folder / PREVIOUS,
+        loss="what was learned since the last one would be lost; earlier checkpoints are untouched",
+        remedy="free some space and go on with --resume",
+    )
 
 
 def read_checkpoint(folder: Path, templates: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -68,11 +60,10 @@ def read_checkpoint(folder: Path, templates: dict[str, Any]) -> tuple[dict[str, 
     if not path.is_file():
         raise InputError(f"there is no checkpoint in {folder}", "there is nothing to resume", "start without --resume")
     try:
-        check_seal(path)
-        with h5py.File(path, "r") as file:
-            header = json.loads(file["header"].asstr()[()])
-            trees = {name: _tree(file, name, template) for name, template in templates.items()}
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        content = hdf5.read(path)
+        header = json.loads(content.arrays["header"])
+        trees = {name: _tree(content, name, template) for name, template in templates.items()}
+    except (OSError, KeyError, ValueError, TypeError) as error:
         before = folder / PREVIOUS
         raise InputError(
             f"the checkpoint {path} is damaged or of another run ({error})",
@@ -88,15 +79,14 @@ def read_checkpoint(folder: Path, templates: dict[str, Any]) -> tuple[dict[str, 
     return header, trees
 
 
-def _tree(file: h5py.File, name: str, template: Any) -> Any:
+def _tree(content: hdf5.Content, name: str, template: Any) -> Any:
     leaves, structure = jax.tree.flatten(template)
-    if file.attrs[f"n_{name}"] != len(leaves):
-        raise ValueError(f"{name} has {file.attrs[f'n_{name}']} arrays, {len(leaves)} expected")
-    found = []
+    if (count := content.attributes[""][f"n_{name}"]) != len(leaves):
+        raise ValueError(f"{name} has {count} arrays, {len(leaves)} expected")
+    arrays = []
     for k, leaf in enumerate(leaves):
-        array = file[f"{name}/{k}"][()]
-        wanted = np.asarray(leaf)
+        array, wanted = content.arrays[f"{name}/{k}"], np.asarray(leaf)
         if np.shape(array) != wanted.shape or np.asarray(array).dtype != wanted.dtype:
             raise ValueError(f"{name}/{k} is {np.shape(array)}, {wanted.shape} expected")
-        found.append(array)
-    return jax.tree.unflatten(structure, found)
+        arrays.append(array)
+    return jax.tree.unflatten(structure, arrays)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from ..errors import InputError, ModelError
 from ..potential import Potential
+from .checks import check_arrays
 from .native import SUFFIX as NATIVE
-from .native import check_finite, read_native, save_model
+from .native import read_native, save_model
 from .nequix import SUFFIX as NEQUIX
 from .nequix import read_nequix
 from .registry import (
@@ -59,7 +60,7 @@ def load_model(model: str | os.PathLike | Potential) -> Potential:
         )
     path, reader = find_reader(model)
     potential = reader(path)
-    check_finite(potential, path)
+    check_arrays(potential, path)
     return potential
 
 

@@ -23,9 +23,9 @@ import numpy as np
 from ..errors import InputError, ModelError, in_words
 from ..networks import make_potential
 from ..potential import Potential, Provenance
+from .checks import check_arrays
 from .downloads import sha256_of
 from .mace_translation import KINDS, array, config_of, named, parameters_of, unsupported
-from .native import check_finite
 
 MODELS = ("MACE", "ScaleShiftMACE")
 INSTALL = 'pip install ".[mace]" in the checkout of ase-phonax'
@@ -96,7 +96,7 @@ def read_mace(path: str | os.PathLike, *, trust: bool = False, head: str | None 
         path.stem if len(heads) == 1 else f"{path.stem}, {heads[number]}",
         Provenance(citation="MACE: Batatia et al., arXiv:2206.07697", source=f"{path.name}, sha256 {sha256_of(path)}"),
     )
-    check_finite(potential, path)
+    check_arrays(potential, path)
     return potential
 
 

@@ -3,15 +3,22 @@
 import dataclasses
 import json
 import os
-import tempfile
+import reprlib
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import h5py
 import numpy as np
+from ase.data import chemical_symbols
 
-from ..errors import InputError, ModelError, OutputError
+from .. import hdf5
+from ..errors import InputError, ModelError, UnstableWarning
+from ..files import exists, write_whole
 from ..networks import ARCHITECTURES, make_potential
 from ..potential import Potential, Provenance
+from ..settings import build
+from .checks import check_arrays
 
 SUFFIX = ".h5"
 FORMAT = "ase-phonax model"
@@ -28,20 +35,22 @@ def save_model(potential: Potential, path: str | os.PathLike, *, overwrite: bool
 
     Raises:
         InputError: the potential wraps a plain function.
+        ModelError: its arrays are not those of its network.
         OutputError: the file exists or cannot be written.
     """
-    path = Path(path)
     if potential.architecture is None:
         raise InputError(
             f"the potential {potential.name!r} wraps a plain function",
             "a model file holds data and never code",
             "keep the function in your script, or write it as an architecture in `networks/`",
         )
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists", "it would be lost", "choose another name or pass overwrite=True")
+    if not overwrite and os.path.lexists(path):
+        raise exists(path)
+    check_arrays(potential, path)
     header = {
         "format": FORMAT,
         "version": VERSION,
+        "sealed": True,  # so that a checksum that is gone is missed
         "architecture": potential.architecture,
         "config": dataclasses.asdict(potential.config),
         "numbers": [int(z) for z in potential.numbers],
@@ -49,84 +58,76 @@ def save_model(potential: Potential, path: str | os.PathLike, *, overwrite: bool
         "provenance": dataclasses.asdict(potential.provenance),
         "units": {"length": "Å", "energy": "eV"},
     }
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-        os.close(handle)
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written: {error.strerror}", "the model would be lost", "choose a writable folder"
-        ) from error
-    try:
-        with h5py.File(temporary, "w") as file:
-            file.attrs["header"] = json.dumps(header)
-            for module, arrays in potential.parameters.items():
-                for name, array in arrays.items():
-                    file.create_dataset(f"parameters/{module}/{name}", data=np.asarray(array))
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written: {error.strerror or error}",
-            "the model would be lost",
-            "choose another name, or make room",
-        ) from error
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    arrays = {
+        f"parameters/{module}/{name}": np.asarray(array)
+        for module, own in potential.parameters.items()
+        for name, array in own.items()
+    }
+    content = hdf5.pack(arrays, {"": {"header": json.dumps(header)}})
+    write_whole(path, content, overwrite=overwrite, loss="the model would be lost")
 
 
 def read_native(path: Path) -> Potential:
     """A `Potential` from a file of `save_model`.
 
     Raises:
-        ModelError: not such a file, damaged, or written by a newer version.
+        ModelError: not such a file, damaged, written by a newer version, or with other arrays than its network has.
     """
     try:
-        with h5py.File(path, "r") as file:
-            header = json.loads(file.attrs["header"])
-            parameters = {
-                module: {name: np.array(data) for name, data in group.items()}
-                for module, group in file["parameters"].items()
-            }
-    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        content = hdf5.read(path, needs_seal=False)
+        header = json.loads(content.attributes[""]["header"])
+        _check_header(path, header, content.sealed)
+        numbers, architecture = header["numbers"], header["architecture"]
+        config = build(ARCHITECTURES[architecture].config, header["config"], "its configuration")
+        provenance = Provenance(**header["provenance"])
+        parameters = _tree(content.arrays)
+    except InputError as error:
+        raise _unreadable(path, f"its header does not describe a network: {error.what}") from error
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        if isinstance(error, ModelError):
+            raise
         raise _unreadable(path, f"it is not a complete model file ({error})") from error
-    if (
-        header.get("format") != FORMAT
-        or header.get("version", 0) > VERSION
-        or header.get("architecture") not in ARCHITECTURES
-    ):
-        found = {key: header.get(key) for key in ("format", "version", "architecture")}
+    if not content.sealed:
+        warnings.warn(
+            f"{path} was written by an earlier version and carries no checksum: nothing vouches for its numbers. "
+            "save_model writes it with one, from what load_model reads.",
+            UnstableWarning,
+            stacklevel=4,
+        )
+    return make_potential(architecture, config, parameters, numbers, header["name"], provenance)
+
+
+def _check_header(path: Path, header: Any, sealed: bool) -> None:
+    """Refuse what is no header of ours, of a newer version, or lacks the checksum that it was written with."""
+    known = {key: header[key] for key in ("format", "version", "architecture")}
+    is_known = header["format"] == FORMAT and header["architecture"] in ARCHITECTURES
+    if not is_known or not 0 < header["version"] <= VERSION:
         raise _unreadable(
-            path, f"its header says {found}, this version reads {FORMAT!r} up to {VERSION} with {sorted(ARCHITECTURES)}"
+            path, f"its header says {known}, this version reads {FORMAT!r} up to {VERSION} with {sorted(ARCHITECTURES)}"
         )
-    try:
-        kind = ARCHITECTURES[header["architecture"]].config
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in header["config"].items()}
-        return make_potential(
-            header["architecture"],
-            kind(**values),
-            parameters,
-            header["numbers"],
-            header["name"],
-            Provenance(**header["provenance"]),
-        )
-    except (KeyError, TypeError) as error:
-        raise _unreadable(path, f"its header does not describe a model ({error})") from error
+    if header.get("sealed") and not sealed:
+        raise _unreadable(path, "it is damaged: the checksum that it was written with is gone")
+    numbers = header["numbers"]
+    if not all(type(z) is int and 0 < z < len(chemical_symbols) for z in numbers) or numbers != sorted(set(numbers)):
+        raise ValueError(f"its atomic numbers are {reprlib.repr(numbers)}")
+    texts = dict(header["provenance"])
+    if not isinstance(texts.pop("training", {}), dict) or not all(map(_is_text, [header["name"], *texts.values()])):
+        raise ValueError("its name or provenance is no text")
 
 
-def check_finite(potential: Potential, path: Path) -> None:
-    """Refuse parameters that are not numbers.
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
-    Raises:
-        ModelError: with the first array that has some.
-    """
-    for module, arrays in potential.parameters.items():
-        for name, array in arrays.items():
-            if n_bad := int((~np.isfinite(array)).sum()):
-                raise ModelError(
-                    f"{path}: {n_bad} of the {array.size} numbers of {module}/{name} are not finite",
-                    "the file is damaged, or its training diverged; energies would not be numbers",
-                    "get the file again and compare its sha256",
-                )
+
+def _tree(arrays: Mapping[str, Any]) -> dict[str, dict[str, np.ndarray]]:
+    """Module -> name -> array, from the paths in the file."""
+    result: dict[str, dict[str, np.ndarray]] = {}
+    for path, array in arrays.items():
+        folder, module, name = path.split("/")
+        if folder != "parameters":
+            raise ValueError(f"it holds {path!r}, which is no parameter")
+        result.setdefault(module, {})[name] = np.asarray(array)
+    return result
 
 
 def _unreadable(path: Path, what: str) -> ModelError:

@@ -1,0 +1,83 @@
+"""Whether the arrays of a model are those of its network: names, shapes, kinds, and numbers that are finite."""
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import ModelError
+from ..networks import ARCHITECTURES
+from ..networks.irreps import parse_irreps
+from ..potential import Potential
+
+MOST_DEGREES, MOST_FACTORS = 10, 6
+
+
+def check_arrays(potential: Potential, path: str | os.PathLike) -> None:
+    """Compare the arrays of a potential with what its configuration asks for, before a network is made of them.
+
+    Raises:
+        ModelError: missing or superfluous ones, of other shapes or kinds, with numbers that are not finite, or a
+            configuration that asks for more than can be.
+    """
+    assert potential.architecture is not None
+    config, n_elements = potential.config, len(potential.numbers)
+    if n_elements != config.n_species:
+        raise _foreign(path, f"it names {n_elements} elements, and its network has {config.n_species}")
+    _check_config(path, config, len(potential.parameters))
+    wanted = _flat(ARCHITECTURES[potential.architecture].shapes(config))
+    arrays = _flat(potential.parameters)
+    for what, names in (("lacks", wanted.keys() - arrays.keys()), ("has besides", arrays.keys() - wanted.keys())):
+        if names:
+            raise _foreign(path, f"it {what} the {_arrays(sorted(names))} of its network")
+    for name, array in arrays.items():
+        if array.dtype not in (np.float32, np.float64):
+            raise _foreign(path, f"{name} holds {array.dtype}, and parameters are float32 or float64")
+        if array.shape != wanted[name]:
+            raise _foreign(path, f"{name} has the shape {array.shape}, its network {wanted[name]}")
+        if n_bad := int((~np.isfinite(array)).sum()):
+            raise ModelError(
+                f"{os.fspath(path)}: {n_bad} of the {array.size} numbers of {name} are not finite",
+                "the file is damaged, or its training diverged; energies would not be numbers",
+                "get the file again and compare its sha256",
+            )
+
+
+def _check_config(path: str | os.PathLike, config: Any, n_modules: int) -> None:
+    """Refuse what is not finite, and sizes whose shapes alone would take for ever to find out."""
+    irreps = [getattr(config, name, "") for name in ("hidden_irreps", "edge_irreps", "first_edge_irreps")]
+    degrees = [ir.l for text in irreps if text for _, ir in parse_irreps(text)]
+    limits = {
+        "layers": (config.n_layers, n_modules),
+        "degrees": (max([getattr(config, "l_max", 0), *degrees]), MOST_DEGREES),
+        "factors of products": (max(getattr(config, "correlation", (1,))), MOST_FACTORS),
+    }
+    for what, (value, most) in limits.items():
+        if value > most:
+            raise _foreign(path, f"its configuration asks for {value} {what}, at most {most} can be")
+    if bad := [f.name for f in dataclasses.fields(config) if not _is_finite(getattr(config, f.name))]:
+        raise _foreign(path, f"its configuration has no finite {', '.join(bad)}")
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or np.isfinite(value)
+
+
+def _flat(tree: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {f"{module}/{name}": value for module, own in tree.items() for name, value in own.items()}
+
+
+def _arrays(names: Sequence[str]) -> str:
+    return f"array {names[0]}" if len(names) == 1 else f"{len(names)} arrays {', '.join(names[:3])}, ..."
+
+
+def _foreign(path: str | os.PathLike, what: str) -> ModelError:
+    return ModelError(
+        f"{os.fspath(path)}: {what}",
+        "its numbers cannot be trusted",
+        "get the file again, or write it anew from the model that it was made of",
+    )
