@@ -124,19 +124,19 @@ def _items(file: h5py.File) -> Iterator[tuple[str, Any]]:
         inside, group, depth = waiting.pop()
         for name in group:
             path = f"{inside}/{name}" if inside else name
-            link = group.get(name, getlink=True)
-            if not isinstance(link, h5py.HardLink):
+            where = group.id.links.get_info(name.encode())
+            if where.type != h5py.h5l.TYPE_HARD:
+                link = group.get(name, getlink=True)
                 target = "/".join(filter(None, (getattr(link, "filename", ""), getattr(link, "path", ""))))
                 raise _NotPlain(f"{path!r} in it is a link to {target!r}, and no array of its own")
             item = group[name]
             if not isinstance(item, (h5py.Group, h5py.Dataset)):
                 raise _NotPlain(f"{path!r} in it is neither an array nor a group")
-            address = h5py.h5o.get_info(item.id).addr
-            if address in seen:
+            if where.u in seen:  # the address
                 raise _NotPlain(f"{path!r} in it is there under another name, too")
             if depth >= _DEEPEST:
                 raise _NotPlain(f"{path!r} in it lies deeper than {_DEEPEST} groups")
-            seen.add(address)
+            seen.add(where.u)
             if isinstance(item, h5py.Group):
                 waiting.append((path, item, depth + 1))
             yield path, item
@@ -161,16 +161,18 @@ class _Budget:
 
 def _array(item: h5py.Dataset, name: str, budget: _Budget) -> Any:
     """The values, after everything about them was checked that decides where and how many they are."""
-    layout, made = h5py.h5d, item.id.get_create_plist()
-    if made.get_layout() == layout.VIRTUAL or (made.get_layout() == layout.CONTIGUOUS and made.get_external_count()):
+    made = item.id.get_create_plist()
+    layout = made.get_layout()
+    if layout == h5py.h5d.VIRTUAL or (layout == h5py.h5d.CONTIGUOUS and made.get_external_count()):
         raise _NotPlain(f"the numbers of {name!r} lie in other files")
     filters = {made.get_filter(k)[0] for k in range(made.get_nfilters())}
     if not filters <= _FILTERS:
         raise _NotPlain(f"{name!r} in it is stored with the filters {sorted(filters)}, and not plain or with gzip")
-    text = _check_kind(item, name)
-    n_bytes = math.prod(item.shape) * item.dtype.itemsize
-    if chunked := made.get_layout() == layout.CHUNKED:
-        n_bytes = max(n_bytes, math.prod(item.chunks) * item.dtype.itemsize)
+    dtype = item.dtype
+    text = _check_kind(name, item.shape, dtype)
+    n_bytes = math.prod(item.shape) * dtype.itemsize
+    if chunked := layout == h5py.h5d.CHUNKED:
+        n_bytes = max(n_bytes, math.prod(item.chunks) * dtype.itemsize)
     budget.take(name, n_bytes, plain=not chunked)
     if not chunked and item.id.get_storage_size() < n_bytes:
         raise _NotPlain(f"{name!r} in it claims {n_bytes:,} bytes that were never written")
@@ -191,11 +193,10 @@ def _texts(item: Any, name: str, budget: _Budget) -> Any:
     return np.concatenate(parts) if parts else np.empty(0, object)
 
 
-def _check_kind(item: Any, name: str) -> bool:
+def _check_kind(name: str, shape: tuple[int, ...] | None, dtype: np.dtype) -> bool:
     """Whether it is text, as opposed to numbers; anything else is refused."""
-    dtype = item.dtype
     text = h5py.check_string_dtype(dtype) is not None
-    if item.shape is None:
+    if shape is None:
         raise _NotPlain(f"{name!r} in it holds nothing")
     if not (text or dtype.kind in "fciub"):
         raise _NotPlain(f"{name!r} in it holds {dtype}, and neither numbers nor text")
@@ -203,10 +204,12 @@ def _check_kind(item: Any, name: str) -> bool:
 
 
 def _attributes(item: Any, name: str) -> dict[str, Any]:
-    result = {}
+    result: dict[str, Any] = {}
+    if not h5py.h5a.get_num_attrs(item.id):
+        return result
     for key in item.attrs:
         attribute = item.attrs.get_id(key)
-        _check_kind(attribute, f"{name}@{key}")
+        _check_kind(f"{name}@{key}", attribute.shape, attribute.dtype)
         if (n := math.prod(attribute.shape) * attribute.dtype.itemsize) > _ATTRIBUTE:
             raise _NotPlain(f"the attribute {name}@{key} in it claims {n:,} bytes")
         value = item.attrs[key]

@@ -112,6 +112,18 @@ def energy_and_forces(calc, atoms: Atoms):
     return calc.get_potential_energy(atoms), calc.get_forces(atoms)
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_shapes_known_from_the_configuration_are_those_of_the_initialised_network(name):
+    """By another route: JAX makes the parameters as the network asks for them."""
+    architecture, config, _ = CASES[name]
+    exchange = Exchange(jnp.zeros(1, int), jnp.zeros(1, int), 1)
+    init = get_network(architecture, config).init
+    made = jax.eval_shape(lambda: init(jax.random.PRNGKey(3), jnp.ones((1, 3)), jnp.zeros(1, int), exchange))
+    assert ARCHITECTURES[architecture].shapes(config) == {
+        module: {key: array.shape for key, array in own.items()} for module, own in made.items()
+    }
+
+
 def test_every_architecture_is_tested_here():
     # "toy" belongs to the tests of training, which may run in the same process.
     assert {architecture for architecture, *_ in CASES.values()} == set(ARCHITECTURES) - {"toy"}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, OutputError
+from ..errors import InputError
+from ..files import write_whole
 from . import loading
 from .progress import progress_bar, without_progress
 from .tables import Table
@@ -20,6 +20,7 @@ frequencies, whatever the files hold. Files are those of training: ASE's formats
 constants, ASE's VibrationsData, HDF5.
 """
 
+_LOSS = "the numbers would be lost"
 # Label -> as printed, factor, unit.
 _ROWS = {
     "energy": ("energy", 1e3, "meV/atom"),
@@ -74,9 +75,9 @@ def run(arguments: argparse.Namespace) -> int:
             "relative_curvature": scores.relative_curvature if "curvature" in scores.mae else None,
             "units": {label: unit for label, (_, _, unit) in _ROWS.items()} | {"energy": "eV/atom", "forces": "eV/Å"},
         }
-        _write(arguments.json, json.dumps(summary, indent=2) + "\n")
+        write_whole(arguments.json, json.dumps(summary, indent=2) + "\n", loss=_LOSS)
     if arguments.csv:
-        _write(arguments.csv, _as_csv(scores.per_frame))
+        write_whole(arguments.csv, _as_csv(scores.per_frame), loss=_LOSS)
     return 0
 
 
@@ -101,14 +102,3 @@ def _as_csv(rows: Any) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written: {error.strerror}", "the numbers would be lost", "choose another file"
-        ) from error

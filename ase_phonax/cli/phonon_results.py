@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from .. import __version__, figures
 from ..band_paths import path_in_words
 from ..crystals import SpaceGroup
 from ..densities import IMAGINARY_THRESHOLD_THZ, FrequencyRange, MeshStep
+from ..files import write_whole
 from ..relaxation import RelaxationReport
 from ..units import FREQUENCY_UNITS
 from . import animation_section, displacements_section, follow_section, interchange_section, irreps_section
@@ -180,12 +182,14 @@ def write_results(results: PhononResults, folder: Path) -> None:
     phonopy = results.phonopy
     write(folder / "relaxed.extxyz", _with_plain_results(results.atoms), format="extxyz")
     phonopy.save(folder / "phonopy_params.yaml")
+    constants: Any = io.BytesIO()  # where a disk is full while HDF5 writes to it, its library ends the process
     write_force_constants_to_hdf5(
         np.asarray(phonopy.force_constants),
-        filename=str(folder / "force_constants.hdf5"),
+        filename=constants,
         p2s_map=phonopy.primitive.p2s_map,
         physical_unit="eV/angstrom^2",
     )
+    write_whole(folder / "force_constants.hdf5", constants.getvalue())
     sampling = results.sampling
     sampling.bands.write_yaml(filename=folder / "band.yaml")
     sampling.total_dos.write(filename=folder / "total_dos.dat")

@@ -6,14 +6,17 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from phonopy import Phonopy
-from phonopy.file_IO import parse_FORCE_CONSTANTS, parse_FORCE_SETS, read_force_constants_hdf5
+from phonopy.file_IO import check_force_constants_indices, parse_FORCE_CONSTANTS, parse_FORCE_SETS
 from phonopy.interface.phonopy_yaml import PhonopyYaml
 from phonopy.physical_units import get_calculator_physical_units
 from yaml import YAMLError
 
+from .. import hdf5
 from ..errors import InputError
 from ..force_constants import commensurate_qpoints, interpolated_dynamical_matrices
 from .frames import Frame, SecondOrder
+
+_UNIT = "eV/angstrom^2"  # of force constants, as phonopy writes it
 
 
 def frame_of_phonopy(phonopy: Phonopy, origin: str = "") -> Frame:
@@ -59,7 +62,7 @@ def frame_of_phonopy(phonopy: Phonopy, origin: str = "") -> Frame:
 def _check_units(phonopy: Phonopy, origin: str) -> None:
     """phonopy keeps the units of the program that made the forces; nothing of it may be taken for eV and Å."""
     units = get_calculator_physical_units(phonopy.calculator)
-    if (units.length_unit, units.force_constants_unit) != ("angstrom", "eV/angstrom^2"):
+    if (units.length_unit, units.force_constants_unit) != ("angstrom", _UNIT):
         raise InputError(
             f"{origin or 'the phonopy object'} comes from {phonopy.calculator} and is in {units.length_unit} and "
             f"{units.force_constants_unit}",
@@ -138,8 +141,23 @@ def _add_labels(phonopy: Phonopy, path: Path) -> None:
     elif text.is_file():
         phonopy.force_constants = parse_FORCE_CONSTANTS(text, p2s_map=phonopy.primitive.p2s_map)
     elif binary.is_file():
-        constants: Any = read_force_constants_hdf5(binary, p2s_map=phonopy.primitive.p2s_map)
-        phonopy.force_constants = constants
+        phonopy.force_constants = _binary_constants(binary, phonopy.primitive.p2s_map)
+
+
+def _binary_constants(path: Path, p2s_map: np.ndarray) -> np.ndarray:
+    """Constants of a force_constants.hdf5, as phonopy reads them, in eV/Å²."""
+    arrays = hdf5.read(path, needs_seal=False).arrays
+    name = "fc2" if "fc2" in arrays else "force_constants"
+    if "p2s_map" in arrays:
+        check_force_constants_indices(arrays[name].shape[:2], arrays["p2s_map"], p2s_map, path)
+    unit = arrays.get("physical_unit", [_UNIT])[0]
+    if unit != _UNIT:
+        raise InputError(
+            f"{path} is in {unit}",
+            f"its force constants would be taken for {_UNIT}",
+            "convert them, or write FORCE_SETS",
+        )
+    return arrays[name]
 
 
 def _same_displacements(known: Any, found: Any) -> bool:

@@ -118,6 +118,12 @@ class MACEConfig:
             raise InputError(
                 f"cutoff is {self.cutoff!r}", "without neighbours nothing interacts", "give some Å, 4 to 6 usually"
             )
+        if not 0 < self.average_neighbors < float("inf"):
+            raise InputError(
+                f"average_neighbors is {self.average_neighbors!r}",
+                "sums over neighbours are divided by it, or by its root",
+                "give the number of neighbours within the cutoff, on average",
+            )
         sizes = [(name, getattr(self, name), low) for name, low in LEAST.items()]
         sizes += [("radial_sizes", width, 1) for width in self.radial_sizes]
         sizes += [("correlation", order, 1) for order in self.correlation]

@@ -86,6 +86,12 @@ class NequIPConfig:
             raise InputError(
                 f"cutoff is {self.cutoff!r}", "without neighbours nothing interacts", "give some Å, 4 to 6 usually"
             )
+        if not 0 < self.average_neighbors < float("inf"):
+            raise InputError(
+                f"average_neighbors is {self.average_neighbors!r}",
+                "sums over neighbours are divided by it, or by its root",
+                "give the number of neighbours within the cutoff, on average",
+            )
         least = {"n_layers": 1, "l_max": 0, "n_basis": 1, "envelope_p": 2, "embedding": 0}
         sizes = [(name, getattr(self, name), low) for name, low in least.items()]
         for name, value, low in [*sizes, *(("radial_sizes", width, 1) for width in self.radial_sizes)]:

@@ -1,14 +1,16 @@
 """The log of a run: a table of epochs as CSV, and a picture of it."""
 
 import csv
-import os
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import OutputError
+from ..files import write_whole
 
 CSV, FIGURE = "history.csv", "history.png"
+_LOSS = "the course of the training would be lost; the last checkpoint is intact"
+_REMEDY = "free some space and go on with --resume"
 # Column of validation errors -> factor and unit as shown.
 SHOWN = {
     "energy": (1e3, "meV/atom"),
@@ -19,29 +21,25 @@ SHOWN = {
 
 
 def write_csv(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """All epochs so far; under a temporary name, then renamed.
+    """All epochs so far.
 
     Raises:
         OutputError: it cannot be written.
     """
     names = list(dict.fromkeys(name for row in rows for name in row))
-    part = folder / (CSV + ".part")
-    try:
-        with part.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, names)
-            writer.writeheader()
-            writer.writerows(rows)
-        os.replace(part, folder / CSV)
-    except OSError as error:
-        raise OutputError(
-            f"the log {folder / CSV} cannot be written: {error.strerror or error}",
-            "the course of the training would be lost; the last checkpoint is intact",
-            "free some space and go on with --resume",
-        ) from error
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, names)
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(folder / CSV, text.getvalue(), loss=_LOSS, remedy=_REMEDY)
 
 
 def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Loss and validation errors against the epoch, on logarithmic axes."""
+    """Loss and validation errors against the epoch, on logarithmic axes.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     from matplotlib.figure import Figure
 
     present = [name for name in SHOWN if any(row.get(f"{name}_mae") for row in rows)]
@@ -62,4 +60,6 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
             right.semilogy(*zip(*points, strict=True), color=f"C{k}", label=f"{name} [{unit}]")
         right.set(xlabel="epoch", ylabel="mean absolute error (validation)")
         right.legend(frameon=False)
-    figure.savefig(path, dpi=150)
+    picture = io.BytesIO()
+    figure.savefig(picture, format=path.suffix[1:], dpi=150)
+    write_whole(path, picture.getvalue(), loss=_LOSS, remedy=_REMEDY)

@@ -17,6 +17,7 @@ from .registry import (
     FOR_MOLECULES,
     TO_CONVERT,
     ModelCard,
+    check_registered,
     download_model,
     find_model,
     list_models,
@@ -61,6 +62,8 @@ def load_model(model: str | os.PathLike | Potential) -> Potential:
     path, reader = find_reader(model)
     potential = reader(path)
     check_arrays(potential, path)
+    if reader is not read_native:
+        check_registered(path)
     return potential
 
 

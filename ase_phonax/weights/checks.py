@@ -2,10 +2,12 @@
 
 import dataclasses
 import os
+import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from ase.data import chemical_symbols
 
 from ..errors import ModelError
 from ..networks import ARCHITECTURES
@@ -23,11 +25,8 @@ def check_arrays(potential: Potential, path: str | os.PathLike) -> None:
             configuration that asks for more than can be.
     """
     assert potential.architecture is not None
-    config, n_elements = potential.config, len(potential.numbers)
-    if n_elements != config.n_species:
-        raise _foreign(path, f"it names {n_elements} elements, and its network has {config.n_species}")
-    _check_config(path, config, len(potential.parameters))
-    wanted = _flat(ARCHITECTURES[potential.architecture].shapes(config))
+    check_config(path, potential.config, potential.numbers, len(potential.parameters))
+    wanted = _flat(ARCHITECTURES[potential.architecture].shapes(potential.config))
     arrays = _flat(potential.parameters)
     for what, names in (("lacks", wanted.keys() - arrays.keys()), ("has besides", arrays.keys() - wanted.keys())):
         if names:
@@ -45,12 +44,24 @@ def check_arrays(potential: Potential, path: str | os.PathLike) -> None:
             )
 
 
-def _check_config(path: str | os.PathLike, config: Any, n_modules: int) -> None:
-    """Refuse what is not finite, and sizes whose shapes alone would take for ever to find out."""
+def check_config(path: str | os.PathLike, config: Any, numbers: Sequence[Any], n_parts: int) -> None:
+    """Refuse what is not finite, and sizes whose shapes alone would take for ever to find out.
+
+    Args:
+        numbers: atomic numbers as they stand in a file.
+        n_parts: at most as many layers there can be.
+
+    Raises:
+        ModelError: what is wrong with the configuration or the elements.
+    """
+    if not all(map(_is_element, numbers)) or list(numbers) != sorted(set(numbers)):
+        raise _foreign(path, f"its atomic numbers are {reprlib.repr(numbers)}, and not ascending ones of elements")
+    if len(numbers) != config.n_species:
+        raise _foreign(path, f"it names {len(numbers)} elements, and its network has {config.n_species}")
     irreps = [getattr(config, name, "") for name in ("hidden_irreps", "edge_irreps", "first_edge_irreps")]
     degrees = [ir.l for text in irreps if text for _, ir in parse_irreps(text)]
     limits = {
-        "layers": (config.n_layers, n_modules),
+        "layers": (config.n_layers, n_parts),
         "degrees": (max([getattr(config, "l_max", 0), *degrees]), MOST_DEGREES),
         "factors of products": (max(getattr(config, "correlation", (1,))), MOST_FACTORS),
     }
@@ -59,6 +70,10 @@ def _check_config(path: str | os.PathLike, config: Any, n_modules: int) -> None:
             raise _foreign(path, f"its configuration asks for {value} {what}, at most {most} can be")
     if bad := [f.name for f in dataclasses.fields(config) if not _is_finite(getattr(config, f.name))]:
         raise _foreign(path, f"its configuration has no finite {', '.join(bad)}")
+
+
+def _is_element(z: Any) -> bool:
+    return type(z) is int and 0 < z < len(chemical_symbols)
 
 
 def _is_finite(value: Any) -> bool:

@@ -3,14 +3,12 @@
 import dataclasses
 import json
 import os
-import reprlib
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ase.data import chemical_symbols
 
 from .. import hdf5
 from ..errors import InputError, ModelError, UnstableWarning
@@ -18,7 +16,7 @@ from ..files import exists, write_whole
 from ..networks import ARCHITECTURES, make_potential
 from ..potential import Potential, Provenance
 from ..settings import build
-from .checks import check_arrays
+from .checks import check_arrays, check_config
 
 SUFFIX = ".h5"
 FORMAT = "ase-phonax model"
@@ -79,8 +77,9 @@ def read_native(path: Path) -> Potential:
         _check_header(path, header, content.sealed)
         numbers, architecture = header["numbers"], header["architecture"]
         config = build(ARCHITECTURES[architecture].config, header["config"], "its configuration")
-        provenance = Provenance(**header["provenance"])
         parameters = _tree(content.arrays)
+        check_config(path, config, numbers, len(parameters))
+        provenance = Provenance(**header["provenance"])
     except InputError as error:
         raise _unreadable(path, f"its header does not describe a network: {error.what}") from error
     except (OSError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
@@ -107,9 +106,6 @@ def _check_header(path: Path, header: Any, sealed: bool) -> None:
         )
     if header.get("sealed") and not sealed:
         raise _unreadable(path, "it is damaged: the checksum that it was written with is gone")
-    numbers = header["numbers"]
-    if not all(type(z) is int and 0 < z < len(chemical_symbols) for z in numbers) or numbers != sorted(set(numbers)):
-        raise ValueError(f"its atomic numbers are {reprlib.repr(numbers)}")
     texts = dict(header["provenance"])
     if not isinstance(texts.pop("training", {}), dict) or not all(map(_is_text, [header["name"], *texts.values()])):
         raise ValueError("its name or provenance is no text")

@@ -17,6 +17,7 @@ from ..networks.irreps import parse_irreps
 from ..networks.nequip import NequIPConfig
 from ..networks.paths import plan_convolution
 from ..potential import Potential, Provenance
+from .checks import check_config
 
 SUFFIX = ".nqx"
 
@@ -27,10 +28,14 @@ def read_nequix(path: Path) -> Potential:
     Raises:
         ModelError: not such a checkpoint, truncated, or of a variant this reader does not know.
     """
-    with open(path, "rb") as file:
-        header = _header(path, file.readline(1 << 22))
-        leaves = _leaves(path, file)
+    try:
+        with open(path, "rb") as file:
+            header = _header(path, file.readline(1 << 22))
+            leaves = _leaves(path, file)
+    except OSError as error:
+        raise _foreign(path, f"it cannot be read ({error.strerror})") from error
     config = _config(path, header)
+    check_config(path, config, header["atomic_numbers"], len(leaves))
     return make_potential(
         "nequip",
         config,
@@ -60,7 +65,7 @@ def _foreign(path: Path, what: str) -> ModelError:
 def _header(path: Path, line: bytes) -> dict:
     try:
         header = json.loads(line)
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise _foreign(path, f"its first line is not JSON ({error.__class__.__name__})") from error
     missing = {"atomic_numbers", "hidden_irreps", "lmax", "cutoff", "n_layers", "scale", "shift"} - set(
         header if isinstance(header, dict) else ()
@@ -76,7 +81,7 @@ def _leaves(path: Path, file) -> list[np.ndarray]:
     while file.peek(2)[:2] not in (b"", b"\n"):
         try:
             leaves.append(np.lib.format.read_array(file, allow_pickle=False))
-        except (ValueError, EOFError, OSError) as error:
+        except Exception as error:  # NumPy answers a damaged header by whatever it ran into
             raise _foreign(path, f"block {len(leaves)} is damaged or cut off ({error})") from error
     return leaves
 
@@ -100,7 +105,7 @@ def _config(path: Path, header: dict) -> NequIPConfig:
             shift=float(header["shift"]),
             radial_init=float(header["mlp_init_scale"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, MemoryError) as error:
         raise _foreign(path, f"its header does not describe a network ({error!r})") from error
 
 

@@ -3,13 +3,14 @@
 import difflib
 import json
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 from ase.data import chemical_symbols
 
 from ..caches import cache_folder
-from ..errors import ModelError
+from ..errors import ModelError, UnstableWarning
 from .downloads import Progress, fetch, sha256_of
 
 # In an installed wheel the folder lies inside the package, in a checkout beside it.
@@ -156,6 +157,21 @@ def find_model(model: str | os.PathLike) -> Path:
             f"ase-phonax models get {card.name} fetches it again",
         )
     return path
+
+
+def check_registered(path: Path) -> None:
+    """Warn of a file without a checksum of its own that is none of the registered ones, by their sha256."""
+    digest, cards = sha256_of(path), list_models()
+    if any(card.sha256 == digest for card in cards):
+        return
+    named = next((card for card in cards if card.sha256 and Path(card.location).name == path.name), None)
+    differs = f"not the file registered as {named.name} (sha256 {named.sha256})" if named else "registered nowhere"
+    warnings.warn(
+        f"{path}, sha256 {digest}, is {differs}, and its format has no checksum: nothing vouches for its numbers. "
+        "Compare it with its source; save_model writes it with a checksum, from what load_model reads.",
+        UnstableWarning,
+        stacklevel=4,
+    )
 
 
 def _unknown(text: str, why: str) -> ModelError:
