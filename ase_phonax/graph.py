@@ -8,8 +8,9 @@ from ase import Atoms
 from ase.data import chemical_symbols
 from ase.geometry import complete_cell
 
-from .crystals import CLOSEST_DISTANCE, check_finite
 from .errors import StructureError
+from .lattices import short_vectors
+from .structure_checks import CLOSEST_DISTANCE, check_finite
 
 if TYPE_CHECKING:
     import jraph
@@ -87,13 +88,15 @@ def neighbour_list(atoms: Atoms, cutoff: float) -> tuple[np.ndarray, np.ndarray,
     # crystals with round lattice constants have, could be found from one end and not from the other.
     # One thread: its own pool costs more than it gains below a few thousand atoms.
     search = vesin.NeighborList(cutoff=float(cutoff) * (1 - 1e-10), full_list=True, n_threads=1)
+    # In a skewed cell the search would go through thousands of images that are far away.
+    box, matrix = short_vectors(atoms.cell.array, atoms.pbc)
     i, j, shifts = search.compute(
         points=np.ascontiguousarray(atoms.positions, float),
-        box=np.ascontiguousarray(atoms.cell.array, float),
+        box=np.ascontiguousarray(box, float),
         periodic=np.array(atoms.pbc, bool),
         quantities="ijS",
     )
-    shifts = np.asarray(shifts, np.int32).reshape(-1, 3)
+    shifts = (np.asarray(shifts, np.int64).reshape(-1, 3) @ matrix).astype(np.int32)
     order = np.lexsort((shifts[:, 2], shifts[:, 1], shifts[:, 0], j, i))
     return np.asarray(i, np.int32)[order], np.asarray(j, np.int32)[order], shifts[order]
 
