@@ -1,5 +1,6 @@
 """Atoms -> graph: neighbour list, integer shifts, padding to size classes, the extended graph."""
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -90,6 +91,7 @@ def neighbour_list(atoms: Atoms, cutoff: float) -> tuple[np.ndarray, np.ndarray,
     search = vesin.NeighborList(cutoff=float(cutoff) * (1 - 1e-10), full_list=True, n_threads=1)
     # In a skewed cell the search would go through thousands of images that are far away.
     box, matrix = short_vectors(atoms.cell.array, atoms.pbc)
+    _refuse_tiny(box, matrix, atoms.pbc)
     i, j, shifts = search.compute(
         points=np.ascontiguousarray(atoms.positions, float),
         box=np.ascontiguousarray(box, float),
@@ -99,6 +101,21 @@ def neighbour_list(atoms: Atoms, cutoff: float) -> tuple[np.ndarray, np.ndarray,
     shifts = (np.asarray(shifts, np.int64).reshape(-1, 3) @ matrix).astype(np.int32)
     order = np.lexsort((shifts[:, 2], shifts[:, 1], shifts[:, 0], j, i))
     return np.asarray(i, np.int32)[order], np.asarray(j, np.int32)[order], shifts[order]
+
+
+def _refuse_tiny(box: np.ndarray, matrix: np.ndarray, pbc: np.ndarray) -> None:
+    """Before the search, which would go through all images of a cell smaller than an atom."""
+    for vector, shift, periodic in zip(box.tolist(), matrix, pbc, strict=True):
+        if periodic and (length := math.hypot(*vector)) < CLOSEST_DISTANCE:
+            raise _too_close(0, 0, -shift, length)
+
+
+def _too_close(receiver: int, sender: int, shift: np.ndarray, length: float) -> StructureError:
+    return StructureError(
+        f"atoms {receiver} and {sender} (image {shift.tolist()}) are {length:.4f} Å apart",
+        "no potential is trained that close, and the result would mean nothing",
+        "remove duplicated atoms or check the units of the positions",
+    )
 
 
 class Neighbours(NamedTuple):
@@ -137,11 +154,7 @@ def find_neighbours(atoms: Atoms, cutoff: float, numbers: tuple[int, ...]) -> Ne
     lengths = np.linalg.norm(vectors, axis=1)
     if len(lengths) and lengths.min() < CLOSEST_DISTANCE:
         k = int(lengths.argmin())
-        raise StructureError(
-            f"atoms {receivers[k]} and {senders[k]} (image {shifts[k].tolist()}) are {lengths[k]:.4f} Å apart",
-            "no potential is trained that close, and the result would mean nothing",
-            "remove duplicated atoms or check the units of the positions",
-        )
+        raise _too_close(receivers[k], senders[k], shifts[k], lengths[k])
     species = np.searchsorted(numbers, atoms.numbers).astype(np.int32)
     return Neighbours(atoms.positions.astype(float), species, cell, receivers, senders, shifts, vectors)
 

@@ -17,7 +17,6 @@ SMALLEST_HEIGHT = 0.5  # [Å] of the shortest vectors of a lattice: below it the
 FARTHEST = 1e6  # [Å]
 
 
-
 def check_structure(atoms: Atoms) -> None:
     """Refuse a structure no potential can say anything about.
 

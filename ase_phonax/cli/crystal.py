@@ -60,6 +60,13 @@ def add_structure_options(parser: argparse.ArgumentParser) -> Any:
         default=SYMPREC,
         help="positions nearer than this count as equal when the symmetry is found (default: %(default)g)",
     )
+    group.add_argument(
+        "--site-tolerance",
+        metavar="Å",
+        type=options.positive,
+        help="of CIF files: images of a site nearer than this are one atom, in the middle of them; for special"
+        " positions written with few digits, such as 0.333 (default: 0.001, and such files are refused)",
+    )
     return group
 
 
@@ -112,7 +119,9 @@ def read_crystal(arguments: argparse.Namespace, cutoff: Callable[[], float]) -> 
     from ..two_dimensional import as_layer, reduce_layer, require_single_layer, vacuum_axis
 
     loading.check_model(arguments.model)
-    given = loading.read_structure(arguments.structure)
+    given = loading.read_structure(arguments.structure, arguments.site_tolerance)
+    if not arguments.keep_cell:
+        given = _unskewed(given, arguments.structure)
     if vacuum_axis(given) is None:
         require_crystal(given)
         layer = None
@@ -131,6 +140,25 @@ def read_crystal(arguments: argparse.Namespace, cutoff: Callable[[], float]) -> 
         if layer is not None:
             require_single_layer(matrix, layer.axis)
     return Crystal(atoms, len(given), group, had_constraints, layer)
+
+
+def _unskewed(atoms: Atoms, name: str) -> Atoms:
+    """The same crystal in short vectors, where those of the file are too skewed for supercells and paths."""
+    import warnings
+
+    from ..crystals import SMALLEST_HEIGHT, cell_heights
+    from ..errors import UnstableWarning
+    from ..lattices import with_short_vectors
+
+    if not all(atoms.pbc) or not 0 < cell_heights(atoms.cell[:]).min() <= SMALLEST_HEIGHT:
+        return atoms
+    warnings.warn(
+        f"the cell of {name} is skewed: opposite faces are {cell_heights(atoms.cell[:]).min():.3g} Å apart. Taken were"
+        " short vectors of the same lattice; no atom was moved.",
+        UnstableWarning,
+        stacklevel=2,
+    )
+    return with_short_vectors(atoms)
 
 
 def relaxed(crystal: Crystal, calc: Any, arguments: argparse.Namespace) -> tuple[Atoms, RelaxationReport]:
