@@ -25,6 +25,7 @@ from .structure_checks import check_structure as check_structure
 from .structure_checks import require_crystal as require_crystal
 
 SYMPREC = 1e-5  # [Å] distance below which positions count as equal; phonopy's default
+MOST_REPEATS, MOST_CELLS = 1_000_000, 1_000_000  # of a supercell
 _SPGLIB_ERROR = getattr(spglib, "SpglibError", RuntimeError)  # new in spglib 2.7
 
 
@@ -57,7 +58,7 @@ def supercell_for_height(cell: NDArray[np.float64], min_height: float) -> NDArra
         (3, 3) diagonal.
     """
     # 1e-6: a height of exactly 12 Å that prints as 11.9999999 must not add a layer of cells.
-    repeats = [max(1, math.ceil(min_height / height - 1e-6)) for height in cell_heights(cell)]
+    repeats = [max(1, math.ceil(min(min_height / height, MOST_REPEATS) - 1e-6)) for height in cell_heights(cell)]
     return np.diag(repeats).astype(np.int64)
 
 
@@ -89,6 +90,12 @@ def as_supercell_matrix(value: int | ArrayLike) -> NDArray[np.int64]:
             what_to_do,
         )
     matrix = np.diag(np.broadcast_to(numbers.ravel(), 3)) if numbers.size < 9 else numbers.reshape(3, 3)
+    if np.abs(matrix).max() > MOST_REPEATS or abs(np.linalg.det(matrix)) > MOST_CELLS:
+        raise SupercellError(
+            f"the supercell {matrix.tolist()} has {abs(np.linalg.det(matrix)):.3g} cells",
+            f"more than {MOST_CELLS:,} fit no memory, and constants fade long before their edge",
+            what_to_do,
+        )
     matrix = np.rint(matrix).astype(np.int64)
     volume = round(float(np.linalg.det(matrix)))
     if volume == 0:

@@ -26,6 +26,7 @@ PROJECTED_MESH_LENGTH = 40.0  # [Å] the projected DOS needs every q-point, unre
 FIRST_MESH_LENGTH = 20.0  # [Å] where a series of exact meshes begins
 CONVERGED = 1e-3  # relative, of heat at 300 K: a tenth of what potentials are good for
 EVERYWHERE = (True, True, True)
+LARGEST_MESH = 500**3  # q-points
 DOS_POINTS = 301
 DOUBTFUL_QPOINTS, DOUBTFUL_DISTANCE = 16, 0.1  # asked for their exact frequency; reduced coordinates apart
 IMAGINARY_THRESHOLD_THZ = 0.05  # below minus this a mode counts as imaginary: interpolation noise is smaller
@@ -87,7 +88,11 @@ def get_mesh(
         length: q-points along each reciprocal vector b are length * |b| / 2 pi, at least 1 [Å].
         numbers: (3,) of q-points along each reciprocal vector, instead of `length`.
         repeated: directions that are sampled; the others, the vacuum of a layer, get one q-point.
+
+    Raises:
+        InputError: numbers that are no mesh, or more q-points than LARGEST_MESH.
     """
+    check_mesh(_numbers(phonopy, length) if numbers is None else numbers)
     if numbers is None and all(repeated):
         with warnings.catch_warnings():
             # phonopy picks symmetric numbers of its own for skewed cells, and says so; nothing is lost.
@@ -96,6 +101,35 @@ def get_mesh(
     if numbers is None:
         numbers = np.where(repeated, _numbers(phonopy, length), 1).tolist()
     return phonopy.run_mesh(list(numbers), is_gamma_center=True)
+
+
+def check_mesh(numbers: Sequence[float] | NDArray[Any]) -> None:
+    """Refuse what is no mesh, or fits no memory: phonopy would panic, or not come back.
+
+    Args:
+        numbers: (3,) of q-points along each reciprocal vector.
+
+    Raises:
+        InputError: with the number of q-points.
+    """
+    counts = np.asarray(numbers, float).ravel()
+    if (
+        counts.shape != (3,)
+        or not np.all(np.isfinite(counts))
+        or np.any(counts < 1)
+        or np.any(counts != np.rint(counts))
+    ):
+        raise InputError(
+            f"the mesh {np.asarray(numbers).tolist()} is not made of three whole numbers above zero",
+            "it counts q-points along three reciprocal vectors",
+            "give three such as 20 20 20, or a length",
+        )
+    if np.prod(counts) > LARGEST_MESH:
+        raise InputError(
+            f"the mesh {' x '.join(f'{n:.0f}' for n in counts)} has {np.prod(counts):.3g} q-points",
+            f"beyond {LARGEST_MESH:.3g} they fit no memory, and heat has converged long before",
+            "take a coarser one; 100 Å is the length by default",
+        )
 
 
 def converge_mesh(
@@ -134,7 +168,7 @@ def _heat_step(phonopy: Phonopy, mesh: Mesh) -> MeshStep:
 
 def _numbers(phonopy: Phonopy, length: float) -> NDArray[np.int64]:
     reciprocal_lengths = np.linalg.norm(np.linalg.inv(phonopy.primitive.cell), axis=0)
-    return np.maximum(1, np.rint(length * reciprocal_lengths)).astype(np.int64)
+    return np.maximum(1, np.rint(np.minimum(length * reciprocal_lengths, 1e15))).astype(np.int64)
 
 
 def sampled_mesh(phonopy: Phonopy) -> Mesh:
@@ -165,6 +199,9 @@ def get_densities(
         length: of the projected mesh, as in `get_mesh` [Å].
         repeated: as in `get_mesh`.
 
+    Raises:
+        InputError: as `get_mesh`.
+
     Returns:
         total (n_frequencies,) and projected (n_atoms, n_frequencies) densities [states/THz/primitive cell].
     """
@@ -177,6 +214,7 @@ def get_densities(
     pitch = (end - start) / (DOS_POINTS - 1)
     total = phonopy.run_total_dos(freq_min=start, freq_max=end, freq_pitch=pitch)
     numbers = np.where(repeated, _numbers(phonopy, length), 1)
+    check_mesh(numbers)
     phonopy.run_mesh(numbers, is_gamma_center=True, is_mesh_symmetry=False, with_eigenvectors=True)
     return total, phonopy.run_projected_dos(freq_min=start, freq_max=end, freq_pitch=pitch)
 

@@ -78,3 +78,8 @@ def check_calculator(calc: Any, method: str) -> None:
 def in_words(error: BaseException) -> str:
     """Another program's exception: its class, and what it says where it says something."""
     return ": ".join(filter(None, (type(error).__name__, str(error).strip())))
+
+
+def is_failure(error: BaseException) -> bool:
+    """Whether another program failed, and was not told to stop. A panic of Rust (phonopy, spglib) is no Exception."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"

@@ -10,7 +10,7 @@ from ase.data import chemical_symbols
 from ase.geometry import complete_cell
 
 from .errors import StructureError
-from .lattices import short_vectors
+from .lattices import cell_heights, short_vectors
 from .structure_checks import CLOSEST_DISTANCE, check_finite
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ Alternatives = Callable[[set[int]], list[str]]
 
 # Along a direction without periodicity the neighbour list bins this extent; beyond about 1e5 Å it fails.
 MAX_EXTENT = 1e4  # Å
+USUAL_CUTOFF = 20.0  # Å: up to here nobody needs to count
+MOST_IMAGES = 1e7
 # Capacity kept free when a graph is padded, so that a moving structure seldom needs a larger class.
 MARGIN = 1.1
 
@@ -91,7 +93,7 @@ def neighbour_list(atoms: Atoms, cutoff: float) -> tuple[np.ndarray, np.ndarray,
     search = vesin.NeighborList(cutoff=float(cutoff) * (1 - 1e-10), full_list=True, n_threads=1)
     # In a skewed cell the search would go through thousands of images that are far away.
     box, matrix = short_vectors(atoms.cell.array, atoms.pbc)
-    _refuse_tiny(box, matrix, atoms.pbc)
+    _refuse_endless(box, matrix, atoms, float(cutoff))
     i, j, shifts = search.compute(
         points=np.ascontiguousarray(atoms.positions, float),
         box=np.ascontiguousarray(box, float),
@@ -103,11 +105,21 @@ def neighbour_list(atoms: Atoms, cutoff: float) -> tuple[np.ndarray, np.ndarray,
     return np.asarray(i, np.int32)[order], np.asarray(j, np.int32)[order], shifts[order]
 
 
-def _refuse_tiny(box: np.ndarray, matrix: np.ndarray, pbc: np.ndarray) -> None:
-    """Before the search, which would go through all images of a cell smaller than an atom."""
-    for vector, shift, periodic in zip(box.tolist(), matrix, pbc, strict=True):
+def _refuse_endless(box: np.ndarray, matrix: np.ndarray, atoms: Atoms, cutoff: float) -> None:
+    """Before the search: cells smaller than an atom, and cutoffs that reach millions of images."""
+    for vector, shift, periodic in zip(box.tolist(), matrix, atoms.pbc, strict=True):
         if periodic and (length := math.hypot(*vector)) < CLOSEST_DISTANCE:
             raise _too_close(0, 0, -shift, length)
+    if cutoff < USUAL_CUTOFF:
+        return
+    heights = cell_heights(complete_cell(box))[atoms.pbc]
+    images = len(atoms) * float(np.prod(2 * cutoff / heights + 1))
+    if images > MOST_IMAGES:
+        raise StructureError(
+            f"within the cutoff of the model, {cutoff:g} Å, there are about {images:.2g} images of atoms",
+            "every atom would have them for neighbours: they fit no memory",
+            "take a model with a cutoff of a few Å",
+        )
 
 
 def _too_close(receiver: int, sender: int, shift: np.ndarray, length: float) -> StructureError:

@@ -16,6 +16,8 @@ from .errors import InputError
 from .evaluation import Evaluator
 from .relaxation import relax
 
+LARGEST, MOST_FRAMES = 100, 100_000  # repeats and Å; frames and wave vectors of one row
+
 
 @dataclass(frozen=True)
 class Perturbation:
@@ -41,6 +43,12 @@ class Perturbation:
                 f"the perturbation {self}",
                 "it describes no frames",
                 "repeat and count are 1 or more, nothing is negative",
+            )
+        if max(self.repeat, self.positions, self.cell) > LARGEST or max(self.count, self.waves) > MOST_FRAMES:
+            raise InputError(
+                f"the perturbation {self}",
+                "it would not end, or leave no structure",
+                f"repeat is {LARGEST} or less, noise as many Å, count and waves {MOST_FRAMES:,} or less",
             )
 
 

@@ -2,39 +2,79 @@
 
 import dataclasses
 import difflib
+import math
+import os
+import reprlib
 import types
 import typing
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from .errors import InputError
+from .errors import InputError, in_words
+from .input_files import require_file, shown
 
+LARGEST_FILE = 10_000_000  # bytes
+LARGEST_NUMBER = 10**15  # of whole numbers: what counts something fits easily
 Prepare = Callable[[Any, Mapping[str, Any], str], Mapping[str, Any]]
 
 
-def read_yaml(path: Path) -> Any:
+def read_yaml(path: str | Path) -> Any:
     """The content of a YAML file; an empty one is an empty mapping.
 
     Raises:
-        InputError: not readable, or not YAML.
+        InputError: not readable, not YAML, or a key that stands twice in a mapping.
     """
     import yaml
 
+    why = "its settings would be missing"
+    require_file(path, "the configuration", why, may_be_empty=True)
     try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        if os.stat(path).st_size > LARGEST_FILE:
+            raise InputError(
+                f"the configuration {shown(path)} has more than {LARGEST_FILE // 1_000_000} MB",
+                "settings are a page of text: it is another file",
+                "check the path",
+            )
+        return yaml.load(Path(path).read_text(encoding="utf-8"), _strict_loader()) or {}
+    except InputError as error:
+        raise InputError(f"the configuration {shown(path)}: {error.what}", error.why, error.remedy) from error
     except OSError as error:
         raise InputError(
-            f"the configuration {path} cannot be read: {error.strerror}",
-            "its settings would be missing",
-            "check the path",
+            f"the configuration {shown(path)} cannot be read: {error.strerror}", why, "check the path"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    # PyYAML lets through what its parsing of numbers and dates, or nesting, run into.
+    except (yaml.YAMLError, ValueError, ArithmeticError, TypeError, RecursionError) as error:
         raise InputError(
-            f"the configuration {path} is not YAML: {' '.join(str(error).split())}",
-            "its settings would be missing",
-            "YAML is `name: value` lines, lists with `- ` below a name",
+            f"the configuration {shown(path)} is not YAML: {' '.join(in_words(error).split())[:500]}",
+            why,
+            "YAML is `name: value` lines, lists with `- ` below a name; texts like numbers or dates need quotes",
         ) from error
+
+
+def _strict_loader() -> Any:
+    """PyYAML's safe loader, which would take the last of two values for one key without a word."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """With keys that stand once."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            seen = set()
+            for key, _ in node.value if isinstance(node, yaml.MappingNode) else []:
+                if key.tag == "tag:yaml.org,2002:merge":
+                    continue
+                name = (key.tag, str(key.value))
+                if isinstance(key, yaml.ScalarNode) and name in seen:
+                    raise InputError(
+                        f"the key {key.value[:80]!r} stands twice, the second time on line {key.start_mark.line + 1}",
+                        "only one of the two values could count",
+                        "delete one of them",
+                    )
+                seen.add(name)
+            return super().construct_mapping(node, deep)
+
+    return Loader
 
 
 def unknown_key(source: str, path: str, key: str, known: Collection[str]) -> InputError:
@@ -119,17 +159,11 @@ def convert(hint: Any, value: Any, source: str, path: str) -> Any:
             return {str(k): convert(inner, v, source, f"{path}.{k}") for k, v in value.items()}
         if origin is str and isinstance(value, str):
             return value
-        if origin in (int, float) and isinstance(value, str):
-            try:
-                number = float(value)
-            except ValueError:
-                continue
-            if origin is int and not number.is_integer():
-                continue
-            return origin(number)
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if is_number and (origin is float or (origin is int and float(value).is_integer())):
-            return origin(value)
+        if origin in (int, float) and (number := _number(value)) is not None:
+            if origin is float:
+                return number
+            if number.is_integer() and abs(number) <= LARGEST_NUMBER:
+                return int(value) if isinstance(value, int) else int(number)
     names = " or ".join(_name(k) for k in wanted)
     raise InputError(
         f"{source}: {path} is {_short(value)}",
@@ -138,8 +172,19 @@ def convert(hint: Any, value: Any, source: str, path: str) -> Any:
     )
 
 
+def _number(value: Any) -> float | None:
+    """A finite number, also where YAML reads a text (1e-3); None for anything else, true and false among them."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
 _NAMES: dict[Any, str] = {
-    float: "a number",
+    float: "a finite number",
     int: "a whole number",
     str: "a text",
     bool: "true or false",
@@ -161,5 +206,7 @@ def _name(kind: Any) -> str:
 
 def _short(value: Any) -> str:
     """A wrong value as it is shown: somebody's data file would fill the screen."""
-    text = repr(value)
+    short = reprlib.Repr()
+    short.maxlevel, short.maxstring, short.maxother = 2, 80, 80
+    text = short.repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

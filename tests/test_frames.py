@@ -171,7 +171,7 @@ def test_a_wildcard_and_a_list_of_files(tmp_path, clusters):
         write(tmp_path / f"part{k}.xyz", with_results(clusters[k]), format="extxyz")
     assert len(read_frames(tmp_path / "part*.xyz")) == 3
     assert len(read_frames([tmp_path / "part0.xyz", tmp_path / "part2.xyz"])) == 2
-    with pytest.raises(InputError, match="there is no file"):
+    with pytest.raises(InputError, match="does not exist"):
         read_frames(tmp_path / "nothing*.xyz")
 
 

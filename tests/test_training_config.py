@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 
 from ase_phonax.errors import InputError
+from ase_phonax.networks.mace_config import MACEConfig
+from ase_phonax.networks.nequip import NequIPConfig
+from ase_phonax.settings import read_yaml
 from ase_phonax.training import TrainingConfig, read_config
-from ase_phonax.training.config import _CHOICES, _LEAST, as_dict, config_from, relative_to
+from ase_phonax.training.config import as_dict, config_from, relative_to
+from ase_phonax.training.config_checks import CHOICES, LEAST
 
 TEXT = """
 data:
@@ -144,18 +148,18 @@ def test_what_is_no_mapping_is_refused(values):
         config_from(values)
 
 
-@pytest.mark.parametrize(("section", "name"), list(_CHOICES))
+@pytest.mark.parametrize(("section", "name"), list(CHOICES))
 def test_every_choice_is_checked(section, name):
-    for choice in _CHOICES[section, name]:
+    for choice in CHOICES[section, name]:
         assert getattr(getattr(config_from({section: {name: choice}}), section), name) == choice
     with pytest.raises(InputError, match=rf"{section}\.{name}") as error:
         config_from({section: {name: "other"}})
-    assert _CHOICES[section, name][0] in error.value.remedy
+    assert CHOICES[section, name][0] in error.value.remedy
 
 
-@pytest.mark.parametrize(("section", "name"), list(_LEAST))
+@pytest.mark.parametrize(("section", "name"), list(LEAST))
 def test_every_number_has_its_bound(section, name):
-    least, allowed = _LEAST[section, name]
+    least, allowed = LEAST[section, name]
     kind = TrainingConfig.__dataclass_fields__[section].default_factory.__dataclass_fields__[name].type
     below = least - 1 if kind is int or allowed else least
     for value in (below, float("nan"), float("inf")):
@@ -172,7 +176,7 @@ def test_every_number_of_the_loss_and_the_optimiser_has_a_bound():
     for section in ("loss", "optimiser"):
         for field in dataclasses.fields(getattr(TrainingConfig(), section)):
             if field.type in (int, float):
-                assert (section, field.name) in _LEAST
+                assert (section, field.name) in LEAST
 
 
 @pytest.mark.parametrize(
@@ -195,7 +199,7 @@ def test_what_cannot_be_trained_is_refused(values, words):
 
 
 def test_files_that_are_no_configuration_are_refused(tmp_path):
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="does not exist"):
         read_config(tmp_path / "nothing.yaml")
     path = tmp_path / "a.yaml"
     path.write_text("a: [1\n")
@@ -209,3 +213,63 @@ def test_files_that_are_no_configuration_are_refused(tmp_path):
         read_config(path)
     path.write_text("")
     assert read_config(path).loss == TrainingConfig().loss
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("run:\n  name: 2024-02-30\n", "is not YAML: ValueError: day is out of range for month"),
+        ("run:\n  seed: 0x_\n", "is not YAML: ValueError"),
+        ("run:\n  seed: " + "7" * 5000, "is not YAML: ValueError: Exceeds the limit"),
+        ("loss: " + "[" * 5000, "is not YAML: RecursionError"),
+        ("? {a: 1}\n: 2\n", "is not YAML: ConstructorError"),
+        ("loss:\n  energy: 1\n  forces: 1\n  energy: 2\n", "the key 'energy' stands twice, the second time on line 4"),
+        ("loss: {energy: 1}\nloss: {forces: 1}\n", "the key 'loss' stands twice, the second time on line 2"),
+        ("loss:\n  energy: .nan\n", "loss.energy is nan"),
+        ("loss:\n  energy: -.inf\n", "loss.energy is -inf"),
+        ("run:\n  seed: 1e300\n", "run.seed is"),
+        ("run:\n  seed: 99999999999\n", "run.seed is 99,999,999,999"),
+        ("run:\n  name: [a, b]\n", "run.name is ['a', 'b']"),
+        ("network:\n  architecture: [nequip]\n", "network.architecture is ['nequip']"),
+        ("optimiser:\n  epochs: true\n", "optimiser.epochs is True"),
+        ("optimiser:\n  epochs: 1e15\n", "optimiser.epochs is 1,000,000,000,000,000"),
+        ("data:\n  repeat: {a.xyz: 1e9}\n", "is 1000000000"),
+        ("network: &a\n  cutoff: *a\n", "network.cutoff is {'cutoff': {'cutoff': {...}}}"),
+    ],
+)
+def test_absurd_configurations_are_refused_in_words(tmp_path, text, words):
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError) as error:
+        read_config(path)
+    assert words in str(error.value)
+
+
+def test_merged_keys_of_yaml_are_no_repeated_ones(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("loss: &a {energy: 2, forces: 3}\n")
+    assert read_config(path).loss.forces == 3
+    path.write_text("base: &a {energy: 2, forces: 3}\nloss:\n  <<: *a\n  forces: 5\n")
+    assert read_yaml(path)["loss"] == {"energy": 2, "forces": 5}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"hidden_irreps": "0x0e"}, "'0x0e' has no channels"),
+        ({"hidden_irreps": "4x0e + 4x0e"}, "one of the two blocks would be lost"),
+        ({"hidden_irreps": "999999999999x0e"}, "has no channels, or more than any memory holds"),
+        ({"hidden_irreps": "4x0e + 4x50e"}, "give 1 to 100000 channels of a degree from 0 to 12"),
+        ({"cutoff": 1e9}, "cutoff is 1000000000.0"),
+        ({"l_max": 10**9}, "l_max is 1000000000"),
+        ({"n_layers": 10**9}, "n_layers is 1000000000"),
+        ({"n_basis": 10**9}, "n_basis is 1000000000"),
+        ({"radial_sizes": (10**9,)}, r"radial_sizes is (1000000000,)"),
+    ],
+)
+@pytest.mark.parametrize("kind", [NequIPConfig, MACEConfig])
+def test_networks_that_fit_no_memory_are_refused_before_they_are_built(kind, options, words):
+    with pytest.raises(InputError) as error:
+        kind(**{"n_species": 1, "cutoff": 5.0} | options)
+    if kind is NequIPConfig or "4x0e + 4x0e" not in options.values():
+        assert words in str(error.value)

@@ -7,6 +7,7 @@ import numpy as np
 from ..errors import InputError
 from ..units import THZ_PER_SQRT_EV_A2_AMU
 from .frames import Frame
+from .sizes import check_sizes
 
 # Pairs of frames farther apart are not joined: the trapezoid would not hold, or an atom was wrapped.
 FARTHEST = 0.4  # Å, any atom
@@ -69,6 +70,7 @@ def check_frames(frames: Sequence[Frame]) -> None:
     Raises:
         InputError: with the factor found and what it usually means.
     """
+    check_sizes(frames)
     _check_forces(frames)
     _check_stresses(frames)
     _check_sign(frames)

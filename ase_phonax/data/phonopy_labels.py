@@ -9,10 +9,9 @@ from phonopy import Phonopy
 from phonopy.file_IO import check_force_constants_indices, parse_FORCE_CONSTANTS, parse_FORCE_SETS
 from phonopy.interface.phonopy_yaml import PhonopyYaml
 from phonopy.physical_units import get_calculator_physical_units
-from yaml import YAMLError
 
 from .. import hdf5
-from ..errors import InputError
+from ..errors import InputError, is_failure
 from ..force_constants import commensurate_qpoints, interpolated_dynamical_matrices
 from .frames import Frame, SecondOrder
 
@@ -95,7 +94,9 @@ def read_phonopy(path: Path) -> list[Frame]:
             _add_labels(found, path)
     except InputError:
         raise
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, IndexError, YAMLError) as error:
+    except BaseException as error:  # YAML, lzma, NumPy and phonopy raise whatever they meet
+        if not is_failure(error):
+            raise
         raise InputError(
             f"{path}: phonopy does not read it ({' '.join(str(error).split()) or type(error).__name__})",
             "its force constants cannot be used",

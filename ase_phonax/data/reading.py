@@ -11,8 +11,11 @@ from ase import Atoms
 from ase.stress import voigt_6_to_full_3x3_stress
 
 from ..errors import InputError, in_words
+from ..input_files import require_file, shown
+from ..structure_files import check_contents, known_format
 from .checks import check_frames
 from .frames import LABELS, Frame, SecondOrder
+from .near_misses import say_unread
 from .store import read_store
 
 # What may be named by keys.
@@ -51,12 +54,14 @@ def read_frames(files: str | os.PathLike | Sequence[str | os.PathLike], keys: Ma
 
 
 def _expand(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    found = sorted(path.parent.glob(path.name)) if any(c in path.name for c in "*?[") else []
-    if not found:
-        raise InputError(f"there is no file {path}", "its frames would be missing", "check the path")
-    return found
+    try:
+        several = any(c in path.name for c in "*?[") and not path.exists() and sorted(path.parent.glob(path.name))
+    except (OSError, ValueError, NotImplementedError):  # said below
+        several = []
+    if several:
+        return several
+    require_file(path, "the file of frames", "its frames would be missing")
+    return [path]
 
 
 def _read(path: Path, keys: Mapping[str, str] | None) -> list[Frame]:
@@ -80,18 +85,20 @@ def _vibrations(path: Path) -> list[Frame]:
 
     try:
         found = read_json(path)
-    except (ValueError, KeyError, TypeError, OSError) as error:
+        if not hasattr(found, "get_hessian"):
+            return _through_ase(path, None)
+        atoms, indices, hessian = found.get_atoms(), found.get_indices(), found.get_hessian()
+    except InputError:
+        raise
+    except Exception as error:  # whatever JSON and ASE's decoder meet
         raise _unreadable(path, error) from error
-    if not hasattr(found, "get_hessian"):
-        return _through_ase(path, None)
-    atoms = found.get_atoms()
-    if len(found.get_indices()) != len(atoms):
+    if len(indices) != len(atoms):
         raise InputError(
-            f"{path}: the Hessian is of {len(found.get_indices())} of the {len(atoms)} atoms",
+            f"{path}: the Hessian is of {len(indices)} of the {len(atoms)} atoms",
             "the response of the others is not known",
             "compute the Hessian of all atoms",
         )
-    return [frame_of_hessian(atoms, found.get_hessian(), origin=str(path))]
+    return [frame_of_hessian(atoms, hessian, origin=str(path))]
 
 
 # A kind of file is one reader and one line here; everything else goes to ASE.
@@ -140,7 +147,11 @@ def _through_ase(path: Path, keys: Mapping[str, str] | None) -> list[Frame]:
     # "vasprun.xml-001" ends in nothing that ASE knows.
     known = "vasp-xml" if path.name.startswith("vasprun") and ".xml" in path.name else None
     try:
+        # ASE's reader of xyz files ends at a blank line, without a word of what follows.
+        check_contents(path, known or known_format(path))
         images = read(path, index=":", format=known)
+    except InputError:
+        raise
     except Exception as error:  # its parsers raise whatever they meet
         raise _unreadable(path, error) from error
     return _frames_of(list(images), keys, path)
@@ -171,7 +182,10 @@ def _frames_of(images: Sequence[Atoms], keys: Mapping[str, str] | None, path: Pa
                 "the label would be missing from all of them",
                 f"correct the key; the frames hold {', '.join(there) or 'none'}",
             )
-    return [frame_of_atoms(atoms, keys, f"{path}:{k}") for k, atoms in enumerate(images)]
+    frames = [frame_of_atoms(atoms, keys, f"{path}:{k}") for k, atoms in enumerate(images)]
+    if not keys:
+        say_unread(images, frames, path)
+    return frames
 
 
 def frame_of_atoms(atoms: Atoms, keys: Mapping[str, str] | None = None, origin: str = "") -> Frame:
@@ -255,7 +269,7 @@ def _check_weight_names(atoms: Atoms, origin: str) -> None:
 
 def _unreadable(path: Path, error: Exception) -> InputError:
     return InputError(
-        f"{path} cannot be read ({in_words(error)})",
+        f"{shown(path)} cannot be read ({in_words(error)})",
         "its frames would be missing",
         "check that the file is complete; formats are those of ase.io.read, save_frames, VibrationsData and phonopy",
     )

@@ -33,6 +33,25 @@ class Irrep(NamedTuple):
 EVEN_SCALAR = Irrep(0, 1)
 
 Irreps = tuple[tuple[int, Irrep], ...]
+MOST_CHANNELS = 100_000
+HIGHEST_DEGREE = 12  # couplings of higher ones take minutes to compute, and nothing uses them
+# Of whatever else counts in a network; what is not named has as many as there may be channels.
+MOST = {"n_layers": 100, "l_max": HIGHEST_DEGREE, "n_basis": 1000, "envelope_p": 100, "correlation": 4}
+LONGEST_CUTOFF = 30.0  # Å: ten thousand neighbours of an atom
+
+
+def check_cutoff(cutoff: float) -> None:
+    """Refuse a cutoff at which nothing interacts, or everything.
+
+    Raises:
+        InputError: not between 0 and LONGEST_CUTOFF [Å].
+    """
+    if not 0 < cutoff <= LONGEST_CUTOFF:
+        raise InputError(
+            f"cutoff is {cutoff!r}",
+            "without neighbours nothing interacts, and thousands of them fit no memory",
+            f"give some Å, 4 to 6 usually, and no more than {LONGEST_CUTOFF:g}",
+        )
 
 
 def parse_irreps(text: str) -> Irreps:
@@ -47,5 +66,11 @@ def parse_irreps(text: str) -> Irreps:
                 'write a multiplicity, a degree and a parity, for example "16x0e + 8x1o"',
             )
         mul, l, parity = found.groups()
+        if len(mul or "") > 9 or not 1 <= int(mul or 1) <= MOST_CHANNELS or len(l) > 9 or int(l) > HIGHEST_DEGREE:
+            raise InputError(
+                f"the irreps are {text[:80]!r}",
+                f"{part[:40]!r} has no channels, or more than any memory holds",
+                f"give 1 to {MOST_CHANNELS} channels of a degree from 0 to {HIGHEST_DEGREE}",
+            )
         blocks.append((int(mul or 1), Irrep(int(l), 1 if parity == "e" else -1)))
     return tuple(blocks)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..errors import InputError
-from .irreps import EVEN_SCALAR, Irrep, Irreps, parse_irreps
+from .irreps import EVEN_SCALAR, MOST, MOST_CHANNELS, Irrep, Irreps, check_cutoff, parse_irreps
 
 # What each choice may be.
 CHOICES = {
@@ -114,10 +114,7 @@ class MACEConfig:
         return 0 < layer == self.n_layers - 1
 
     def _check_sizes(self) -> None:
-        if not 0 < self.cutoff < float("inf"):
-            raise InputError(
-                f"cutoff is {self.cutoff!r}", "without neighbours nothing interacts", "give some Å, 4 to 6 usually"
-            )
+        check_cutoff(self.cutoff)
         if not 0 < self.average_neighbors < float("inf"):
             raise InputError(
                 f"average_neighbors is {self.average_neighbors!r}",
@@ -128,9 +125,11 @@ class MACEConfig:
         sizes += [("radial_sizes", width, 1) for width in self.radial_sizes]
         sizes += [("correlation", order, 1) for order in self.correlation]
         for name, value, low in sizes:
-            if value < low:
+            if not low <= value <= MOST.get(name, MOST_CHANNELS):
                 raise InputError(
-                    f"{name} is {getattr(self, name)!r}", "it counts something in the network", f"give {low} or more"
+                    f"{name} is {getattr(self, name)!r}",
+                    "it counts something in the network",
+                    f"give {low} to {MOST.get(name, MOST_CHANNELS)}",
                 )
         if len(self.correlation) not in (1, self.n_layers):
             raise InputError(

@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import InputError
 from ..layers import LayerParts, Linear, NetworkParts
 from .gates import gate, pre_gate_irreps, silu, tanh
-from .irreps import EVEN_SCALAR, Irrep, Irreps, parse_irreps
+from .irreps import EVEN_SCALAR, MOST, MOST_CHANNELS, Irrep, Irreps, check_cutoff, parse_irreps
 from .paths import plan_convolution
 from .radial_arrays import closed_basis, radial_weights
 
@@ -74,6 +74,12 @@ class NequIPConfig:
             )
         hidden = parse_irreps(self.hidden_irreps)
         irreps = [ir for _, ir in hidden]
+        if len(set(irreps)) < len(irreps):
+            raise InputError(
+                f"hidden_irreps are {self.hidden_irreps!r}",
+                "parameters are stored under the names of irreps, and one of the two blocks would be lost",
+                "name each irrep once, with all its channels: 8x0e in place of 4x0e + 4x0e",
+            )
         if any(ir.l for ir in irreps) and EVEN_SCALAR not in irreps:
             raise InputError(
                 f"hidden_irreps {self.hidden_irreps!r} have no even scalars",
@@ -82,10 +88,7 @@ class NequIPConfig:
             )
 
     def _check_sizes(self) -> None:
-        if not 0 < self.cutoff < float("inf"):
-            raise InputError(
-                f"cutoff is {self.cutoff!r}", "without neighbours nothing interacts", "give some Å, 4 to 6 usually"
-            )
+        check_cutoff(self.cutoff)
         if not 0 < self.average_neighbors < float("inf"):
             raise InputError(
                 f"average_neighbors is {self.average_neighbors!r}",
@@ -95,11 +98,12 @@ class NequIPConfig:
         least = {"n_layers": 1, "l_max": 0, "n_basis": 1, "envelope_p": 2, "embedding": 0}
         sizes = [(name, getattr(self, name), low) for name, low in least.items()]
         for name, value, low in [*sizes, *(("radial_sizes", width, 1) for width in self.radial_sizes)]:
-            if value < low:
+            if not low <= value <= MOST.get(name, MOST_CHANNELS):
                 raise InputError(
                     f"{name} is {getattr(self, name)!r}",
                     "it counts something in the network",
-                    f"give {low} or more" + (" for each hidden layer" if name == "radial_sizes" else ""),
+                    f"give {low} to {MOST.get(name, MOST_CHANNELS)}"
+                    + (" for each hidden layer" if name == "radial_sizes" else ""),
                 )
 
 

@@ -1,7 +1,6 @@
 """Everything a training run can be told, as frozen dataclasses that a YAML file maps to."""
 
 import dataclasses
-import math
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..networks import ARCHITECTURES
 from ..settings import build, convert, read_yaml, unknown_key
+from .config_checks import check_architecture, check_config
 
 
 @dataclass(frozen=True)
@@ -175,108 +174,7 @@ class TrainingConfig:
     run: RunConfig = field(default_factory=RunConfig)
 
     def __post_init__(self):
-        _check(self)
-
-
-_CHOICES = {
-    ("loss", "penalty"): ("squared", "huber"),
-    ("loss", "directions"): ("columns", "random", "thermal"),
-    ("optimiser", "method"): ("adam", "muon"),
-    ("optimiser", "schedule"): ("cosine", "linear", "exponential", "constant"),
-    ("run", "precision"): ("float32", "float64"),
-    ("run", "keep"): ("best", "last"),
-    ("fine_tune", "energies"): ("keep", "shift"),
-}
-# (least allowed, whether that itself is allowed)
-_LEAST = {
-    ("network", "alike"): (0, True),
-    ("loss", "energy"): (0, True),
-    ("loss", "forces"): (0, True),
-    ("loss", "stress"): (0, True),
-    ("loss", "curvature"): (0, True),
-    ("loss", "projections"): (0, True),
-    ("loss", "spectrum"): (0, True),
-    ("loss", "huber_delta"): (0, False),
-    ("loss", "columns"): (1, True),
-    ("optimiser", "epochs"): (1, True),
-    ("optimiser", "batch_size"): (1, True),
-    ("optimiser", "accumulate"): (1, True),
-    ("optimiser", "learning_rate"): (0, False),
-    ("optimiser", "warmup"): (0, True),
-    ("optimiser", "final"): (0, True),
-    ("optimiser", "weight_decay"): (0, True),
-    ("optimiser", "clip"): (0, True),
-    ("optimiser", "ema"): (0, True),
-    ("optimiser", "patience"): (0, True),
-    ("run", "seed"): (0, True),
-    ("run", "n_shapes"): (1, True),
-    ("run", "validate_every"): (1, True),
-    ("run", "checkpoint_seconds"): (0, True),
-}
-
-
-def _check(config: TrainingConfig) -> None:
-    for (section, name), choices in _CHOICES.items():
-        value = getattr(getattr(config, section), name)
-        if value not in choices:
-            raise InputError(
-                f"{section}.{name} is {value!r}", "it chooses between a few ways", f"use one of {', '.join(choices)}"
-            )
-    for (section, name), (least, allowed) in _LEAST.items():
-        value = getattr(getattr(config, section), name)
-        if name in ("learning_rate", "accumulate") and value == "auto":
-            continue
-        if isinstance(value, str) or not (math.isfinite(value) and (value > least or (allowed and value == least))):
-            raise InputError(
-                f"{section}.{name} is {value!r}",
-                "nothing can be trained with that",
-                f"give a number {'of at least' if allowed else 'above'} {least}",
-            )
-    pieces = config.optimiser.accumulate
-    if isinstance(pieces, int) and pieces > config.optimiser.batch_size:
-        raise InputError(
-            f"optimiser.accumulate is {pieces} and optimiser.batch_size {config.optimiser.batch_size}",
-            "a batch cannot be cut into more pieces than it has frames",
-            "give at most the batch size",
-        )
-    _check_network(config.network)
-    for name, count in config.data.repeat.items():
-        if count < 1:
-            raise InputError(
-                f"data.repeat.{name} is {count}",
-                "it says how often the frames count in an epoch",
-                "give 1 or more, or leave the file out of data.train",
-            )
-    loss = config.loss
-    if not any((loss.energy, loss.forces, loss.stress, loss.curvature, loss.projections, loss.spectrum)):
-        raise InputError("every weight of the loss is 0", "there is nothing to learn", "give one a positive weight")
-    if config.optimiser.ema >= 1 or config.optimiser.warmup > 1:
-        raise InputError(
-            f"optimiser.ema is {config.optimiser.ema}, warmup {config.optimiser.warmup}",
-            "the first is a decay below 1, the second a part of all steps",
-            "typical values are 0.99 and 0.02",
-        )
-
-
-def _check_network(network: NetworkConfig) -> None:
-    if network.alike >= 1:
-        raise InputError(
-            f"network.alike is {network.alike}",
-            "elements in the same place of the periodic table would stay one and the same to the network",
-            "give 0 to below 1, 0.9 for instance",
-        )
-    if network.architecture not in ARCHITECTURES:
-        raise InputError(
-            f"network.architecture is {network.architecture!r}",
-            "there is no such network",
-            f"known are {', '.join(ARCHITECTURES)}",
-        )
-    for name in ("average_neighbors", "scale"):
-        value = getattr(network, name)
-        if value != "auto" and not (isinstance(value, (int, float)) and 0 < value < math.inf):
-            raise InputError(
-                f"network.{name} is {value!r}", "the network is divided or multiplied by it", "give a number, or auto"
-            )
+        check_config(self)
 
 
 def read_config(path: Path) -> TrainingConfig:
@@ -331,13 +229,7 @@ def _with_options(kind: Any, values: Mapping[str, Any], source: str) -> Mapping[
     """Settings of the architecture itself, written beside the others, moved into `options`."""
     if kind is not NetworkConfig:
         return values
-    architecture = ARCHITECTURES.get(values.get("architecture", NetworkConfig.architecture))
-    if architecture is None:
-        raise InputError(
-            f"network.architecture is {values['architecture']!r}",
-            "there is no such network",
-            f"known are {', '.join(ARCHITECTURES)}",
-        )
+    architecture = check_architecture(values.get("architecture", NetworkConfig.architecture))
     own = {f.name: f for f in dataclasses.fields(NetworkConfig)}
     inner = {f.name: f for f in dataclasses.fields(architecture.config)}
     hints = typing.get_type_hints(architecture.config)

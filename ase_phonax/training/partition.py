@@ -8,6 +8,7 @@ import numpy as np
 
 from ..data.checks import check_frames
 from ..data.frames import Frame, SecondOrder, Spectrum, count_labels
+from ..data.near_misses import say_repeated
 from ..data.reading import read_frames
 from ..errors import InputError
 from .config import DataConfig
@@ -48,6 +49,7 @@ def load_frames(config: DataConfig, seed: int) -> tuple[list[Frame], list[Frame]
             )
     else:
         training, copies, valid = _split(training, copies, config.valid, seed)
+    say_repeated(training, valid)
     return [frame for frame, n in zip(training, copies, strict=True) for _ in range(n)], valid
 
 

@@ -28,7 +28,7 @@ FAR_REFERENCES = 0.3
 
 
 def check_labels(frames: Sequence[Frame], loss: LossConfig) -> None:
-    """Refuse a weight for which no training frame has a label.
+    """Refuse a weight for which no training frame has a label, and frames whose own weights leave nothing.
 
     Raises:
         InputError: with what the frames have.
@@ -49,6 +49,17 @@ def check_labels(frames: Sequence[Frame], loss: LossConfig) -> None:
                 f"set loss.{label}: 0, or add frames; there are "
                 + (", ".join(f"{n} with {name}" for name, n in counts.items() if n) or "none with any label"),
             )
+    weights = {name: getattr(loss, name) for name in ("energy", "forces", "stress")}
+    weights |= {"curvature": loss.curvature or loss.projections or loss.spectrum, "spectrum": loss.spectrum}
+    if not any(
+        weights[name] and frame.weight(name) for frame in frames for name, n in count_labels([frame]).items() if n
+    ):
+        raise InputError(
+            "every label of the training frames has the weight 0, its own or that of the loss",
+            "there is nothing to learn",
+            "set the weights of the frames (info['weight'] and its like), or those under loss; there are "
+            + ", ".join(f"{n} with {name}" for name, n in counts.items() if n),
+        )
 
 
 def new_potential(config: TrainingConfig, frames: Sequence[Frame]) -> Potential:
