@@ -9,13 +9,15 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import TextIO
 
 from .. import __version__
-from ..errors import PhonaxError, in_words
+from ..errors import OutputError, PhonaxError, in_words
 from . import convert, evaluate, fine_tune, gruneisen, label, models, molecule, phonons, qha, train
 from .config import apply_config
 from .parser import Parser, parse
+from .places import check_places
 
 _COMMANDS = (phonons, gruneisen, qha, molecule, train, fine_tune, evaluate, label, models, convert)
 _INTERRUPTED = (130, 143)  # 128 + SIGINT, 128 + SIGTERM
@@ -52,12 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: arguments without the program's name; those of the process unless given.
     """
-    _never_fail_on_characters()
-    code = _run(argv)
+    _streams_that_take_anything()
+    code = _printed(_run(argv))
     if argv is None and code in _INTERRUPTED:
         # Interrupted in the middle of a computation, JAX's threads may crash a regular shutdown.
-        sys.stdout.flush()
-        sys.stderr.flush()
         os._exit(code)
     return code
 
@@ -69,6 +69,7 @@ def _run(argv: Sequence[str] | None) -> int:
             given = sys.argv[1:] if argv is None else argv
             apply_config(given, commands.__getitem__)
             arguments = parse(parser, commands, given)
+            check_places(arguments)
             return arguments.run(arguments)
     except SystemExit as stop:  # argparse: --help, --version; or a signal
         return stop.code if isinstance(stop.code, int) else 2
@@ -78,10 +79,9 @@ def _run(argv: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         print("interrupted; nothing was written", file=sys.stderr)
         return _INTERRUPTED[0]
-    except BrokenPipeError:  # the reader, such as `head`, has left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:
+        if isinstance(error, OSError) and not _takes_more(sys.stdout):
+            return 0  # such as a reader that has left; `_printed` tells what went wrong
         traceback.print_exc()
         print(f"unexpected error: {in_words(error)}", file=sys.stderr)
         return 1
@@ -119,8 +119,42 @@ def _parser() -> tuple[Parser, dict[str, argparse.ArgumentParser]]:
     return parser, dict(commands.choices)
 
 
-def _never_fail_on_characters() -> None:
-    """A terminal that cannot print Γ or Å shall get a question mark, not a traceback after a long run."""
+def _printed(code: int) -> int:
+    """Write out what is still on its way to the terminal, a pipe or a file; results are in their place by now.
+
+    Returns:
+        `code`; that of an OutputError instead of 0 where standard output takes no more, but for a reader that left.
+    """
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        try:
+            stream.flush()
+        except OSError as error:
+            _discard(stream)  # or the flush at the end of the process would fail again, and say so in its own way
+            if stream is sys.stdout and not isinstance(error, BrokenPipeError):
+                print(f"error: standard output cannot be written: {error.strerror}", file=sys.stderr)
+                code = code or OutputError.exit_code
+    return code
+
+
+def _takes_more(stream: TextIO) -> bool:
+    try:
+        stream.flush()
+    except OSError:
+        return False
+    return True
+
+
+def _discard(stream: TextIO) -> None:
+    with suppress(OSError, ValueError):  # a stream of a test, which has no descriptor
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        stream.flush()
+
+
+def _streams_that_take_anything() -> None:
+    """A terminal that cannot print Γ or Å shall get a question mark, and a closed one nothing, after a long run."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by whoever started us
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for the life of the process
+        elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")

@@ -7,14 +7,18 @@ import dataclasses
 import hashlib
 import json
 import os
-from concurrent.futures import ProcessPoolExecutor, as_completed
+import sys
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..claims import claimed_folder
 from ..errors import InputError, OutputError, PhonaxError, StructureError, in_words
 from . import loading
 from .progress import progress_bar, without_progress
+from .workers import in_processes
 
 _DESCRIPTION = """\
 Relax structures with a model, perturb them, and write energies, forces, stresses and second derivatives: labels from
@@ -37,6 +41,9 @@ The perturbations are a YAML file; these are the default:
     - {repeat: 2, positions: 0.1}
     - {repeat: 2, positions: 0.1, cell: 0.05}
 """
+
+FAILURES = "failures.csv"
+INTERRUPTED = 130  # 128 + SIGINT
 
 _CALC: Any = None  # of a worker process
 
@@ -83,26 +90,55 @@ def run(arguments: argparse.Namespace) -> int:
     calc = loading.load_calculator(arguments.model, arguments.dtype)
     folder = arguments.output
     tasks = _tasks(arguments.structures, folder, recipe)
-    _claim(folder, recipe, calc, arguments, tasks)
-    open_tasks = [task for task in tasks if not task.path.exists()]
-    failures: list[tuple[_Task, str]] = []
-    n_workers = min(arguments.workers or n_cores(), max(1, len(open_tasks)))
-    with without_progress(arguments.quiet), progress_bar("structures") as progress:
-        done = len(tasks) - len(open_tasks)
-        for task, problem in _results(open_tasks, n_workers, arguments):
-            done += 1
-            progress(done, len(tasks))
-            if problem:
-                failures.append((task, problem))
-                _write_failures(folder, failures)
-    if not failures:
-        (folder / "failures.csv").unlink(missing_ok=True)  # of an earlier start
+    with claimed_folder(folder):
+        _note_or_compare(folder, recipe, calc, arguments, tasks)
+        _remove_parts(folder)  # of a start that was killed
+        open_tasks = [task for task in tasks if not task.path.exists()]
+        n_workers = min(arguments.workers or n_cores(), max(1, len(open_tasks)))
+        with without_progress(arguments.quiet):
+            failures = _labelled(tasks, open_tasks, _results(open_tasks, n_workers, arguments), folder)
+        if failures is None:
+            return INTERRUPTED
+        if not failures:
+            (folder / FAILURES).unlink(missing_ok=True)  # of an earlier start
     print(f"{len(tasks) - len(failures)} of {len(tasks)} structures labelled, in {folder / 'frames'}")
     for task, problem in failures[:5]:
         print(f"  {task.source}: {problem}")
     if failures:
-        print(f"  {len(failures)} in {folder / 'failures.csv'}; another start tries them again")
+        print(f"  {len(failures)} in {folder / FAILURES}; another start tries them again")
     return 0 if len(failures) < len(tasks) else StructureError.exit_code
+
+
+def _labelled(
+    tasks: list[_Task], open_tasks: list[_Task], results: Generator[tuple[_Task, str]], folder: Path
+) -> list[tuple[_Task, str]] | None:
+    """What failed, as the results come; None after Ctrl-C."""
+    failures: list[tuple[_Task, str]] = []
+    try:
+        with progress_bar("structures") as progress, closing(results):
+            for done, (task, problem) in enumerate(results, len(tasks) - len(open_tasks) + 1):
+                progress(done, len(tasks))
+                if problem:
+                    failures.append((task, problem))
+                    _write_failures(folder, failures)
+    except KeyboardInterrupt:
+        n_labelled = sum(task.path.exists() for task in tasks)
+        print(
+            f"interrupted; {n_labelled} of {len(tasks)} structures are labelled, and the same command labels the rest",
+            file=sys.stderr,
+        )
+        return None
+    finally:
+        _remove_parts(folder)
+    return failures
+
+
+def _remove_parts(folder: Path) -> None:
+    """Files that a killed process was writing."""
+    for part in (*(folder / "frames").glob("*.h5*.part"), folder / "labels.part", folder / "failures.part"):
+        if part.is_file() and not part.is_symlink():
+            with suppress(OSError):
+                part.unlink()
 
 
 def _recipe(path: Path | None) -> Any:
@@ -148,7 +184,7 @@ def _digest(structures: Any) -> str:
     return digest.hexdigest()
 
 
-def _claim(folder: Path, recipe: Any, calc: Any, arguments: argparse.Namespace, tasks: list[_Task]) -> None:
+def _note_or_compare(folder: Path, recipe: Any, calc: Any, arguments: argparse.Namespace, tasks: list[_Task]) -> None:
     """Note in the folder what its labels are of; refuse to mix them with others."""
     content = {
         "recipe": dataclasses.asdict(recipe),
@@ -162,7 +198,7 @@ def _claim(folder: Path, recipe: Any, calc: Any, arguments: argparse.Namespace, 
     content = json.loads(json.dumps(content))
     path = folder / "labels.json"
     if path.exists():
-        there = json.loads(path.read_text(encoding="utf-8"))
+        there = _read_note(path)
         differing = [key for key in content if key != "files" and content[key] != there.get(key)]
         if differing:
             raise InputError(
@@ -170,37 +206,50 @@ def _claim(folder: Path, recipe: Any, calc: Any, arguments: argparse.Namespace, 
                 "labels of two kinds would be mixed",
                 "choose another folder with --output",
             )
-        return
+    with _writing(folder):
+        (folder / "frames").mkdir(exist_ok=True)
+        if not path.exists():
+            part = path.with_suffix(".part")
+            part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+            os.replace(part, path)
+
+
+def _read_note(path: Path) -> dict[str, Any]:
     try:
-        (folder / "frames").mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        os.replace(part, path)
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        found = in_words(error)
+    if not isinstance(found, dict):
+        raise InputError(
+            f"{path} does not say what the labels beside it are of: {str(found)[:200]}",
+            "labels of two kinds could be mixed",
+            "choose another folder with --output",
+        )
+    return found
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise OutputError(
-            f"{folder} cannot be written: {error.strerror}", "labels go there", "choose another folder with --output"
+            f"{folder} cannot be written: {error.strerror or error}",
+            "labels go there; those that lie there are untouched",
+            "make room and start again, or choose another folder with --output",
         ) from error
 
 
-def _results(tasks: list[_Task], n_workers: int, arguments: argparse.Namespace) -> Any:
+def _results(tasks: list[_Task], n_workers: int, arguments: argparse.Namespace) -> Generator[tuple[_Task, str]]:
     """(task, problem) as they end; the problem is empty where there is none."""
     if n_workers < 2:
         _start(arguments.model, arguments.dtype)
         for task in tasks:
             yield task, _label(task)
         return
-    import multiprocessing
-
-    with ProcessPoolExecutor(
-        n_workers, multiprocessing.get_context("spawn"), _start, (arguments.model, arguments.dtype)
-    ) as pool:
-        running = {pool.submit(_label, task): task for task in tasks}
-        try:
-            for future in as_completed(running):
-                yield running[future], future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    with closing(in_processes(_label, tasks, n_workers, _start, (arguments.model, arguments.dtype))) as results:
+        for task, result in results:
+            yield task, str(result)  # of a process that was killed, too: the structure is one that failed
 
 
 def _start(model: str | None, dtype: str) -> None:
@@ -224,7 +273,12 @@ def _label(task: _Task) -> str:
             check_frames(frames)  # or nobody could read them: atoms that nothing holds in place are no crystal
     except PhonaxError as error:
         return error.what
-    except (ArithmeticError, ValueError, RuntimeError) as error:  # a structure flying apart in the relaxation
+    except (
+        ArithmeticError,
+        ValueError,
+        RuntimeError,
+        MemoryError,
+    ) as error:  # a structure flying apart in the relaxation
         return in_words(error)
     save_frames(frames, task.path, overwrite=True)
     return ""
@@ -233,10 +287,12 @@ def _label(task: _Task) -> str:
 def _write_failures(folder: Path, failures: list[tuple[_Task, str]]) -> None:
     import csv
 
-    path = folder / "failures.csv"
+    path = folder / FAILURES
     part = path.with_suffix(".part")
-    with part.open("w", newline="", encoding="utf-8") as file:
+    # A name that is no UTF-8 is written with escapes.
+    with _writing(folder), part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.writer(file)
         writer.writerow(["structure", "formula", "problem"])
         writer.writerows((t.source, _formula(t.atoms), p) for t, p in sorted(failures, key=lambda f: f[0].number))
-    os.replace(part, path)
+        file.flush()
+        os.replace(part, path)

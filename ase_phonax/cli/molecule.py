@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from . import loading, options
 from .model_facts import model_facts
 from .molecule_table import molecule_table
-from .output import atomic_directory, writing
+from .output import atomic_directory, write_summary, writing
 from .progress import Stopwatch, progress_bar
 
 if TYPE_CHECKING:
@@ -322,5 +321,4 @@ def _write(
         rested = side.atoms.copy()
         rested.calc = SinglePointCalculator(rested, energy=side.report.energy, forces=side.atoms.get_forces())
         write(folder / f"follow_{arguments.follow}_{name}.extxyz", rested, format="extxyz")
-    text = json.dumps(summary, indent=2, ensure_ascii=False)
-    (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
+    write_summary(summary, folder)

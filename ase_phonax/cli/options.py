@@ -44,6 +44,7 @@ def add_output(parser: argparse.ArgumentParser, suffix: str) -> None:
         help=f"folder for the results, complete or not there at all (default: name of the structure + -{suffix})",
     )
     group.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run in that folder")
+    parser.set_defaults(output_suffix=suffix)
 
 
 def add_mesh(group: Any) -> None:

@@ -1,15 +1,22 @@
-"""Results appear complete or not at all: written beside the target, then renamed into place."""
+"""Results appear complete or not at all: written beside the target, then renamed into place.
+
+Nothing is removed but what a run of this program wrote: regular files whose names are those of results, and folders
+that are empty then. Whoever writes results of one name claims that name from the beginning (`claims`).
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import secrets
-import shutil
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
+from ..claims import claim
 from ..errors import OutputError
 
 
@@ -17,7 +24,8 @@ from ..errors import OutputError
 def atomic_directory(target: Path, *, overwrite: bool, own_files: Collection[str]) -> Iterator[Path]:
     """A folder to write into, which becomes `target` when the block ends well and vanishes otherwise.
 
-    Entering it proves that results can be written, so enter it before a long computation.
+    Entering it proves that results can be written, so enter it before a long computation. Where `target` appears, or
+    gets files of others, while the block runs, the results go to a free name beside it and the error says which.
 
     Args:
         target: folder to create; its parent must exist.
@@ -25,24 +33,36 @@ def atomic_directory(target: Path, *, overwrite: bool, own_files: Collection[str
         own_files: names of the files that the command writes, or patterns such as "mode_*.extxyz".
 
     Raises:
-        OutputError: `target` exists, holds foreign files, or cannot be written.
+        OutputError: `target` exists, holds foreign files, cannot be written, or another run writes it.
     """
-    target = Path(os.path.abspath(target.resolve()))
+    target = resolved(target)
     _check_target(target, overwrite, own_files)
-    partial = target.with_name(f".{target.name}.partial-{secrets.token_hex(4)}")
+    with claim(target.with_name(f".{target.name}.lock"), target):
+        _clean_up(target, own_files)
+        _check_target(target, overwrite, own_files)
+        partial = _beside(target, "partial")
+        with writing(target):
+            partial.mkdir()
+        try:
+            yield partial
+            with writing(target):
+                _move_into_place(partial, target, overwrite, own_files)
+        finally:
+            _remove(partial)
+
+
+def resolved(path: Path) -> Path:
+    """An absolute path without symbolic links, whether or not something is there.
+
+    Raises:
+        OutputError: it cannot be one.
+    """
     try:
-        partial.mkdir()
-    except OSError as error:
+        return Path(os.path.realpath(path))
+    except (OSError, ValueError) as error:  # ValueError: a zero byte
         raise OutputError(
-            f"results cannot be written to {target}: {error.strerror}",
-            "a long computation without a place for its results would be lost",
-            "choose another folder with --output; its parent folder must exist and be writable",
+            f"results cannot be written to {str(path)!r}: {error}", "it is no path", "choose another with --output"
         ) from error
-    try:
-        yield partial
-        _move_into_place(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 @contextmanager
@@ -50,6 +70,8 @@ def writing(target: Path) -> Iterator[None]:
     """Around code that only writes files: a full disk is then named, not shown as a traceback."""
     try:
         yield
+    except OutputError:
+        raise
     except OSError as error:
         raise OutputError(
             f"writing results for {target} failed: {error.strerror or error}",
@@ -58,8 +80,17 @@ def writing(target: Path) -> Iterator[None]:
         ) from error
 
 
+def write_summary(contents: dict[str, Any], folder: Path) -> None:
+    """summary.json, of built-in types, in UTF-8.
+
+    Bytes of a file's name that are no UTF-8 stand there as JSON's escapes: read again, the name opens the file.
+    """
+    text = json.dumps(contents, indent=2, ensure_ascii=False)
+    (folder / "summary.json").write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+
+
 def _check_target(target: Path, overwrite: bool, own_files: Collection[str]) -> None:
-    if not target.exists():
+    if not os.path.lexists(target):
         return
     if not target.is_dir():
         raise OutputError(
@@ -73,10 +104,7 @@ def _check_target(target: Path, overwrite: bool, own_files: Collection[str]) -> 
             "earlier results would be lost",
             "choose another name with --output, or replace them with --overwrite",
         )
-    foreign = sorted(
-        entry.name for entry in target.iterdir() if not any(fnmatch(entry.name, pattern) for pattern in own_files)
-    )
-    if foreign:
+    if foreign := _foreign(target, own_files):
         raise OutputError(
             f"the folder {target} holds files that are not results of this command: {', '.join(foreign[:5])}",
             "--overwrite replaces the whole folder, and they would be deleted",
@@ -84,16 +112,83 @@ def _check_target(target: Path, overwrite: bool, own_files: Collection[str]) -> 
         )
 
 
-def _move_into_place(partial: Path, target: Path) -> None:
-    with writing(target):
-        if not target.exists():
-            partial.rename(target)
-            return
-        replaced = target.with_name(f".{target.name}.replaced-{secrets.token_hex(4)}")
-        target.rename(replaced)
-        try:
-            partial.rename(target)
-        except BaseException:
+def _foreign(folder: Path, own_files: Collection[str]) -> list[str]:
+    """What a run did not write: other names, and folders and links that have the name of a result."""
+    with writing(folder), os.scandir(folder) as entries:
+        return sorted(
+            entry.name + ("/" if entry.is_dir(follow_symlinks=False) else "")
+            for entry in entries
+            if not _is_own(entry, own_files)
+        )
+
+
+def _is_own(entry: os.DirEntry, own_files: Collection[str]) -> bool:
+    return entry.is_file(follow_symlinks=False) and any(fnmatch(entry.name, pattern) for pattern in own_files)
+
+
+def _move_into_place(partial: Path, target: Path, overwrite: bool, own_files: Collection[str]) -> None:
+    if not os.path.lexists(target):
+        partial.rename(target)
+        return
+    if not overwrite:
+        raise _kept_aside(partial, target, "it appeared while the run was under way, and was not touched")
+    try:
+        _check_target(target, overwrite, own_files)
+    except OutputError as error:
+        raise _kept_aside(partial, target, f"meanwhile {error.what}; nothing was touched") from None
+    replaced = _beside(target, "replaced")
+    target.rename(replaced)
+    try:
+        partial.rename(target)
+    except BaseException:
+        if not os.path.lexists(target):
             replaced.rename(target)
-            raise
-        shutil.rmtree(replaced, ignore_errors=True)
+        raise
+    _remove(replaced, own_files)
+
+
+def _kept_aside(partial: Path, target: Path, why: str) -> OutputError:
+    """What was computed stays, under the first name that is free."""
+    number = 2
+    while os.path.lexists(aside := target.with_name(f"{target.name}-{number}")):
+        number += 1
+    partial.rename(aside)
+    return OutputError(
+        f"{target} was not written: {why}; the results are in {aside}",
+        "somebody else's files would have been deleted",
+        "look at both folders, and rename the one that you want",
+    )
+
+
+def _beside(target: Path, purpose: str) -> Path:
+    return target.with_name(f".{target.name}.{purpose}-{secrets.token_hex(4)}")
+
+
+def _clean_up(target: Path, own_files: Collection[str]) -> None:
+    """Folders that killed runs to the same target left; their claim has ended, or this one would not be ours."""
+
+    def left(purpose: str) -> list[Path]:
+        name = re.compile(re.escape(f".{target.name}.{purpose}-") + "[0-9a-f]{8}")
+        with writing(target), os.scandir(target.parent) as entries:
+            return [
+                target.with_name(e.name) for e in entries if name.fullmatch(e.name) and e.is_dir(follow_symlinks=False)
+            ]
+
+    for replaced in left("replaced"):
+        if os.path.lexists(target):
+            _remove(replaced, own_files)
+        else:  # killed between taking the earlier results away and putting the new ones there
+            with writing(target):
+                replaced.rename(target)
+    for partial in left("partial"):
+        _remove(partial)
+
+
+def _remove(folder: Path, own_files: Collection[str] = ("*",)) -> None:
+    """Delete results, and the folder if nothing else is in it."""
+    with suppress(OSError):
+        with os.scandir(folder) as entries:
+            own = [entry.path for entry in entries if _is_own(entry, own_files)]
+        for path in own:
+            os.unlink(path)
+        folder.rmdir()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -27,6 +26,7 @@ from ..relaxation import RelaxationReport
 from ..units import FREQUENCY_UNITS
 from . import animation_section, displacements_section, follow_section, interchange_section, irreps_section
 from .model_facts import COMPARE, describe_model, imitates_another
+from .output import write_summary
 from .progress import Stopwatch
 from .tables import (
     Table,
@@ -205,8 +205,7 @@ def write_results(results: PhononResults, folder: Path) -> None:
     figures.save_figure(figures.bands_and_dos(phonopy, title, results.arguments.unit), folder / "bands")
     for section in results.sections:
         section.write(folder)
-    text = json.dumps(summary(results), indent=2, ensure_ascii=False)
-    (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
+    write_summary(summary(results), folder)
 
 
 def summary(results: PhononResults) -> dict[str, Any]:

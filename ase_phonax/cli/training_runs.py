@@ -84,14 +84,14 @@ def run(arguments: argparse.Namespace, start: Callable[..., Any], template: str 
 
     config = read_config(arguments.training)
     _keep_compiled()
-    table = EpochTable(arguments.quiet)
+    table, before = EpochTable(arguments.quiet), _checkpoint(config)
     try:
         with loading.collected_warnings() as notes, without_progress(arguments.quiet), progress_bar("training") as bar:
             result = start(
                 config, resume=arguments.resume, overwrite=arguments.overwrite, report=table.show, progress=bar
             )
     except KeyboardInterrupt:
-        print(f"interrupted; go on with --resume (checkpoint in {config.run.output})", file=sys.stderr)
+        print(_after_interruption(config, before, _checkpoint(config), arguments.resume), file=sys.stderr)
         return 130
     for note in notes:
         print(f"note: {note}")
@@ -101,6 +101,27 @@ def run(arguments: argparse.Namespace, start: Callable[..., Any], template: str 
     print("  history.csv    every epoch; history.png the picture of it")
     print("  checkpoint.h5  where --resume would go on")
     return 0
+
+
+def _checkpoint(config: Any) -> tuple[int, int] | None:
+    """Which checkpoint lies in the folder of a run; None for none."""
+    from ..training.checkpoints import NAME
+
+    try:
+        state = (Path(config.run.output) / NAME).stat()
+    except (OSError, ValueError):
+        return None
+    return state.st_ino, state.st_mtime_ns
+
+
+def _after_interruption(config: Any, before: Any, after: Any, resumed: bool) -> str:
+    """What there is to go on from: a checkpoint of an earlier run is none of this one."""
+    folder = config.run.output
+    if after is not None and (resumed or after != before):
+        return f"interrupted; go on with --resume (checkpoint in {folder})"
+    words = "interrupted before the first checkpoint, so there is nothing to --resume: start it again"
+    words += f" (run.checkpoint_seconds is {config.run.checkpoint_seconds:g})"
+    return words if after is None else f"{words}; the earlier run in {folder} is as it was"
 
 
 def _what_was_used(result: Any) -> str:
@@ -140,6 +161,12 @@ class EpochTable:
         """Print one row."""
         if self._quiet:
             return
+        try:
+            self._write(row)
+        except OSError:  # whoever read the table has left; the training has not
+            self._quiet = True
+
+    def _write(self, row: Mapping[str, Any]) -> None:
         from tqdm import tqdm
 
         names = [name for name in _COLUMNS if name in row]

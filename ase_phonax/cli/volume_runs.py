@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from . import loading, options
 from .config import add_config
 from .crystal import add_structure_options, add_supercell_options, find_supercell, read_crystal
 from .model_facts import model_facts
+from .output import write_summary
 from .progress import Stopwatch, progress_bar
 
 if TYPE_CHECKING:
@@ -232,5 +232,4 @@ def write_shared(folder: Path, points: Sequence[VolumePoint], contents: dict[str
         frame.info["volume_ratio"] = point.ratio
         frames.append(frame)
     write(folder / STRUCTURES_FILE, frames, format="extxyz")
-    text = json.dumps(contents, indent=2, ensure_ascii=False)
-    (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
+    write_summary(contents, folder)

@@ -57,7 +57,8 @@ def _arrays(frames: Sequence[Frame]) -> dict[str, Any]:
         "energy": np.array([np.nan if f.energy is None else f.energy for f in frames], float),
         "stress": np.array([np.full((3, 3), np.nan) if f.stress is None else f.stress for f in frames]),
         "weights": np.array([[f.weight(label) for label in LABELS] for f in frames]),
-        "origin": [f.origin for f in frames],
+        # Names of files need not be UTF-8, what HDF5 stores as text must.
+        "origin": [f.origin.encode(errors="backslashreplace").decode() for f in frames],
     }
     for k, frame in enumerate(frames):
         if frame.second is not None:

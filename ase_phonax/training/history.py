@@ -38,7 +38,7 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Loss and validation errors against the epoch, on logarithmic axes.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the picture cannot be written.
     """
     from matplotlib.figure import Figure
 
@@ -62,4 +62,9 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         right.legend(frameon=False)
     picture = io.BytesIO()
     figure.savefig(picture, format=path.suffix[1:], dpi=150)
-    write_whole(path, picture.getvalue(), loss=_LOSS, remedy=_REMEDY)
+    write_whole(
+        path,
+        picture.getvalue(),
+        loss="the run would look unfinished; model and checkpoint are in their place",
+        remedy="free some space and draw it by --resume",
+    )

@@ -10,15 +10,14 @@ import numpy as np
 
 from ..data.batches import Item, Planner, iterate, prepare
 from ..data.frames import Frame, count_labels, fingerprint
-from ..errors import InputError, OutputError, TrainingError
+from ..errors import InputError, TrainingError
 from ..potential import Potential, Provenance
 from . import partition, placement, setup
-from .checkpoints import NAME as CHECKPOINT
-from .checkpoints import read_checkpoint, save_checkpoint
+from .checkpoints import PREVIOUS, read_checkpoint, save_checkpoint
 from .config import Config, NetworkConfig, TrainingConfig, as_config, as_dict
+from .folders import MODEL, make_way, working_in
 from .history import FIGURE, draw, write_csv
 
-MODEL = "model.h5"
 # Learning rates where none is given.
 FROM_NOTHING, FROM_A_MODEL = 1e-2, 2e-5
 # May differ between a run and its continuation.
@@ -67,9 +66,9 @@ def train(
     Raises:
         InputError: configuration, data or checkpoint cannot be used; nothing was changed.
         TrainingError: loss or gradient not finite; the frames of the batch are named.
-        OutputError: the folder holds an earlier run, or cannot be written.
+        OutputError: the folder holds an earlier run, cannot be written, or another run is writing there.
     """
-    return _run(as_config(config), None, resume, overwrite, frames, report, progress)
+    return _run(as_config(config), None, None, resume, overwrite, frames, report, progress)
 
 
 def fine_tune(
@@ -105,12 +104,13 @@ def fine_tune(
             f"in fine-tuning the network is that of {potential.name}, and the description would be ignored",
             "leave out the section network; `ase-phonax fine-tune MODEL --template` prints what counts",
         )
-    return _run(found, potential, resume, overwrite, frames, report, progress)
+    return _run(found, potential, model, resume, overwrite, frames, report, progress)
 
 
 def _run(
     config: TrainingConfig,
     base: Potential | None,
+    model: Any,
     resume: bool,
     overwrite: bool,
     frames: tuple[Sequence[Frame], Sequence[Frame]] | None,
@@ -120,34 +120,17 @@ def _run(
     import jax
 
     folder = Path(config.run.output)
-    _check_folder(folder, resume, overwrite)
-    training, valid = frames or partition.load_frames(config.data, config.run.seed)
-    if not training:
-        raise InputError("there are no training frames", "there is nothing to learn from", "check data.train")
-    setup.check_labels(training, config.loss)
-    with jax.enable_x64(config.run.precision == "float64"):
-        run = Run(config, base, list(training), list(valid))
-        if resume:
-            run.load(folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(
-                f"{folder} cannot be made a folder: {error.strerror}",
-                "checkpoints and the model go there",
-                "choose another run.output",
-            ) from error
-        return run.go(folder, report, progress)
-
-
-def _check_folder(folder: Path, resume: bool, overwrite: bool) -> None:
-    there = (folder / CHECKPOINT).exists()
-    if there and not resume and not overwrite:
-        raise OutputError(
-            f"{folder} holds an earlier run",
-            "its checkpoint would be lost",
-            "--resume it, --overwrite it, or choose another run.output",
-        )
+    with working_in(folder, model, resume=resume, overwrite=overwrite) as replaces:
+        training, valid = frames or partition.load_frames(config.data, config.run.seed)
+        if not training:
+            raise InputError("there are no training frames", "there is nothing to learn from", "check data.train")
+        setup.check_labels(training, config.loss)
+        with jax.enable_x64(config.run.precision == "float64"):
+            run = Run(config, base, list(training), list(valid))
+            run.replaces = replaces
+            if resume:
+                run.load(folder)
+            return run.go(folder, report, progress)
 
 
 class Run:
@@ -189,6 +172,7 @@ class Run:
         self.best_loss, self.best_epoch = float("inf"), 0
         self.epoch, self.position, self.sums = 0, 0, [0.0, 0]
         self.rows: list[dict[str, Any]] = []
+        self.replaces = False  # an earlier run lies in the folder still
 
     def _items(self, frames: Sequence[Frame]) -> list[Item]:
         loss = self.config.loss
@@ -234,7 +218,7 @@ class Run:
                     written = time.monotonic()
             row = self._close_epoch(time.monotonic() - began)
             over = self.epoch == optimiser.epochs or self._has_stalled()
-            if time.monotonic() - written > self.config.run.checkpoint_seconds or over:
+            if time.monotonic() - written > self.config.run.checkpoint_seconds or over or self.replaces:
                 self.save(folder)
                 written = time.monotonic()
             write_csv(folder, self.rows)
@@ -336,7 +320,12 @@ class Run:
             "best_epoch": self.best_epoch,
             "rows": self.rows,
         }
+        if self.replaces:
+            make_way(folder)
         save_checkpoint(folder, header, self._trees())
+        if self.replaces:
+            (folder / PREVIOUS).unlink(missing_ok=True)
+            self.replaces = False
 
     def load(self, folder: Path) -> None:
         """Go back to the last checkpoint.
