@@ -79,9 +79,11 @@ def _run(argv: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         print("interrupted; nothing was written", file=sys.stderr)
         return _INTERRUPTED[0]
+    except BrokenPipeError:  # the reader, such as `head`, has left
+        return 0
     except Exception as error:
         if isinstance(error, OSError) and not _takes_more(sys.stdout):
-            return 0  # such as a reader that has left; `_printed` tells what went wrong
+            return _output_lost(error)
         traceback.print_exc()
         print(f"unexpected error: {in_words(error)}", file=sys.stderr)
         return 1
@@ -125,26 +127,33 @@ def _printed(code: int) -> int:
     Returns:
         `code`; that of an OutputError instead of 0 where standard output takes no more, but for a reader that left.
     """
-    for stream in (sys.stdout, sys.stderr):
+    for stream in (sys.stderr, sys.stdout):
         try:
             stream.flush()
+        except BrokenPipeError:
+            _discard(stream)
         except OSError as error:
-            _discard(stream)  # or the flush at the end of the process would fail again, and say so in its own way
-            if stream is sys.stdout and not isinstance(error, BrokenPipeError):
-                print(f"error: standard output cannot be written: {error.strerror}", file=sys.stderr)
-                code = code or OutputError.exit_code
+            if stream is sys.stdout:
+                return code or _output_lost(error)
     return code
+
+
+def _output_lost(error: OSError) -> int:
+    _discard(sys.stdout)
+    print(f"error: standard output cannot be written: {error.strerror}", file=sys.stderr)
+    return OutputError.exit_code
 
 
 def _takes_more(stream: TextIO) -> bool:
     try:
-        stream.flush()
+        print(file=stream, flush=True)
     except OSError:
         return False
     return True
 
 
 def _discard(stream: TextIO) -> None:
+    """Or the flush at the end of the process would fail again, and say so in its own way."""
     with suppress(OSError, ValueError):  # a stream of a test, which has no descriptor
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         stream.flush()
