@@ -181,10 +181,11 @@ def started(code: str, *arguments: str, folder: Path, **options) -> subprocess.P
     return subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=folder, env=environment, **options)
 
 
-def test_killed_at_any_moment_the_results_are_whole_and_the_next_run_leaves_nothing_else(tmp_path):
-    """Thirty kills of a process that replaces its own results all the time: partial folders, results taken away."""
+@pytest.mark.parametrize("kills", [6, pytest.param(30, marks=pytest.mark.slow)])
+def test_killed_at_any_moment_the_results_are_whole_and_the_next_run_leaves_nothing_else(tmp_path, kills):
+    """Of a process that replaces its own results all the time: partial folders, results taken away."""
     rng = random.Random(0)
-    for life in range(30):
+    for life in range(kills):
         process = started(WRITER, str(life), folder=tmp_path, stdout=subprocess.PIPE)
         assert process.stdout.readline() == b"done\n"
         time.sleep(rng.uniform(0, 0.03))
