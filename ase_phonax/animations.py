@@ -21,6 +21,7 @@ from phonopy.phonon.modulation import Modulation
 
 from .errors import InputError
 from .force_constants import crystal_atoms
+from .phonopy_objects import checked
 
 AMPLITUDE = 0.3  # [Å] seen without a magnifying glass, and bonds still look like bonds
 FRAMES = 24
@@ -96,6 +97,7 @@ def animate(
         InputError: a mode that does not exist, a q-point that fits no cell or not the one given, or numbers that
             make no picture.
     """
+    checked(phonopy)
     q = checked_qpoint(qpoint)
     check_picture(amplitude, n_frames)
     check_mode(mode, len(phonopy.primitive))
@@ -122,7 +124,7 @@ def write_v_sim(phonopy: Phonopy, qpoint: ArrayLike, path: Path) -> None:
         path: to write.
     """
     q = checked_qpoint(qpoint)
-    phonopy.write_animation(q_point=[float(x) for x in q], anime_type="v_sim", filename=path)
+    checked(phonopy).write_animation(q_point=[float(x) for x in q], anime_type="v_sim", filename=path)
 
 
 def modulate(
@@ -146,6 +148,7 @@ def modulate(
     Raises:
         InputError: as in `animate`; or no modes.
     """
+    checked(phonopy)
     if not modes:
         raise InputError("no modes are given", "there is nothing to freeze in", "give at least one")
     wanted, repeats = checked_modulations(modes, cells, len(phonopy.primitive))

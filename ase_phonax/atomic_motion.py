@@ -21,6 +21,7 @@ from phonopy.phonon.thermal_displacement import ThermalDisplacementMatrices
 
 from .densities import IMAGINARY_THRESHOLD_THZ
 from .errors import InputError, UnstableWarning
+from .phonopy_objects import checked
 
 DISPLACEMENT_MESH_LENGTH = 60.0  # [Å] q-points along b: length * |b| / 2 pi
 MESH_LENGTH = 40.0  # [Å] for participation ratios and directions
@@ -111,7 +112,7 @@ def get_thermal_motion(
         InputError: temperatures that are none.
     """
     wanted = checked_temperatures(temperatures)
-    half = _divisions(phonopy, length / 2)
+    half = _divisions(checked(phonopy), length / 2)
     coarse, fine = _with_full_mesh(phonopy, half), _with_full_mesh(phonopy, [2 * n for n in half])
     frequencies, qpoints = _mesh_of(fine).frequencies, _mesh_of(fine).qpoints
     acoustic = np.zeros(frequencies.shape, dtype=bool)
@@ -235,7 +236,7 @@ def get_participation(phonopy: Phonopy, *, length: float = MESH_LENGTH) -> Parti
         phonopy: with force constants; not changed.
         length: as in `get_thermal_motion` [Å].
     """
-    aside = copy.copy(phonopy)
+    aside = copy.copy(checked(phonopy))
     mesh: Any = aside.run_mesh(_divisions(phonopy, length), is_gamma_center=True, with_eigenvectors=True)
     return Participation(
         mesh.qpoints, mesh.weights, mesh.frequencies, participation_ratios(mesh.frequencies, mesh.eigenvectors)
@@ -260,7 +261,7 @@ def get_directional_densities(
         InputError: a direction of no length.
     """
     along = None if direction is None else checked_direction(direction)
-    aside = _with_full_mesh(phonopy, _divisions(phonopy, length))
+    aside = _with_full_mesh(checked(phonopy), _divisions(phonopy, length))
     grid: dict[str, float] = {}
     if phonopy.total_dos is not None:
         points = phonopy.total_dos.frequency_points

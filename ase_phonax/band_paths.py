@@ -22,6 +22,7 @@ from ase.dft.kpoints import BandPath, parse_path_string
 from numpy.typing import NDArray
 
 from .errors import InputError, StructureError, UnstableWarning
+from .species import species_of
 
 SPACING = 0.02  # [1/Å] between q-points of a path, 2 pi included
 SAME_METRIC = 2e-3  # relative: what a relaxation changes in a cell is more, what a file rounds is less
@@ -53,14 +54,14 @@ def crystal_path(atoms: Atoms, spacing: float = SPACING, symprec: float = 1e-5) 
     used: phonons have omega(-q) = omega(q) with or without inversion.
 
     Args:
-        atoms: three-dimensional crystal.
+        atoms: three-dimensional crystal. Isotopes count as different species.
         spacing: largest distance between neighbouring q-points [1/Å, 2 pi included].
         symprec: distance below which positions count as equal [Å].
 
     Raises:
         StructureError: seekpath finds no symmetry.
     """
-    structure = (atoms.cell[:], atoms.get_scaled_positions(wrap=False), atoms.numbers)
+    structure = (atoms.cell[:], atoms.get_scaled_positions(wrap=False), species_of(atoms))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", seekpath.SupercellWarning)  # said below, in words about phonons

@@ -17,7 +17,8 @@ from .crystals import SYMPREC
 from .errors import InputError
 from .evaluation import Evaluator, Progress
 from .force_constants import crystal_atoms
-from .phonons import build_phonopy
+from .phonons import build_phonopy, warn_of_order
+from .phonopy_objects import checked
 from .potential import Potential
 from .stars import Stars, exact_operations, obeyed_operations
 from .weights import DEFAULT, load_model, models_with
@@ -161,7 +162,7 @@ class PhonaxCalculator(Calculator):
                     "the object has its own, and the two could differ",
                     "leave supercell_matrix out",
                 )
-            phonopy = atoms
+            phonopy = checked(atoms)
         elif supercell_matrix is None:
             raise InputError(
                 "no supercell matrix was given",
@@ -170,6 +171,7 @@ class PhonaxCalculator(Calculator):
             )
         else:
             phonopy = build_phonopy(atoms, supercell_matrix, primitive_matrix=primitive_matrix)
+            warn_of_order(atoms, phonopy)
         primitive = crystal_atoms(phonopy.primitive)
         qpoints, weights = force_constants.commensurate_qpoints(phonopy.primitive.cell, phonopy.supercell.cell)
         found = force_constants.known_operations(phonopy)

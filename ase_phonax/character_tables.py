@@ -19,6 +19,8 @@ from phonopy.phonon.character_table import character_table
 _CHARACTER_TOLERANCE = 1e-3  # characters are sums of a few roots of unity; phonopy's close to 1e-8
 # To hexagonal axes turned by 30 degrees: phonopy's table of 32 holds 321, and 312 is the same group there.
 _TURNED = np.linalg.inv([[1, 1, 0], [-1, 2, 0], [0, 0, 1]])
+# Which axis is called z: phonopy's table of mm2 knows one of three, and spglib's standard is not always it.
+_AXES = [np.roll(np.eye(3), turn, axis=0) for turn in range(3)]
 # Reduced coordinates at which the origin of a standard setting may lie from another special position.
 _ORIGINS = (0, 1 / 2, 1 / 4, 3 / 4, 1 / 3, 2 / 3, 1 / 8, 3 / 8, 5 / 8, 7 / 8, 1 / 6, 5 / 6)
 
@@ -47,7 +49,8 @@ def find_table(dataset: Any, rotations: NDArray[np.int64]) -> CharacterTable:
     """The character table of the group that rotations form.
 
     The crystal's standard axes come first, as in phonopy; where its table has other axes for the same
-    group (a little co-group about another axis, or 312), those of spglib's standard for the point group.
+    group (a little co-group about another axis, or 312), those of spglib's standard for the point group, then both
+    with other names of the three axes.
 
     Args:
         dataset: spglib's, of the primitive cell.
@@ -60,7 +63,8 @@ def find_table(dataset: Any, rotations: NDArray[np.int64]) -> CharacterTable:
     # spglib (2.8) returns a singular matrix for strongly skewed cells.
     if abs(np.linalg.det(found[2])) > 0.5:
         settings.append(np.linalg.inv(found[2]))
-    for transformation in [*settings, *(_TURNED @ setting for setting in settings)]:
+    settings += [_TURNED @ setting for setting in settings]
+    for transformation in [axes @ setting for axes in _AXES for setting in settings]:
         turned = transformation @ rotations @ np.linalg.inv(transformation)
         settled = np.rint(turned).astype(int)
         entries: Any = character_table.get(symbol) if np.abs(turned - settled).max() < 1e-3 else None

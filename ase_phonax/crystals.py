@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import StructureError, SupercellError
 from .lattices import cell_heights
+from .species import species_of
 from .structure_checks import CLOSEST_DISTANCE as CLOSEST_DISTANCE
 from .structure_checks import SMALLEST_HEIGHT as SMALLEST_HEIGHT
 from .structure_checks import check_finite as check_finite
@@ -194,7 +195,7 @@ def reduce_to_primitive(atoms: Atoms, symprec: float = SYMPREC) -> Atoms:
         primitive.set_constraint()
         return primitive
     lattice, positions, types = _standard_primitive(atoms, symprec)
-    species = _distinct_species(atoms)
+    species = species_of(atoms)
     representatives = [int(np.argmax(species == kind)) for kind in types]
     return Atoms(
         numbers=atoms.numbers[representatives],
@@ -205,14 +206,8 @@ def reduce_to_primitive(atoms: Atoms, symprec: float = SYMPREC) -> Atoms:
     )
 
 
-def _distinct_species(atoms: Atoms) -> NDArray[np.int64]:
-    """(n_atoms,) integers, equal for atoms of one element and one mass."""
-    pairs = np.column_stack((atoms.numbers, np.round(atoms.get_masses(), 6)))
-    return np.unique(pairs, axis=0, return_inverse=True)[1].ravel() + 1
-
-
 def _spglib_cell(atoms: Atoms) -> tuple[Any, Any, Any]:
-    return atoms.cell[:], atoms.get_scaled_positions(wrap=False), _distinct_species(atoms)
+    return atoms.cell[:], atoms.get_scaled_positions(wrap=False), species_of(atoms)
 
 
 def _symmetry_dataset(atoms: Atoms, symprec: float) -> Any:

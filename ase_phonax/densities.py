@@ -20,6 +20,7 @@ from phonopy.phonon.thermal_properties import ThermalProperties
 
 from .errors import InputError
 from .force_constants import commensurate_qpoints, crystal_atoms, frequencies_thz
+from .phonopy_objects import checked
 
 MESH_LENGTH = 100.0  # [Å] q-points along b: MESH_LENGTH * |b| / 2 pi, for total DOS and heat
 PROJECTED_MESH_LENGTH = 40.0  # [Å] the projected DOS needs every q-point, unreduced by symmetry
@@ -92,6 +93,7 @@ def get_mesh(
     Raises:
         InputError: numbers that are no mesh, or more q-points than LARGEST_MESH.
     """
+    checked(phonopy)
     check_mesh(_numbers(phonopy, length) if numbers is None else numbers)
     if numbers is None and all(repeated):
         with warnings.catch_warnings():
@@ -177,6 +179,7 @@ def sampled_mesh(phonopy: Phonopy) -> Mesh:
     Raises:
         InputError: none has been run.
     """
+    checked(phonopy)
     if not isinstance(phonopy.mesh, Mesh):
         raise InputError(
             "the Phonopy object has no mesh of frequencies",
@@ -308,7 +311,7 @@ def _doubtful_qpoints(q: NDArray[np.float64], f: NDArray[np.float64]) -> NDArray
 
 def acoustic_noise(phonopy: Phonopy) -> float:
     """Largest frequency of the three acoustic modes at Gamma, which are zero but for noise [THz]."""
-    gamma = phonopy.run_qpoints([[0.0, 0.0, 0.0]]).frequencies
+    gamma = checked(phonopy).run_qpoints([[0.0, 0.0, 0.0]]).frequencies
     return float(np.abs(gamma[_gamma_acoustics(np.zeros((1, 3)), gamma)]).max())
 
 

@@ -61,6 +61,10 @@ class UnstableWarning(UserWarning):
     """A result that is computed as asked but needs the user's eyes."""
 
 
+class ColumnOrderWarning(UserWarning):
+    """An array in an order that another object may not share."""
+
+
 def check_calculator(calc: Any, method: str) -> None:
     """Refuse as a calculator what lacks a method: a model's name, a potential, None.
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from .band_paths import joints
 from .errors import InputError
+from .phonopy_objects import require_our_units
 from .units import FREQUENCY_UNITS
 
 INK = "#1a1a1a"
@@ -54,6 +55,7 @@ def bands_and_dos(phonopy: Any, title: str = "", unit: str = "THz") -> Figure:
     """
     import matplotlib
 
+    require_our_units(phonopy)
     factor, printed = frequency_unit(unit)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.0, 4.0), layout="constrained")

@@ -17,6 +17,7 @@ from spglib import SpglibDataset
 
 from .crystals import get_operations
 from .errors import InputError, StructureError
+from .phonopy_objects import checked
 from .stars import exact_operations, rotated
 from .units import THZ_PER_SQRT_EV_A2_AMU
 
@@ -233,7 +234,7 @@ def checks(
     Raises:
         InputError: no force constants; or NAC parameters, which the exact matrices know nothing of.
     """
-    if phonopy.nac_params is not None:
+    if checked(phonopy).nac_params is not None:
         raise InputError(
             "the Phonopy object has nac_params",
             "its interpolated D(q) then holds a dipole term that the exact D(q) of a short-range model lacks",

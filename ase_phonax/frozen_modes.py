@@ -24,6 +24,7 @@ from .errors import InputError, UnstableWarning
 from .exact import exact_matrices
 from .force_constants import crystal_atoms
 from .order_parameters import real_patterns, representation, special_directions
+from .phonopy_objects import checked
 from .relaxation import RelaxationReport, relax
 from .units import THZ_PER_SQRT_EV_A2_AMU
 
@@ -121,7 +122,7 @@ def mode_pattern(phonopy: Phonopy, calc: Any, qpoint: ArrayLike, mode: int) -> M
     Raises:
         InputError: no such mode; a wave that fits no supercell of a reasonable size; no force constants.
     """
-    check_mode(mode, 3 * len(phonopy.primitive))
+    check_mode(mode, 3 * len(checked(phonopy).primitive))
     if phonopy.dynamical_matrix is None:
         raise InputError(
             "the Phonopy object has no force constants",

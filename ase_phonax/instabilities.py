@@ -19,6 +19,7 @@ from .densities import IMAGINARY_THRESHOLD_THZ
 from .errors import InputError
 from .force_constants import commensurate_qpoints, crystal_atoms, frequencies_thz, interpolated_dynamical_matrices
 from .order_parameters import translation_weights
+from .phonopy_objects import checked
 
 Labels = Callable[[NDArray[np.float64]], Mapping[int, str | None]]
 
@@ -73,6 +74,7 @@ def find_imaginary_modes(
     Raises:
         InputError: no force constants.
     """
+    checked(phonopy)
     if phonopy.dynamical_matrix is None:
         raise InputError(
             "the Phonopy object has no force constants",
@@ -97,7 +99,7 @@ def find_imaginary_modes(
 
 def special_points(phonopy: Phonopy) -> list[tuple[str, NDArray[np.float64]]]:
     """Ends of the segments of the standard band path: names and reduced coordinates of the primitive cell."""
-    path = crystal_path(crystal_atoms(phonopy.primitive), spacing=10.0, symprec=phonopy.symmetry.tolerance)
+    path = crystal_path(crystal_atoms(checked(phonopy).primitive), spacing=10.0, symprec=phonopy.symmetry.tolerance)
     ends = [(segment.start, segment.qpoints[0]) for segment in path]
     return ends + [(segment.end, segment.qpoints[-1]) for segment in path]
 

@@ -25,6 +25,7 @@ from .band_paths import joints, plain_label
 from .crystals import cell_heights
 from .errors import InputError, UnstableWarning
 from .force_constants import crystal_atoms
+from .phonopy_objects import checked
 from .two_dimensional import vacuum_axis
 from .units import CM1_PER_THZ, MEV_PER_THZ
 
@@ -124,6 +125,7 @@ def phonon_website(phonopy: Phonopy, bands: BandStructure, name: str, points: in
     Returns:
         built-in types only.
     """
+    checked(phonopy)
     picked = [_thinned(np.asarray(piece, dtype=float), points) for piece in bands.qpoints]
     matrix: Any = phonopy.dynamical_matrix
     found = BandStructure(picked, matrix, with_eigenvectors=True, is_band_connection=True)

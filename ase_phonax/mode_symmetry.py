@@ -20,10 +20,12 @@ from numpy.typing import ArrayLike, NDArray
 from phonopy import Phonopy
 from phonopy.phonon.symmetry_adapted_modes import SymmetryAdaptedModes
 
-from .character_tables import find_table, name_representation, translations_about_best_origin
+from .character_tables import CharacterTable, find_table, name_representation, translations_about_best_origin
 from .errors import InputError, UnstableWarning
 from .force_constants import frequencies_thz, interpolated_dynamical_matrices
 from .order_parameters import translation_weights
+from .phonopy_objects import checked
+from .star_members import StarMember, star_members
 
 NOISE_THZ = 0.01  # what symmetry does not explain beyond this, or beyond thrice the measured noise, is warned of
 
@@ -114,6 +116,7 @@ def find_irreps(phonopy: Phonopy, qpoint: ArrayLike = (0, 0, 0), *, noise_thz: f
     q = checked_qpoint(qpoint)
     at_gamma = bool(np.abs(q - np.rint(q)).max() < 1e-8)
     q = np.zeros(3) if at_gamma else q
+    checked(phonopy)
     if phonopy.dynamical_matrix is None:
         raise InputError(
             "the Phonopy object has no force constants",
@@ -125,10 +128,12 @@ def find_irreps(phonopy: Phonopy, qpoint: ArrayLike = (0, 0, 0), *, noise_thz: f
     rotations = np.array([operation.rotation for operation in operations])
     translations = np.array([operation.translation for operation in operations])
     dataset = phonopy.primitive_symmetry.dataset
-    table = find_table(dataset, rotations)
+    table, member = _table_of_star(phonopy, q, rotations)
     cogroup = table.symbol
-    translations, projective = translations_about_best_origin(dataset, q, rotations, translations)
-    characters = modes.characters * np.exp(2j * np.pi * translations @ q)
+    moved, translations = member.moved(rotations, translations)
+    translations, projective = translations_about_best_origin(dataset, member.qpoint, moved, translations)
+    characters = modes.characters.conj() if member.reversed else modes.characters
+    characters = characters * np.exp(2j * np.pi * translations @ member.qpoint)
     if not table.rows:
         note: str | None = f"phonopy has no character table for point group {cogroup} in this setting"
     elif projective:
@@ -144,7 +149,7 @@ def find_irreps(phonopy: Phonopy, qpoint: ArrayLike = (0, 0, 0), *, noise_thz: f
         point_group=str(phonopy.primitive_symmetry.pointgroup_symbol),
         little_cogroup=cogroup,
         rotations=table.rotations,
-        transformation=table.transformation,
+        transformation=table.transformation @ member.rotation,
         rotation_symbols=table.rotation_symbols,
         characters=characters,
         sets=_mode_sets(modes, labels, rotations, phonopy.primitive.masses if at_gamma else None),
@@ -153,6 +158,29 @@ def find_irreps(phonopy: Phonopy, qpoint: ArrayLike = (0, 0, 0), *, noise_thz: f
     )
     _warn_of_splitting(result, noise_thz)
     return result
+
+
+def _table_of_star(
+    phonopy: Phonopy, q: NDArray[np.float64], rotations: NDArray[np.int64]
+) -> tuple[CharacterTable, StarMember]:
+    """The character table at the first member of the star of q that has one, and the member."""
+    symmetry = phonopy.primitive_symmetry
+    operations, dataset = symmetry.symmetry_operations, symmetry.dataset
+    members = star_members(
+        q,
+        operations["rotations"],
+        operations["translations"],
+        phonopy.primitive.cell,
+        np.asarray(dataset.transformation_matrix),
+    )
+    first = None
+    for member in members:
+        table = find_table(dataset, member.moved(rotations, np.zeros((len(rotations), 3)))[0])
+        first = first or (table, member)
+        if table.rows:
+            return table, member
+    assert first is not None, "the identity leads to a member"
+    return first
 
 
 def checked_qpoint(qpoint: ArrayLike) -> NDArray[np.float64]:

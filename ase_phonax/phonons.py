@@ -27,10 +27,11 @@ from phonopy.structure.cells import get_primitive_matrix_by_centring
 from . import band_paths, crystals
 from .band_paths import SPACING
 from .crystals import SYMPREC
-from .errors import InputError, SupercellError, UnstableWarning, check_calculator
+from .errors import ColumnOrderWarning, InputError, SupercellError, UnstableWarning, check_calculator
 from .exact import exact_matrices
 from .force_constants import crystal_atoms, validate_constants
 from .permutations import operation_permutations
+from .phonopy_objects import checked
 
 if TYPE_CHECKING:
     from .evaluation import Progress
@@ -95,6 +96,7 @@ def build_phonopy(
             "the primitive cell must repeat the cell given and the supercell exactly",
             'use primitive_matrix="P" or "auto", and a supercell matrix that is a multiple of the primitive cell',
         ) from error
+    checked(phonopy)
     _warn_unless_primitive(phonopy, symprec)
     _warn_unless_symmetric(phonopy)
     return phonopy
@@ -150,6 +152,34 @@ def get_phonopy(
     return phonopy
 
 
+def warn_of_order(atoms: Atoms, phonopy: Phonopy) -> None:
+    """Say where constants of `atoms` would not fit an object made of the same atoms wrapped into their cell.
+
+    phonopy counts the images of an atom from where it lies, and `atoms.get_scaled_positions()`, from which objects
+    are usually made, moves it into the cell first.
+
+    Args:
+        atoms: of which `build_phonopy` has made `phonopy`.
+    """
+    wrapped = atoms.get_scaled_positions()
+    outside = np.abs(wrapped - atoms.get_scaled_positions(wrap=False)).max(axis=1) > 0.5
+    if not outside.any():
+        return
+    cell = PhonopyAtoms(numbers=atoms.numbers, cell=atoms.cell[:], scaled_positions=wrapped)
+    other = phonopy_cells.get_supercell(cell, phonopy.supercell_matrix, symprec=phonopy.symmetry.tolerance)
+    apart = (phonopy.supercell.positions - other.positions) @ np.linalg.inv(other.cell)
+    if np.abs(apart - np.rint(apart)).max() > 1e-3:
+        where = ", ".join(map(str, np.flatnonzero(outside)[:4])) + (" ..." if outside.sum() > 4 else "")
+        warnings.warn(
+            f"Atoms lie outside the cell ({where}, counted from 0): columns of the force constants follow the supercell"
+            " of these positions. A Phonopy object made of atoms.get_scaled_positions(), which moves them into the"
+            " cell, has another order, and wrong frequencies with these constants. Give get_force_constants the Phonopy"
+            " object itself, or call atoms.wrap() first.",
+            ColumnOrderWarning,
+            stacklevel=3,
+        )
+
+
 def get_band_structure(
     phonopy: Phonopy,
     path: str | BandPath | None = None,
@@ -177,7 +207,7 @@ def get_band_structure(
     Raises:
         InputError: a path that names unknown points, or a BandPath of another cell.
     """
-    primitive = crystal_atoms(phonopy.primitive)
+    primitive = crystal_atoms(checked(phonopy).primitive)
     if path is None:
         segments = band_paths.crystal_path(primitive, spacing, symprec=phonopy.symmetry.tolerance)
     elif isinstance(path, str):

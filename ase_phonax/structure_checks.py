@@ -9,6 +9,7 @@ from ase.neighborlist import neighbor_list
 
 from .errors import StructureError
 from .lattices import cell_heights, short_vectors, with_short_vectors
+from .species import warn_of_moments
 
 FULL_OCCUPANCY = 1e-3  # of one atom: files round to about this
 CLOSEST_DISTANCE = 0.4  # [Å] H2 is 0.74: anything nearer is a damaged file, not chemistry
@@ -38,6 +39,7 @@ def check_structure(atoms: Atoms) -> None:
         )
     _check_occupancies(atoms)
     _check_distances(atoms)
+    warn_of_moments(atoms)
 
 
 def require_crystal(atoms: Atoms) -> None:

@@ -8,11 +8,11 @@ from ase import Atoms
 from phonopy import Phonopy
 from phonopy.file_IO import check_force_constants_indices, parse_FORCE_CONSTANTS, parse_FORCE_SETS
 from phonopy.interface.phonopy_yaml import PhonopyYaml
-from phonopy.physical_units import get_calculator_physical_units
 
 from .. import hdf5
 from ..errors import InputError, is_failure
 from ..force_constants import commensurate_qpoints, interpolated_dynamical_matrices
+from ..phonopy_objects import require_our_units
 from .frames import Frame, SecondOrder
 
 _UNIT = "eV/angstrom^2"  # of force constants, as phonopy writes it
@@ -39,7 +39,7 @@ def frame_of_phonopy(phonopy: Phonopy, origin: str = "") -> Frame:
                 "put FORCE_SETS or FORCE_CONSTANTS beside the yaml file, or use the yaml of `phonopy --save`",
             )
         phonopy.produce_force_constants()
-    _check_units(phonopy, origin)
+    require_our_units(phonopy, origin or "the phonopy object")
     primitive = phonopy.primitive
     qpoints, _ = commensurate_qpoints(primitive.cell, phonopy.supercell.cell)
     without = phonopy.nac_params
@@ -56,18 +56,6 @@ def frame_of_phonopy(phonopy: Phonopy, origin: str = "") -> Frame:
         pbc=True,
     )
     return Frame(atoms, second=SecondOrder(qpoints, _lattice_phase(weighted, qpoints, primitive)), origin=origin)
-
-
-def _check_units(phonopy: Phonopy, origin: str) -> None:
-    """phonopy keeps the units of the program that made the forces; nothing of it may be taken for eV and Å."""
-    units = get_calculator_physical_units(phonopy.calculator)
-    if (units.length_unit, units.force_constants_unit) != ("angstrom", _UNIT):
-        raise InputError(
-            f"{origin or 'the phonopy object'} comes from {phonopy.calculator} and is in {units.length_unit} and "
-            f"{units.force_constants_unit}",
-            "cell, displacements and force constants would be taken for Å and eV/Å²",
-            "convert cell and forces to Å and eV/Å, and write the yaml file without a calculator",
-        )
 
 
 def _lattice_phase(dynamical: np.ndarray, qpoints: np.ndarray, primitive: Any) -> np.ndarray:
@@ -89,7 +77,7 @@ def read_phonopy(path: Path) -> list[Frame]:
     """
     try:
         found = _load(path)
-        _check_units(found, str(path))
+        require_our_units(found, str(path))
         if not _has_labels(found):
             _add_labels(found, path)
     except InputError:

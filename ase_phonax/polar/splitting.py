@@ -11,6 +11,7 @@ from phonopy import Phonopy
 from ..band_paths import crystal_path, mathtext_label, named_path, plain_label
 from ..errors import InputError
 from ..force_constants import crystal_atoms
+from ..phonopy_objects import checked
 from .charges import Born, NonAnalyticCorrection, read_correction
 
 
@@ -45,7 +46,7 @@ def set_nac(phonopy: Phonopy, born: Born, method: str | None = None) -> NonAnaly
     Raises:
         InputError: as `read_correction`.
     """
-    correction = read_correction(born, phonopy.primitive, phonopy.symmetry.tolerance, method)
+    correction = read_correction(born, checked(phonopy).primitive, phonopy.symmetry.tolerance, method)
     phonopy.nac_params = correction.params  # type: ignore[assignment]
     return correction
 
@@ -64,7 +65,7 @@ def get_gamma_splitting(
     Raises:
         InputError: no correction is set, or a direction without length.
     """
-    if phonopy.nac_params is None:
+    if checked(phonopy).nac_params is None:
         raise InputError(
             "the Phonopy object has no nac_params",
             "without charges frequencies at Γ do not depend on the direction",
@@ -83,7 +84,7 @@ def get_gamma_splitting(
 
 def directions_of_path(phonopy: Phonopy, path: str | None = None) -> tuple[list[str], NDArray[np.float64]]:
     """Names and reduced coordinates (n, 3) of the directions in which a band path meets Gamma, each once."""
-    primitive = crystal_atoms(phonopy.primitive)
+    primitive = crystal_atoms(checked(phonopy).primitive)
     segments = (
         crystal_path(primitive, symprec=phonopy.symmetry.tolerance)
         if path is None
