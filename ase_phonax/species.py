@@ -17,7 +17,12 @@ from .errors import InputError, UnstableWarning
 
 HYDROGEN_ISOTOPES = {"D": 2.0141018, "T": 3.0160493}  # [amu] AME2020
 _SAME_MASS = 6  # decimals [amu]: more than any table gives
-_MOMENTS = ("initial_magmoms", "magmoms", "magmom")  # ASE's array, and its names for results and columns of files
+_MOMENTS = (
+    "initial_magmoms",
+    "magmoms",
+    "magmom",
+    "magnetic_moments",
+)  # ASE's array, and its names for results and columns of files
 
 
 def distinct_species(kinds: ArrayLike, masses: ArrayLike) -> NDArray[np.int64]:
@@ -71,8 +76,8 @@ def set_isotopes(atoms: Atoms, masses: Sequence[tuple[str, float]]) -> None:
 def warn_of_moments(atoms: Atoms) -> None:
     """Say of a structure with magnetic moments that nothing here uses them."""
     results = getattr(atoms.calc, "results", {}) if atoms.calc is not None else {}
-    given = [found[name] for found in (atoms.arrays, results) for name in _MOMENTS if found.get(name) is not None]
-    if any(np.any(np.asarray(values, dtype=float)) for values in given):
+    given = [np.asarray(found[name]) for found in (atoms.arrays, results) for name in _MOMENTS if name in found]
+    if any(values.dtype.kind in "fiu" and values.any() for values in given):
         say_moments_are_ignored()
 
 

@@ -13,6 +13,7 @@ from ase import Atoms
 
 from .errors import StructureError, UnstableWarning, in_words
 from .input_files import require_file, shown
+from .stated_atoms import names_isotopes, read_stated
 from .structure_checks import check_structure
 
 XYZ = ("xyz", "extxyz")
@@ -36,11 +37,13 @@ def read_structure(name: str, site_tolerance: float | None = None) -> Atoms:
     require_file(path, "the structure file", "there is nothing to compute", StructureError)
     format_name = known_format(path)
     try:
-        if format_name == "cif":
-            atoms: Any = _from_cif(path, index, site_tolerance)
-        else:
+        if format_name != "cif":
             check_contents(path, format_name)
-            atoms = _image(path, index, format_name)
+
+        def read() -> Any:
+            return _from_cif(path, index, site_tolerance) if format_name == "cif" else _image(path, index, format_name)
+
+        atoms = read_stated(Path(path), read)
     except StructureError:
         raise
     except Exception as error:  # readers raise whatever their parsing ran into
@@ -85,11 +88,11 @@ def known_format(path: str | Path) -> str:
 
 
 def _unreadable(path: str, format_name: str, error: Exception) -> StructureError:
-    if isinstance(error, KeyError) and error.args and error.args[0] in ("D", "T"):
+    if isinstance(error, KeyError) and names_isotopes(error):
         return StructureError(
-            f"{path} names the element {error.args[0]}",
+            f"{shown(path)} names D or T, which ASE does not read in this format",
             "isotopes are no elements of their own: they have the forces of hydrogen and a mass",
-            "write H; `ase-phonax molecule` takes masses with --mass H=2.014, in Python atoms.set_masses",
+            "write H, and give the mass with --mass H=2.014 (in Python: atoms.set_masses)",
         )
     return StructureError(
         f"{shown(path)} cannot be read: {in_words(error)}",
@@ -110,7 +113,8 @@ def _from_cif(path: str, index: str | None, site_tolerance: float | None) -> Any
         )
     if index is not None:
         chosen = _at(blocks, index, path)
-        return chosen if isinstance(chosen, list) else crystal_of(chosen, path, site_tolerance)
+        several = [crystal_of(block, path, site_tolerance) for block in chosen] if isinstance(chosen, list) else None
+        return crystal_of(chosen, path, site_tolerance) if several is None else several
     _say_several(path, len(blocks))
     return crystal_of(blocks[-1], path, site_tolerance)
 

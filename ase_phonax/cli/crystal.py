@@ -67,6 +67,7 @@ def add_structure_options(parser: argparse.ArgumentParser) -> Any:
         help="of CIF files: images of a site nearer than this are one atom, in the middle of them; for special"
         " positions written with few digits, such as 0.333 (default: 0.001, and such files are refused)",
     )
+    options.add_masses(group)
     return group
 
 
@@ -113,15 +114,18 @@ def read_crystal(arguments: argparse.Namespace, cutoff: Callable[[], float]) -> 
 
     Raises:
         StructureError, SupercellError: what cannot be computed.
+        InputError: an isotope of an element or atom that is not there.
         ModelError: a model that is not there or of a kind that is not read.
     """
     from ..crystals import as_supercell_matrix, get_space_group, reduce_to_primitive, require_crystal
+    from ..species import set_isotopes
     from ..two_dimensional import as_layer, reduce_layer, require_single_layer, vacuum_axis
 
     loading.check_model(arguments.model)
     given = loading.read_structure(arguments.structure, arguments.site_tolerance)
     if not arguments.keep_cell:
         given = _unskewed(given, arguments.structure)
+    set_isotopes(given, arguments.mass)
     if vacuum_axis(given) is None:
         require_crystal(given)
         layer = None

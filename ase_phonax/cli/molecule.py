@@ -64,14 +64,7 @@ def add_parser(commands: Any) -> None:
     structure = parser.add_argument_group("structure")
     structure.add_argument("--no-relax", action="store_true", help="take the structure as it is; forces are reported")
     structure.add_argument("--no-cell", action="store_true", help="a molecule in a box: forget the box")
-    structure.add_argument(
-        "--mass",
-        metavar="WHAT=AMU",
-        nargs="+",
-        default=[],
-        type=_mass,
-        help="isotopes: of an element or of one atom, counted from 1, such as H=2.014 or 3=13.00335",
-    )
+    options.add_masses(structure)
     structure.add_argument(
         "--atoms", metavar="N", nargs="+", type=_atom_range, help="only these move, counted from 1: 1 2 5-8"
     )
@@ -155,13 +148,6 @@ def _default_model() -> str:
     return FOR_MOLECULES
 
 
-def _mass(text: str) -> tuple[str, float]:
-    what, _, value = text.partition("=")
-    if not what or not value:
-        raise argparse.ArgumentTypeError(f"{text!r} is not like H=2.014")
-    return what, options.positive(value)
-
-
 def _atom_range(text: str) -> list[int]:
     """ "5-8" as [4, 5, 6, 7]."""
     first, _, last = text.partition("-")
@@ -180,24 +166,13 @@ def _structure(arguments: argparse.Namespace) -> Atoms:
         InputError: an isotope or an atom that is not there.
     """
     from ..errors import InputError
+    from ..species import set_isotopes
 
     atoms = loading.read_structure(arguments.structure)
     if arguments.no_cell:
         atoms.set_cell(None)
         atoms.pbc = False
-    masses = atoms.get_masses()
-    for what, mass in arguments.mass:
-        number = int(what) - 1 if what.isdigit() else None
-        chosen = [k for k, s in enumerate(atoms.symbols) if (s == what if number is None else k == number)]
-        if not chosen:
-            raise InputError(
-                f"--mass names {what}, which is not in {atoms.get_chemical_formula()} of {len(atoms)} atoms",
-                "no atom would get that mass",
-                "name an element of the molecule, or one of its atoms counted from 1",
-            )
-        masses[chosen] = mass
-    if arguments.mass:
-        atoms.set_masses(masses)
+    set_isotopes(atoms, arguments.mass)
     if arguments.atoms is not None:
         arguments.atoms = sorted({k for part in arguments.atoms for k in part})
         if arguments.atoms[-1] >= len(atoms):

@@ -34,6 +34,26 @@ def add_model(parser: argparse.ArgumentParser, default: str = "the first of that
     )
 
 
+def add_masses(group: Any) -> None:
+    """`--mass`."""
+    group.add_argument(
+        "--mass",
+        metavar="WHAT=AMU",
+        nargs="+",
+        default=[],
+        type=_mass,
+        help="isotopes: of an element or of one atom of the file, counted from 1, such as H=2.014 or 3=13.00335;"
+        " D and T in a file are hydrogen with their masses",
+    )
+
+
+def _mass(text: str) -> tuple[str, float]:
+    what, _, value = text.partition("=")
+    if not what or not value:
+        raise argparse.ArgumentTypeError(f"{text!r} is not like H=2.014")
+    return what, positive(value)
+
+
 def add_output(parser: argparse.ArgumentParser, suffix: str) -> None:
     """`--output` and `--overwrite`."""
     group = parser.add_argument_group("output")

@@ -225,6 +225,7 @@ def summary(results: PhononResults) -> dict[str, Any]:
         "n_atoms_primitive": len(phonopy.primitive),
         "vacuum_axis": None if results.crystal.layer is None else results.crystal.layer.axis,
         "cell": phonopy.primitive.cell.tolist(),
+        "masses_amu": phonopy.primitive.masses.tolist(),
         "supercell_matrix": phonopy.supercell_matrix.tolist(),
         "n_atoms_supercell": len(phonopy.supercell),
         "supercell_tolerance_thz": None if choice is None else choice.tolerance_thz,
