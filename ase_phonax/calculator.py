@@ -20,6 +20,7 @@ from .force_constants import crystal_atoms
 from .phonons import build_phonopy, warn_of_order
 from .phonopy_objects import checked
 from .potential import Potential
+from .sharing import Lock, Remembered
 from .stars import Stars, exact_operations, obeyed_operations
 from .weights import DEFAULT, load_model, models_with
 
@@ -42,6 +43,9 @@ class PhonaxCalculator(Calculator):
     each call and leaves with NumPy arrays: no global JAX setting is changed. There a run at a fixed number of
     atoms compiles once, and again only when the number of neighbours outgrows the padded capacity (at least
     10 % above the first structure, never shrinking).
+
+    Several threads may share one: each gets what it asked for. Questions about energies, forces and stress wait for
+    each other, dynamical matrices are computed side by side. It is pickled with its potential and last results.
 
     Args:
         model: path of a model file, a name of `list_models()`, or a `Potential`; None: the one that ships.
@@ -69,13 +73,18 @@ class PhonaxCalculator(Calculator):
         self.potential: Potential = load_model(DEFAULT if model is None else model)
         self.dtype = np.dtype(dtype)
         self._evaluator = Evaluator(self.potential, self.dtype, compiled, models_with)
-        self._stars: tuple[Any, Stars] | None = None
+        self._stars: Remembered[Stars] = Remembered()
+        self._one_at_a_time = Lock()  # around the atoms and results that ASE keeps
         name = str(model) if isinstance(model, (str, os.PathLike)) else self.potential.name
         super().__init__(model=name, dtype=self.dtype.name, compiled=compiled, **kwargs)
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         """Energy, forces and stress together, and the Hessian where it is asked for (ASE's interface)."""
-        super().calculate(atoms, properties, system_changes)
+        with self._one_at_a_time:
+            super().calculate(atoms, properties, system_changes)
+            self._calculate(properties, system_changes)
+
+    def _calculate(self, properties, system_changes):
         structure: Any = self.atoms  # the copy that ASE made, for its cache
         if structure is None:
             raise InputError(
@@ -84,6 +93,7 @@ class PhonaxCalculator(Calculator):
                 "give it as the argument, or attach the calculator (atoms.calc = calc) and ask the atoms",
             )
         if "energy" not in self.results or system_changes:
+            self.results = {}  # where this is refused or interrupted, none of other atoms are left
             energies, forces, virial = self._evaluator.energy_forces_stress(structure)
             energy = float(energies.sum(dtype=np.float64))
             # A new dictionary: callers that skip ASE's reset must not find the Hessian of other positions.
@@ -93,6 +103,33 @@ class PhonaxCalculator(Calculator):
                 self.results["stress"] = full_3x3_to_voigt_6_stress(virial / abs(np.linalg.det(structure.cell.array)))
         if "hessian" in properties:
             self.results["hessian"] = self._hessian(structure, np.arange(len(structure)), None)
+
+    # What ASE remembers, atoms and results, is asked for and replaced in steps: by one thread at a time.
+
+    def get_property(self, name, atoms=None, allow_calculation=True):
+        """One result of a structure, computed unless it is known (ASE's interface)."""
+        with self._one_at_a_time:
+            return super().get_property(name, atoms, allow_calculation)
+
+    def calculate_properties(self, atoms, properties):
+        """Several results of a structure together (ASE's interface)."""
+        with self._one_at_a_time:
+            return super().calculate_properties(atoms, properties)
+
+    def calculation_required(self, atoms, properties):
+        """Whether one of some results is not known (ASE's interface)."""
+        with self._one_at_a_time:
+            return super().calculation_required(atoms, properties)
+
+    def reset(self):
+        """Forget atoms and results (ASE's interface)."""
+        with self._one_at_a_time:
+            super().reset()
+
+    def get_atoms(self):
+        """The last structure, with this calculator (ASE's interface)."""
+        with self._one_at_a_time:
+            return super().get_atoms()
 
     def export_properties(self) -> Properties:
         """Results under ASE's official names only; "hessian" is none and would raise KeyError."""
@@ -255,10 +292,18 @@ class PhonaxCalculator(Calculator):
         if not symmetry:
             return np.array(compute(qpoints, None))
         structure = (atoms.cell[:].tobytes(), atoms.positions.tobytes(), atoms.numbers.tobytes())
-        if self._stars is None or self._stars[0] != structure:
-            exact = exact_operations(atoms, SYMPREC) if operations is None else obeyed_operations(atoms, *operations)
-            self._stars = structure, Stars(exact)
-        return self._stars[1].lattice_matrices(qpoints, compute)
+
+        def find_stars() -> Stars:
+            return Stars(
+                exact_operations(atoms, SYMPREC) if operations is None else obeyed_operations(atoms, *operations)
+            )
+
+        return self._stars.of(structure, find_stars).lattice_matrices(qpoints, compute)
+
+    def _forget(self) -> None:
+        """Drop what is remembered of the last structure's second derivatives."""
+        self._stars.forget()
+        self._evaluator.forget()
 
     def _hessian(self, atoms: Atoms, rows: np.ndarray, progress: Progress | None) -> np.ndarray:
         return self._evaluator.hessian(atoms, rows, progress)

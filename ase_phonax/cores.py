@@ -1,33 +1,57 @@
 """Work for every core: threads over pieces that NumPy computes without holding the interpreter."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
-from threading import Lock
 from typing import Any, TypeVar
 
 from threadpoolctl import ThreadpoolController
 
+from .sharing import Lock
+
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 
+# What other programs of numerics obey, too; a list names a number for each level of nested threads.
+LIMIT = "OMP_NUM_THREADS"
 
-@cache
+
 def n_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores to use: all that this process may run on, or as many as OMP_NUM_THREADS says where that is less."""
+    count = getattr(os, "process_cpu_count", None)  # Python 3.13: PYTHON_CPU_COUNT is obeyed
+    if count is None and hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = (count or os.cpu_count)() or 1
+    limit = os.environ.get(LIMIT, "").split(",")[0].strip()
+    if not limit:
+        return cores
+    if not (limit.isascii() and limit.isdigit() and int(limit) > 0):
+        warnings.warn(
+            f"{LIMIT} is {os.environ[LIMIT]!r}, which begins with no number of threads: it is ignored, and all"
+            f" {cores} cores are used. Set it to a whole number, 1 or more.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return cores
+    return min(cores, int(limit))
 
 
-def on_cores(function: Callable[[Piece], Result], pieces: Iterable[Piece]) -> Iterator[Result]:
-    """Results of the pieces in order, as they come; one BLAS thread for each."""
+def on_cores(function: Callable[[Piece], Result], pieces: Iterable[Piece]) -> Generator[Result, None, None]:
+    """Results of the pieces in order, as they come; one BLAS thread for each.
+
+    Close it (`contextlib.closing`) where the loop over it may end early: what has not begun is then left, at once.
+    """
     pieces = list(pieces)
+    n_threads = min(n_cores(), len(pieces))
     with one_blas_thread():
-        if len(pieces) < 2 or n_cores() < 2:
+        if n_threads < 2:
             yield from map(function, pieces)
             return
-        with ThreadPoolExecutor(n_cores()) as pool:
+        with ThreadPoolExecutor(n_threads) as pool:
             yield from pool.map(function, pieces)
 
 
@@ -36,20 +60,37 @@ def one_blas_thread() -> Iterator[None]:
     """In this block products run on the calling thread alone.
 
     Many BLAS threads on small products wait for each other more than they compute, by an order of magnitude where
-    something else runs on the machine. The setting belongs to the process: a block that opens inside another one,
-    of this thread or of any other, leaves it alone, so that nobody restores what somebody else had set.
+    something else runs on the machine. The setting belongs to the process: the first block of any thread makes it,
+    and the last one to end restores what there was.
     """
-    if not _setting.acquire(blocking=False):
-        yield
-        return
+    _BLAS.enter()
     try:
-        with _blas().limit(limits=1):
-            yield
+        yield
     finally:
-        _setting.release()
+        _BLAS.leave()
 
 
-_setting = Lock()
+class _OneThread:
+    """The limit on BLAS threads, and how many blocks want it."""
+
+    def __init__(self) -> None:
+        self._lock, self._n_blocks = Lock(), 0
+        self._limit: Any = None
+
+    def enter(self) -> None:
+        with self._lock:
+            if not self._n_blocks:
+                self._limit = _blas().limit(limits=1)
+            self._n_blocks += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._n_blocks -= 1
+            if not self._n_blocks:
+                self._limit.restore_original_limits()
+
+
+_BLAS = _OneThread()
 
 
 @cache

@@ -4,6 +4,8 @@ The fast route to second derivatives (docs/conventions.md): tensors of every edg
 then matrix products for each wave vector and displacement (`linear_response`).
 """
 
+from contextlib import closing
+
 import numpy as np
 
 from .cores import n_cores, on_cores
@@ -55,10 +57,11 @@ def lattice_matrices(
         return sum(stop - start for _, start, stop in block)
 
     done = 0
-    for count in on_cores(respond, _blocks(counts, real, expansion)):
-        done += count
-        if progress:
-            progress(done, sum(counts))
+    with closing(on_cores(respond, _blocks(counts, real, expansion))) as blocks:
+        for count in blocks:
+            done += count
+            if progress:
+                progress(done, sum(counts))
     return results
 
 
@@ -103,8 +106,11 @@ def lattice_slopes(expansion: Expansion, qpoints: np.ndarray, progress=None) -> 
     """Derivatives of `lattice_matrices` of all atoms along each reduced component of q: (n_q, 3, 3n, 3n)."""
     everything = np.eye(3 * expansion.edges.n_atoms)[None]
     result = []
-    for found in on_cores(lambda q: Response(expansion, q[None], everything).slopes()[0], np.asarray(qpoints)):
-        result.append(found)
-        if progress:
-            progress(len(result), len(qpoints))
+    with closing(
+        on_cores(lambda q: Response(expansion, q[None], everything).slopes()[0], np.asarray(qpoints))
+    ) as slopes:
+        for found in slopes:
+            result.append(found)
+            if progress:
+                progress(len(result), len(qpoints))
     return np.array(result)

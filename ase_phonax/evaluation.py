@@ -13,6 +13,7 @@ from ase import Atoms
 
 from . import edge_expansion
 from .edge_tensors import Expansion, expand
+from .errors import InputError
 from .graph import (
     Alternatives,
     Neighbours,
@@ -25,6 +26,7 @@ from .graph import (
 )
 from .neighbour_sums import Edges, evaluate
 from .potential import Potential
+from .sharing import Remembered, jax_stayed_behind
 
 Progress = Callable[[int, int], None]
 
@@ -35,12 +37,15 @@ REMEMBERED_BYTES = 512e6
 
 
 class Evaluator:
-    """A potential in one precision, ready for structures.
+    """A potential in one precision, ready for structures, in several threads at once.
+
+    A pickle or a copy holds the potential alone: what is remembered of structures, and compiled, stays behind.
 
     Args:
         potential: with or without a form as arrays.
         dtype: of all arithmetic.
-        compiled: energies, forces and stress through JAX even where there are arrays.
+        compiled: energies, forces and stress through JAX even where there are arrays; not in a process forked from
+            one in which JAX had run, where it cannot.
         others: names of other models that know given elements, for the error of an unknown one.
     """
 
@@ -50,13 +55,16 @@ class Evaluator:
         self.potential, self.dtype, self.compiled, self.others = potential, np.dtype(dtype), compiled, others
         parts = potential.parts
         self.network = None if parts is None else parts(potential.parameters, self.dtype)
-        self._jax: Any = None
-        self._found: tuple[Any, Neighbours] | None = None
-        self._last: tuple[Any, Expansion] | None = None
+        self._jax: _CompiledEvaluator | None = None
+        self._neighbours_of: Remembered[Neighbours] = Remembered()
+        self._expansion_of: Remembered[Expansion] = Remembered(_worth_keeping)
+
+    def __reduce__(self) -> Any:
+        return Evaluator, (self.potential, self.dtype, self.compiled, self.others)
 
     def energy_forces_stress(self, atoms: Atoms) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Energies of the atoms (n,) [eV], forces (n, 3) [eV/Å], virial dE/dstrain (3, 3) [eV]."""
-        if self.network is None or self.compiled:
+        if self.network is None or (self.compiled and not jax_stayed_behind()):
             return self._through_jax().energy_forces_stress(atoms)
         found = self._neighbours(atoms)
         edges = self._edges(found)
@@ -123,13 +131,19 @@ class Evaluator:
         columns = edge_expansion.lattice_matrices(expansion, np.zeros((1, 3)), [moved], progress)[0]
         return columns.real.T.reshape(len(rows), 3, len(atoms), 3)
 
+    def forget(self) -> None:
+        """Drop the tensors of the last structure."""
+        self._expansion_of.forget()
+
     def _neighbours(self, atoms: Atoms) -> Neighbours:
         """Of the last structure, or found now: several questions are asked about one."""
         key = tuple(x.tobytes() for x in (atoms.positions, atoms.cell[:], atoms.numbers, atoms.pbc))
-        if self._found is None or self._found[0] != key:
+
+        def find() -> Neighbours:
             check_atoms(atoms, self.potential.numbers, self.potential.name, self.others)
-            self._found = key, find_neighbours(atoms, self.potential.cutoff, self.potential.numbers)
-        return self._found[1]
+            return find_neighbours(atoms, self.potential.cutoff, self.potential.numbers)
+
+        return self._neighbours_of.of(key, find)
 
     def _edges(self, found: Neighbours) -> Edges:
         return Edges(
@@ -143,21 +157,28 @@ class Evaluator:
 
     def _expansion(self, atoms: Atoms) -> Expansion:
         """Of the last structure, or a new one."""
-        assert self.network is not None
+        network = self.network
+        assert network is not None
         found = self._neighbours(atoms)
         key = (found.vectors.tobytes(), found.species.tobytes(), found.senders.tobytes(), found.shifts.tobytes())
-        if self._last is None or self._last[0] != key:
-            self._last = None  # frees the memory first
-            expansion = expand(self.network, self._edges(found))
-            if expansion.n_bytes > REMEMBERED_BYTES:
-                return expansion
-            self._last = key, expansion
-        return self._last[1]
+        return self._expansion_of.of(key, lambda: expand(network, self._edges(found)))
 
     def _through_jax(self) -> "_CompiledEvaluator":
-        if self._jax is None:
-            self._jax = _CompiledEvaluator(self.potential, self.dtype, self.others)
-        return self._jax
+        if jax_stayed_behind():
+            raise InputError(
+                f"this process was forked from one in which JAX had run, and {self.potential.name!r} needs JAX",
+                "JAX's threads did not come along: it would wait for them for ever",
+                'start worker processes another way: multiprocessing.get_context("spawn"), or fork before JAX has'
+                " computed anything; models that are networks need no JAX",
+            )
+        # Two threads may make one each: they share what is compiled.
+        compiled = self._jax or _CompiledEvaluator(self.potential, self.dtype, self.others)
+        self._jax = compiled
+        return compiled
+
+
+def _worth_keeping(expansion: Expansion) -> bool:
+    return expansion.n_bytes <= REMEMBERED_BYTES
 
 
 class _CompiledEvaluator:

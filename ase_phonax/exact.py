@@ -2,18 +2,18 @@
 
 phonopy builds all its dynamical matrices in one function. Inside `exact_matrices` that function answers
 for one `Phonopy` object with matrices from the potential; everything that phonopy computes there from
-D(q) is then exact. Results are phonopy's objects and stay what they are after the block.
+D(q) is then exact. Results are phonopy's objects and stay what they are after the block. Other objects, in
+this thread and in others, are answered as ever; blocks of several threads do not wait for each other.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from phonopy import Phonopy
 from phonopy.harmonic import dynamical_matrix as _harmonic
 from phonopy.phonon import mesh as _mesh
@@ -22,9 +22,7 @@ from phonopy.phonon import qpoints as _qpoints
 from .errors import InputError
 from .force_constants import crystal_atoms
 from .phonopy_objects import checked
-
-_MODULES: tuple[Any, ...] = (_harmonic, _mesh, _qpoints)
-_ONE_AT_A_TIME = threading.RLock()
+from .sharing import Replacement
 
 
 @contextmanager
@@ -57,21 +55,36 @@ def exact_matrices(
     primitive = crystal_atoms(phonopy.primitive)
     if qpoints is not None:
         calc.get_dynamical_matrix(primitive, qpoints, progress=progress)
-    with _ONE_AT_A_TIME:
-        original = _harmonic.get_dynamical_matrices_at_qpoints
-        ours = phonopy.dynamical_matrix
+    ours = phonopy.dynamical_matrix
 
-        def exact(dm: Any, q: Any, *arguments: Any, **options: Any) -> Any:
-            if dm is not ours:
-                return original(dm, q, *arguments, **options)
-            found = calc.get_dynamical_matrix(primitive, np.reshape(q, (-1, 3)), progress=progress)
-            found = (found + found.conj().transpose(0, 2, 1)) / 2  # as phonopy does with its own
-            return found[0] if np.ndim(q) == 1 else found
+    def exact(q: Any) -> NDArray[np.complex128]:
+        found = calc.get_dynamical_matrix(primitive, np.reshape(q, (-1, 3)), progress=progress)
+        found = (found + found.conj().transpose(0, 2, 1)) / 2  # as phonopy does with its own
+        return found[0] if np.ndim(q) == 1 else found
 
+    entry = ours, exact
+    with _PATCH.in_place():
+        _OPEN.append(entry)
         try:
-            for module in _MODULES:
-                module.get_dynamical_matrices_at_qpoints = exact
             yield
         finally:
-            for module in _MODULES:
-                module.get_dynamical_matrices_at_qpoints = original
+            _OPEN.remove(entry)
+
+
+# The dynamical matrices whose blocks are open, in any thread, and what answers for them; the latest counts.
+_OPEN: list[tuple[Any, Any]] = []
+
+
+def _answering(original: Any) -> Any:
+    """phonopy's function, which asks the potential for matrices of the blocks that are open."""
+
+    def matrices(dm: Any, q: Any, *arguments: Any, **options: Any) -> Any:
+        for ours, exact in reversed(_OPEN.copy()):  # blocks of other threads may open and end meanwhile
+            if dm is ours:
+                return exact(q)
+        return original(dm, q, *arguments, **options)
+
+    return matrices
+
+
+_PATCH = Replacement((_harmonic, _mesh, _qpoints), "get_dynamical_matrices_at_qpoints", _answering)

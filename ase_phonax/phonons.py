@@ -7,10 +7,8 @@ cell vectors, so the supercell's vectors are `supercell_matrix.T @ cell`, and th
 
 from __future__ import annotations
 
-import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -32,6 +30,7 @@ from .exact import exact_matrices
 from .force_constants import crystal_atoms, validate_constants
 from .permutations import operation_permutations
 from .phonopy_objects import checked
+from .sharing import Replacement
 
 if TYPE_CHECKING:
     from .evaluation import Progress
@@ -40,7 +39,6 @@ _CENTRINGS = ("P", "F", "I", "A", "C", "R")
 # Atoms of a supercell above which phonopy is not asked for its space group: the list of operations and
 # permutations alone would take gigabytes, and only displacements and symmetrisation would use it.
 SYMMETRY_LIMIT = 2000
-_SETUP = threading.Lock()
 
 
 class ForceConstantsCalculator(Protocol):
@@ -265,7 +263,7 @@ def _warn_unless_primitive(phonopy: Phonopy, symprec: float) -> None:
 def _set_up(unitcell: PhonopyAtoms, matrix: Any, primitive: Any, symprec: float, options: dict[str, Any]) -> Phonopy:
     n_atoms = len(unitcell) * round(abs(float(np.linalg.det(matrix))))
     symmetric = options.pop("is_symmetry", True)
-    with _quick_permutations():
+    with _PERMUTATIONS.in_place():
         phonopy = Phonopy(
             unitcell,
             matrix,
@@ -280,29 +278,22 @@ def _set_up(unitcell: PhonopyAtoms, matrix: Any, primitive: Any, symprec: float,
     return phonopy
 
 
-@contextmanager
-def _quick_permutations() -> Iterator[None]:
-    """Let phonopy set up large supercells in seconds, for the duration of the block.
+def _quick(original: Any) -> Any:
+    """phonopy's search for permutations of atoms, quick for large supercells.
 
     Its search over pairs of atoms, for each operation of the supercell, is replaced by a composition with
     the same result (docs/upstream.md); where that finds none, phonopy's own search decides. To be removed
     when phonopy composes permutations itself.
     """
-    modules: tuple[Any, ...] = (phonopy_cells, phonopy_symmetry)
-    with _SETUP:
-        original: Any = phonopy_cells.compute_all_sg_permutations
 
-        def quick(*arguments: Any, lang: Any = "Rust") -> NDArray[np.int64]:
-            found = operation_permutations(*arguments)
-            return original(*arguments, lang=lang) if found is None else found
+    def permutations(*arguments: Any, lang: Any = "Rust") -> NDArray[np.int64]:
+        found = operation_permutations(*arguments)
+        return original(*arguments, lang=lang) if found is None else found
 
-        try:
-            for module in modules:
-                module.compute_all_sg_permutations = quick
-            yield
-        finally:
-            for module in modules:
-                module.compute_all_sg_permutations = original
+    return permutations
+
+
+_PERMUTATIONS = Replacement((phonopy_cells, phonopy_symmetry), "compute_all_sg_permutations", _quick)
 
 
 def _warn_unless_symmetric(phonopy: Phonopy) -> None:

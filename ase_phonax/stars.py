@@ -77,19 +77,23 @@ def obeyed_operations(atoms: Atoms, rotations: np.ndarray, translations: np.ndar
 
 
 class Stars:
-    """Lattice dynamical matrices of one crystal, computed once for each star of wave vectors."""
+    """Lattice dynamical matrices of one crystal, computed once for each star of wave vectors.
+
+    Several threads may ask at once: what is known of a wave vector stands by itself, the matrix of one member of its
+    star and the operation that leads from there, and is added when it is complete. A star that two threads meet at
+    once is computed twice.
+    """
 
     def __init__(self, operations: Operations):
         self.operations = operations
         # All operations, then all of them with time reversal.
         self._back = np.concatenate([operations.rotations, -operations.rotations]).transpose(0, 2, 1)
         self._forth = np.rint(np.linalg.inv(self._back))
-        self._known: dict[tuple[int, ...], tuple[int, int]] = {}
-        self._matrices: list[np.ndarray] = []
+        self._known: dict[tuple[int, ...], tuple[np.ndarray, int]] = {}
 
     def __len__(self) -> int:
         """How many stars have been met."""
-        return len(self._matrices)
+        return len({id(matrix) for matrix, _ in list(self._known.values())})
 
     def lattice_matrices(
         self, qpoints: np.ndarray, compute: Callable[[np.ndarray, list[np.ndarray]], list[np.ndarray]]
@@ -105,30 +109,33 @@ class Stars:
             (n_q, 3n, 3n) [eV/Å²].
         """
         qpoints = np.asarray(qpoints, float)
-        known = dict(self._known)
-        members: list[tuple[int, int]] = []
+        keys = _keys(qpoints)
+        known = {key: self._known[key] for key in keys if key in self._known}
         new: list[np.ndarray] = []
-        for q, key in zip(qpoints, _keys(qpoints), strict=True):
-            if key not in known:
+        places: dict[tuple[int, ...], tuple[int, int]] = {}  # members of new stars: which star, which operation
+        for q, key in zip(qpoints, keys, strict=True):
+            if key not in known and key not in places:
                 # All members of a new star, each with the first operation that leads back to q.
-                star, keys = len(self._matrices) + len(new), _keys(self._forth @ q)
-                known.update(
-                    zip(reversed(keys), zip(repeat(star), reversed(range(len(keys))), strict=False), strict=True)
+                star = _keys(self._forth @ q)
+                places.update(
+                    zip(reversed(star), zip(repeat(len(new)), reversed(range(len(star))), strict=False), strict=True)
                 )
                 new.append(q)
-            members.append(known[key])
         if new:
             groups = [self._little_group(q) for q in new]
             displacements = [irreducible_displacements(group) for group in groups]
             products = compute(np.array(new), [some.columns for some in displacements])
-            self._matrices.extend(complete(*parts) for parts in zip(products, displacements, groups, strict=True))
-            self._known = known  # only now: an interrupted computation leaves nothing half known
+            matrices = [complete(*parts) for parts in zip(products, displacements, groups, strict=True)]
+            found = {key: (matrices[star], g) for key, (star, g) in places.items()}
+            self._known.update(found)  # only now: an interrupted computation leaves nothing half known
+            known.update(found)
         n = self.operations.images.shape[1]
         result = np.empty((len(qpoints), 3 * n, 3 * n), complex)
         at_once = max(1, _PAIRS_AT_ONCE // n**2)
         for begin in range(0, len(qpoints), at_once):
             some = slice(begin, begin + at_once)
-            result[some] = self._unfold(qpoints[some], *np.array(members[some]).T)
+            stars, members = zip(*(known[key] for key in keys[some]), strict=True)
+            result[some] = self._unfold(qpoints[some], np.array(stars), np.array(members))
         return result
 
     def _little_group(self, q: np.ndarray) -> LittleGroup:
@@ -140,11 +147,10 @@ class Stars:
         phases = np.exp(-2j * np.pi * operations.cells[g] @ q)
         return LittleGroup(operations.images[g], operations.cartesian[g], phases, members >= n_operations)
 
-    def _unfold(self, qpoints: np.ndarray, stars: np.ndarray, found: np.ndarray) -> np.ndarray:
-        """Matrices at q-points from those of their stars, by the operations (or those after time reversal) found."""
+    def _unfold(self, qpoints: np.ndarray, matrices: np.ndarray, members: np.ndarray) -> np.ndarray:
+        """Matrices at q-points from those of their stars, by the operations (or those after time reversal) given."""
         operations = self.operations
-        reverse, g = np.divmod(found, len(operations.rotations))
-        matrices = np.array(self._matrices)[stars]
+        reverse, g = np.divmod(members, len(operations.rotations))
         matrices = np.where(reverse[:, None, None], matrices.conj(), matrices)
         # The phases belong to the atoms moved: apply them before they are put in their places.
         phases = np.exp(2j * np.pi * (operations.cells[g] @ qpoints[:, :, None])[..., 0])

@@ -5,6 +5,7 @@ to run on accelerators, and to be differentiated in any other way. JAX is import
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -52,14 +53,24 @@ def is_of_elements(name: str, parameter: Any) -> bool:
     return name in ("embedding", "radial_elements") or np.ndim(parameter) == 3
 
 
+@dataclass(frozen=True, eq=False)
+class _NodeEnergies:
+    """The JAX function of a configuration, found when it is first called; pickled by its configuration."""
+
+    architecture: str
+    config: Any
+
+    def __call__(self, parameters, vectors, species, exchange):
+        return get_network(self.architecture, self.config).node_energies(parameters, vectors, species, exchange)
+
+    def __reduce__(self):
+        return _node_energies, (self.architecture, self.config)
+
+
 @lru_cache
-def _node_energies(architecture: str, config: Any) -> Callable[..., Any]:
-    """One function object for each configuration: compiled functions are found by it."""
-
-    def node_energies(parameters, vectors, species, exchange):
-        return get_network(architecture, config).node_energies(parameters, vectors, species, exchange)
-
-    return node_energies
+def _node_energies(architecture: str, config: Any) -> _NodeEnergies:
+    """One object for each configuration: compiled functions are found by it."""
+    return _NodeEnergies(architecture, config)
 
 
 def make_potential(

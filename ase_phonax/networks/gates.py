@@ -131,8 +131,9 @@ class GateAtValues:
 
     def _ungated(self, bar: Blocks) -> Blocks:
         """Cotangents of the normed blocks; those of the last question are kept: nobody changes `bar` in place."""
-        if self._last is not None and self._last[0] is bar:
-            return self._last[1]
+        last = self._last  # read once: threads that ask about other cotangents replace it
+        if last is not None and last[0] is bar:
+            return last[1]
         result: Blocks = []
         gates = np.zeros((self.n_gates, *bar[0].shape[1:-1], 1), bar[0].dtype)
         for b, (mul, _) in enumerate(self.irreps_out):

@@ -1,0 +1,161 @@
+"""What threads share: locks, what is remembered, and functions of other packages that are replaced for a while.
+
+Copies and pickles of what holds these have locks of their own and remember nothing. A child process made by fork has
+free locks, whatever the other threads of its parent, which are not there any more, held at that moment.
+"""
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
+from weakref import WeakSet
+
+Value = TypeVar("Value")
+
+
+class Lock:
+    """One thread at a time, which may enter again what it holds."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        _LOCKS.add(self)
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def __reduce__(self) -> Any:
+        return Lock, ()
+
+    def renew_unless_own(self) -> None:
+        """Replace a lock that a thread holds which no longer is."""
+        if self._lock.acquire(blocking=False):
+            self._lock.release()
+        else:
+            self._lock = threading.RLock()
+
+
+_LOCKS: WeakSet[Lock] = WeakSet()
+
+
+_jax_stayed_behind = False
+
+
+def jax_stayed_behind() -> bool:
+    """Whether this process was forked from one in which JAX had started.
+
+    Only the thread that forks lives on in the child. JAX waits there for its own threads, for ever.
+    """
+    return _jax_stayed_behind
+
+
+def _jax_has_started() -> bool:
+    bridge = sys.modules.get("jax._src.xla_bridge")
+    # A private name: where a later JAX has another, imported counts as started.
+    return bridge is not None and getattr(bridge, "backends_are_initialized", lambda: True)()
+
+
+def _after_fork() -> None:
+    global _jax_stayed_behind
+    _jax_stayed_behind = _jax_stayed_behind or _jax_has_started()
+    for lock in list(_LOCKS):
+        lock.renew_unless_own()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+class _Entry(Generic[Value]):
+    """A value that is made once, by whoever asks first; others wait for it."""
+
+    def __init__(self, key: Hashable) -> None:
+        self.key, self.lock, self.made = key, Lock(), False
+        self.value: Value | None = None
+
+
+class Remembered(Generic[Value]):
+    """What was made last, for the next question about the same thing.
+
+    Threads that ask about one thing at once wait for the first; about several things, each gets its own. What fails
+    or is interrupted is not remembered.
+
+    Args:
+        worth_keeping: of a value, whether it is remembered; all are when None.
+    """
+
+    def __init__(self, worth_keeping: Callable[[Value], bool] | None = None) -> None:
+        self._worth_keeping, self._lock = worth_keeping, Lock()
+        self._entry: _Entry[Value] | None = None
+
+    def __reduce__(self) -> Any:
+        return Remembered, (self._worth_keeping,)
+
+    def of(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        """The value of a key, made now unless it is that of the last question; an older one is dropped first."""
+        with self._lock:
+            entry = self._entry
+            if entry is None or entry.key != key:
+                entry = self._entry = _Entry(key)
+        with entry.lock:
+            if not entry.made:
+                entry.value = make()
+                entry.made = True
+                if self._worth_keeping and not self._worth_keeping(entry.value):
+                    self._drop(entry)
+        return entry.value  # type: ignore[return-value]
+
+    @property
+    def last(self) -> Value | None:
+        """What is remembered."""
+        return None if self._entry is None else self._entry.value
+
+    def forget(self) -> None:
+        """Drop it, and its memory."""
+        self._entry = None
+
+    def _drop(self, entry: _Entry[Value]) -> None:
+        with self._lock:
+            if self._entry is entry:
+                self._entry = None
+
+
+class Replacement:
+    """A function of other modules that is replaced while any thread is in a block that wants it.
+
+    The replacement is seen by all threads, and must give those outside the blocks what the original gives.
+
+    Args:
+        modules: all those that hold the function under its name.
+        name: of the function.
+        make: the original -> what stands in its place.
+    """
+
+    def __init__(self, modules: Sequence[Any], name: str, make: Callable[[Any], Any]) -> None:
+        self._modules, self._name, self._make = modules, name, make
+        self._lock, self._n_blocks = Lock(), 0
+        self._original: Any = None
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """A block; the last one to end, of any thread, puts the original back."""
+        with self._lock:
+            if not self._n_blocks:
+                self._original = getattr(self._modules[0], self._name)
+                self._set(self._make(self._original))
+            self._n_blocks += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._n_blocks -= 1
+                if not self._n_blocks:
+                    self._set(self._original)
+
+    def _set(self, function: Any) -> None:
+        for module in self._modules:
+            setattr(module, self._name, function)
