@@ -249,7 +249,7 @@ def checks(
     last = len(operations.rotations) - 1
     moved = np.linalg.solve(operations.rotations[last].T, qpoints[0])
     found, image = exact(qpoints, symmetry=True), exact(moved[None], symmetry=False)[0]
-    difference = frequencies_thz(interpolated_dynamical_matrices(phonopy, qpoints)) - frequencies_thz(found)
+    difference = interpolation_errors(phonopy, found, qpoints)
     asymmetry = np.abs(rotated(found[0], last, operations) - image).max() / (np.abs(image).max() or 1.0)
     return {
         "acoustic_sum_rule": float(np.abs(constants.sum(axis=1)).max() / largest),
@@ -258,6 +258,17 @@ def checks(
         "interpolation_error_thz": float(np.sqrt(np.mean(difference**2))),
         "interpolation_error_max_thz": float(np.abs(difference).max()),
     }
+
+
+def interpolation_errors(phonopy: Phonopy, exact: np.ndarray, qpoints: np.ndarray) -> np.ndarray:
+    """Frequencies interpolated from the supercell minus exact ones, (n_q, n_branches) [THz].
+
+    Args:
+        phonopy: with force constants, without nac_params.
+        exact: (n_q, 3n, 3n) exact D(q) of `phonopy.primitive` in phonopy's convention [eV/Å²/amu].
+        qpoints: (n_q, 3) reduced coordinates of these.
+    """
+    return frequencies_thz(interpolated_dynamical_matrices(phonopy, qpoints)) - frequencies_thz(exact)
 
 
 def compact_constants(phonopy: Phonopy) -> np.ndarray:

@@ -9,12 +9,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ase_phonax.cli import progress
 from ase_phonax.exchange import Exchange
 from ase_phonax.networks import get_network, make_potential
 from ase_phonax.networks.nequip import NequIPConfig
 
 # PyTorch is no dependency, not even of the tests: what it says is frozen in tests/reference/mace.json.
 collect_ignore = [] if all(map(importlib.util.find_spec, ("torch", "mace"))) else ["test_mace_torch.py"]
+
+
+@pytest.fixture(autouse=True)
+def _no_word_of_waiting(monkeypatch):
+    """A busy machine must not add lines to what tests read on stderr; tests/test_waiting.py sets its own times."""
+    monkeypatch.setattr(progress, "SILENT_SECONDS", 3600.0)
 
 
 @pytest.fixture(scope="session")

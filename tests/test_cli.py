@@ -130,7 +130,9 @@ def test_the_summary_holds_every_promised_key_and_means_it(salt):
     relaxed = read(folder / "out" / "relaxed.extxyz")
     exact = np.linalg.eigvalsh(calc.get_dynamical_matrix(relaxed, [[0, 0, 0]])[0])[3:]
     np.testing.assert_allclose(gamma[3:], np.sqrt(exact) * 15.633302, atol=1e-5)
-    assert set(found["thermal"]) == {"temperature_K", "free_energy_kJ_mol", "entropy_J_K_mol", "heat_capacity_J_K_mol"}
+    heat = {"free_energy_kJ_mol", "entropy_J_K_mol", "heat_capacity_J_K_mol"}
+    assert set(found["thermal"]) == {"temperature_K", "per_formula_unit"} | heat
+    assert set(found["thermal"]["per_formula_unit"]) == heat
     assert found["thermal"]["heat_capacity_J_K_mol"] == pytest.approx(6 * 8.314, rel=0.1)
     checks = found["checks"]
     errors = {"interpolation_error_thz", "interpolation_error_max_thz"}
@@ -191,7 +193,7 @@ def test_the_table_says_what_a_person_wants_to_know(salt):
         r"band path\s+Γ–X–U\|K–Γ–L–W–X",
         r"no imaginary modes \(beyond 0\.05 THz",
         r"acoustic sum rule\s+\d\.\de-\d+   rounding",
-        r"against exact D\(q\)   the supercell is\s+large enough",
+        r"against exact D\(q\)\s+the supercell is large enough",
         r"heat capacity\s+\d+\.\d+ J/K/mol",
         r"results in .*out",
     ):
@@ -829,6 +831,33 @@ def test_numbers_read_well():
 
 
 def test_a_tolerance_that_is_much_of_the_highest_frequency_is_said():
-    assert interpolation_in_words(0.04, 0.05, 5.0) == "the supercell is large enough"
-    assert interpolation_in_words(0.04, 0.05, 0.2).startswith("within the tolerance of 0.05 THz, but that is 25 %")
-    assert "take a larger supercell" in interpolation_in_words(0.06, 0.05, 0.2)
+    here = "(0.1, 0.2, 0.3)"
+    assert interpolation_in_words(0.04, 0.1, 0.05, 5.0, here).startswith("the supercell is large enough")
+    coarse = interpolation_in_words(0.04, 0.1, 0.05, 0.2, here)
+    assert coarse.startswith("within the tolerance of 0.05 THz, but that is 25 %")
+    assert "take a larger supercell" in interpolation_in_words(0.06, 0.1, 0.05, 0.2, here)
+
+
+def test_one_mode_that_is_far_off_is_not_called_large_enough():
+    """The mean of many small errors hides a large one; both limits are said."""
+    near = interpolation_in_words(0.04, 0.2, 0.05, 15.0, "(0.1, 0.2, 0.3)")
+    assert near == "the supercell is large enough (RMS up to 0.05, largest up to 0.2 THz)"
+    off = interpolation_in_words(0.04, 0.61, 0.05, 15.0, "(0.1, 0.2, 0.3)")
+    assert off == (
+        "large enough by RMS (up to 0.05 THz), but one mode is off by 0.61 THz at q = (0.1, 0.2, 0.3), more than 0.2"
+        " THz: --exact, or a smaller --tolerance"
+    )
+
+
+def test_the_wave_vector_of_the_largest_error_is_told(inside, ionic):
+    """By an independent route: that probe by itself, interpolated by phonopy from the files."""
+    write("salt.cif", bulk("NaCl", "rocksalt", a=5.6))
+    assert main(["phonons", "salt.cif", "--supercell", "1", "--no-exact", "--mesh", "3", "3", "3"]) == 0
+    found = summary_of(inside / "salt-phonons")
+    again = phonopy.load(inside / "salt-phonons" / "phonopy_params.yaml", primitive_matrix="P", log_level=0)
+    relaxed = read(inside / "salt-phonons" / "relaxed.extxyz")
+    q = found["interpolation_error_max_qpoint"]
+    interpolated = np.sort(again.run_qpoints([q]).frequencies[0])
+    exact = frequencies_thz(ionic.get_dynamical_matrix(relaxed, q))[0]
+    largest = np.abs(interpolated - exact).max()
+    assert largest == pytest.approx(found["checks"]["interpolation_error_max_thz"], abs=1e-6)

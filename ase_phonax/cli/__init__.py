@@ -70,6 +70,7 @@ def _run(argv: Sequence[str] | None) -> int:
             apply_config(given, commands.__getitem__)
             arguments = parse(parser, commands, given)
             check_places(arguments)
+            arguments.typed = list(given)
             return arguments.run(arguments)
     except SystemExit as stop:  # argparse: --help, --version; or a signal
         return stop.code if isinstance(stop.code, int) else 2

@@ -11,7 +11,9 @@ from . import loading, options
 from .model_facts import model_facts
 from .molecule_table import molecule_table
 from .output import atomic_directory, write_summary, writing
-from .progress import Stopwatch, progress_bar
+from .progress import Stopwatch, progress_bar, without_progress
+from .provenance import provenance, read_files
+from .summary_units import units_of
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -103,43 +105,55 @@ def add_parser(commands: Any) -> None:
         help="total electronic spin (default: 0, or 1/2 for an odd number of electrons)",
     )
     options.add_output(parser, SUFFIX)
+    options.add_reporting(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Compute, write and print."""
+    output = arguments.output = options.output_directory(arguments.structure, arguments.output, SUFFIX)
+    with Stopwatch.logging_to(arguments.log) as watch, without_progress(arguments.quiet):
+        with loading.collected_warnings() as notes:
+            with watch.section("structure"):
+                loading.check_model(arguments.model)
+                atoms = _structure(arguments)
+            with atomic_directory(output, overwrite=arguments.overwrite, own_files=FILES) as folder:
+                summary = _computed(arguments, atoms, folder, watch, notes)
+        watch.note("results", {"folder": str(output), **summary})
+        if not arguments.quiet:
+            print(molecule_table(summary, output))
+    return 0
+
+
+def _computed(
+    arguments: argparse.Namespace, atoms: Atoms, folder: Path, watch: Stopwatch, notes: list[str]
+) -> dict[str, Any]:
+    """The contents of summary.json, which lies in the folder with all other files."""
     from ..molecules.stationary import stationary_modes
 
-    watch = Stopwatch()
-    output = options.output_directory(arguments.structure, arguments.output, SUFFIX)
-    with loading.collected_warnings() as notes:
-        with watch.section("structure"):
-            loading.check_model(arguments.model)
-            atoms = _structure(arguments)
-        with atomic_directory(output, overwrite=arguments.overwrite, own_files=FILES) as folder:
-            with watch.section("model"), progress_bar("loading the model"):
-                calc = loading.load_calculator(arguments.model or _default_model(), arguments.dtype)
-            _check(atoms, calc)
-            with watch.section("modes"), progress_bar("relaxation") as relaxing, progress_bar("Hessian") as progress:
-                modes, report = stationary_modes(
-                    atoms,
-                    calc,
-                    relaxed=not arguments.no_relax,
-                    callback=lambda step, force, stress: relaxing(step, 0),
-                    progress=progress,
-                    indices=arguments.atoms,
-                    tolerance=arguments.tolerance,
-                )
-            sides = None
-            if arguments.follow is not None:
-                with watch.section("following"):
-                    sides = _follow(modes, calc, arguments.follow)
-            summary = _summary(calc, modes, report, arguments, notes, sides)
-            summary["timings_s"] = watch.rounded()
-            with writing(output):
-                _write(folder, modes, calc, summary, arguments, sides)
-    print(molecule_table(summary, output))
-    return 0
+    with watch.section("model"), progress_bar("loading the model"):
+        calc = loading.load_calculator(arguments.model or _default_model(), arguments.dtype)
+    _check(atoms, calc)
+    with watch.section("modes"), progress_bar("relaxation") as relaxing:
+        modes, report = stationary_modes(
+            atoms,
+            calc,
+            relaxed=not arguments.no_relax,
+            callback=lambda step, force, stress: relaxing(step, 0),
+            progress=relaxing.under("Hessian"),
+            indices=arguments.atoms,
+            tolerance=arguments.tolerance,
+        )
+    sides = None
+    if arguments.follow is not None:
+        with watch.section("following"):
+            sides = _follow(modes, calc, arguments.follow)
+    with watch.section("files"), progress_bar("pictures and files"), writing(arguments.output):
+        summary = _summary(calc, modes, report, arguments, notes, sides)
+        summary["timings_s"] = watch.rounded()
+        summary["units"] = units_of(summary)
+        _write(folder, modes, calc, summary, arguments, sides)
+    return summary
 
 
 def _default_model() -> str:
@@ -236,6 +250,7 @@ def _summary(
         "whole_body_motions": len(modes.whole_body_cm1),
         "whole_body_cm1": modes.whole_body_cm1.tolist(),
         "warnings": notes,
+        "provenance": provenance(arguments, read_files(arguments), arguments.model or _default_model()),
     }
     if group is not None:
         gas = gas_properties(modes, report.energy, arguments.temperature, arguments.pressure, arguments.spin)

@@ -1,4 +1,4 @@
-"""What `ase-phonax phonons` found: as files, as JSON for programs, as a table for people."""
+"""What `ase-phonax phonons` found: as files, and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -23,27 +23,17 @@ from ..crystals import SpaceGroup
 from ..densities import IMAGINARY_THRESHOLD_THZ, FrequencyRange, MeshStep
 from ..files import write_whole
 from ..relaxation import RelaxationReport
-from ..units import FREQUENCY_UNITS
 from . import animation_section, displacements_section, follow_section, interchange_section, irreps_section
-from .model_facts import COMPARE, describe_model, imitates_another
 from .output import write_summary
 from .progress import Stopwatch
-from .tables import (
-    Table,
-    frequencies_in_words,
-    frequency,
-    interpolation_in_words,
-    matrix_in_words,
-    noise_in_words,
-    symmetry_in_words,
-    vector_in_words,
-)
+from .summary_units import units_of
 
 if TYPE_CHECKING:
     import argparse
 
     from ..supercells import SupercellChoice
     from .crystal import Crystal
+    from .tables import Table
 
 FILES = (
     "summary.json",
@@ -132,7 +122,12 @@ class Sampling:
 
 @dataclass(frozen=True)
 class PhononResults:
-    """Everything one run found; units as in phonopy (THz, eV/Å²) and in `RelaxationReport`."""
+    """Everything one run found; units as in phonopy (THz, eV/Å²) and in `RelaxationReport`.
+
+    Attributes:
+        worst_qpoint: where interpolation from the supercell is furthest from exact D(q), of those compared.
+        provenance: of `provenance.provenance`.
+    """
 
     arguments: argparse.Namespace
     crystal: Crystal
@@ -142,10 +137,12 @@ class PhononResults:
     choice: SupercellChoice | None
     phonopy: Phonopy
     checks: dict[str, float]
+    worst_qpoint: np.ndarray
     sampling: Sampling
     sections: list[Section]
     watch: Stopwatch
     notes: list[str]
+    provenance: dict[str, Any]
 
     @property
     def formula(self) -> str:
@@ -158,13 +155,23 @@ class PhononResults:
         return self.relaxation.space_group_after or self.crystal.space_group
 
     def heat(self) -> tuple[float, dict[str, float]]:
-        """The temperature nearest to 300 K [K], and heat there per mole of primitive cells."""
+        """The temperature nearest to 300 K [K], and heat there per mole of cells."""
         found = self.sampling.thermal.thermal_properties
         assert found is not None, "thermal properties have been run"
         temperatures, *curves = found
         i = int(np.argmin(np.abs(temperatures - ROOM_TEMPERATURE)))
         names = ("free_energy_kJ_mol", "entropy_J_K_mol", "heat_capacity_J_K_mol")
         return float(temperatures[i]), {name: float(curve[i]) for name, curve in zip(names, curves, strict=True)}
+
+    @property
+    def formula_units(self) -> int:
+        """How many formula units the cell computed holds."""
+        return int(self.atoms.symbols.formula.reduce()[1])
+
+    @property
+    def band_path(self) -> str:
+        """ "Γ–X–U|K–Γ"."""
+        return path_in_words(list(self.sampling.bands.labels or []), list(self.sampling.bands.path_connections))
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -213,7 +220,7 @@ def summary(results: PhononResults) -> dict[str, Any]:
     phonopy, relaxation, arguments = results.phonopy, results.relaxation, results.arguments
     sampling, frequencies, choice = results.sampling, results.sampling.frequencies, results.choice
     temperature, heat = results.heat()
-    found = {
+    found: dict[str, Any] = {
         "version": __version__,
         **results.model,
         "dtype": arguments.dtype,
@@ -250,10 +257,16 @@ def summary(results: PhononResults) -> dict[str, Any]:
         "interpolation_has_imaginary_modes": sampling.interpolation_imaginary,
         "exact_minimum_thz": None if sampling.exact_minimum is None else sampling.exact_minimum[0],
         "imaginary_threshold_thz": IMAGINARY_THRESHOLD_THZ,
-        "thermal": {"temperature_K": temperature, **heat},
+        "thermal": {
+            "temperature_K": temperature,
+            **heat,  # per mole of cells, as in phonopy's files
+            "per_formula_unit": {name: value / results.formula_units for name, value in heat.items()},
+        },
+        "formula_units_per_cell": results.formula_units,
         "thermal_fraction_of_modes_left_out": frequencies.fraction_left_out,
         "checks": results.checks,
-        "band_path": _band_path(results),
+        "interpolation_error_max_qpoint": results.worst_qpoint.tolist(),
+        "band_path": results.band_path,
         "bands_exact": sampling.bands_exact,
         "bands_exact_because": sampling.exact_because,
         "mesh": list(sampling.mesh_numbers),
@@ -265,146 +278,7 @@ def summary(results: PhononResults) -> dict[str, Any]:
     }
     for section in results.sections:
         found |= section.summary()
-    return found
-
-
-def table(results: PhononResults, output: Path) -> str:
-    """The same for people."""
-    text = Table(f"{results.formula}   {results.space_group}   {results.model['model']}, {results.arguments.dtype}")
-    describe_model(text, results.model)
-    _describe_structure(text, results)
-    _describe_frequencies(text, results)
-    text.group("checks (largest entry over the largest force constant)")
-    checks = results.checks
-    text.row("acoustic sum rule", f"{checks['acoustic_sum_rule']:.1e}   {noise_in_words(checks['acoustic_sum_rule'])}")
-    text.row("Hermiticity", f"{checks['hermiticity']:.1e}   {noise_in_words(checks['hermiticity'])}")
-    residual = checks["space_group_residual"]
-    text.row("space group", f"{residual:.1e}   {symmetry_in_words(residual)}")
-    error = checks["interpolation_error_thz"]
-    highest = results.sampling.frequencies.maximum_thz
-    words = interpolation_in_words(error, results.tolerance_thz, highest)
-    worst = checks["interpolation_error_max_thz"]
-    text.row("supercell", f"{error:.2g} THz RMS, {worst:.2g} at most, against exact D(q)   {words}")
-    _describe_heat(text, results)
-    for section in results.sections:
-        section.describe(text)
-    if results.notes:
-        text.group("notes")
-        for note in results.notes:
-            text.paragraph(f"- {note}")
-    times = results.watch.rounded()
-    text.group("seconds")
-    text.paragraph(", ".join(f"{name.replace('_', ' ')} {seconds:.1f}" for name, seconds in times.items()))
-    text.group(f"results in {output}")
-    text.paragraph(", ".join(results.files))
-    return str(text)
-
-
-def _describe_structure(text: Table, results: PhononResults) -> None:
-    relaxation, crystal, arguments = results.relaxation, results.crystal, results.arguments
-    n_atoms = len(results.phonopy.primitive)
-    text.group("structure")
-    if crystal.n_atoms_given > n_atoms:
-        how = f"reduced from {crystal.n_atoms_given} atoms to the primitive {n_atoms}, orientation kept"
-    elif crystal.space_group.n_primitive < n_atoms:
-        how = f"{n_atoms} atoms as given; a primitive cell has {crystal.space_group.n_primitive}"
-    else:
-        how = f"{n_atoms} atom{'s' * (n_atoms > 1)} as given, primitive"
-    text.row("cell", how)
-    lengths = results.atoms.cell.cellpar()
-    text.row("a b c, α β γ", "{:.4f} {:.4f} {:.4f} Å, {:.2f} {:.2f} {:.2f}°".format(*lengths))
-    if crystal.had_constraints:
-        text.row("constraints", "those of the file are dropped: every atom vibrates")
-    if crystal.layer is not None:
-        note = f": {crystal.layer.note}" if crystal.layer.note else ""
-        text.row("layer", f"vacuum along cell vector {crystal.layer.axis + 1}, never repeated{note}")
-    if arguments.no_relax:
-        text.row("relaxation", "none, as asked")
-    else:
-        cell = "cell fixed" if arguments.fix_cell else f"volume {100 * relaxation.volume_change:+.2f} %"
-        text.row("relaxation", f"{relaxation.n_steps} steps, symmetry kept, {cell}")
-    residual = f"{relaxation.max_force:.1e} eV/Å, {relaxation.max_stress or 0.0:.1e} eV/Å³"
-    if not arguments.no_relax:
-        residual += f" (before: {relaxation.initial_max_force:.1e}, {relaxation.initial_max_stress or 0.0:.1e})"
-    text.row("largest force, stress", residual)
-    matrix = matrix_in_words(results.phonopy.supercell_matrix.tolist())
-    text.row("supercell", f"{matrix}, {len(results.phonopy.supercell)} atoms{_choice_in_words(results)}")
-
-
-def _choice_in_words(results: PhononResults) -> str:
-    choice = results.choice
-    if choice is None:
-        return ", as asked"
-    others = [f"{error:.2g} THz with {n}" for _, n, error in choice.tried if n < choice.n_atoms]
-    tried = f" ({', '.join(others[-2:])})" if others else ""
-    if choice.reached:
-        return f", the smallest within {choice.tolerance_thz:g} THz RMS{tried}"
-    return (
-        f", the largest allowed; it misses the {choice.tolerance_thz:g} THz wanted{tried}: bands are drawn from exact"
-        " D(q), densities and heat carry the error (--exact or --max-atoms)"
-    )
-
-
-def _describe_frequencies(text: Table, results: PhononResults) -> None:
-    sampling, unit = results.sampling, results.arguments.unit
-    found = sampling.frequencies
-    printed = FREQUENCY_UNITS[unit][1]
-    text.group(f"frequencies ({printed}; imaginary as negative)")
-    text.row("at Γ", frequencies_in_words(found.gamma_thz.tolist(), unit))
-    lowest = f"{frequency(found.minimum_thz, unit)} at q = {vector_in_words(found.minimum_qpoint.tolist())}"
-    text.row("lowest", lowest)
-    if sampling.unstable and sampling.exact_minimum is not None:
-        exact, q = sampling.exact_minimum
-        of_exact = f"{frequency(exact, unit)} at q = {vector_in_words(q.tolist())}"
-        if of_exact != lowest:
-            text.row("", f"that is interpolated; lowest exact one found: {of_exact}")
-    text.row("highest", frequency(found.maximum_thz, unit))
-    how = f"exact D(q), {sampling.exact_because}" if sampling.bands_exact else "interpolated from the supercell"
-    text.row("band path", f"{_band_path(results)}   {how}")
-    numbers = " × ".join(map(str, sampling.mesh_numbers))
-    if sampling.convergence:
-        change = sampling.convergence[-1].change(sampling.convergence[-2]) if len(sampling.convergence) > 1 else 0.0
-        text.row("mesh", f"{numbers}, exact D(q); heat at 300 K changed by {100 * change:.2g} % from the last one")
-    else:
-        text.row("mesh", f"{numbers}, {'exact D(q)' if results.arguments.exact else 'interpolated'}")
-    threshold = f"{FREQUENCY_UNITS[unit][0] * IMAGINARY_THRESHOLD_THZ:.2g} {printed}, acoustic modes at Γ left aside"
-    if sampling.unstable:
-        advice = f"; {COMPARE}" if imitates_another(results.model) else ""
-        text.row("stability", f"UNSTABLE: there are imaginary modes (beyond {threshold}){advice}")
-    elif sampling.interpolation_imaginary and sampling.exact_minimum is not None:
-        exact, q = sampling.exact_minimum
-        text.row(
-            "stability",
-            f"no imaginary modes: those below zero between the supercell's q-points are errors of interpolation; the"
-            f" lowest exact frequency found is {frequency(exact, unit)}, at q = {vector_in_words(q.tolist())}",
-        )
-    else:
-        text.row("stability", f"no imaginary modes (beyond {threshold})")
-
-
-def _describe_heat(text: Table, results: PhononResults) -> None:
-    temperature, heat = results.heat()
-    text.group(f"heat at {temperature:g} K, per mole of cells of {_atoms_in_words(len(results.phonopy.primitive))}")
-    text.row("free energy", f"{heat['free_energy_kJ_mol']:.3f} kJ/mol")
-    text.row("entropy", f"{heat['entropy_J_K_mol']:.3f} J/K/mol")
-    text.row("heat capacity", f"{heat['heat_capacity_J_K_mol']:.3f} J/K/mol")
-    error = results.checks["interpolation_error_thz"]
-    if error > results.tolerance_thz and not results.arguments.exact:
-        text.row(
-            "accuracy",
-            f"frequencies of the mesh are interpolated with an error of {error:.2g} THz: --exact or a larger supercell",
-        )
-    if results.sampling.frequencies.fraction_left_out > 0:
-        share = 100 * results.sampling.frequencies.fraction_left_out
-        text.row("left out", f"{share:.3g} % of the modes, being imaginary or zero: these numbers are incomplete")
-
-
-def _atoms_in_words(count: int) -> str:
-    return f"{count} atom{'s' * (count > 1)}"
-
-
-def _band_path(results: PhononResults) -> str:
-    return path_in_words(list(results.sampling.bands.labels or []), list(results.sampling.bands.path_connections))
+    return found | {"units": units_of(found), "provenance": results.provenance}
 
 
 def _with_plain_results(atoms: Atoms) -> Atoms:

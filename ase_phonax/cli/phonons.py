@@ -28,6 +28,7 @@ from .crystal import (
 from .model_facts import model_facts
 from .output import atomic_directory, writing
 from .progress import Stopwatch, progress_bar, without_progress
+from .provenance import provenance, read_files
 
 if TYPE_CHECKING:
     from phonopy import Phonopy
@@ -119,7 +120,8 @@ def run(arguments: argparse.Namespace) -> int:
     output = options.output_directory(arguments.structure, arguments.output, SUFFIX)
     with Stopwatch.logging_to(arguments.log) as watch, without_progress(arguments.quiet):
         with watch.section("imports"):
-            from .phonon_results import own_files, summary, table, write_results
+            from .phonon_results import own_files, summary, write_results
+            from .phonon_table import table
 
         with loading.collected_warnings() as notes:
             load = cache(lambda: _load(arguments, watch))
@@ -127,7 +129,7 @@ def run(arguments: argparse.Namespace) -> int:
                 crystal = _checked(arguments, lambda: load().potential.cutoff)
             with atomic_directory(output, overwrite=arguments.overwrite, own_files=own_files()) as folder:
                 results = _compute(arguments, crystal, load(), watch, notes)
-                with watch.section("files"), writing(output):
+                with watch.section("files"), progress_bar("pictures and files"), writing(output):
                     write_results(results, folder)
         watch.note("results", {"folder": str(output), **summary(results)})
         if not arguments.quiet:
@@ -168,6 +170,7 @@ def _compute(
 ) -> PhononResults:
     from .. import force_constants, phonons
     from ..force_constants import crystal_atoms
+    from ..weights import DEFAULT
     from .phonon_results import PhononResults
 
     with watch.section("relaxation"):
@@ -178,11 +181,14 @@ def _compute(
         phonopy = phonons.get_phonopy(atoms, calc, matrix, symprec=arguments.symprec, progress=progress)
     with watch.section("checks"), progress_bar("checks") as progress:
         primitive = crystal_atoms(phonopy.primitive)
-        checks = force_constants.checks(
-            phonopy,
-            lambda q, **how: calc.get_dynamical_matrix(primitive, q, progress=progress, **how),
-            force_constants.PROBES * crystal.repeated,
-        )
+        probes = force_constants.PROBES * crystal.repeated
+
+        def exact_at(q: Any, **how: Any) -> Any:
+            return calc.get_dynamical_matrix(primitive, q, progress=progress, **how)
+
+        checks = force_constants.checks(phonopy, exact_at, probes)
+        errors = force_constants.interpolation_errors(phonopy, exact_at(probes), probes)  # remembered by the calculator
+        worst_qpoint = probes[abs(errors).max(axis=1).argmax()]
     with watch.section("sampling"):
         born_section.prepare(arguments, phonopy)
         # Where the supercell does not suffice, bands at least are exact; not with charges, which have no exact form.
@@ -212,10 +218,12 @@ def _compute(
         choice=choice,
         phonopy=phonopy,
         checks=checks,
+        worst_qpoint=worst_qpoint,
         sampling=sampling,
         sections=[section for section in found if section is not None],
         watch=watch,
         notes=notes,
+        provenance=provenance(arguments, read_files(arguments), arguments.model or DEFAULT),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -17,10 +18,13 @@ from typing import Any, TextIO
 from ..claims import claim
 from ..errors import OutputError, UnstableWarning
 
-SILENT_SECONDS = 2.0  # anything quicker needs no bar
-_FORMAT = "{desc}: {percentage:3.0f}%|{bar:30}| {n_fmt}/{total_fmt} [{elapsed}]"
-_FORMAT_WITHOUT_TOTAL = "{desc}: {n_fmt} [{elapsed}]"
+SILENT_SECONDS = 2.0  # anything quicker needs no word
+PLAIN_SECONDS = 10.0  # between lines where no terminal wipes them; a tenth of the waiting in long ones
+_REPAINT_SECONDS = 0.5
+_BAR = 24  # characters
 _QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
+_PAINTING = threading.RLock()
+_OPEN: list[_Wait] = []  # innermost last: that one is shown
 
 
 @contextmanager
@@ -33,53 +37,120 @@ def without_progress(quiet: bool = True) -> Iterator[None]:
         _QUIET.reset(token)
 
 
-@contextmanager
-def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
-    """A callback progress(done, total) that draws a bar on stderr where that is a terminal.
+class _Wait:
+    """One thing that is waited for: how far it has come, and its words on stderr.
 
-    The bar appears after two seconds, its clock runs between calls too (compiling takes longer than
-    some computations), and it is wiped when the block ends. `total` 0 means unknown.
+    A terminal shows one line that is painted over and wiped; elsewhere, in a batch job or a pipe, lines follow each
+    other, the first after `SILENT_SECONDS`.
     """
-    from tqdm import tqdm
 
-    silent = _QUIET.get() or not sys.stderr.isatty()
-    with tqdm(
-        desc=description,
-        delay=SILENT_SECONDS,
-        leave=False,
-        file=sys.stderr,
-        disable=silent,
-        bar_format=_FORMAT_WITHOUT_TOTAL,
-    ) as bar:
+    def __init__(self, description: str) -> None:
+        self.description = description
+        self._begin = time.monotonic()
+        # Done, total (0: unknown), and when this count began: what goes on in several rounds counts anew in each.
+        self._count = (0, 0, self._begin)
+        self._width = 0  # of what stands on the terminal
+        self._next = self._begin + SILENT_SECONDS
+        self.in_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+    def __call__(self, done: int, total: int) -> None:
+        """Take note; the clock's thread paints."""
+        before, of, since = self._count
+        self._count = (done, total, time.monotonic() if done < before or total != of else since)
+
+    def under(self, description: str) -> Callable[[int, int], None]:
+        """The same wait, under another description from the first call on."""
 
         def progress(done: int, total: int) -> None:
-            if total and bar.total != total:
-                bar.total, bar.bar_format = total, _FORMAT
-            bar.update(done - bar.n)
+            if self.description != description:
+                self.description, self._count = description, (0, total, time.monotonic())
+            self(done, total)
 
-        if silent:
-            yield progress
-        else:
-            with _running_clock(bar):
-                yield progress
+        return progress
+
+    def in_words(self) -> str:
+        """ "force constants:  42 %, 0:12 so far, about 0:17 left", with a bar where a terminal shows it."""
+        done, total, since = self._count
+        now = time.monotonic()
+        gone = clock(now - self._begin)
+        if not total:
+            return f"{self.description}: " + (f"{done} so far, " if done else "") + gone
+        share = min(done / total, 1.0)
+        left = f", about {clock((now - since) * (1 - share) / share)} left" if share else ""
+        filled = round(_BAR * share)
+        bar = f"|{'█' * filled}{' ' * (_BAR - filled)}|" if self.in_terminal else ","
+        return f"{self.description}: {100 * share:.0f} %{bar} {gone} so far{left}"
+
+    def paint(self) -> None:
+        """Show where it stands, if it is time to."""
+        now = time.monotonic()
+        if now < self._next or (_OPEN and _OPEN[-1] is not self):
+            return
+        if not self.in_terminal:
+            self._next = now + max(PLAIN_SECONDS, 0.1 * (now - self._begin))
+            print(self.in_words(), file=sys.stderr, flush=True)
+            return
+        self._next = now + _REPAINT_SECONDS
+        text = self.in_words()[: shutil.get_terminal_size().columns - 1]  # a longer one would take a second line
+        sys.stderr.write("\r" + text.ljust(self._width))
+        sys.stderr.flush()
+        self._width = len(text)
+
+    def wipe(self) -> None:
+        """Nothing of it stays on the terminal."""
+        if self._width:
+            sys.stderr.write("\r" + " " * self._width + "\r")
+            sys.stderr.flush()
+            self._width = 0
+
+
+def clock(seconds: float) -> str:
+    """ "0:07", "12:30", "3:05:00"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 @contextmanager
-def _running_clock(bar: Any) -> Iterator[None]:
+def progress_bar(description: str) -> Iterator[_Wait]:
+    """A callback progress(done, total), told on stderr: as a bar on a terminal, in lines of text elsewhere.
+
+    Nothing is told of what takes less than two seconds. The clock runs between calls, too (compiling takes longer
+    than some computations), and a bar is wiped when the block ends. `total` 0 means unknown.
+    """
+    wait = _Wait(description)
+    if _QUIET.get():
+        yield wait
+        return
     finished = threading.Event()
 
     def tick() -> None:
-        if not finished.wait(SILENT_SECONDS):
-            while not finished.wait(0.5):
-                bar.refresh()
+        # A reader of stderr that has left is no reason to stop a computation.
+        with suppress(OSError, ValueError):
+            while not finished.wait(min(SILENT_SECONDS, _REPAINT_SECONDS)):
+                with _PAINTING:
+                    wait.paint()
 
-    clock = threading.Thread(target=tick, daemon=True)
-    clock.start()
+    painter = threading.Thread(target=tick, daemon=True)
+    _OPEN.append(wait)
+    painter.start()
     try:
-        yield
+        yield wait
     finally:
         finished.set()
-        clock.join()
+        painter.join()
+        with _PAINTING, suppress(OSError, ValueError):
+            _OPEN.remove(wait)
+            wait.wipe()
+
+
+def print_above(text: str) -> None:
+    """Print a line while a bar may be shown: it goes on below."""
+    with _PAINTING:
+        for wait in _OPEN:
+            with suppress(OSError, ValueError):
+                wait.wipe()
+        print(text, flush=True)
 
 
 class Stopwatch:

@@ -117,7 +117,7 @@ def run(arguments: argparse.Namespace) -> int:
                     found = _minimised(arguments, points)
                 with watch.section("files"), writing(output):
                     summary = volume_runs.summary(reference, points, arguments) | _summary(found)
-                    summary |= {"warnings": notes, "files": [*OWN_FILES, *found.files], "timings_s": watch.rounded()}
+                    summary = volume_runs.completed(summary, notes, (*OWN_FILES, *found.files), watch)
                     _write(folder, reference, found, summary)
         watch.note("results", {"folder": str(output), **summary})
         if not arguments.quiet:

@@ -2,39 +2,114 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import textwrap
 from collections.abc import Sequence
 
 from ..units import FREQUENCY_UNITS
 
-WIDTH = 100
+PIPED, NARROWEST, WIDEST = 100, 50, 120  # columns: of a file; below and beyond them tables do not follow the terminal
 _LABEL = 22
 _DEGENERATE_THZ = 5e-4
 _COARSE = 0.2  # of the highest frequency: a tolerance beyond it says little
+LARGEST_ERROR = 4.0  # times the tolerance: of a hundred errors the largest is about three times their RMS
+
+# What stays on one line: a number with its unit or degeneracy, rows of a matrix, wave vectors, products.
+_NUMBER = r"[-+]?\d[\d.,]*(?:e[-+]\d+)?"
+_UNITS = r"THz|Å[²³]?|eV\S*|meV\S*|K|GPa|Pa|kJ/mol|J/K/mol|cm⁻¹|1/cm|amu|MB|atoms?|steps?|%|degrees|frames"
+_TOGETHER = tuple(
+    re.compile(pattern)
+    for pattern in (
+        rf"(?<=\d) (?=(?:{_UNITS})(?![\w/]))",
+        r"(?<=\d) (?=\(\d+\))",
+        rf"(?<=\d) (?={_NUMBER}(?:°|,|;|\)|$| ))",
+        r"(?<=\d) (?=[×±] )|(?<=[×±]) (?=\d)",
+        r"(?<=q) (?==)|(?<==) ",
+    )
+)
+_VECTOR = re.compile(rf"\((?:{_NUMBER},? ?)+\)")
+_HELD = "\N{NO-BREAK SPACE}"
+
+
+def width() -> int:
+    """Columns of a table: those of the terminal, within reason, or of a page where there is none."""
+    return max(NARROWEST, min(WIDEST, shutil.get_terminal_size((PIPED, 24)).columns))
 
 
 class Table:
-    """Titled groups of labelled lines, wrapped to the width of a terminal."""
+    """Titled groups of labelled lines, wrapped to the width of the terminal."""
 
     def __init__(self, title: str) -> None:
-        self._lines = [title]
+        self._width = width()
+        self._lines = self._wrapped(title)
 
     def group(self, name: str) -> None:
         """Begin a group."""
-        self._lines += ["", name]
+        self._lines += ["", *self._wrapped(name, rest="  ")]
 
     def row(self, label: str, text: str) -> None:
-        """One line of the group; a long text goes on below itself."""
-        self._lines += textwrap.wrap(
-            text, WIDTH, initial_indent=f"  {label:<{_LABEL}}", subsequent_indent=" " * (_LABEL + 2)
-        ) or [f"  {label}"]
+        """One line of the group; a long text goes on below itself.
+
+        Two or more spaces in it divide what is kept on one line as long as that is possible.
+        """
+        self._lines += self._wrapped(text, f"  {label:<{_LABEL}}", " " * (_LABEL + 2)) or [f"  {label}"]
 
     def paragraph(self, text: str) -> None:
         """Lines of the group without a label."""
-        self._lines += textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="  ")
+        self._lines += self._wrapped(text, "  ", "  ")
+
+    def columns(self, head: Sequence[str], rows: Sequence[Sequence[str]], *, prose: bool = False) -> None:
+        """Cells under headings, flush right; what does not fit side by side follows in a block of its own.
+
+        Args:
+            head: the headings; every block begins with the first column.
+            rows: as many cells each.
+            prose: the last column is text, flush left, that goes on below itself.
+        """
+        table = [list(head), *map(list, rows)]
+        sizes = [max(map(len, column)) for column in zip(*table, strict=True)]
+        fixed = len(head) - prose
+        blocks, used = [[0]], 2 + sizes[0]
+        for k in range(1, fixed):
+            if used + 2 + sizes[k] > self._width:
+                blocks.append([0])
+                used = 2 + sizes[0]
+            blocks[-1].append(k)
+            used += 2 + sizes[k]
+        for number, block in enumerate(blocks):
+            self._lines += [""] * (number > 0)
+            for cells in table:
+                line = "  " + "  ".join(f"{cells[k]:>{sizes[k]}}" for k in block)
+                last = prose and block is blocks[-1]
+                self._lines += self._wrapped(cells[-1], line + "  ", " " * (len(line) + 2)) if last else [line]
+
+    def _wrapped(self, text: str, first: str = "", rest: str = "") -> list[str]:
+        room = self._width - len(rest)
+        parts = re.split("( {2,})", text)
+        held = "".join(part if part.isspace() else _held_together(part, room) for part in parts)
+        lines = textwrap.wrap(
+            held,
+            self._width,
+            initial_indent=first,
+            subsequent_indent=rest,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        return [line.replace(_HELD, " ").rstrip() for line in lines]
 
     def __str__(self) -> str:
         return "\n".join(self._lines)
+
+
+def _held_together(text: str, room: int) -> str:
+    """Without spaces at which it must not be broken."""
+    if len(text) <= room:
+        return text.replace(" ", _HELD)
+    text = _VECTOR.sub(lambda vector: vector[0].replace(" ", _HELD), text)
+    for pattern in _TOGETHER:
+        text = pattern.sub(_HELD, text)
+    return text
 
 
 def frequency(value_thz: float, unit: str = "THz") -> str:
@@ -87,11 +162,26 @@ def symmetry_in_words(value: float) -> str:
     return "LARGE: structure or supercell do not have the symmetry found"
 
 
-def interpolation_in_words(error_thz: float, tolerance_thz: float, highest_thz: float) -> str:
-    """What the error of interpolating between the supercell's q-points means for its size."""
-    if error_thz <= tolerance_thz:
-        if tolerance_thz <= _COARSE * highest_thz:
-            return "the supercell is large enough"
+def interpolation_in_words(
+    error_thz: float, largest_thz: float, tolerance_thz: float, highest_thz: float, where: str
+) -> str:
+    """What the error of interpolating between the supercell's q-points means for its size.
+
+    Args:
+        error_thz, largest_thz: RMS and largest over branches and q-points [THz].
+        tolerance_thz: of the RMS; `LARGEST_ERROR` times that, of the largest.
+        highest_thz: frequency of the crystal.
+        where: the q-point of the largest error.
+    """
+    if error_thz > tolerance_thz:
+        return "visible in the bands: take a larger supercell" + (" (much larger)" if error_thz > 0.3 else "")
+    if tolerance_thz > _COARSE * highest_thz:
         share = f"{100 * tolerance_thz / highest_thz:.0f} % of the highest frequency" if highest_thz > 0 else "large"
         return f"within the tolerance of {tolerance_thz:g} THz, but that is {share}: give a smaller --tolerance"
-    return "visible in the bands: take a larger supercell" + (" (much larger)" if error_thz > 0.3 else "")
+    limit = LARGEST_ERROR * tolerance_thz
+    if largest_thz > limit:
+        return (
+            f"large enough by RMS (up to {tolerance_thz:g} THz), but one mode is off by {largest_thz:.2g} THz at"
+            f" q = {where}, more than {limit:g} THz: --exact, or a smaller --tolerance"
+        )
+    return f"the supercell is large enough (RMS up to {tolerance_thz:g}, largest up to {limit:g} THz)"

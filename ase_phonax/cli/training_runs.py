@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from . import loading
-from .progress import progress_bar, without_progress
+from .progress import print_above, progress_bar, without_progress
 
 _HEAD = """\
 # Units: eV, Å. Paths are relative to this file. Whatever is left out has the default shown here.
@@ -167,14 +167,12 @@ class EpochTable:
             self._quiet = True
 
     def _write(self, row: Mapping[str, Any]) -> None:
-        from tqdm import tqdm
-
         names = [name for name in _COLUMNS if name in row]
         if not set(names) <= set(self._names):
             self._names = names
-            tqdm.write("  ".join(f"{_COLUMNS[name][0]:>9}" for name in names))
+            print_above("  ".join(f"{_COLUMNS[name][0]:>9}" for name in names))
         cells = []
         for name in self._names:
             _, factor, digits = _COLUMNS[name]
             cells.append(f"{factor * row[name]:9.{digits}f}" if name in row else " " * 9)
-        tqdm.write("  ".join(cells))
+        print_above("  ".join(cells))

@@ -14,6 +14,8 @@ from .crystal import add_structure_options, add_supercell_options, find_supercel
 from .model_facts import model_facts
 from .output import write_summary
 from .progress import Stopwatch, progress_bar
+from .provenance import provenance, read_files
+from .summary_units import units_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,6 +54,11 @@ class Reference:
     def formula(self) -> str:
         """Reduced formula, metals first."""
         return self.atoms.get_chemical_formula("metal", empirical=True)
+
+    @property
+    def formula_units(self) -> int:
+        """How many formula units the primitive cell holds."""
+        return int(self.atoms.symbols.formula.reduce()[1])
 
 
 def add_shared_options(parser: argparse.ArgumentParser) -> None:
@@ -134,6 +141,7 @@ def compute_volumes(
 def summary(reference: Reference, points: Sequence[VolumePoint], arguments: argparse.Namespace) -> dict[str, Any]:
     """What both commands tell programs: built-in types only."""
     from .. import __version__
+    from ..weights import DEFAULT
 
     return {
         "version": __version__,
@@ -145,6 +153,7 @@ def summary(reference: Reference, points: Sequence[VolumePoint], arguments: argp
         "space_group_number": reference.crystal.space_group.number,
         "n_atoms_given": reference.crystal.n_atoms_given,
         "n_atoms_primitive": len(reference.atoms),
+        "formula_units_per_cell": reference.formula_units,
         "supercell_matrix": reference.matrix.tolist(),
         "supercell_meets_tolerance": None if reference.choice is None else bool(reference.choice.reached),
         "kept_volume": arguments.keep_volume,
@@ -164,7 +173,14 @@ def summary(reference: Reference, points: Sequence[VolumePoint], arguments: argp
             }
             for point in points
         ],
+        "provenance": provenance(arguments, read_files(arguments), arguments.model or DEFAULT),
     }
+
+
+def completed(contents: dict[str, Any], notes: list[str], files: Sequence[str], watch: Stopwatch) -> dict[str, Any]:
+    """What a command tells programs, with what is known at its end only."""
+    contents = contents | {"warnings": notes, "files": list(files), "timings_s": watch.rounded()}
+    return contents | {"units": units_of(contents)}
 
 
 def describe(text: Table, reference: Reference, points: Sequence[VolumePoint]) -> None:

@@ -1,0 +1,156 @@
+"""What `ase-phonax phonons` found, as a table for people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..densities import IMAGINARY_THRESHOLD_THZ
+from ..units import FREQUENCY_UNITS
+from .model_facts import COMPARE, describe_model, imitates_another
+from .phonon_results import PhononResults
+from .tables import (
+    Table,
+    frequencies_in_words,
+    frequency,
+    interpolation_in_words,
+    matrix_in_words,
+    noise_in_words,
+    symmetry_in_words,
+    vector_in_words,
+)
+
+
+def table(results: PhononResults, output: Path) -> str:
+    """The same for people."""
+    text = Table(f"{results.formula}   {results.space_group}   {results.model['model']}, {results.arguments.dtype}")
+    describe_model(text, results.model)
+    _describe_structure(text, results)
+    _describe_frequencies(text, results)
+    text.group("checks (largest entry over the largest force constant)")
+    checks = results.checks
+    text.row("acoustic sum rule", f"{checks['acoustic_sum_rule']:.1e}   {noise_in_words(checks['acoustic_sum_rule'])}")
+    text.row("Hermiticity", f"{checks['hermiticity']:.1e}   {noise_in_words(checks['hermiticity'])}")
+    residual = checks["space_group_residual"]
+    text.row("space group", f"{residual:.1e}   {symmetry_in_words(residual)}")
+    error = checks["interpolation_error_thz"]
+    highest = results.sampling.frequencies.maximum_thz
+    worst = checks["interpolation_error_max_thz"]
+    words = interpolation_in_words(
+        error, worst, results.tolerance_thz, highest, vector_in_words(results.worst_qpoint.tolist())
+    )
+    text.row("supercell", f"{error:.2g} THz RMS, {worst:.2g} THz at most, against exact D(q)   {words}")
+    _describe_heat(text, results)
+    for section in results.sections:
+        section.describe(text)
+    if results.notes:
+        text.group("notes")
+        for note in results.notes:
+            text.paragraph(f"- {note}")
+    times = results.watch.rounded()
+    text.group("seconds")
+    text.paragraph(", ".join(f"{name.replace('_', ' ')} {seconds:.1f}" for name, seconds in times.items()))
+    text.group(f"results in {output}")
+    text.paragraph(", ".join(results.files))
+    return str(text)
+
+
+def _describe_structure(text: Table, results: PhononResults) -> None:
+    relaxation, crystal, arguments = results.relaxation, results.crystal, results.arguments
+    n_atoms = len(results.phonopy.primitive)
+    text.group("structure")
+    if crystal.n_atoms_given > n_atoms:
+        how = f"reduced from {crystal.n_atoms_given} atoms to the primitive {n_atoms}, orientation kept"
+    elif crystal.space_group.n_primitive < n_atoms:
+        how = f"{n_atoms} atoms as given; a primitive cell has {crystal.space_group.n_primitive}"
+    else:
+        how = f"{n_atoms} atom{'s' * (n_atoms > 1)} as given, primitive"
+    text.row("cell", how)
+    lengths = results.atoms.cell.cellpar()
+    text.row("a b c, α β γ", "{:.4f} {:.4f} {:.4f} Å, {:.2f} {:.2f} {:.2f}°".format(*lengths))
+    if crystal.had_constraints:
+        text.row("constraints", "those of the file are dropped: every atom vibrates")
+    if crystal.layer is not None:
+        note = f": {crystal.layer.note}" if crystal.layer.note else ""
+        text.row("layer", f"vacuum along cell vector {crystal.layer.axis + 1}, never repeated{note}")
+    if arguments.no_relax:
+        text.row("relaxation", "none, as asked")
+    else:
+        cell = "cell fixed" if arguments.fix_cell else f"volume {100 * relaxation.volume_change:+.2f} %"
+        text.row("relaxation", f"{relaxation.n_steps} steps, symmetry kept, {cell}")
+    residual = f"{relaxation.max_force:.1e} eV/Å, {relaxation.max_stress or 0.0:.1e} eV/Å³"
+    if not arguments.no_relax:
+        residual += f" (before: {relaxation.initial_max_force:.1e}, {relaxation.initial_max_stress or 0.0:.1e})"
+    text.row("largest force, stress", residual)
+    matrix = matrix_in_words(results.phonopy.supercell_matrix.tolist())
+    text.row("supercell", f"{matrix}, {len(results.phonopy.supercell)} atoms{_choice_in_words(results)}")
+
+
+def _choice_in_words(results: PhononResults) -> str:
+    choice = results.choice
+    if choice is None:
+        return ", as asked"
+    others = [f"{error:.2g} THz with {n}" for _, n, error in choice.tried if n < choice.n_atoms]
+    tried = f" ({', '.join(others[-2:])})" if others else ""
+    if choice.reached:
+        return f", the smallest within {choice.tolerance_thz:g} THz RMS{tried}"
+    return (
+        f", the largest allowed; it misses the {choice.tolerance_thz:g} THz wanted{tried}: bands are drawn from exact"
+        " D(q), densities and heat carry the error (--exact or --max-atoms)"
+    )
+
+
+def _describe_frequencies(text: Table, results: PhononResults) -> None:
+    sampling, unit = results.sampling, results.arguments.unit
+    found = sampling.frequencies
+    printed = FREQUENCY_UNITS[unit][1]
+    text.group(f"frequencies ({printed}; imaginary as negative)")
+    text.row("at Γ", frequencies_in_words(found.gamma_thz.tolist(), unit))
+    lowest = f"{frequency(found.minimum_thz, unit)} at q = {vector_in_words(found.minimum_qpoint.tolist())}"
+    text.row("lowest", lowest)
+    if sampling.unstable and sampling.exact_minimum is not None:
+        exact, q = sampling.exact_minimum
+        of_exact = f"{frequency(exact, unit)} at q = {vector_in_words(q.tolist())}"
+        if of_exact != lowest:
+            text.row("", f"that is interpolated; lowest exact one found: {of_exact}")
+    text.row("highest", frequency(found.maximum_thz, unit))
+    how = f"exact D(q), {sampling.exact_because}" if sampling.bands_exact else "interpolated from the supercell"
+    text.row("band path", f"{results.band_path}   {how}")
+    numbers = " × ".join(map(str, sampling.mesh_numbers))
+    if sampling.convergence:
+        change = sampling.convergence[-1].change(sampling.convergence[-2]) if len(sampling.convergence) > 1 else 0.0
+        text.row("mesh", f"{numbers}, exact D(q); heat at 300 K changed by {100 * change:.2g} % from the last one")
+    else:
+        text.row("mesh", f"{numbers}, {'exact D(q)' if results.arguments.exact else 'interpolated'}")
+    threshold = f"{FREQUENCY_UNITS[unit][0] * IMAGINARY_THRESHOLD_THZ:.2g} {printed}, acoustic modes at Γ left aside"
+    if sampling.unstable:
+        advice = f"; {COMPARE}" if imitates_another(results.model) else ""
+        text.row("stability", f"UNSTABLE: there are imaginary modes (beyond {threshold}){advice}")
+    elif sampling.interpolation_imaginary and sampling.exact_minimum is not None:
+        exact, q = sampling.exact_minimum
+        text.row(
+            "stability",
+            f"no imaginary modes: those below zero between the supercell's q-points are errors of interpolation; the"
+            f" lowest exact frequency found is {frequency(exact, unit)}, at q = {vector_in_words(q.tolist())}",
+        )
+    else:
+        text.row("stability", f"no imaginary modes (beyond {threshold})")
+
+
+def _describe_heat(text: Table, results: PhononResults) -> None:
+    temperature, heat = results.heat()
+    units = results.formula_units
+    text.group(f"heat at {temperature:g} K, per mole of {results.formula}")
+    text.row("free energy", f"{heat['free_energy_kJ_mol'] / units:.3f} kJ/mol")
+    text.row("entropy", f"{heat['entropy_J_K_mol'] / units:.3f} J/K/mol")
+    text.row("heat capacity", f"{heat['heat_capacity_J_K_mol'] / units:.3f} J/K/mol")
+    if units > 1:
+        text.row("", f"thermal_properties.yaml: per mole of cells of {units} {results.formula}, {units} times as much")
+    error = results.checks["interpolation_error_thz"]
+    if error > results.tolerance_thz and not results.arguments.exact:
+        text.row(
+            "accuracy",
+            f"frequencies of the mesh are interpolated with an error of {error:.2g} THz: --exact or a larger supercell",
+        )
+    if results.sampling.frequencies.fraction_left_out > 0:
+        share = 100 * results.sampling.frequencies.fraction_left_out
+        text.row("left out", f"{share:.3g} % of the modes, being imaginary or zero: these numbers are incomplete")
