@@ -16,7 +16,7 @@ from .structure_checks import CLOSEST_DISTANCE, check_finite
 if TYPE_CHECKING:
     import jraph
 
-Alternatives = Callable[[set[int]], list[str]]
+Alternatives = Callable[[set[int], bool], list[str]]
 
 # Along a direction without periodicity the neighbour list bins this extent; beyond about 1e5 Å it fails.
 MAX_EXTENT = 1e4  # Å
@@ -33,7 +33,7 @@ def check_atoms(atoms: Atoms, numbers: tuple[int, ...], model: str, others: Alte
         atoms: to be evaluated.
         numbers: atomic numbers of the elements the model knows.
         model: its name.
-        others: names of other models that know given elements, for the error.
+        others: names of other models that know given elements, for a periodic structure or not, for the error.
 
     Raises:
         StructureError: no atoms, positions or cell not finite, an element the model does not know,
@@ -70,7 +70,7 @@ def check_atoms(atoms: Atoms, numbers: tuple[int, ...], model: str, others: Alte
 
 
 def _advice(atoms: Atoms, others: Alternatives | None) -> str:
-    names = others(set(atoms.numbers.tolist())) if others else []
+    names = others(set(atoms.numbers.tolist()), bool(atoms.pbc.any())) if others else []
     if not names:
         return "use a model that lists all elements of the structure (`ase-phonax models`)"
     # MACE's have to be converted first: `ase-phonax models` lists them, too.

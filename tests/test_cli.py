@@ -714,7 +714,10 @@ def test_models_are_listed_with_what_decides_between_them(capsys, monkeypatch):
         "tiny", ("Si", "O"), "PBE", 58920, "seven crystals", "MIT", "For tests.", "0.3 THz", "models/tiny.h5"
     )
     monkeypatch.setattr("ase_phonax.weights.list_models", lambda: [card])
+    monkeypatch.setattr("ase_phonax.weights.registry.list_models", lambda: [card])
     assert main(["models"]) == 0
+    assert re.search(r"tiny  both +2 .* ships  PBE\n", capsys.readouterr().out)
+    assert main(["models", "tiny"]) == 0
     text = capsys.readouterr().out
     for part in (
         "tiny\n",
@@ -730,7 +733,48 @@ def test_models_are_listed_with_what_decides_between_them(capsys, monkeypatch):
         assert part in text
     monkeypatch.setattr("ase_phonax.weights.list_models", list)
     assert main(["models"]) == 0
-    assert "No model is registered" in capsys.readouterr().out
+    assert "No models are registered" in capsys.readouterr().out
+
+
+def test_the_list_of_models_is_a_page_and_can_be_narrowed(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["models"]) == 0
+    text = capsys.readouterr().out
+    cards = list_models()
+    assert len(text.splitlines()) <= len(cards) + 5  # a line for each, a heading, and what more there is
+    assert max(map(len, text.splitlines())) <= 80
+    assert all(re.search(rf"^  {card.name} ", text, re.MULTILINE) for card in cards)
+
+    def named(*options):
+        assert main(["models", *options]) == 0
+        text = capsys.readouterr().out
+        return {card.name for card in cards if re.search(rf"^  {card.name} ", text, re.MULTILINE)}
+
+    assert DEFAULT not in named("--elements", "H,C,O")
+    assert named("--elements", "H,C,O") == named("--elements", "H", "C", "O") == named("--elements", "C2H5OH")
+    assert named("--elements", "NaCl") == {c.name for c in cards if {"Na", "Cl"} <= set(c.elements)}
+    assert "phonax-molecules" not in named("--elements", "H", "--for", "crystals")
+    assert DEFAULT not in named("--for", "molecules")
+    assert main(["models", "--elements", "Q"]) == 2
+    assert "'Q' is neither an element nor a formula" in capsys.readouterr().err
+
+
+def test_a_model_for_molecules_is_not_proposed_for_a_crystal(inside, capsys):
+    """Kills: hydrogen in a crystal, answered with the model of organic molecules because it knows hydrogen."""
+    write("LiH.cif", bulk("LiH", "rocksalt", a=4.08))
+    ice = bulk("HF", "zincblende", a=4.0)  # elements that the model for molecules knows
+    write("HF.cif", ice)
+    for name in ("LiH.cif", "HF.cif"):
+        assert main(["phonons", name]) == 2
+        text = capsys.readouterr().err
+        assert "does not know H" in text
+        assert "nequix-mp-1-pft" in text
+        assert "phonax-molecules" not in text
+    write("SiH4.xyz", molecule("SiH4"))
+    assert main(["molecule", "SiH4.xyz"]) == 2
+    text = capsys.readouterr().err
+    assert "does not know Si" in text
+    assert "phonax-small" not in text.split("; this one has")[0]
 
 
 @pytest.mark.parametrize("command", [[], ["phonons"], ["molecule"], ["models"]])

@@ -244,23 +244,30 @@ def test_a_named_model_is_fetched_when_asked_for(shelf, tmp_path, capsys):
 def test_models_are_listed_with_what_one_must_know(shelf, capsys):
     assert main(["models"]) == 0
     text = capsys.readouterr().out
-    assert text.startswith(DEFAULT)
-    assert "ase-phonax models get far-away" in text
-    for word in ("elements", "theory", "parameters", "training", "errors", "licence"):
-        assert text.count(f"  {word}") == 2
+    assert text.index(DEFAULT) < text.index("far-away")
+    assert "get, 0.2 MB" in text
+    for name in (DEFAULT, "far-away"):
+        assert main(["models", name]) == 0
+        card = capsys.readouterr().out
+        assert card.startswith(name)
+        assert ("ase-phonax models get far-away" in card) == (name == "far-away")
+        for word in ("for", "elements", "theory", "parameters", "training", "errors", "licence", "citation", "file"):
+            assert card.count(f"\n  {word} ") == 1
 
 
 def test_very_many_elements_are_a_range_and_what_is_missing(shelf, tmp_path, capsys):
     path = tmp_path / "models/far-away.json"
     symbols = [s for s in chemical_symbols[1:95] if s not in ("Po", "Ra")]
     path.write_text(json.dumps(json.loads(path.read_text()) | {"elements": symbols}))
-    assert main(["models"]) == 0
-    assert "elements    92: H to Pu but Po Ra\n" in capsys.readouterr().out
+    assert main(["models", "far-away"]) == 0
+    assert re.search("elements +92: H to Pu but Po Ra\n", capsys.readouterr().out)
 
 
 def test_an_unknown_action_is_named(capsys):
     assert main(["models", "fetch", "x"]) == 2
-    assert "argument ACTION: invalid choice: 'fetch'" in capsys.readouterr().err
+    assert "fetch is no action" in capsys.readouterr().err
+    assert main(["models", "get"]) == 2
+    assert "names no model" in capsys.readouterr().err
 
 
 def test_of_a_model_to_be_converted_both_steps_are_named(tmp_path, monkeypatch):
@@ -276,6 +283,8 @@ def test_of_a_model_to_be_converted_both_steps_are_named(tmp_path, monkeypatch):
 
 def test_a_misspelt_name_is_recognised(shelf, capsys):
     assert main(["models", "get", "faraway"]) == 3
+    assert "did you mean 'far-away'?" in capsys.readouterr().err
+    assert main(["models", "faraway"]) == 3
     assert "did you mean 'far-away'?" in capsys.readouterr().err
 
 

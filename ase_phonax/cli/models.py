@@ -3,55 +3,147 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+from ..errors import InputError
+
 MANY_ELEMENTS = 40  # more are not listed one by one
 _DESCRIPTION = """\
-List the potentials that --model knows by name, with their cards; `models get NAME` downloads one that does not ship
-with the package. A model file can be named by its path instead."""
+List the potentials that --model knows by name, one on a line. A model file can be named by its path instead.
+"""
+_EPILOG = """\
+examples:
+  ase-phonax models                     all of them
+  ase-phonax models --elements H,C,O    those that know all of these elements; a formula will do as well
+  ase-phonax models NAME                the whole card: theory, training set, measured errors, licence, citation
+  ase-phonax models get NAME            download one that does not ship with the package
+"""
 
 
 def add_parser(commands: Any) -> None:
     """Register the command."""
-    parser = commands.add_parser("models", help="list the potentials, download one", description=_DESCRIPTION)
+    parser = commands.add_parser(
+        "models",
+        help="list the potentials, download one",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("words", metavar="[get] NAME", nargs="*", help="show the card of one, or download it")
+    parser.add_argument(
+        "--elements", metavar="H,C,O", nargs="+", help="only models that know these elements, or those of a formula"
+    )
+    parser.add_argument("--for", dest="purpose", choices=("crystals", "molecules"), help="only models made for these")
     parser.set_defaults(run=run)
-    actions = parser.add_subparsers(title="actions", metavar="ACTION")
-    get = actions.add_parser("get", help="download a potential", description="Download a potential by its name.")
-    get.add_argument("name", metavar="NAME", help="of the list")
-    get.set_defaults(run=run_get)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the cards."""
-    from ..weights import list_models
+    """List, show or download."""
+    match arguments.words:
+        case []:
+            return _list(arguments)
+        case ["get", name]:
+            return _get(name)
+        case ["get"]:
+            what = "`models get` names no model"
+        case [name]:
+            print(_card(_named(name)))
+            return 0
+        case [first, *_]:
+            what = f"`models {' '.join(arguments.words)}`: {first} is no action, and one card is shown at a time"
+    raise InputError(what, "nothing was done", "write `ase-phonax models NAME`, or `ase-phonax models get NAME`")
 
-    cards = list_models()
+
+def _list(arguments: argparse.Namespace) -> int:
+    from ..weights import list_models
+    from .tables import Table
+
+    elements = _elements_of(arguments.elements or [])
+    all_of_them = list_models()
+    cards = [card for card in all_of_them if elements <= set(card.elements)]
+    if arguments.purpose is not None:
+        cards = [card for card in cards if card.purpose in (arguments.purpose, "both")]
     if not cards:
-        print("No model is registered. Name a model file by its path: --model FILE")
+        asked = f" that know {' '.join(sorted(elements))}" if elements else ""
+        print(f"No models{asked} are registered. Name a model file by its path: --model FILE")
         return 0
-    print("\n\n".join(_card(card) for card in cards))
+    how_many = f"{len(cards)} of {len(all_of_them)}" if len(cards) < len(all_of_them) else str(len(cards))
+    text = Table(f"Models that --model takes: {how_many}")
+    text.columns(
+        ("name", "for", "elem.", "state", "level of theory"),
+        [
+            (card.name, card.purpose, str(len(card.elements)), _state(card), _level(card.level_of_theory))
+            for card in cards
+        ],
+        left=(0, 1, 3),
+        prose=True,
+    )
+    print(text)
+    print("\nThe card of one, with errors, licence and citation: ase-phonax models NAME")
+    print("get: ase-phonax models get NAME; convert: then ase-phonax convert NAME OUT.h5 --trust")
     return 0
 
 
-def run_get(arguments: argparse.Namespace) -> int:
+def _elements_of(words: Sequence[str]) -> set[str]:
+    """Of "H,C,O", "H C O" or a formula."""
+    from ase.data import atomic_numbers
+
+    found: set[str] = set()
+    for word in filter(None, re.split(r"[,\s]+", " ".join(words))):
+        symbols = re.findall(r"[A-Z][a-z]?", word)
+        if not re.fullmatch(r"(?:[A-Z][a-z]?\d*)+", word) or any(symbol not in atomic_numbers for symbol in symbols):
+            raise InputError(
+                f"--elements: {word!r} is neither an element nor a formula",
+                "models are chosen by the elements they know",
+                "write symbols as in the periodic table: --elements H,C,O or --elements NaCl",
+            )
+        found |= set(symbols)
+    return found
+
+
+def _state(card: Any) -> str:
+    if card.location.endswith(".model"):
+        return "get, convert" if card.state == "to be downloaded" else "convert"
+    return f"get, {card.size}" if card.state == "to be downloaded" else card.state
+
+
+def _level(text: str) -> str:
+    """Up to the first aside: the rest stands on the card."""
+    return re.split(r",|;| \(", text)[0]
+
+
+def _named(name: str) -> Any:
+    """The card of a name.
+
+    Raises:
+        ModelError: there is none.
+    """
+    from ..weights.registry import find_card, unknown_model
+
+    card = find_card(name)
+    if card is None:
+        raise unknown_model(name, "it has no card")
+    return card
+
+
+def _get(name: str) -> int:
     """Download one; say where it is."""
-    from ..weights import list_models
     from ..weights.downloads import sha256_of
-    from ..weights.registry import download_model
+    from ..weights.registry import download_model, find_card
     from .progress import progress_bar
 
-    card = next((card for card in list_models() if card.name == arguments.name), None)
+    card = find_card(name)
     if card is not None and card.state == "to be downloaded":
         print(f"{card.url}\n{card.size}, licence: {card.licence}", file=sys.stderr)
-    with progress_bar(arguments.name) as progress:
-        path = download_model(arguments.name, progress)
+    with progress_bar(name) as progress:
+        path = download_model(name, progress)
     if card is not None and card.url and not card.sha256:
         print(f"sha256 {sha256_of(path)}: its source states none to compare with", file=sys.stderr)
     if path.suffix == ".model":
-        print(f"a pickle: ase-phonax convert {arguments.name} OUT.h5 --trust", file=sys.stderr)
+        print(f"a pickle: ase-phonax convert {name} OUT.h5 --trust", file=sys.stderr)
     print(path)
     return 0
 
@@ -68,21 +160,25 @@ def _elements(symbols: Sequence[str]) -> str:
     return f"{len(symbols)}: {chemical_symbols[numbers[0]]} to {chemical_symbols[numbers[-1]]}{but}"
 
 
-def _card(card: Any) -> str:
+def _card(card: Any) -> Any:
+    from .tables import Table
+
+    convert = f", then ase-phonax convert {card.name} OUT.h5 --trust" if card.location.endswith(".model") else ""
     rows = {
+        "for": "crystals and molecules" if card.purpose == "both" else card.purpose,
         "elements": _elements(card.elements),
         "theory": card.level_of_theory,
         "parameters": f"{card.n_parameters or 'not stated':{',' if card.n_parameters else ''}} ({card.size})",
         "training": card.training_set,
         "errors": card.errors,
         "licence": card.licence,
+        "citation": card.citation or "not stated",
         "file": card.location
         if card.state != "to be downloaded"
-        else f"to be downloaded: ase-phonax models get {card.name}",
+        else f"to be downloaded: ase-phonax models get {card.name}{convert}",
     }
-    lines = [card.name, *textwrap.wrap(card.summary, 96, initial_indent="  ", subsequent_indent="  ")]
+    text = Table(card.name)
+    text.paragraph(card.summary)
     for name, value in rows.items():
-        lines += textwrap.wrap(
-            value, 96, initial_indent=f"  {name:<12}", subsequent_indent=" " * 14, break_long_words=False
-        )
-    return "\n".join(lines)
+        text.row(name, value)
+    return text

@@ -59,12 +59,20 @@ class Table:
         """Lines of the group without a label."""
         self._lines += self._wrapped(text, "  ", "  ")
 
-    def columns(self, head: Sequence[str], rows: Sequence[Sequence[str]], *, prose: bool = False) -> None:
+    def columns(
+        self,
+        head: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        *,
+        left: Sequence[int] = (),
+        prose: bool = False,
+    ) -> None:
         """Cells under headings, flush right; what does not fit side by side follows in a block of its own.
 
         Args:
             head: the headings; every block begins with the first column.
             rows: as many cells each.
+            left: columns that are flush left.
             prose: the last column is text, flush left, that goes on below itself.
         """
         table = [list(head), *map(list, rows)]
@@ -80,9 +88,12 @@ class Table:
         for number, block in enumerate(blocks):
             self._lines += [""] * (number > 0)
             for cells in table:
-                line = "  " + "  ".join(f"{cells[k]:>{sizes[k]}}" for k in block)
+                line = "  " + "  ".join(f"{cells[k]:{'<' if k in left else '>'}{sizes[k]}}" for k in block)
                 last = prose and block is blocks[-1]
-                self._lines += self._wrapped(cells[-1], line + "  ", " " * (len(line) + 2)) if last else [line]
+                if last:
+                    self._lines += self._wrapped(cells[-1], line + "  ", " " * (len(line) + 2)) or [line.rstrip()]
+                else:
+                    self._lines.append(line.rstrip())
 
     def _wrapped(self, text: str, first: str = "", rest: str = "") -> list[str]:
         room = self._width - len(rest)

@@ -39,6 +39,7 @@ class ModelCard:
         sha256: of that file; empty where its source states none.
         n_bytes: size of the file; 0 where its source states none.
         citation: what to cite.
+        purpose: what it was made for: "crystals", "molecules" or "both". Others are not proposed for a structure.
     """
 
     name: str
@@ -54,6 +55,7 @@ class ModelCard:
     sha256: str = ""
     n_bytes: int = 0
     citation: str = ""
+    purpose: str = "both"
 
     @property
     def size(self) -> str:
@@ -79,10 +81,16 @@ def list_models() -> list[ModelCard]:
     return sorted(cards.values(), key=lambda card: (first.get(card.name, 0), bool(card.url), card.name))
 
 
-def models_with(numbers: set[int]) -> list[str]:
-    """Names of the models that know all these elements, in the order of `list_models`; none to be converted first."""
+def models_with(numbers: set[int], periodic: bool) -> list[str]:
+    """Names of models for a structure, in the order of `list_models`; none to be converted first.
+
+    Args:
+        numbers: atomic numbers, all of which they know.
+        periodic: whether it is a crystal or a layer, and not a molecule.
+    """
     wanted = {chemical_symbols[z] for z in numbers}
-    cards = [card for card in list_models() if not card.location.endswith(TO_CONVERT)]
+    purposes = ("crystals" if periodic else "molecules", "both")
+    cards = [card for card in list_models() if not card.location.endswith(TO_CONVERT) and card.purpose in purposes]
     return [card.name for card in cards if wanted <= set(card.elements)]
 
 
@@ -119,7 +127,7 @@ def download_model(name: str, progress: Progress | None = None) -> Path:
     """
     card = find_card(name)
     if card is None:
-        raise _unknown(name, "nothing can be downloaded")
+        raise unknown_model(name, "nothing can be downloaded")
     if card.url:
         fetch(card.url, card.sha256, card.n_bytes, Path(card.location), progress)
     return Path(card.location)
@@ -140,7 +148,7 @@ def find_model(model: str | os.PathLike) -> Path:
             named = find_card(Path(text).stem)
             other = f"check the path, or name the registered {named.name}" if named else "check the path"
             raise ModelError(f"the model file {text} does not exist", "there is nothing to read", other)
-        raise _unknown(text, "without a model nothing can be computed")
+        raise unknown_model(text, "without a model nothing can be computed")
     path = Path(card.location)
     if card.url and not path.is_file():
         convert = path.suffix == TO_CONVERT
@@ -174,7 +182,8 @@ def check_registered(path: Path) -> None:
     )
 
 
-def _unknown(text: str, why: str) -> ModelError:
+def unknown_model(text: str, why: str) -> ModelError:
+    """The error of a name that is none, with the nearest one."""
     names = [card.name for card in list_models()]
     near = difflib.get_close_matches(text, names, n=1)
     return ModelError(

@@ -309,6 +309,7 @@ def card(options: argparse.Namespace) -> None:
         f"them, at rest and displaced; labelled by {teacher}; of {n_labelled} crystals {held.get('crystals', 0)} held "
         "out by formula",
         "licence": "MIT",
+        "purpose": "crystals",
         "summary": "ships with the package; quick; crystals near equilibrium. Not for molecules, surfaces, liquids, "
         "soft metals (Li, Na, K, Rb, Cs, Sr, Ba) or elements outside its list",
         "citation": CITATION,

@@ -190,6 +190,7 @@ def card(options: argparse.Namespace) -> None:
         "PBE/def2-SVP; energies, forces, Hessians",
         "licence": "MIT",
         "citation": CITATION,
+        "purpose": "molecules",
         "summary": "ships with the package; vibrations of organic molecules near equilibrium. Not for crystals, "
         "ions, radicals, reactions, nitro groups, peroxides or elements outside its list; torsions of dienes and "
         "esters are unreliable",
