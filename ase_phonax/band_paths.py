@@ -22,6 +22,7 @@ from ase.dft.kpoints import BandPath, parse_path_string
 from numpy.typing import NDArray
 
 from .errors import InputError, StructureError, UnstableWarning
+from .formulas import crystal_formula
 from .species import species_of
 
 SPACING = 0.02  # [1/Å] between q-points of a path, 2 pi included
@@ -68,7 +69,7 @@ def crystal_path(atoms: Atoms, spacing: float = SPACING, symprec: float = 1e-5) 
             found = seekpath.get_path_orig_cell(structure, symprec=symprec)
     except seekpath.SymmetryDetectionError as error:
         raise StructureError(
-            f"seekpath finds no symmetry for {atoms.get_chemical_formula()} at symprec = {symprec} Å: {error}",
+            f"seekpath finds no symmetry for {crystal_formula(atoms, reduced=False)} at symprec = {symprec} Å: {error}",
             "the standard band path follows from the space group",
             "give a path yourself, as a string of special points or an ASE BandPath",
         ) from error

@@ -17,6 +17,7 @@ from ase import Atoms
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import StructureError, SupercellError
+from .formulas import crystal_formula
 from .lattices import cell_heights
 from .species import species_of
 from .structure_checks import CLOSEST_DISTANCE as CLOSEST_DISTANCE
@@ -229,7 +230,7 @@ def _ask_spglib(function: Any, atoms: Atoms, symprec: float, **options: Any) -> 
             answer, reason = None, str(error)
     if answer is None:
         raise StructureError(
-            f"spglib finds no space group for {atoms.get_chemical_formula()} at symprec = {symprec} Å: {reason}",
+            f"spglib finds no space group for {crystal_formula(atoms)} at symprec = {symprec} Å: {reason}",
             "band labels, the primitive cell and symmetric relaxation rest on the space group",
             "look for atoms that nearly coincide, or try another symprec",
         )

@@ -6,8 +6,10 @@ Figures are built without pyplot, so nothing is left open and no display is need
 
 from __future__ import annotations
 
+import io
 import re
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from numpy.typing import NDArray
 
 from .band_paths import joints
 from .errors import InputError
+from .files import write_whole
 from .phonopy_objects import require_our_units
 from .units import FREQUENCY_UNITS
 
@@ -30,6 +33,8 @@ IMAGINARY = "#c0392b"
 # Okabe and Ito, told apart by colour-blind readers; the red of imaginary modes is not among them.
 ELEMENTS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#8c510a", "#5d3a9b", "#b2b200")
 VISIBLY_IMAGINARY_THZ = 0.05  # the acoustic noise at Gamma shall not redden a stable crystal
+SUFFIXES = ("png", "pdf", "svg")
+SPIKE = 10  # times a typical density: a peak beyond is cut and named
 CHARACTER = 0.016  # width of a letter of a label, in units of the width of the band panel
 STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -39,16 +44,19 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def bands_and_dos(phonopy: Any, title: str = "", unit: str = "THz") -> Figure:
+def bands_and_dos(phonopy: Any, title: str = "", unit: str = "THz", bands_exact: bool | None = None) -> Figure:
     """Bands along the path at hand, and beside them on the same axis the densities of states.
 
     Imaginary modes are drawn below zero, in red on a shaded ground. The outline of the densities is the
-    sum of the projections shown, one colour for each element.
+    sum of the projections shown, one colour for each element. A peak that would flatten all others is cut, and its
+    height written beside it.
 
     Args:
         phonopy: a `Phonopy` object after `run_band_structure` and `run_projected_dos`.
         title: above the picture; may hold mathtext.
         unit: of frequencies, "THz", "cm-1" or "meV".
+        bands_exact: whether the bands are of exact D(q) or interpolated from the supercell, which the picture then
+            says; the object itself does not know.
 
     Returns:
         matplotlib Figure, 7 by 4 inches.
@@ -69,20 +77,47 @@ def bands_and_dos(phonopy: Any, title: str = "", unit: str = "THz") -> Figure:
         if bottom < -VISIBLY_IMAGINARY_THZ:
             _mark_imaginary(left, right, factor * bottom)
         left.set_ylabel(f"Frequency ({printed})")
+        if bands_exact is not None:
+            say_whence(left, "bands exact" if bands_exact else interpolated_from(phonopy))
         if title:
             figure.suptitle(title, fontsize=10, color=INK)
     return figure
 
 
-def save_figure(figure: Figure, stem: str | PathLike[str]) -> list[str]:
-    """Write `stem`.png (300 dots per inch) and `stem`.pdf; the names written come back."""
+def interpolated_from(phonopy: Any) -> str:
+    """What a picture of interpolated bands says of them."""
+    return f"bands interpolated from {len(phonopy.supercell)} atoms"
+
+
+def say_whence(axes: Axes, text: str) -> None:
+    """Small print above the right end of a panel: how its curves were computed."""
+    axes.set_title(text, loc="right", fontsize=7, color=QUIET, pad=3)
+
+
+def save_figure(figure: Figure, path: str | PathLike[str], dpi: int = 300) -> list[str]:
+    """Write a figure; the names written come back.
+
+    Args:
+        figure: to write.
+        path: a name that ends in .png, .pdf or .svg, which is written; anything else is a stem, and `path`.png and
+            `path`.pdf are.
+        dpi: dots per inch of a png.
+
+    Raises:
+        OutputError: it cannot be written; no part of a file is left.
+    """
     import matplotlib
 
-    names = [f"{stem}.png", f"{stem}.pdf"]
-    with matplotlib.rc_context(STYLE):
-        figure.savefig(names[0], dpi=300)
-        # No date: the same calculation gives the same file.
-        figure.savefig(names[1], metadata={"CreationDate": None})
+    wanted = Path(path).suffix.lower().removeprefix(".")
+    names = [str(path)] if wanted in SUFFIXES else [f"{path}.png", f"{path}.pdf"]
+    # No date: the same calculation gives the same file.
+    metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": None}
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": "ase-phonax"}):
+        for name in names:
+            kind = name[-3:].lower()
+            drawn = io.BytesIO()
+            figure.savefig(drawn, format=kind, dpi=dpi, metadata=metadata[kind])
+            write_whole(name, drawn.getvalue())
     return names
 
 
@@ -133,6 +168,12 @@ def space_group_in_mathtext(symbol: str) -> str:
         else:
             printed += character
     return f"${printed}$"
+
+
+def crystal_title(formula: str, space_group: str, model: str) -> str:
+    """What stands above the pictures of a crystal."""
+    parts = formula_in_mathtext(formula), space_group_in_mathtext(space_group), as_plain_text(model)
+    return "    ".join(parts)
 
 
 def _frequency_limits(bands: Any, projected: Any) -> tuple[float, float]:
@@ -205,11 +246,34 @@ def _draw_densities(axes: Axes, projected: Any, symbols: list[str], factor: floa
         axes.plot(mine, frequencies, color=color, linewidth=1.0, label=element)
     # A mode at one frequency for all q makes a spike that would flatten the rest.
     typical = np.percentile(total[total > 0], 90) if np.any(total > 0) else 1.0
-    axes.set_xlim(0.0, 1.08 * min(total.max(), 10 * typical))
+    highest = 1.08 * min(total.max(), SPIKE * typical)
+    axes.set_xlim(0.0, highest)
+    _name_cut_peaks(axes, total, frequencies, highest)
     axes.xaxis.set_major_locator(MaxNLocator(3, prune="lower"))
     axes.tick_params(direction="in", color=INK)
     axes.axhline(0.0, color=QUIET, linewidth=0.8, zorder=0)
     axes.legend(frameon=False, fontsize=8, handlelength=1.2, loc="best", borderaxespad=0.3)
+
+
+def _name_cut_peaks(axes: Axes, total: NDArray[np.float64], frequencies: NDArray[np.float64], highest: float) -> None:
+    """An arrowhead at the edge of the panel, and the height, for each peak that goes beyond it."""
+    beyond = np.flatnonzero(total > highest)
+    for run in np.split(beyond, np.flatnonzero(np.diff(beyond) > 1) + 1):
+        if not len(run):
+            continue
+        peak = run[np.argmax(total[run])]
+        place = (highest, frequencies[peak])
+        axes.plot(*place, marker=">", markersize=4, color=INK, clip_on=False)
+        axes.annotate(
+            f"{total[peak]:.3g}",
+            place,
+            xytext=(-5, 3),
+            textcoords="offset points",
+            ha="right",
+            va="bottom",
+            fontsize=7,
+            color=INK,
+        )
 
 
 def _mark_imaginary(left: Axes, right: Axes, bottom: float) -> None:

@@ -25,6 +25,7 @@ from .band_paths import joints, plain_label
 from .crystals import cell_heights
 from .errors import InputError, UnstableWarning
 from .force_constants import crystal_atoms
+from .formulas import crystal_formula
 from .phonopy_objects import checked
 from .two_dimensional import vacuum_axis
 from .units import CM1_PER_THZ, MEV_PER_THZ
@@ -144,7 +145,7 @@ def phonon_website(phonopy: Phonopy, bands: BandStructure, name: str, points: in
         "lattice": primitive.cell.tolist(),
         "atom_types": symbols,
         "atom_numbers": [int(number) for number in primitive.numbers],
-        "formula": crystal_atoms(primitive).get_chemical_formula("metal"),
+        "formula": crystal_formula(crystal_atoms(primitive), reduced=False),
         "repetitions": _repetitions(phonopy),
         "atom_pos_car": primitive.positions.tolist(),
         "atom_pos_red": primitive.scaled_positions.tolist(),

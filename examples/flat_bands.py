@@ -26,6 +26,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 from ase_phonax import PhonaxCalculator, PhonaxError, frequencies_thz, get_band_structure, get_phonopy, relax
+from ase_phonax.formulas import crystal_formula
 
 HERE = Path(__file__).resolve().parent
 UNSTABLE_THZ = -0.1
@@ -62,7 +63,7 @@ def flattest(atoms: Atoms, calc: PhonaxCalculator, n: int) -> Flat | None:
     optical = found[:, 3:]
     widths, means = np.ptp(optical, axis=0), optical.mean(axis=0)
     band = int((widths / means).argmin())
-    name = atoms.get_chemical_formula("metal", empirical=True)
+    name = crystal_formula(atoms)
     return Flat(atoms, name, band + 3, float(widths[band]), float(means[band]))
 
 
@@ -114,7 +115,7 @@ def main() -> None:
             try:
                 flat = flattest(atoms, calc, 3 if options.quick else 5)
             except PhonaxError as error:
-                print(f"{atoms.get_chemical_formula('metal'):14s} left out: {error.what}")
+                print(f"{crystal_formula(atoms, reduced=False):14s} left out: {error.what}")
                 continue
         if flat is not None:
             found.append(flat)

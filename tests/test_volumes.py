@@ -3,6 +3,8 @@
 import argparse
 import json
 import warnings
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.io import read
 from phonopy import Phonopy, PhonopyGruneisen, run_qha
+from phonopy.qha.eos import fit_to_eos, get_eos
 from phonopy.structure.atoms import PhonopyAtoms
 from scipy.optimize import minimize_scalar
 
@@ -26,6 +29,7 @@ from ase_phonax.volumes import gruneisen as gruneisen_room
 from ase_phonax.volumes import quasi_harmonic as qha_room
 from ase_phonax.volumes.gruneisen import mode_heat_capacities
 from ase_phonax.volumes.points import odd_mesh_numbers
+from ase_phonax.volumes.verdicts import judge
 
 from .pair_potential import PairCalculator
 
@@ -291,19 +295,112 @@ def test_what_differences_cannot_know_at_the_lowest_temperature_is_not_a_zero(sw
 
 def test_temperatures_beyond_the_volumes_are_cut_off_with_a_warning(swollen):
     few = swollen[:5]  # up to +4 %
-    with pytest.warns(UnstableWarning, match=r"Above (\d+) K the equilibrium volume lies outside") as caught:
+    with pytest.warns(UnstableWarning, match=r"Results end at \d+ K: .* minimum lies outside") as caught:
         found = get_quasi_harmonic(few, t_max=3000, t_step=50)
     edge = found.result.temperatures[-1]
-    assert f"Above {edge:g} K" in str(caught[0].message)
+    assert f"Results end at {edge:g} K" in str(caught[0].message)
     assert found.result.equilibrium_volumes.max() <= few[-1].volume
-    further = get_quasi_harmonic(swollen, t_max=edge + 100, t_step=50)
-    assert further.at(edge + 50)["volume"] > few[-1].volume
+    # The last sound temperature is used up by the differences: none of them reaches a curve that was refused.
+    further = get_quasi_harmonic(swollen, t_max=edge + 150, t_step=50)
+    assert further.at(edge + 50)["volume"] < few[-1].volume < further.at(edge + 100)["volume"]
+    assert [verdict.temperature_k for verdict in found.refused] == np.arange(edge + 50, 3001, 50).tolist()
+    assert "difference between neighbours" in found.refused[0].refusal
+    assert "lowest at the largest volume" in found.refused[1].refusal
 
 
 def test_volumes_that_do_not_hold_the_equilibrium_are_refused(copper, calc):
     points = phonons_at_volumes(copper, calc, 2, [0.9, 0.91, 0.92, 0.93, 0.94])
-    with pytest.raises(InputError, match=r"at 0 K the equilibrium volume is 1\d\.\d+ Å³, outside"):
+    with pytest.raises(InputError, match=r"at 0 K the free energy is lowest at the largest volume"):
         get_quasi_harmonic(points, t_max=300)
+
+
+def quadratic(swollen, minimum=None):
+    """Volumes and a free energy of one temperature with a minimum at a volume, in the middle unless given."""
+    volumes = np.array([point.volume for point in swollen])
+    minimum = volumes[3] if minimum is None else minimum
+    return volumes, 0.02 * (volumes - minimum) ** 2 - 3.0
+
+
+def verdict_on(volumes, energies, lost=None, fitted=None):
+    """On a result whose energies at three temperatures are the same but for what is given."""
+    energies = np.tile(energies, (3, 1)) if np.ndim(energies) == 1 else np.asarray(energies)
+    parameters = [fit_to_eos(volumes, e, get_eos("vinet")) for e in energies] if fitted is None else [fitted] * 3
+    result = SimpleNamespace(
+        volumes=volumes,
+        temperatures=np.array([0.0, 100.0, 200.0]),
+        helmholtz_volume=energies,
+        eos_name="vinet",
+        eos_parameters=np.array(parameters),
+        equilibrium_volumes=np.array(parameters)[:, 3],
+    )
+    names = [f"V{i}" for i in range(len(volumes))]
+    return judge(result, names, energies[0], np.zeros_like(energies) if lost is None else lost)
+
+
+def test_a_fit_is_believed_where_its_points_bear_it_out(swollen):
+    for verdict in verdict_on(*quadratic(swollen)):
+        assert not verdict.refusal
+        assert verdict.residual < 0.005
+        assert verdict.expansion_spread_per_k == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_minimum_beyond_the_points_is_seen_at_the_points(swollen):
+    volumes, energies = quadratic(swollen, minimum=swollen[-1].volume + 0.5)
+    assert verdict_on(volumes, energies)[0].beyond == 1
+    assert "lowest at the largest volume, V6" in verdict_on(volumes, energies)[0].refusal
+    volumes, energies = quadratic(swollen, minimum=swollen[0].volume - 0.5)
+    assert verdict_on(volumes, energies)[0].beyond == -1
+    assert "lowest at the smallest volume, V0" in verdict_on(volumes, energies)[0].refusal
+
+
+def test_a_curve_that_misses_its_points_or_their_lowest_is_refused(swollen):
+    volumes, energies = quadratic(swollen)
+    energies[-1] += 0.2 * np.ptp(energies)
+    assert "% of its depth" in verdict_on(volumes, energies)[0].refusal
+    elsewhere = [energies.min(), 0.5, 4.0, volumes[1]]
+    assert "the lowest point is that at V3" in verdict_on(volumes, energies, fitted=elsewhere)[0].refusal
+
+
+def test_a_row_that_depends_on_modes_that_were_lost_is_doubted_then_refused(swollen):
+    """The same energies; what the lost modes would add grows with temperature and volume."""
+    volumes, energies = quadratic(swollen)
+    slope = np.linspace(0, 1, len(volumes))
+    shift = np.array([0.0, 1.0, 2.0])[:, None] * slope
+    by_kelvin = 100 * 5e-6 * 2 * 0.02 * volumes[3] * np.ptp(volumes)  # lost modes that add 5e-6 to an expansion of 0
+    few = verdict_on(volumes, energies, lost=0.2 * by_kelvin * shift)[1]
+    assert not few.refusal
+    assert "lost modes" in few.doubts
+    assert "different modes" in verdict_on(volumes, energies, lost=by_kelvin * shift)[1].refusal
+    alike = verdict_on(volumes, energies, lost=by_kelvin * np.array([[0.0], [1.0], [2.0]]) * np.ones_like(slope))[1]
+    assert not alike.refusal, "the same for all volumes moves no minimum"
+    assert "lost modes" not in alike.doubts
+
+
+def test_a_row_says_that_its_bulk_modulus_has_fallen_and_that_the_end_is_near(swollen):
+    volumes, energies = quadratic(swollen)
+    soft = np.stack([energies, energies, 0.5 * energies])
+    assert ["softened" in verdict.doubts for verdict in verdict_on(volumes, soft)] == [False, False, True]
+    near = quadratic(swollen, minimum=swollen[-1].volume - 0.05)[1]
+    assert "end" in verdict_on(volumes, near)[0].doubts
+    assert "derivative" in verdict_on(volumes, energies)[0].doubts, "a parabola has dB/dp = -1"
+
+
+def test_volumes_that_lost_more_modes_are_left_out_and_said(swollen, copper):
+    """Their sums are of other modes: one curve through all of them is none."""
+    points = phonons_at_volumes(copper, PairCalculator(), 2, RATIOS)
+    torn = phonons_at_volumes(copper, PairCalculator(), 2, RATIOS)
+    for point in torn[-2:]:  # a soft spot of the interpolation alone, as small supercells have it
+        constants = point.phonopy.force_constants
+        point.phonopy.force_constants = constants - 0.02 * np.abs(constants).max() * np.eye(3)
+    marked = [replace(p, exact_minimum_thz=1.0, frequencies=replace(p.frequencies, imaginary=True)) for p in torn[-2:]]
+    with pytest.warns(UnstableWarning, match="2 of 7 volumes are left out of the fit: their sums lost more modes"):
+        found = get_quasi_harmonic((*points[:5], *marked), t_max=200, t_step=50)
+    assert [point.ratio for point in found.left_out] == [1.06, 1.08]
+    assert all("of its modes lost" in reason for reason in found.reasons)
+    alone = get_quasi_harmonic(points[:5], t_max=200, t_step=50)
+    assert found.at(150.0) == alone.at(150.0)
+    with pytest.raises(StructureError, match="lost different shares of their modes"):
+        get_quasi_harmonic((*points[:4], *marked))
 
 
 def test_unstable_volumes_are_named_and_left_out_of_the_fit(swollen, copper, calc):

@@ -43,6 +43,7 @@ def compute(arguments: argparse.Namespace, phonopy: Phonopy, calc: Any, **contex
     """The contents of the files asked for, from the bands at hand; None where none was."""
     from ..exact import exact_matrices
     from ..force_constants import crystal_atoms
+    from ..formulas import crystal_formula
     from ..interchange import phonon_website, to_ase_bands
 
     if not (arguments.phononwebsite or arguments.ase_bands):
@@ -50,7 +51,7 @@ def compute(arguments: argparse.Namespace, phonopy: Phonopy, calc: Any, **contex
     bands = _bands(arguments, phonopy)
     website = ase = None
     if arguments.phononwebsite:
-        formula = crystal_atoms(phonopy.primitive).get_chemical_formula("metal", empirical=True)
+        formula = crystal_formula(crystal_atoms(phonopy.primitive))
         with exact_matrices(phonopy, calc) if getattr(arguments, "exact", False) else nullcontext():
             website = phonon_website(phonopy, bands, formula)
     if arguments.ase_bands:

@@ -22,6 +22,7 @@ from ..band_paths import path_in_words
 from ..crystals import SpaceGroup
 from ..densities import IMAGINARY_THRESHOLD_THZ, FrequencyRange, MeshStep
 from ..files import write_whole
+from ..formulas import crystal_formula
 from ..relaxation import RelaxationReport
 from . import animation_section, displacements_section, follow_section, interchange_section, irreps_section
 from .output import write_summary
@@ -146,8 +147,8 @@ class PhononResults:
 
     @property
     def formula(self) -> str:
-        """Reduced formula, metals first."""
-        return self.atoms.get_chemical_formula("metal", empirical=True)
+        """Of a formula unit."""
+        return crystal_formula(self.atoms)
 
     @property
     def space_group(self) -> SpaceGroup:
@@ -202,14 +203,9 @@ def write_results(results: PhononResults, folder: Path) -> None:
     sampling.total_dos.write(filename=folder / "total_dos.dat")
     sampling.projected_dos.write(filename=folder / "projected_dos.dat")
     sampling.thermal.write_yaml(filename=folder / "thermal_properties.yaml", volume=phonopy.primitive.volume)
-    title = "    ".join(
-        (
-            figures.formula_in_mathtext(results.formula),
-            figures.space_group_in_mathtext(results.space_group.international),
-            figures.as_plain_text(results.model["model"]),
-        )
-    )
-    figures.save_figure(figures.bands_and_dos(phonopy, title, results.arguments.unit), folder / "bands")
+    title = figures.crystal_title(results.formula, results.space_group.international, results.model["model"])
+    figure = figures.bands_and_dos(phonopy, title, results.arguments.unit, sampling.bands_exact)
+    figures.save_figure(figure, folder / "bands")
     for section in results.sections:
         section.write(folder)
     write_summary(summary(results), folder)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import loading, options, volume_runs
-from .model_facts import describe_model
+from ..errors import PhonaxError
+from . import loading, options, qha_table, volume_runs
 from .output import atomic_directory, writing
 from .progress import Stopwatch, progress_bar, without_progress
 
@@ -21,7 +23,6 @@ LOWEST, HIGHEST, N_VOLUMES = -4.0, 8.0, 7  # [%]
 T_MAX, T_STEP = 1000.0, 10.0  # [K]
 MESH_LENGTH = 60.0  # [Å]
 EQUATIONS = ("vinet", "birch_murnaghan", "murnaghan")
-PRINTED = (0.0, 100.0, 300.0, 600.0, 1000.0)  # [K]
 OWN_FILES = ("summary.json", "qha.png", "qha.pdf", volume_runs.STRUCTURES_FILE)
 
 _DESCRIPTION = """\
@@ -43,9 +44,10 @@ files written to the output folder:
   lattice_parameters-temperature.dat, axial_thermal_expansion.dat
                          where the angles of the cell do not depend on its volume
 
-Everything is per primitive cell. Volumes with imaginary modes are left out of the fit, and temperatures
-whose equilibrium lies outside the volumes are cut off; both are said. Exit codes: see
-`ase-phonax --help`.
+Everything is per primitive cell. Volumes with imaginary modes, or that lost more modes than others, are
+left out of the fit. Where the minimum nears the end of the volumes, up to four more are computed. Results
+end below the first temperature whose fit is refused; all is said, with reasons, and rows that are doubtful
+say why. Exit codes: see `ase-phonax --help`.
 """
 
 
@@ -106,6 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
     with Stopwatch.logging_to(arguments.log) as watch, without_progress(arguments.quiet):
         with watch.section("imports"):
             from ..volumes.quasi_harmonic import FILES
+            from ..volumes.reliability import expansion_errors
         ratios = _ratios(arguments)
         with loading.collected_warnings() as notes:
             with watch.section("structure"):
@@ -113,29 +116,87 @@ def run(arguments: argparse.Namespace) -> int:
             with atomic_directory(output, overwrite=arguments.overwrite, own_files=(*OWN_FILES, *FILES)) as folder:
                 reference = volume_runs.relaxed_reference(arguments, crystal, watch)
                 points = volume_runs.compute_volumes(arguments, reference, ratios, watch)
-                with watch.section("qha"), progress_bar("free energies"):
-                    found = _minimised(arguments, points)
+                points, added, found = _with_room(arguments, reference, points, watch)
                 with watch.section("files"), writing(output):
-                    summary = volume_runs.summary(reference, points, arguments) | _summary(found)
+                    summary = volume_runs.summary(reference, points, arguments) | qha_table.summary(found)
+                    summary |= {"ratios_added": added, "expansion_errors": expansion_errors(summary["model"])}
                     summary = volume_runs.completed(summary, notes, (*OWN_FILES, *found.files), watch)
                     _write(folder, reference, found, summary)
         watch.note("results", {"folder": str(output), **summary})
         if not arguments.quiet:
-            print(_table(reference, found, summary, output))
+            print(qha_table.table(reference, found, summary, output))
     return 0
 
 
-def _minimised(arguments: argparse.Namespace, points: tuple[VolumePoint, ...]) -> QuasiHarmonic:
+def _with_room(
+    arguments: argparse.Namespace, reference: Reference, points: tuple[VolumePoint, ...], watch: Stopwatch
+) -> tuple[tuple[VolumePoint, ...], list[float], QuasiHarmonic]:
+    """The volumes, ratios added where the minimum nears their end, not more than `MOST_ADDED`, and the results.
+
+    Volumes far out spoil the fit at temperatures that do not need them: added ones stay where results go further.
+    """
+    from ..errors import RelaxationError
+    from ..volumes.room import MOST_ADDED, ratios_wanted
+
+    added: list[float] = []
+    best = _minimised(arguments, points, watch)
+    while len(added) < MOST_ADDED:
+        wanted = ratios_wanted(points, arguments.max_temperature, arguments.pressure, arguments.mesh_length)
+        if not wanted:
+            break
+        try:
+            more = volume_runs.compute_volumes(arguments, reference, wanted, watch)
+        except RelaxationError as error:
+            warnings.warn(f"No volumes are added to those asked for: {error.what}.", stacklevel=2)
+            break
+        tried = _minimised(arguments, (*points, *more), watch)
+        if tried.highest_temperature <= best.highest_temperature:
+            named = " and ".join(point.name for point in more)
+            warnings.warn(f"Volumes {named} were added, and left again: results go no further with them.", stacklevel=2)
+            break
+        best, points, added = tried, (*points, *more), [*added, *wanted]
+    return tuple(sorted(points, key=lambda point: point.volume)), sorted(added), best.found_or_raise()
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """Results from one choice of volumes, or why there are none; what was warned of is said for the last choice."""
+
+    found: QuasiHarmonic | None
+    error: PhonaxError | None
+    said: list[warnings.WarningMessage]
+
+    @property
+    def highest_temperature(self) -> float:
+        """Of the results [K]; -1 without any."""
+        return -1.0 if self.found is None else float(self.found.result.temperatures[-1])
+
+    def found_or_raise(self) -> QuasiHarmonic:
+        for warning in self.said:
+            warnings.warn(warning.message, stacklevel=2)
+        if self.found is None:
+            assert self.error is not None, "an attempt ends in results or in an error"
+            raise self.error
+        return self.found
+
+
+def _minimised(arguments: argparse.Namespace, points: tuple[VolumePoint, ...], watch: Stopwatch) -> _Attempt:
     from ..volumes import get_quasi_harmonic
 
-    return get_quasi_harmonic(
-        points,
-        t_max=arguments.max_temperature,
-        t_step=arguments.temperature_step,
-        pressure_gpa=arguments.pressure,
-        eos=arguments.eos,
-        mesh_length=arguments.mesh_length,
-    )
+    with watch.section("qha"), progress_bar("free energies"), warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        try:
+            found = get_quasi_harmonic(
+                points,
+                t_max=arguments.max_temperature,
+                t_step=arguments.temperature_step,
+                pressure_gpa=arguments.pressure,
+                eos=arguments.eos,
+                mesh_length=arguments.mesh_length,
+            )
+        except PhonaxError as error:
+            return _Attempt(None, error, said)
+    return _Attempt(found, None, said)
 
 
 def _ratios(arguments: argparse.Namespace) -> list[float]:
@@ -167,24 +228,6 @@ def _ratios(arguments: argparse.Namespace) -> list[float]:
     return [1 + x / 100 for x in np.linspace(low, high, arguments.n_volumes).tolist()]
 
 
-def _summary(found: QuasiHarmonic) -> dict[str, Any]:
-    result = found.result
-    temperatures = result.temperatures.tolist()
-    rows = [found.at(temperature) for temperature in temperatures]
-    names = [name for name in rows[0] if name != "temperature_k"]
-    return {
-        "pressure_gpa": found.pressure_gpa,
-        "equation_of_state": result.eos_name,
-        "mesh": list(found.mesh_numbers),
-        "ratios_fitted": [point.ratio for point in found.points],
-        "ratios_left_out": [point.ratio for point in found.left_out],
-        "temperatures_k": temperatures,
-        # Differences over temperature have no value at the lowest one: null, not phonopy's filler 0.
-        "curves": {name: [None if row[name] != row[name] else row[name] for row in rows] for name in names},
-        "lattice_parameters": result.lattice.lattice_parameters.tolist() if result.lattice else None,
-    }
-
-
 def _write(folder: Path, reference: Reference, found: QuasiHarmonic, summary: dict[str, Any]) -> None:
     from ..figures import save_figure
     from ..volumes.pictures import draw_quasi_harmonic
@@ -193,28 +236,3 @@ def _write(folder: Path, reference: Reference, found: QuasiHarmonic, summary: di
     write_quasi_harmonic(found, folder)
     save_figure(draw_quasi_harmonic(found, volume_runs.title(reference)), folder / "qha")
     volume_runs.write_shared(folder, (*found.points, *found.left_out), summary)
-
-
-def _table(reference: Reference, found: QuasiHarmonic, summary: dict[str, Any], output: Path) -> str:
-    from .tables import Table
-
-    text = Table(f"{reference.formula}   {reference.crystal.space_group}   {summary['model']}, {summary['dtype']}")
-    describe_model(text, summary)
-    points = sorted((*found.points, *found.left_out), key=lambda point: point.volume)
-    volume_runs.describe(text, reference, points)
-    text.group(f"quasi-harmonic, {found.pressure_gpa:g} GPa, per primitive cell ({found.result.eos_name} equation)")
-    text.row("T (K)", "V (Å³)    β (10⁻⁶/K)    B (GPa)    Cp (J/K/mol)    G (eV)        γ")
-    last = found.result.temperatures[-1]
-    for temperature in (*(t for t in PRINTED if t < last), last):
-        row = found.at(temperature)
-        text.row(
-            f"{row['temperature_k']:g}",
-            f"{row['volume']:<9.4f} {_number(1e6 * row['thermal_expansion_per_k'], 2):<13}"
-            f" {row['bulk_modulus_gpa']:<10.2f} {_number(row['heat_capacity_p_J_K_mol'], 3):<15}"
-            f" {row['gibbs_free_energy']:<13.6f} {_number(row['gruneisen'], 3)}",
-        )
-    return volume_runs.finished(text, summary, output)
-
-
-def _number(value: float, digits: int) -> str:
-    return "–" if value != value else f"{value:.{digits}f}"

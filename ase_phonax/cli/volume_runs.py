@@ -52,8 +52,10 @@ class Reference:
 
     @property
     def formula(self) -> str:
-        """Reduced formula, metals first."""
-        return self.atoms.get_chemical_formula("metal", empirical=True)
+        """Of a formula unit."""
+        from ..formulas import crystal_formula
+
+        return crystal_formula(self.atoms)
 
     @property
     def formula_units(self) -> int:
@@ -183,8 +185,8 @@ def completed(contents: dict[str, Any], notes: list[str], files: Sequence[str], 
     return contents | {"units": units_of(contents)}
 
 
-def describe(text: Table, reference: Reference, points: Sequence[VolumePoint]) -> None:
-    """The same for people."""
+def describe(text: Table, reference: Reference, points: Sequence[VolumePoint], added: Sequence[float] = ()) -> None:
+    """The same for people; `added` are the ratios that nobody asked for."""
     from .tables import matrix_in_words
 
     text.group("structure")
@@ -204,6 +206,7 @@ def describe(text: Table, reference: Reference, points: Sequence[VolumePoint]) -
     for point in points:
         state = f"imaginary: {point.instability}" if point.imaginary else "stable"
         state += "; imaginary in this supercell only" if point.artefact else ""
+        state += "; added" if point.ratio in added else ""
         text.row(point.name, f"{point.energy:.6f} eV   up to {point.frequencies.maximum_thz:.3f} THz   {state}")
 
 
@@ -224,13 +227,8 @@ def title(reference: Reference) -> str:
     """Above a picture."""
     from .. import figures
 
-    return "    ".join(
-        (
-            figures.formula_in_mathtext(reference.formula),
-            figures.space_group_in_mathtext(reference.crystal.space_group.international),
-            figures.as_plain_text(reference.calc.potential.name),
-        )
-    )
+    space_group = reference.crystal.space_group.international
+    return figures.crystal_title(reference.formula, space_group, reference.calc.potential.name)
 
 
 def write_shared(folder: Path, points: Sequence[VolumePoint], contents: dict[str, Any]) -> None:

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
 from ..figures import IMAGINARY, INK, QUIET, STYLE, formula_in_mathtext
+from ..formulas import molecular_formula
 from .normal_modes import ModeSet, NormalModes
 
 ROWS = (("infrared", "#c0561a"), ("Raman", "#1f4e79"), ("silent", QUIET))
+NO_INTENSITIES = "positions alone; intensities are not computed"
 _ROOM = 0.035  # of the width, that a label needs
 _MOST = 0.8  # of the width, that labels may take together; beyond, sticks stand alone and the table has the names
 
@@ -45,6 +47,7 @@ def draw_sticks(modes: NormalModes, title: str = "") -> Figure:
             _draw_row(ax, [s for s in modes.sets if _belongs(s, name)], name, colour, (low, high))
         axes[-1].set_xlim(low, high)
         axes[-1].set_xlabel("Wavenumber (cm$^{-1}$)")
+        axes[0].set_title(NO_INTENSITIES, loc="right", fontsize=7, color=QUIET, pad=3)
         figure.suptitle(title or _title(modes), fontsize=10, color=INK)
     return figure
 
@@ -72,7 +75,7 @@ def label_in_mathtext(label: str) -> str:
 
 
 def _title(modes: NormalModes) -> str:
-    formula = formula_in_mathtext(modes.atoms.get_chemical_formula())
+    formula = formula_in_mathtext(molecular_formula(modes.atoms))
     return formula if modes.point_group is None else f"{formula}, {point_group_in_mathtext(modes.point_group.symbol)}"
 
 

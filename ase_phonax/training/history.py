@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..figures import save_figure
 from ..files import write_whole
 
 CSV, FIGURE = "history.csv", "history.png"
@@ -60,11 +61,4 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
             right.semilogy(*zip(*points, strict=True), color=f"C{k}", label=f"{name} [{unit}]")
         right.set(xlabel="epoch", ylabel="mean absolute error (validation)")
         right.legend(frameon=False)
-    picture = io.BytesIO()
-    figure.savefig(picture, format=path.suffix[1:], dpi=150)
-    write_whole(
-        path,
-        picture.getvalue(),
-        loss="the run would look unfinished; model and checkpoint are in their place",
-        remedy="free some space and draw it by --resume",
-    )
+    save_figure(figure, path, dpi=150)

@@ -12,6 +12,7 @@ from ..data.reading import read_frames
 from ..errors import InputError
 from ..evaluation import Evaluator
 from ..force_constants import frequencies_thz
+from ..formulas import formula
 
 UNITS = {
     "energy": "eV/atom",
@@ -74,7 +75,7 @@ def evaluate(
         for label, error in found.items():
             errors.setdefault(label, []).append(error)
         row = {label: float(np.abs(error).mean()) for label, error in found.items()}
-        rows.append({"frame": frame.origin or str(done - 1), "formula": frame.atoms.get_chemical_formula(), **row})
+        rows.append({"frame": frame.origin or str(done - 1), "formula": formula(frame.atoms), **row})
         if progress:
             progress(done, len(frames))
     flat = {label: np.concatenate([e.ravel() for e in values]) for label, values in errors.items()}

@@ -124,7 +124,8 @@ def get_gruneisen(
             primitive_symmetry=centre.phonopy.primitive_symmetry,
             factor=factor,
         )
-        bands = GruneisenBandStructure(
+        bands = _GruneisenBands(
+            band_path.distances,
             band_path.qpoints,
             matrices[0],
             matrices[1],
@@ -146,6 +147,21 @@ def get_gruneisen(
         frequencies_thz=frequencies,
         gamma=np.where(_undefined(mesh.get_qpoints(), frequencies), np.nan, mesh.get_gruneisen()),
     )
+
+
+class _GruneisenBands(GruneisenBandStructure):
+    """phonopy's, with the distances of the band structure in place of its own.
+
+    phonopy 4.10 measures along the path with the transposed cell, which is another length wherever the matrix of
+    the cell is not symmetric (docs/upstream.md): files and pictures then have special points where the bands
+    have none. To be removed when phonopy takes its reciprocal vectors from columns.
+    """
+
+    def __init__(self, distances: Sequence[NDArray[np.float64]], *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._paths = [
+            (path[0], along - along[0], *path[2:6], along) for path, along in zip(self._paths, distances, strict=True)
+        ]
 
 
 class _Scaled:

@@ -53,10 +53,9 @@ def draw_gruneisen(found: Gruneisen, temperature: float, title: str = "", unit: 
         average = found.average(temperature)
         right.axhline(average, color=figures.ELEMENTS[1], linewidth=1.0)
         right.axhline(0.0, color=figures.QUIET, linewidth=0.8, zorder=0)
-        low, high = np.percentile(gamma, 0.5), np.percentile(gamma, 99.5)
-        margin = 0.15 * max(high - low, 0.2)
-        right.set_ylim(min(low, average) - margin, max(high, average) + margin)
+        _limit(right, gamma, average)
         left.set_ylabel(f"Frequency ({printed})")
+        figures.say_whence(left, figures.interpolated_from(found.points[1].phonopy))
         right.set_xlabel(f"Frequency ({printed})")
         right.set_ylabel("γ")
         right.tick_params(direction="in", color=figures.INK)
@@ -82,6 +81,7 @@ def draw_quasi_harmonic(found: QuasiHarmonic, title: str = "") -> Figure:
         axes = figure.subplots(2, 3)
         _draw_free_energies(axes[0, 0], found)
         per_mole = 1000 * units.EvTokJmol
+        doubtful = np.array([bool(verdict.doubts) for verdict in found.verdicts])
         # What phonopy computes by differences has a zero in front that is a filler, no result.
         for place, values, label in (
             (axes[0, 1], result.equilibrium_volumes, "Volume (Å³)"),
@@ -90,10 +90,16 @@ def draw_quasi_harmonic(found: QuasiHarmonic, title: str = "") -> Figure:
             (axes[1, 1], _without_filler(per_mole * result.heat_capacity_P.heat_capacities), "$C_p$ (J/K/mol)"),
             (axes[1, 2], result.gibbs_free_energies, "Gibbs energy (eV)"),
         ):
-            place.plot(temperatures, values, color=figures.BANDS, linewidth=1.2)
+            _draw_curve(place, temperatures, values, doubtful)
             place.set_xlabel("Temperature (K)")
             place.set_ylabel(label)
             place.set_xlim(0.0, temperatures[-1])
+        spread = np.array([1e6 * verdict.expansion_spread_per_k for verdict in found.verdicts])
+        expansion = _without_filler(1e6 * result.thermal_expansion)
+        shade = {"color": figures.BANDS, "alpha": 0.2, "linewidth": 0}
+        axes[0, 2].fill_between(temperatures, expansion - spread, expansion + spread, **shade)
+        if doubtful.any():
+            figures.say_whence(axes[0, 2], "dotted: doubtful, see the table")
         for place in axes.ravel():
             place.tick_params(direction="in", color=figures.INK)
             place.xaxis.set_major_locator(MaxNLocator(4))
@@ -102,6 +108,18 @@ def draw_quasi_harmonic(found: QuasiHarmonic, title: str = "") -> Figure:
         if title:
             figure.suptitle(title, fontsize=10, color=figures.INK)
     return figure
+
+
+def _limit(axes: Axes, gamma: NDArray[np.float64], average: float) -> None:
+    """Modes near zero have γ of any size: what lies beyond the limits is counted."""
+    low, high = np.percentile(gamma, 0.5), np.percentile(gamma, 99.5)
+    margin = 0.15 * max(high - low, 0.2)
+    low, high = min(low, average) - margin, max(high, average) + margin
+    axes.set_ylim(low, high)
+    n_beyond = int(np.count_nonzero((gamma < low) | (gamma > high)))
+    if n_beyond:
+        text = f"{n_beyond} modes from {gamma.min():.2g} to {gamma.max():.2g} lie beyond"
+        axes.text(0.98, 0.01, text, transform=axes.transAxes, fontsize=6, color=figures.QUIET, ha="right", va="bottom")
 
 
 def _draw_colored_bands(axes: Axes, found: Gruneisen, shown: NDArray[np.float64], factor: float) -> LineCollection:
@@ -145,15 +163,19 @@ def _draw_free_energies(axes: Axes, found: QuasiHarmonic) -> None:
     for i in shown:
         axes.plot(volumes, equation(volumes, result.eos_parameters[i]), color=figures.BANDS, linewidth=0.8)
         axes.plot(result.volumes, result.helmholtz_volume[i], "o", color=figures.BANDS, markersize=2.5)
-    for i in (shown[0], shown[-1]):
+    # Where the path of the minima, which goes down to the right, does not pass.
+    for i, end, offset, (across, along) in (
+        (shown[0], -1, 4, ("right", "bottom")),
+        (shown[-1], 0, -4, ("left", "top")),
+    ):
         axes.annotate(
             f"{result.temperatures[i]:g} K",
-            (result.volumes[-1], result.helmholtz_volume[i][-1]),
-            xytext=(0, 4),
+            (result.volumes[end], result.helmholtz_volume[i][end]),
+            xytext=(0, offset),
             textcoords="offset points",
             fontsize=7,
-            ha="right",
-            va="bottom",
+            ha=across,
+            va=along,
             color=figures.INK,
         )
     axes.margins(y=0.15)
@@ -161,6 +183,16 @@ def _draw_free_energies(axes: Axes, found: QuasiHarmonic) -> None:
     axes.plot(result.equilibrium_volumes, result.gibbs_free_energies, color=figures.ELEMENTS[1], linewidth=1.2)
     axes.set_xlabel("Volume (Å³)")
     axes.set_ylabel("Free energy (eV)")
+
+
+def _draw_curve(
+    axes: Axes, temperatures: NDArray[np.float64], values: NDArray[np.float64], doubtful: NDArray[np.bool_]
+) -> None:
+    """Solid where nothing is doubted, dotted elsewhere."""
+    touching = doubtful.copy()
+    touching[:-1] |= doubtful[1:]  # so that dots begin where the line ends
+    axes.plot(temperatures, np.where(doubtful, np.nan, values), color=figures.BANDS, linewidth=1.2)
+    axes.plot(temperatures, np.where(touching, values, np.nan), color=figures.BANDS, linewidth=1.2, linestyle=":")
 
 
 def _without_filler(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from phonopy import QHAResult, run_qha
 from phonopy.physical_units import get_physical_units
 from phonopy.qha import output
 
 from ..errors import InputError, StructureError, UnstableWarning
 from .points import VolumePoint, odd_mesh_numbers
+from .verdicts import LOST_DIFFERENCE, Verdict, judge, lost_free_energies, lost_share
 
 RATIOS = (0.96, 0.98, 1.0, 1.02, 1.04, 1.06, 1.08)  # heat swells crystals: more room above than below
 MIN_VOLUMES = 5  # phonopy fits S(V) and C(V) with polynomials of degree four
@@ -45,10 +47,15 @@ class QuasiHarmonic:
 
     Attributes:
         points: the volumes fitted.
-        left_out: volumes with imaginary modes, where the free energy is not defined.
-        result: phonopy's own, per primitive cell [eV, Å, K].
+        left_out: volumes with imaginary modes, where the free energy is not defined, and volumes whose sums lost
+            more modes than others; `reasons` says which.
+        result: phonopy's own, per primitive cell [eV, Å, K]; up to the last temperature before one refused.
         mesh_numbers: of the q-points summed over, the same at every volume.
         pressure_gpa: at which G is minimal.
+        reasons: why each of `left_out` is.
+        modes_lost: share of the modes that each of `points` lost as imaginary ones, which the supercell invented.
+        verdicts: on each temperature of `result`.
+        refused: on the temperatures asked for beyond these, each with its reason.
     """
 
     points: tuple[VolumePoint, ...]
@@ -56,6 +63,10 @@ class QuasiHarmonic:
     result: QHAResult
     mesh_numbers: tuple[int, int, int]
     pressure_gpa: float
+    reasons: tuple[str, ...] = ()
+    modes_lost: tuple[float, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    refused: tuple[Verdict, ...] = ()
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -99,9 +110,10 @@ def get_quasi_harmonic(
     """Thermal expansion, bulk modulus, Gibbs energy and heat capacity at constant pressure.
 
     At each temperature F(V) = E(V) + F_vib(V, T) + pV is fitted by an equation of state. Volumes with
-    imaginary modes are left out, with a warning; temperatures whose equilibrium volume lies outside the
-    volumes computed are cut off, with a warning, because a fit knows nothing there. The three acoustic modes
-    at Γ are left out of the sums.
+    imaginary modes are left out, with a warning, and so are volumes whose sums lost more modes than others to
+    interpolation. Each fit is compared with its points (`verdicts`): results end, with a warning, below the first
+    temperature whose lowest point is at an end, whose curve misses its points, or which depends on modes that were
+    lost. The three acoustic modes at Γ are left out of the sums.
 
     Args:
         points: five or more of `phonons_at_volumes`.
@@ -111,9 +123,9 @@ def get_quasi_harmonic(
         mesh_length: q-points along each reciprocal vector b are about length * |b| / 2 pi [Å].
 
     Raises:
-        InputError: temperatures, equation or number of volumes that cannot be used; or an equilibrium that lies
-            outside the volumes at every temperature.
-        StructureError: too few volumes without imaginary modes.
+        InputError: temperatures, equation or number of volumes that cannot be used; or fewer than three temperatures
+            with a sound fit.
+        StructureError: too few volumes without imaginary modes, or with the same share of modes.
     """
     check_temperatures(t_max, t_step)
     # One more than asked for: phonopy's differences use it up.
@@ -125,31 +137,54 @@ def get_quasi_harmonic(
     stable, unstable = _sorted_by_stability(points)
     numbers = odd_mesh_numbers(stable[-1].phonopy, mesh_length)
 
-    def run(upto: int) -> QHAResult:
+    def run(fitted: tuple[VolumePoint, ...], temperatures: NDArray[np.float64]) -> QHAResult:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Lattice parameters are extrapolated")  # said below, and cut off
+            # All three are judged or said below, once.
+            for words in ("Lattice parameters are extrapolated", "Lattice parameter fitting", "EOS fitting failed"):
+                warnings.filterwarnings("ignore", words)
             return run_qha(
-                [point.phonopy for point in stable],
-                temperatures[:upto],
-                internal_energies=[point.energy for point in stable],
+                [point.phonopy for point in fitted],
+                temperatures,
+                internal_energies=[point.energy for point in fitted],
                 mesh=numbers,
                 pressure=pressure_gpa or None,
                 eos=eos,
                 exclude_gamma_acoustic=True,
             )
 
-    result = _with_clear_failure(run, len(temperatures), stable)
-    inside = _inside(result, stable)
-    if inside < len(result.temperatures):
-        edge = result.temperatures[inside - 1]
+    result = _with_clear_failure(run, temperatures, stable)
+    shares = {point.ratio: lost_share(point.phonopy) for point in stable}
+    least = min(shares.values())
+    whole = tuple(point for point in stable if shares[point.ratio] - least <= LOST_DIFFERENCE)
+    reasons = {point.ratio: f"imaginary modes: {point.instability}" for point in unstable}
+    if len(whole) < len(stable):
+        reasons |= _lost_more(stable, shares, len(whole))
+        result = _with_clear_failure(run, temperatures, whole)
+    verdicts = _verdicts(result, whole, temperatures[:-1], pressure_gpa)
+    n = _sound(verdicts)
+    if n < len(verdicts):
+        # The last sound one is used up by phonopy's differences: none of them reaches a curve that was refused.
+        result = run(whole, temperatures[:n])
+        _warn_of_refusal(result.temperatures[-1], verdicts[n])
+        n -= 1
+    if result.lattice is None:
         warnings.warn(
-            f"Above {edge:g} K the equilibrium volume lies outside the volumes computed ({stable[0].name} to"
-            f" {stable[-1].name}): results end there. A wider range of volumes goes further.",
+            "There are no lattice parameters against temperature: the angles of the cell depend on its volume.",
             UnstableWarning,
             stacklevel=2,
         )
-        result = run(int(np.searchsorted(temperatures, edge)) + 2)
-    return QuasiHarmonic(stable, unstable, result, numbers, pressure_gpa)
+    left_out = tuple(sorted((p for p in points if p.ratio in reasons), key=lambda point: point.volume))
+    return QuasiHarmonic(
+        points=whole,
+        left_out=left_out,
+        result=result,
+        mesh_numbers=numbers,
+        pressure_gpa=pressure_gpa,
+        reasons=tuple(reasons[point.ratio] for point in left_out),
+        modes_lost=tuple(shares[point.ratio] for point in whole),
+        verdicts=verdicts[:n],
+        refused=_reasoned(verdicts[n:]),
+    )
 
 
 def write_quasi_harmonic(found: QuasiHarmonic, folder: Path) -> None:
@@ -202,9 +237,36 @@ def _sorted_by_stability(points: Sequence[VolumePoint]) -> tuple[tuple[VolumePoi
     return stable, unstable
 
 
-def _with_clear_failure(run, n: int, points: tuple[VolumePoint, ...]) -> QHAResult:  # type: ignore[no-untyped-def]
+def _lost_more(stable: tuple[VolumePoint, ...], shares: dict[float, float], n_whole: int) -> dict[float, str]:
+    """Reasons by ratio; with a warning, and an error where too few volumes are left."""
+    least = min(shares.values())
+    named = "; ".join(f"{point.name}: {100 * shares[point.ratio]:.2f} %" for point in stable)
+    if n_whole < MIN_VOLUMES:
+        raise StructureError(
+            f"the volumes lost different shares of their modes as imaginary ones of the supercell ({named})",
+            "their free energies do not lie on one curve: a mode that is lost is missing from the sum",
+            "take a larger supercell, or volumes at which its modes are real",
+        )
+    warnings.warn(
+        f"{len(stable) - n_whole} of {len(stable)} volumes are left out of the fit: their sums lost more modes than"
+        f" those of the others, as imaginary ones of the supercell alone ({named}). Take a larger supercell.",
+        UnstableWarning,
+        stacklevel=3,
+    )
+    return {
+        ratio: f"{100 * share:.2f} % of its modes lost, as imaginary ones of the supercell; others {100 * least:.2f} %"
+        for ratio, share in shares.items()
+        if share - least > LOST_DIFFERENCE
+    }
+
+
+def _with_clear_failure(
+    run: Callable[[tuple[VolumePoint, ...], NDArray[np.float64]], QHAResult],
+    temperatures: NDArray[np.float64],
+    points: tuple[VolumePoint, ...],
+) -> QHAResult:
     try:
-        return run(n)
+        return run(points, temperatures)
     except RuntimeError as error:
         raise InputError(
             f"the free energies of the volumes {points[0].name} to {points[-1].name} fit no equation of state: {error}",
@@ -213,17 +275,49 @@ def _with_clear_failure(run, n: int, points: tuple[VolumePoint, ...]) -> QHAResu
         ) from error
 
 
-def _inside(result: QHAResult, points: tuple[VolumePoint, ...]) -> int:
-    """How many temperatures from the lowest on have their equilibrium within the volumes computed."""
-    volumes = result.equilibrium_volumes
-    outside = (volumes < points[0].volume) | (volumes > points[-1].volume)
-    n = int(np.argmax(outside)) if outside.any() else len(volumes)
-    if n < 2:
+def _verdicts(
+    result: QHAResult, points: tuple[VolumePoint, ...], wanted: NDArray[np.float64], pressure_gpa: float
+) -> tuple[Verdict, ...]:
+    """On each temperature asked for, those that phonopy could not fit among them."""
+    volumes = np.array([point.volume for point in points])
+    static = np.array([point.energy for point in points])
+    static += pressure_gpa / get_physical_units().EVAngstromToGPa * volumes
+    lost = np.stack([lost_free_energies(point.phonopy, result.temperatures) for point in points], axis=1)
+    found = {v.temperature_k: v for v in judge(result, [point.name for point in points], static, lost)}
+    no_fit = "no equation of state fits the points"
+    return tuple(found.get(float(t), Verdict(float(t), no_fit)) for t in wanted)
+
+
+def _sound(verdicts: tuple[Verdict, ...]) -> int:
+    """How many temperatures from the lowest on are not refused.
+
+    Raises:
+        InputError: fewer than three, which differences over temperature need.
+    """
+    n = next((i for i, verdict in enumerate(verdicts) if verdict.refusal), len(verdicts))
+    if n < 3:
+        verdict = verdicts[n]
         raise InputError(
-            f"at {result.temperatures[n]:g} K the equilibrium volume is {volumes[n]:.3f} Å³, outside the volumes"
-            f" computed ({points[0].name} to {points[-1].name})",
-            "a fit knows nothing outside its points",
-            "choose a range of volumes that holds the equilibrium at low temperature and zero-point motion"
-            " (and at the pressure, where one is given)",
+            f"at {verdict.temperature_k:g} K {verdict.refusal}",
+            "a fit knows nothing that its points do not say",
+            "choose volumes that hold the equilibrium at low temperature and zero-point motion (and at the pressure,"
+            " where one is given)"
+            if verdict.beyond
+            else "take a larger supercell, so that no modes are lost, or volumes nearer to the equilibrium",
         )
     return n
+
+
+def _warn_of_refusal(last: float, first: Verdict) -> None:
+    advice = " A wider range of volumes may go further." if first.beyond > 0 else ""
+    warnings.warn(
+        f"Results end at {last:g} K: at {first.temperature_k:g} K {first.refusal}.{advice}",
+        UnstableWarning,
+        stacklevel=3,
+    )
+
+
+def _reasoned(refused: tuple[Verdict, ...]) -> tuple[Verdict, ...]:
+    """Each with a reason: what is sound by itself among them is no neighbour to take a difference with."""
+    why = "results end below, where a temperature is refused: expansion is a difference between neighbours"
+    return tuple(verdict if verdict.refusal else replace(verdict, refusal=why) for verdict in refused)

@@ -73,6 +73,7 @@ def draw_bands(ax: Any, atoms: Any, calcs: list[Any], title: str) -> None:
     """Exact bands of both on the crystal's standard path, at the teacher's geometry."""
     from ase_phonax import get_band_structure, get_phonopy
     from ase_phonax.figures import formula_in_mathtext
+    from ase_phonax.formulas import crystal_formula
 
     for calc, colour, width in zip(calcs, ("#9a9a9a", COLOURS["hessians"]), (2.2, 0.9), strict=True):
         harmonic = get_phonopy(atoms, calc, np.eye(3, dtype=int))
@@ -87,4 +88,4 @@ def draw_bands(ax: Any, atoms: Any, calcs: list[Any], title: str) -> None:
     ax.set_xticks([])
     ax.set_ylabel("THz", fontsize=8)
     ax.tick_params(labelsize=8)
-    ax.set_title(f"{formula_in_mathtext(atoms.get_chemical_formula('metal', empirical=True))}, {title}", fontsize=8)
+    ax.set_title(f"{formula_in_mathtext(crystal_formula(atoms))}, {title}", fontsize=8)

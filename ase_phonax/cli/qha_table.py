@@ -1,0 +1,118 @@
+"""What `ase-phonax qha` tells: summary.json and the table, every temperature with its reason or its doubts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import volume_runs
+from .model_facts import describe_model
+
+if TYPE_CHECKING:
+    from ..volumes import QuasiHarmonic
+    from .tables import Table
+    from .volume_runs import Reference
+
+PRINTED = (0.0, 100.0, 300.0, 600.0, 1000.0)  # [K]
+
+
+def summary(found: QuasiHarmonic) -> dict[str, Any]:
+    """What the command adds to that of `volume_runs`: built-in types only."""
+    from ..volumes.verdicts import DOUBTS
+
+    result = found.result
+    temperatures = result.temperatures.tolist()
+    rows = [found.at(temperature) for temperature in temperatures]
+    names = [name for name in rows[0] if name != "temperature_k"]
+    spreads = [verdict.expansion_spread_per_k for verdict in found.verdicts]
+    doubts = [list(verdict.doubts) for verdict in found.verdicts]
+    left_out = zip(found.left_out, found.reasons, strict=True)
+    return {
+        "pressure_gpa": found.pressure_gpa,
+        "equation_of_state": result.eos_name,
+        "mesh": list(found.mesh_numbers),
+        "ratios_fitted": [point.ratio for point in found.points],
+        "modes_lost": list(found.modes_lost),
+        "ratios_left_out": [point.ratio for point in found.left_out],
+        "left_out": [{"ratio": point.ratio, "reason": reason} for point, reason in left_out],
+        "temperatures_k": temperatures,
+        # Differences over temperature have no value at the lowest one: null, not phonopy's filler 0.
+        "curves": {name: [_known(row[name]) for row in rows] for name in names},
+        "thermal_expansion_spread_per_k": [None, *map(_known, spreads[1:])],
+        "fit_residual": [verdict.residual for verdict in found.verdicts],
+        "doubts": doubts,
+        "doubts_in_words": {name: words for name, words in DOUBTS.items() if any(name in row for row in doubts)},
+        "refused": [{"temperature_k": verdict.temperature_k, "reason": verdict.refusal} for verdict in found.refused],
+        "lattice_parameters": result.lattice.lattice_parameters.tolist() if result.lattice else None,
+    }
+
+
+def _known(value: float) -> float | None:
+    """JSON has no NaN."""
+    return value if value == value else None
+
+
+def table(reference: Reference, found: QuasiHarmonic, summary: dict[str, Any], output: Path) -> str:
+    """The same for people."""
+    from .tables import Table
+
+    text = Table(f"{reference.formula}   {reference.crystal.space_group}   {summary['model']}, {summary['dtype']}")
+    describe_model(text, summary)
+    points = sorted((*found.points, *found.left_out), key=lambda point: point.volume)
+    volume_runs.describe(text, reference, points, summary["ratios_added"])
+    for point, reason in zip(found.left_out, found.reasons, strict=True):
+        text.row("left out of the fit", f"{point.name}: {reason}")
+    text.group(f"quasi-harmonic, {found.pressure_gpa:g} GPa, per primitive cell ({found.result.eos_name} equation)")
+    text.row("T (K)", "V (Å³)    β (10⁻⁶/K)      B (GPa)  Cp (J/K/mol)  G (eV)       γ      doubt")
+    rows = [_row(found, temperature) for temperature in _printed(found)]
+    for label, cells, _ in rows:
+        text.row(label, cells)
+    _explain(text, found, {name for _, _, doubts in rows for name in doubts}, summary)
+    return volume_runs.finished(text, summary, output)
+
+
+def _printed(found: QuasiHarmonic) -> list[float]:
+    """Temperatures of the table [K], the last one with results and the first one refused among them."""
+    temperatures = found.result.temperatures.tolist()
+    asked = temperatures[-1] if not found.refused else found.refused[-1].temperature_k
+    first = [verdict.temperature_k for verdict in found.refused[1:2] if verdict.temperature_k < asked]
+    return sorted({*(t for t in PRINTED if t < asked), temperatures[-1], *first, asked})
+
+
+def _row(found: QuasiHarmonic, temperature: float) -> tuple[str, str, tuple[str, ...]]:
+    """Label, text and doubts of a row of the table."""
+    verdict = min((*found.verdicts, *found.refused), key=lambda verdict: abs(verdict.temperature_k - temperature))
+    if verdict.refusal:
+        return f"{verdict.temperature_k:g}", f"refused: {verdict.refusal}", ()
+    row = found.at(temperature)
+    expansion = _number(1e6 * row["thermal_expansion_per_k"], 2)
+    if expansion != "–":
+        expansion += f" ± {_number(1e6 * verdict.expansion_spread_per_k, 1, '?')}"
+    letters = "".join(sorted(_letter(name) for name in verdict.doubts))
+    cells = (
+        f"{row['volume']:<9.4f} {expansion:<15} {row['bulk_modulus_gpa']:<8.2f}"
+        f" {_number(row['heat_capacity_p_J_K_mol'], 3):<13} {row['gibbs_free_energy']:<12.6f}"
+        f" {_number(row['gruneisen'], 3):<6} {letters}"
+    )
+    return f"{row['temperature_k']:g}", cells, verdict.doubts
+
+
+def _letter(doubt: str) -> str:
+    from ..volumes.verdicts import DOUBTS
+
+    return "abcdefgh"[list(DOUBTS).index(doubt)]
+
+
+def _explain(text: Table, found: QuasiHarmonic, doubts: set[str], summary: dict[str, Any]) -> None:
+    """Below the rows: what ± and letters mean, and what is known of the model's errors."""
+    from ..volumes.verdicts import DOUBTS
+
+    text.row("±", "largest change of β without one of the volumes, or with an equation of higher order")
+    for name, words in DOUBTS.items():
+        if name in doubts:
+            text.row(f"doubt {_letter(name)}", words)
+    text.row("errors of β at 300 K", summary["expansion_errors"])
+
+
+def _number(value: float, digits: int, unknown: str = "–") -> str:
+    return unknown if value != value else f"{value:.{digits}f}"
