@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import re
 import shutil
+import ssl
 import threading
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from ase_phonax.cli import main
 from ase_phonax.errors import ModelError, OutputError, StructureError
 from ase_phonax.weights import DEFAULT, load_model, registry
 from ase_phonax.weights.downloads import fetch
+
+from .https_server import CERTIFICATE
 
 CONTENT = bytes(range(256)) * 2000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -33,6 +36,13 @@ class Server(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.ranges = []
         self.url = f"http://127.0.0.1:{self.server_port}/model.nqx"
+
+    def encrypt(self):
+        """From now on by https, with the certificate of the tests."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(CERTIFICATE)
+        self.socket = context.wrap_socket(self.socket, server_side=True)
+        self.url = self.url.replace("http:", "https:")
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -199,13 +209,16 @@ def shelf(server, tmp_path, monkeypatch):
     folder = tmp_path / "models"
     folder.mkdir()
     source = Path(shipped.location)
+    server.encrypt()
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    monkeypatch.setenv("no_proxy", "*")
     shutil.copy(source, folder)
     shutil.copy(source.with_suffix(".json"), folder)
     server.content = source.read_bytes()
     card = json.loads(source.with_suffix(".json").read_text())
     card |= {
         "name": "far-away",
-        "url": server.url.replace("model.nqx", "model.h5"),
+        "url": server.url.replace("model.nqx", "models/model.h5"),
         "sha256": hashlib.sha256(server.content).hexdigest(),
         "n_bytes": len(server.content),
     }

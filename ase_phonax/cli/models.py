@@ -138,10 +138,12 @@ def _get(name: str) -> int:
     card = find_card(name)
     if card is not None and card.state == "to be downloaded":
         print(f"{card.url}\n{card.size}, licence: {card.licence}", file=sys.stderr)
+        if not card.sha256:
+            print("its source states no sha256: what comes can be compared with nothing", file=sys.stderr)
     with progress_bar(name) as progress:
         path = download_model(name, progress)
     if card is not None and card.url and not card.sha256:
-        print(f"sha256 {sha256_of(path)}: its source states none to compare with", file=sys.stderr)
+        print(f"sha256 {sha256_of(path)}, recorded beside it: it is compared whenever it is read", file=sys.stderr)
     if path.suffix == ".model":
         print(f"a pickle: ase-phonax convert {name} OUT.h5 --trust", file=sys.stderr)
     print(path)

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import http.client
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -9,9 +10,11 @@ from pathlib import Path
 
 from ..caches import VARIABLE
 from ..errors import ModelError, OutputError
+from ..files import write_whole
 
 PIECE = 1 << 16  # bytes
 TIMEOUT = 30  # s without an answer
+MOST = 1 << 32  # bytes, where the size is not known
 Progress = Callable[[int, int], None]
 
 
@@ -29,8 +32,9 @@ def fetch(url: str, sha256: str, n_bytes: int, to: Path, progress: Progress | No
     environment (https_proxy, no_proxy).
 
     Args:
-        url: https address; redirects are followed.
-        sha256: of the whole file, hexadecimal; empty where none is known: then only its size is checked.
+        url: https address; redirects are followed, but never to an address without encryption.
+        sha256: of the whole file, hexadecimal; empty where none is known: then its size is checked, and its own is
+            recorded beside it (`recorded_sha256`).
         n_bytes: its size; 0 where it is not known: then the server's word is taken.
         to: where it goes; its folder is created.
         progress: called with (done, total) bytes.
@@ -45,7 +49,8 @@ def fetch(url: str, sha256: str, n_bytes: int, to: Path, progress: Progress | No
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(to.with_name(to.name + ".lock")):
-            if to.is_file() and (not sha256 or sha256_of(to) == sha256):
+            expected = sha256 or recorded_sha256(to)
+            if to.is_file() and (not expected or sha256_of(to) == expected):
                 return
             _download(url, n_bytes, part, progress, to)
             if sha256 and (found := sha256_of(part)) != sha256:
@@ -57,7 +62,12 @@ def fetch(url: str, sha256: str, n_bytes: int, to: Path, progress: Progress | No
                     "a proxy; it was deleted",
                     "try again; if it comes out the same, something between here and the server changes files",
                 )
+            if not sha256:
+                # Before the file: one without its record would look like one put there by hand.
+                write_whole(_record(to), f"{sha256_of(part)}  {to.name}\n")
             part.replace(to)
+    except OutputError:
+        raise
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             part.unlink(missing_ok=True)  # it can be had again, the space may be missed elsewhere
@@ -66,6 +76,28 @@ def fetch(url: str, sha256: str, n_bytes: int, to: Path, progress: Progress | No
             "the model is kept there between runs",
             f"make room or give yourself the right to write there, or name another folder in {VARIABLE}",
         ) from error
+
+
+def recorded_sha256(path: Path) -> str:
+    """What was recorded when a file without registered sha256 was downloaded; empty where nothing was."""
+    try:
+        return _record(path).read_text(encoding="ascii").split()[0]
+    except (OSError, UnicodeDecodeError, IndexError):
+        return ""
+
+
+def _record(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Followed, unless encryption would be given up: then anybody on the way could give another file."""
+
+    def redirect_request(self, request, file, code, message, headers, new_url):
+        if request.full_url.startswith("https://") and not new_url.startswith("https://"):
+            file.close()
+            raise urllib.error.URLError(f"it redirects to {new_url}, without encryption")
+        return super().redirect_request(request, file, code, message, headers, new_url)
 
 
 def _download(url: str, n_bytes: int, part: Path, progress: Progress | None, to: Path) -> None:
@@ -81,34 +113,46 @@ def _download(url: str, n_bytes: int, part: Path, progress: Progress | None, to:
     if there:
         request.add_header("Range", f"bytes={there}-")
     try:
-        # An opener of its own: the shared one keeps the proxies of its first use.
-        with urllib.request.build_opener().open(request, timeout=TIMEOUT) as answer:
+        with _open(request) as answer:
             if answer.headers.get_content_type() == "text/html":
                 raise _page(url)
             resumed = there > 0 and answer.status == 206
             done = there if resumed else 0
-            n_bytes = n_bytes or int(answer.headers.get("Content-Length") or 0)
+            n_bytes = n_bytes or _stated_size(answer)
             with part.open("ab" if resumed else "wb") as file:
                 while piece := _read(answer):
                     file.write(piece)
                     done += len(piece)
                     if progress:
                         progress(done, n_bytes)
-                    if n_bytes and done > n_bytes:
+                    if done > (n_bytes or MOST):
                         break  # something else, perhaps endless
-    except (urllib.error.URLError, TimeoutError, ConnectionError, _Broken) as error:
+    except _Broken as error:
         raise ModelError(
-            f"{url} did not come: {_reason(error)}",
+            f"{url} did not come: {error}",
             "the model is not on this machine yet",
             f"with a network, run the command again{_goes_on(size_known)}. Behind a proxy, set https_proxy. Without a "
             f"network, get the file elsewhere and put it at {to}",
         ) from error
+    if done > (n_bytes or MOST) and not size_known:
+        part.unlink()
+        raise ModelError(
+            f"{url}: more came than the {n_bytes or MOST:,} bytes that a model may have",
+            "it is not the file that was registered; it was deleted",
+            "open the address in a browser; if it has moved, download the file by hand",
+        )
     if done < n_bytes:
         raise ModelError(
             f"{url}: the connection ended after {done:,} of {n_bytes:,} bytes",
             "the model is not complete",
             f"run the command again{_goes_on(size_known)}",
         )
+
+
+def _stated_size(answer) -> int:
+    """What the server says; 0 where it says nothing that is a size."""
+    stated = answer.headers.get("Content-Length", "")
+    return int(stated) if stated.isdecimal() else 0
 
 
 def _goes_on(size_known: bool) -> str:
@@ -128,14 +172,22 @@ class _Broken(Exception):
     """The connection, not the disk."""
 
 
+def _open(request: urllib.request.Request):
+    try:
+        # An opener of its own: the shared one keeps the proxies of its first use.
+        return urllib.request.build_opener(_Redirects).open(request, timeout=TIMEOUT)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
+        raise _Broken(_reason(error)) from error
+
+
 def _read(answer) -> bytes:
     # The disk's errors are OSError too: those of the network are told apart here.
-    import http.client
-
     try:
         return answer.read(PIECE)
-    except (OSError, http.client.HTTPException) as error:
-        raise _Broken(str(error) or type(error).__name__) from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise _Broken(_reason(error)) from error
 
 
 def _reason(error: Exception) -> str:

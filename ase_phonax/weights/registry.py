@@ -3,19 +3,35 @@
 import difflib
 import json
 import os
+import re
+import reprlib
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ase.data import chemical_symbols
 
 from ..caches import cache_folder
 from ..errors import ModelError, UnstableWarning
-from .downloads import Progress, fetch, sha256_of
+from .downloads import Progress, fetch, recorded_sha256, sha256_of
 
-# In an installed wheel the folder lies inside the package, in a checkout beside it.
-_PACKAGE = Path(__file__).resolve().parents[1]
-MODEL_FOLDERS = (_PACKAGE / "models", _PACKAGE.parent / "models")
+
+def model_folders(package: Path) -> tuple[Path, ...]:
+    """The folder of cards: inside an installed package, or beside the package in a checkout of this project.
+
+    Another folder of that name beside an installed package is somebody else's.
+    """
+    if (package / "models").is_dir():
+        return (package / "models",)
+    try:
+        project = (package.parent / "pyproject.toml").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ()
+    return (package.parent / "models",) if 'name = "ase-phonax"' in project.splitlines() else ()
+
+
+MODEL_FOLDERS = model_folders(Path(__file__).resolve().parents[1])
 DEFAULT = "phonax-small"
 TO_CONVERT = ".model"  # PyTorch files, which are pickles
 FOR_MOLECULES = "phonax-molecules"  # what `ase-phonax molecule` takes unless told
@@ -94,16 +110,50 @@ def models_with(numbers: set[int], periodic: bool) -> list[str]:
     return [card.name for card in cards if wanted <= set(card.elements)]
 
 
+_FIELDS = [key for key in ModelCard.__dataclass_fields__ if key != "location"]
+_BESIDES = {"measured", "how_to_make_it_again"}  # of those that ship, for whoever reads the file
+_KINDS = {"elements": list, "n_parameters": int, "n_bytes": int, "measured": dict}  # all others are texts
+
+
 def _read_card(path: Path) -> ModelCard:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    content["elements"] = tuple(content["elements"])
-    fields = {key: content[key] for key in ModelCard.__dataclass_fields__ if key in content}
-    if url := fields.get("url"):
-        location = cache_folder("models") / url.rsplit("/", 1)[1]
-    else:
-        location = path.with_suffix(".h5")
-        fields["n_bytes"] = location.stat().st_size
-    return ModelCard(**fields, location=str(location))
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        _check_card(content, path.stem)
+        fields = {key: content[key] for key in _FIELDS if key in content} | {"elements": tuple(content["elements"])}
+        if url := fields.get("url"):
+            location = cache_folder("models") / url.rsplit("/", 1)[1]
+        else:
+            location = path.with_suffix(".h5")
+            fields["n_bytes"] = location.stat().st_size
+        return ModelCard(**fields, location=str(location))
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ModelError(
+            f"the card {path} is no card of a model: {error}",
+            "cards say what models there are, and what a download has to be",
+            "install ase-phonax again; nothing else belongs into its folder of models",
+        ) from error
+
+
+def _check_card(content: Any, name: str) -> None:
+    """Compare a card with the fields of `ModelCard`.
+
+    Raises:
+        ValueError, TypeError, KeyError: what is wrong with it.
+    """
+    if not isinstance(content, dict) or content["name"] != name:
+        raise ValueError(f"its name is not {name!r}")
+    if unknown := content.keys() - set(_FIELDS) - _BESIDES:
+        raise ValueError(f"it has the unknown fields {', '.join(sorted(unknown))}")
+    for key, value in content.items():
+        if type(value) is not _KINDS.get(key, str) or (isinstance(value, int) and value < 0):
+            raise ValueError(f"{key} is {reprlib.repr(value)}")
+    elements, url, sha256 = content["elements"], content.get("url", ""), content.get("sha256", "")
+    if not elements or not set(elements) <= set(chemical_symbols[1:]) or len(set(elements)) < len(elements):
+        raise ValueError(f"elements are {reprlib.repr(elements)}")
+    if url and not re.fullmatch(r"https://[^/\s@]+(/\S*)?/[\w-][\w.-]*\.(nqx|h5|model)", url):
+        raise ValueError(f"url is {url!r}, and not the https address of a model file")
+    if sha256 and not re.fullmatch("[0-9a-f]{64}", sha256):
+        raise ValueError(f"sha256 is {sha256!r}")
 
 
 def find_card(name: str) -> ModelCard | None:
@@ -158,13 +208,29 @@ def find_model(model: str | os.PathLike) -> Path:
             f"ase-phonax models get {card.name} ({card.size}, licence {card.licence}), or put {card.url} at {path}"
             + (f"; then ase-phonax convert {card.name} OUT.h5 --trust, and name OUT.h5 instead" if convert else ""),
         )
-    if card.url and card.sha256 and (found := sha256_of(path)) != card.sha256:
+    if card.url:
+        _check_downloaded(card, path)
+    return path
+
+
+def _check_downloaded(card: ModelCard, path: Path) -> None:
+    """Compare a file in the cache with the registered sha256, or with the one recorded when it came."""
+    digest, expected = sha256_of(path), card.sha256 or recorded_sha256(path)
+    if not expected:
+        warnings.warn(
+            f"{path}, sha256 {digest}, is not known by any: its source states none, and `ase-phonax models get`, which "
+            "records one, did not put it there. Nothing vouches for it; compare it with its source.",
+            UnstableWarning,
+            stacklevel=4,
+        )
+    elif digest != expected:
         raise ModelError(
-            f"{path} has sha256 {found}, not {card.sha256}",
-            f"it is not the file registered as {card.name}: damaged, or another version",
+            f"{path} has sha256 {digest}, not {expected}",
+            f"it is not the file registered as {card.name}: damaged, or another version"
+            if card.sha256
+            else "it is not the file that was downloaded: damaged, or replaced since",
             f"ase-phonax models get {card.name} fetches it again",
         )
-    return path
 
 
 def check_registered(path: Path) -> None:
