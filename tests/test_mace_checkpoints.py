@@ -9,6 +9,8 @@ import pickle
 import shutil
 import socket
 import subprocess
+import tracemalloc
+import warnings
 import zipfile
 
 import pytest
@@ -16,7 +18,8 @@ import pytest
 from ase_phonax import list_models, load_model
 from ase_phonax.cli import main
 from ase_phonax.errors import ModelError
-from ase_phonax.weights.mace_checkpoint import _is_harmful, head_number, read_mace
+from ase_phonax.weights.mace_checkpoint import head_number, read_mace
+from ase_phonax.weights.mace_pickles import _is_harmful
 
 HAS_MACE = all(importlib.util.find_spec(name) for name in ("torch", "mace"))
 
@@ -131,6 +134,96 @@ def test_every_pickle_of_an_archive_is_looked_at(tmp_path):
         file.writestr("other/data.pkl", global_of("posix", "system"))
     with pytest.raises(ModelError, match=r"would import posix\.system"):
         read_mace(path, trust=True)
+
+
+SYSTEM = global_of("posix", "system")
+
+
+def test_a_pickle_in_front_of_an_archive_is_refused(tmp_path):
+    """Kills: the archive at the end inspected, and the pickle at the beginning opened, which is what PyTorch does."""
+    path = archive(tmp_path / "x.model", SCALED)
+    path.write_bytes(SYSTEM + path.read_bytes())
+    with pytest.raises(ModelError, match="no archive of PyTorch"):
+        read_mace(path, trust=True)
+
+
+def test_an_archive_with_something_before_or_behind_it_is_refused(tmp_path):
+    path = archive(tmp_path / "x.model", SCALED)
+    whole = path.read_bytes()
+    path.write_bytes(archive(tmp_path / "y.model", SYSTEM).read_bytes() + whole)
+    with pytest.raises(ModelError, match="before or behind"):
+        read_mace(path, trust=True)
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("random/data.pkl", SCALED)
+        file.comment = archive(tmp_path / "z.model", SYSTEM).read_bytes()
+    with pytest.raises(ModelError, match="before or behind"):
+        read_mace(path, trust=True)
+
+
+@pytest.mark.parametrize("second", ["random/data.pkl", "random/DATA.pkl"])
+def test_two_members_of_one_name_are_refused(tmp_path, second):
+    """Which of them is opened depends on the reader, and PyTorch's finds names in any case."""
+    path = tmp_path / "x.model"
+    with zipfile.ZipFile(path, "w") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        file.writestr(second, SYSTEM)
+        file.writestr("random/data.pkl", SCALED)
+    with pytest.raises(ModelError, match="two members of one name"):
+        read_mace(path, trust=True)
+
+
+def test_a_pickle_of_a_name_in_capitals_is_looked_at(tmp_path):
+    path = tmp_path / "x.model"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("random/Data.PKL", SYSTEM)
+    with pytest.raises(ModelError, match=r"would import posix\.system"):
+        read_mace(path, trust=True)
+
+
+def test_an_archive_that_would_fill_the_memory_is_refused_unopened(tmp_path):
+    path = tmp_path / "x.model"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("random/data.pkl", SCALED)
+        file.writestr("random/data/0", bytes(50_000_000))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelError, match="is compressed, which PyTorch's are not"):
+            read_mace(path, trust=True)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def text_of(text: str) -> bytes:
+    """The opcode that puts a short text on the stack."""
+    return b"\x8c" + bytes([len(text)]) + text.encode()
+
+
+POP, STACK_GLOBAL, MEMOIZE = b"0", b"\x93", b"\x94"
+HIDDEN = {
+    "a text that is popped": text_of("posix") + text_of("system") + text_of("x") + POP + STACK_GLOBAL,
+    "a number that is popped": text_of("posix") + text_of("system") + b"K\x01" + POP + STACK_GLOBAL,
+    "remembered after a pop": text_of("posix") + text_of("x") + POP + MEMOIZE + text_of("system") + STACK_GLOBAL,
+    "from the memory of another": b"]" + MEMOIZE + POP + text_of("posix") + b"h\x00" + STACK_GLOBAL,
+    "from bytes": b"U\x05posix" + b"U\x06system" + STACK_GLOBAL,
+    "behind what cannot be decoded": b"S'\xff'\n0" + SYSTEM,
+    "cut off": SYSTEM[:8],
+}
+
+
+@pytest.mark.parametrize("case", HIDDEN)
+def test_a_pickle_whose_names_are_not_certain_is_refused(tmp_path, case):
+    """Kills: names guessed from the last texts seen, which a pop leaves behind; a scan that ends where it stumbles."""
+    content = b"\x80\x04" + SCALED[:-1] + POP + HIDDEN[case] + b"."
+    with pytest.raises(ModelError, match="cannot be told for certain"):
+        read_mace(archive(tmp_path / "x.model", content), trust=True)
+
+
+def test_that_trust_means_trust_is_said_where_it_is_asked_for(capsys):
+    assert main(["convert", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "--trust means trust" in text
+    assert "with your rights" in text
 
 
 def test_a_model_file_of_pytorch_is_never_loaded_by_its_path(tmp_path):

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Any
+
+from . import loading
 
 _DESCRIPTION = """\
 Read a PyTorch MACE model and write it as a model file of this package, which needs no PyTorch and cannot run code.
 
 A .model file is a pickle: opening it runs whatever code its writer put into it, with your rights. It is opened only
-with --trust. Needs torch and mace-torch: pip install ".[mace]" in the checkout of ase-phonax.
+with --trust, and --trust means trust: what the file names is looked at before, which stops accidents and clumsy
+attacks, but not a file that was made to harm. Convert only what you have from those who published it.
+Needs torch and mace-torch: pip install ".[mace]" in the checkout of ase-phonax.
 """
 
 
@@ -25,7 +30,9 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("model", metavar="MODEL.model", help="the PyTorch model, or a name of `ase-phonax models`")
     parser.add_argument("output", metavar="OUT.h5", type=Path, help="the file to write")
-    parser.add_argument("--trust", action="store_true", help="I trust where MODEL comes from: it may run code")
+    parser.add_argument(
+        "--trust", action="store_true", help="I trust where MODEL comes from: it may run any code, with my rights"
+    )
     parser.add_argument("--head", metavar="NAME", help="which head, where there are several")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT.h5 if it exists")
     group = parser.add_argument_group("what is written into the file, and into every summary of results")
@@ -51,7 +58,10 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if arguments.output.exists() and not arguments.overwrite:
         raise OutputError(f"{arguments.output} exists", "it would be lost", "choose another name or add --overwrite")
-    card, path = find_card(arguments.model), find_model(arguments.model)
+    with loading.collected_warnings() as notes:
+        card, path = find_card(arguments.model), find_model(arguments.model)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
     if path.suffix.lower() in READERS:
         raise InputError(
             f"{arguments.model} is a model that can be used already",

@@ -8,11 +8,8 @@ torch, e3nn and mace-torch are imported here and nowhere else.
 
 import io
 import os
-import pickletools
 import re
 import warnings
-import zipfile
-from collections.abc import Iterable
 from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
@@ -25,9 +22,9 @@ from ..networks import make_potential
 from ..potential import Potential, Provenance
 from .checks import check_arrays
 from .downloads import sha256_of
+from .mace_pickles import MODELS, check_unopened, foreign
 from .mace_translation import KINDS, array, config_of, named, parameters_of, unsupported
 
-MODELS = ("MACE", "ScaleShiftMACE")
 INSTALL = 'pip install ".[mace]" in the checkout of ase-phonax'
 
 # Modules of which every number is translated, or known to follow from the rest.
@@ -47,15 +44,6 @@ _ATTRIBUTES = {
     *("use_last_readout_only", "use_edge_irreps_first", "pair_repulsion", "training", "embedding_specs"),
 }
 _BUFFERS = {"atomic_numbers", "r_max", "num_interactions"}
-# What runs commands or code, or opens files and connections: a model has no use for it. Not complete, and cannot be:
-# real models name builtins.getattr, from which everything is reached.
-_HARMFUL_MODULES = {
-    *("os", "posix", "nt", "sys", "subprocess", "_posixsubprocess", "commands", "pty", "shutil", "ctypes"),
-    *("runpy", "importlib", "imp", "pkgutil", "code", "codeop", "timeit", "pdb", "bdb"),
-    *("socket", "_socket", "ssl", "urllib", "http", "ftplib", "smtplib", "requests", "webbrowser", "asyncio"),
-    *("multiprocessing", "pip", "pydoc", "doctest", "marshal", "pickle", "_pickle"),
-}
-_HARMFUL_BUILTINS = {"eval", "exec", "execfile", "compile", "__import__", "open", "file", "input", "breakpoint"}
 
 
 def read_mace(path: str | os.PathLike, *, trust: bool = False, head: str | None = None) -> Potential:
@@ -87,7 +75,7 @@ def read_mace(path: str | os.PathLike, *, trust: bool = False, head: str | None 
     except ModelError:
         raise
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, InputError) as error:
-        raise _foreign(path, f"its modules are not as MACE's own are ({in_words(error).splitlines()[0]})") from error
+        raise foreign(path, f"its modules are not as MACE's own are ({in_words(error).splitlines()[0]})") from error
     potential = make_potential(
         "mace",
         config,
@@ -98,74 +86,6 @@ def read_mace(path: str | os.PathLike, *, trust: bool = False, head: str | None 
     )
     check_arrays(potential, path)
     return potential
-
-
-def check_unopened(path: Path) -> None:
-    """Refuse what cannot be a MACE model or would run commands, by the names in its pickle alone.
-
-    Raises:
-        ModelError: no file, no archive of PyTorch, of something else, or with names that no model needs.
-    """
-    if not path.is_file():
-        raise ModelError(f"{path} is no file", "there is nothing to convert", "check the path")
-    if not zipfile.is_zipfile(path):
-        raise _foreign(path, "it is no archive of PyTorch: damaged, cut off, or of another program")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            pickles = [name for name in names if name.endswith("/data.pkl")]
-            contents = [archive.read(name) for name in pickles]
-    except (zipfile.BadZipFile, OSError) as error:
-        raise _foreign(path, f"it is damaged ({error})") from error
-    if any(name.endswith("/constants.pkl") for name in names):
-        raise _foreign(path, "it is compiled (TorchScript), as for LAMMPS, and has lost its structure")
-    if not pickles:
-        raise _foreign(path, "it is an archive, but not of PyTorch")
-    imported = {found for content in contents for found in _imports(content)}
-    if harmful := sorted(f"{module}.{name}" for module, name in imported if _is_harmful(module, name)):
-        raise ModelError(
-            f"{path} would import {', '.join(harmful)}",
-            "no MACE model needs that, and it can do anything with your rights; the file was not opened. Only names "
-            "are looked at, which is no protection against everything",
-            "do not open it elsewhere either; get the model from those who published it",
-        )
-    classes = sorted(name for module, name in imported if module.startswith("mace.modules.models"))
-    if not classes:
-        kinds = sorted({module.split(".")[0] for module, _ in imported} - {"torch", "collections", "builtins"})
-        what = f"objects of {', '.join(kinds)}" if kinds else "parameters without a model, as checkpoints of a run"
-        raise _foreign(path, f"it holds {what}, and no MACE model")
-    if not set(classes) & set(MODELS):
-        raise _foreign(path, f"it holds the type {', '.join(classes)}, and not {' or '.join(MODELS)}")
-
-
-def _is_harmful(module: str, name: str) -> bool:
-    """Names may have dots, and modules are attributes of others: ("torch", "os.system") is os.system."""
-    top, parts = module.split(".")[0], name.split(".")
-    if top in ("builtins", "__builtin__") and parts[0] in _HARMFUL_BUILTINS:
-        return True
-    return not _HARMFUL_MODULES.isdisjoint((top, *parts))
-
-
-def _imports(pickle: bytes) -> Iterable[tuple[str, str]]:
-    """(module, name) of what a pickle would import, without running it."""
-    texts: list[str] = []
-    memo: dict[int, str] = {}  # a text that comes again is only referred to
-    try:
-        for opcode, argument, _ in pickletools.genops(pickle):
-            if opcode.name in ("GLOBAL", "INST"):
-                module, _, name = str(argument).partition(" ")
-                yield module, name
-            elif opcode.name == "STACK_GLOBAL" and len(texts) > 1:
-                yield texts[-2], texts[-1]
-            elif "PUT" in opcode.name or opcode.name == "MEMOIZE":
-                number = len(memo) if argument is None else int(argument)
-                memo[number] = texts[-1] if texts else ""
-            elif "GET" in opcode.name:
-                texts.append(memo.get(int(argument or 0), ""))
-            elif isinstance(argument, str):
-                texts.append(argument)
-    except ValueError:
-        return  # cut off: what was found so far decides
 
 
 def _open(path: Path) -> tuple[Any, Any]:
@@ -198,9 +118,9 @@ def _open(path: Path) -> tuple[Any, Any]:
         if before is None:
             os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
     if isinstance(model, (list, tuple)):
-        raise _foreign(path, f"it holds {len(model)} objects at once; save and convert models one at a time")
+        raise foreign(path, f"it holds {len(model)} objects at once; save and convert models one at a time")
     if type(model).__name__ not in MODELS:
-        raise _foreign(path, f"it holds the type {type(model).__name__}, and not {' or '.join(MODELS)}")
+        raise foreign(path, f"it holds the type {type(model).__name__}, and not {' or '.join(MODELS)}")
     return model, partial(o3.wigner_3j, dtype=torch.float64)
 
 
@@ -297,11 +217,3 @@ def _check_constants(model: Any) -> None:
         expected = first * np.arange(1, len(found) + 1) if first else np.linspace(0, cutoff, len(found))
         if np.abs(found - expected).max() > tolerance * np.abs(expected).max():
             raise unsupported(f"trained {re.sub('_', ' ', name)}", "those that follow from the cutoff")
-
-
-def _foreign(path: Path, what: str) -> ModelError:
-    return ModelError(
-        f"{path}: {what}",
-        "its numbers cannot be brought into a network of this package",
-        "give the .model file that mace_run_train saves at its end, or that was published",
-    )
