@@ -17,7 +17,7 @@ from ase.db import connect
 from ase.io import read, write
 from ase.io.jsonio import write_json
 from phonopy import Phonopy
-from phonopy.file_IO import write_FORCE_CONSTANTS, write_FORCE_SETS
+from phonopy.file_IO import write_FORCE_CONSTANTS, write_force_constants_to_hdf5, write_FORCE_SETS
 from phonopy.structure.atoms import PhonopyAtoms
 
 from ase_phonax import PhonaxCalculator, get_phonopy
@@ -661,6 +661,29 @@ def test_force_sets_beside_the_yaml_are_used_and_not_those_of_the_working_direct
     write_FORCE_SETS(other.dataset, filename=str(elsewhere / "FORCE_SETS"))
     with pytest.raises(InputError, match="other displacements"):
         read_frames(elsewhere / "phonopy_disp.yaml")
+
+
+def test_binary_constants_beside_the_yaml_are_read_plain_and_in_their_unit_or_refused(tmp_path):
+    """Kills: phonopy's own reader, which follows links into other files and looks at no unit."""
+    phonopy = pair_phonopy(True)
+    phonopy.produce_force_constants()
+    phonopy.save(tmp_path / "phonopy_disp.yaml", settings={"force_sets": False, "displacements": True})
+    path, constants = tmp_path / "force_constants.hdf5", phonopy.force_constants
+    write_force_constants_to_hdf5(constants, str(path), phonopy.primitive.p2s_map, "eV/angstrom^2", compression="gzip")
+    (frame,) = read_frames(tmp_path / "phonopy_disp.yaml")
+    np.testing.assert_allclose(frame.second.matrices, frame_of_phonopy(phonopy).second.matrices, atol=1e-12)
+    write_force_constants_to_hdf5(constants, str(path), phonopy.primitive.p2s_map, "Ry/au^2")
+    with pytest.raises(InputError, match=r"force_constants\.hdf5 is in Ry/au\^2"):
+        read_frames(tmp_path / "phonopy_disp.yaml")
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["secret"] = constants
+    with h5py.File(path, "w") as file:
+        file["force_constants"] = h5py.ExternalLink("other.h5", "/secret")
+    with pytest.raises(InputError, match=r"is a link to 'other\.h5//secret'"):
+        read_frames(tmp_path / "phonopy_disp.yaml")
+    path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(500))
+    with pytest.raises(InputError, match="HDF5 does not read it"):
+        read_frames(tmp_path / "phonopy_disp.yaml")
 
 
 def test_phonopy_files_in_the_units_of_another_program_are_refused(tmp_path):
