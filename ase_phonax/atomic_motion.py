@@ -19,7 +19,7 @@ from phonopy import Phonopy
 from phonopy.phonon.dos import ProjectedDos
 from phonopy.phonon.thermal_displacement import ThermalDisplacementMatrices
 
-from .densities import IMAGINARY_THRESHOLD_THZ
+from .densities import IMAGINARY_THRESHOLD_THZ, check_mesh
 from .errors import InputError, UnstableWarning
 from .phonopy_objects import checked
 
@@ -287,7 +287,9 @@ def checked_direction(direction: ArrayLike) -> NDArray[np.float64]:
 
 def _divisions(phonopy: Phonopy, length: float) -> list[int]:
     lengths = np.linalg.norm(np.linalg.inv(phonopy.primitive.cell), axis=0)
-    return [int(n) for n in np.maximum(1, np.rint(length * lengths))]
+    numbers = np.maximum(1, np.rint(length * lengths))
+    check_mesh(numbers)
+    return [int(n) for n in numbers]
 
 
 def _with_full_mesh(phonopy: Phonopy, numbers: list[int]) -> Phonopy:

@@ -59,6 +59,28 @@ def read_structure(name: str, site_tolerance: float | None = None) -> Atoms:
     return atoms
 
 
+def read_structures(name: str) -> list[Atoms]:
+    """All structures of a file, or those after "@", as they are: whether each can be computed is not asked here.
+
+    Raises:
+        StructureError: as `read_structure`, of the file as a whole.
+    """
+    path, index = _split(name)
+    require_file(path, "the structure file", "its structures would be missing", StructureError)
+    format_name = known_format(path)
+    try:
+        if format_name == "cif":
+            chosen = _from_cif(path, index or ":", None)
+        else:
+            check_contents(path, format_name)
+            chosen = _image(path, index or ":", format_name)
+    except StructureError:
+        raise
+    except Exception as error:  # readers raise whatever their parsing ran into
+        raise _unreadable(path, format_name, error) from error
+    return [chosen] if isinstance(chosen, Atoms) else list(chosen)
+
+
 def _split(name: str) -> tuple[str, str | None]:
     """Path and index of "path@index"; a file may have an "@" in its name."""
     try:
@@ -113,8 +135,9 @@ def _from_cif(path: str, index: str | None, site_tolerance: float | None) -> Any
         )
     if index is not None:
         chosen = _at(blocks, index, path)
-        several = [crystal_of(block, path, site_tolerance) for block in chosen] if isinstance(chosen, list) else None
-        return crystal_of(chosen, path, site_tolerance) if several is None else several
+        if isinstance(chosen, list):
+            return [crystal_of(block, path, site_tolerance) for block in chosen]
+        return crystal_of(chosen, path, site_tolerance)
     _say_several(path, len(blocks))
     return crystal_of(blocks[-1], path, site_tolerance)
 
@@ -214,19 +237,32 @@ def count_xyz_frames(lines: Any, path: str | Path) -> int:
                 f"the count on line {before} does not fit the lines below it" if before else "every frame begins so",
                 "correct the count, or the lines of the atoms",
             )
-        before = number
-        wanted = 1 + int(text)
-        got = sum(1 for _ in zip(range(wanted), lines, strict=False))
-        if got < wanted and not (wanted == 1 or got == wanted):
+        before, n = number, int(text)
+        comment = next(lines, None)
+        if comment is not None:
+            _check_columns(comment, path, number + 1)
+        got = sum(1 for _ in zip(range(n), lines, strict=False))
+        if got < n or (comment is None and n):
             raise StructureError(
-                f"{shown(path)} cannot be read: line {number} announces {text} atoms, and {max(0, got - 1)} lines of"
-                " atoms follow",
+                f"{shown(path)} cannot be read: line {number} announces {n} atoms, and {got} lines of atoms follow",
                 "the file is cut, or its count is wrong",
                 "get the whole file, or correct the count",
             )
+        number += 1
         number += got
         frames += 1
     return frames
+
+
+def _check_columns(comment: str, path: str | Path, number: int) -> None:
+    """ASE makes a list as long as a number of columns says, before it looks at them."""
+    largest = max((len(n.lstrip("0")), n) for n in ["0", *re.findall(r":[RISL]:(\d+)", comment)])
+    if largest[0] > 4:
+        raise StructureError(
+            f"{shown(path)} cannot be read: line {number} announces {largest[1][:20]} columns of an atom",
+            "no line has as many",
+            "correct Properties=... there",
+        )
 
 
 def _check_poscar(lines: list[str], path: str | Path) -> None:

@@ -168,4 +168,4 @@ def test_a_misspelt_key_of_the_recipe(folder, capsys):
 
 def test_a_missing_file(folder, capsys):
     assert main(["label", "nothing.xyz"]) == 2
-    assert "there is no file nothing.xyz" in capsys.readouterr().err
+    assert "the structure file nothing.xyz does not exist" in capsys.readouterr().err

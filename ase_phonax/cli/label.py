@@ -149,21 +149,11 @@ def _recipe(path: Path | None) -> Any:
 
 
 def _tasks(files: list[str], folder: Path, recipe: Any) -> list[_Task]:
-    import ase.io
+    from ..structure_files import read_structures
 
     found = []
     for name in files:
-        if not Path(name.split("@")[0]).exists():
-            raise InputError(f"there is no file {name}", "its structures would be missing", "check the path")
-        try:
-            structures = ase.io.read(name, ":")
-        except Exception as error:  # ASE's readers raise anything
-            raise InputError(
-                f"{name} cannot be read: {in_words(error)}",
-                "its structures would be missing",
-                "check the file and its format",
-            ) from error
-        found += [(f"{name}@{k}", atoms) for k, atoms in enumerate(structures)]
+        found += [(f"{name}@{k}", atoms) for k, atoms in enumerate(read_structures(name))]
     width = len(str(len(found)))
     return [
         _Task(k, source, atoms, folder / "frames" / f"{k:0{width}d}-{_formula(atoms)}.h5", recipe)

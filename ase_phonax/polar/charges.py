@@ -19,8 +19,9 @@ from phonopy.structure.atoms import PhonopyAtoms
 from phonopy.structure.symmetry import symmetrize_borns_and_epsilon
 
 from ..crystals import SYMPREC
-from ..errors import InputError
+from ..errors import InputError, is_failure
 from ..force_constants import crystal_atoms
+from ..input_files import require_file
 from ..two_dimensional import vacuum_axis
 
 METHOD = "wang"
@@ -124,6 +125,7 @@ def charges_by_element(correction: NonAnalyticCorrection, symbols: Sequence[str]
 
 
 def _read_file(path: Path, primitive: PhonopyAtoms, symprec: float) -> dict[str, Any]:
+    require_file(path, "the BORN file", "it holds the Born charges")
     try:
         first = path.read_text(encoding="utf-8").splitlines()[:1]
         if first and len(first[0].split()) == 9 and not first[0].lstrip().startswith("#"):
@@ -131,9 +133,11 @@ def _read_file(path: Path, primitive: PhonopyAtoms, symprec: float) -> dict[str,
         return dict(parse_BORN(primitive, symprec=symprec, filename=path))
     except OSError as error:
         raise InputError(
-            f"the file {path} cannot be read: {error.strerror}", "it holds the Born charges", "check the path"
+            f"the BORN file {path} cannot be read: {error.strerror}", "it holds the Born charges", "check the path"
         ) from error
-    except (BORNFileParseError, ValueError) as error:
+    except BaseException as error:  # its parser raises whatever it meets
+        if not is_failure(error):
+            raise
         symbols = " ".join(primitive.symbols)
         raise InputError(
             f"{path} is no BORN file of this crystal ({len(primitive)} atoms: {symbols}): {error}",

@@ -160,6 +160,7 @@ def odd_mesh_numbers(phonopy: Phonopy, length: float) -> tuple[int, int, int]:
         length: q-points along each reciprocal vector b are about length * |b| / 2 pi [Å].
     """
     lengths = np.linalg.norm(np.linalg.inv(phonopy.primitive.cell), axis=0)
+    densities.check_mesh(np.maximum(1, np.rint(length * lengths)))
     a, b, c = (int(n) | 1 for n in np.maximum(1, np.rint(length * lengths)))
     return a, b, c
 
