@@ -11,7 +11,7 @@ from ase.geometry import complete_cell
 
 from .errors import StructureError
 from .lattices import cell_heights, short_vectors
-from .structure_checks import CLOSEST_DISTANCE, check_finite
+from .structure_checks import CLOSEST_DISTANCE, check_cell, check_finite
 
 if TYPE_CHECKING:
     import jraph
@@ -58,15 +58,7 @@ def check_atoms(atoms: Atoms, numbers: tuple[int, ...], model: str, others: Alte
             "it was never trained on " + ("that element" if len(unknown) == 1 else "those elements"),
             f"{_advice(atoms, others)}; this one has {len(numbers)}: " + " ".join(chemical_symbols[z] for z in numbers),
         )
-    periodic = np.array(atoms.pbc, bool)
-    cell = atoms.cell.array
-    # complete_cell fills missing vectors only for directions that are not periodic.
-    if np.any(periodic & (np.linalg.norm(cell, axis=1) == 0)) or abs(np.linalg.det(complete_cell(cell))) < 1e-9:
-        raise StructureError(
-            f"the cell {cell.tolist()} has no volume but pbc is {atoms.pbc.tolist()}",
-            "periodic images would coincide",
-            "give three independent cell vectors, or set pbc to False in the directions without one",
-        )
+    check_cell(atoms)
 
 
 def _advice(atoms: Atoms, others: Alternatives | None) -> str:

@@ -5,6 +5,8 @@ What passes `require_crystal` is finite, has no two atoms on one place and repea
 
 import numpy as np
 from ase import Atoms
+from ase.data import chemical_symbols
+from ase.geometry import complete_cell
 from ase.neighborlist import neighbor_list
 
 from .errors import StructureError
@@ -14,6 +16,7 @@ from .species import warn_of_moments
 FULL_OCCUPANCY = 1e-3  # of one atom: files round to about this
 CLOSEST_DISTANCE = 0.4  # [Å] H2 is 0.74: anything nearer is a damaged file, not chemistry
 SMALLEST_HEIGHT = 0.5  # [Å] of the shortest vectors of a lattice: below it they are taken as lying in a plane
+SMALLEST_VOLUME = 1e-9  # [Å³]
 # Doubles of this size are 1e-10 Å apart: positions, and vectors between them, are rounded to no more than that.
 FARTHEST = 1e6  # [Å]
 
@@ -22,24 +25,52 @@ def check_structure(atoms: Atoms) -> None:
     """Refuse a structure no potential can say anything about.
 
     Raises:
-        StructureError: no atoms, unknown species, positions or cell that are not finite, sites that are occupied
-            in part, or two atoms closer than CLOSEST_DISTANCE (periodic images counted).
+        StructureError: no atoms, unknown species, positions or cell that are not finite, a cell without volume, sites
+            that are occupied in part, or two atoms closer than CLOSEST_DISTANCE (periodic images counted).
     """
     if len(atoms) == 0:
         raise StructureError(
             "the structure has no atoms", "there is nothing to compute", "check that the file is complete"
         )
     check_finite(atoms)
-    if np.any(atoms.numbers < 1):
-        index = int(np.argmax(atoms.numbers < 1))
+    check_elements(atoms)
+    check_cell(atoms)
+    _check_occupancies(atoms)
+    _check_distances(atoms)
+    warn_of_moments(atoms)
+
+
+def check_elements(atoms: Atoms) -> None:
+    """Refuse atomic numbers that no element has.
+
+    Raises:
+        StructureError: naming the first such atom.
+    """
+    unknown = (atoms.numbers < 1) | (atoms.numbers >= len(chemical_symbols))
+    if np.any(unknown):
+        index = int(np.argmax(unknown))
         raise StructureError(
             f"atom {index}, counted from 0, has no known element (atomic number {atoms.numbers[index]})",
             "the potential needs the element of every atom",
             "name the elements in the file; POSCAR needs them on the line above the counts",
         )
-    _check_occupancies(atoms)
-    _check_distances(atoms)
-    warn_of_moments(atoms)
+
+
+def check_cell(atoms: Atoms) -> None:
+    """Refuse a periodic direction without a cell vector, and vectors in one plane.
+
+    Raises:
+        StructureError: with the cell.
+    """
+    cell = atoms.cell.array
+    # complete_cell fills missing vectors only for directions that are not periodic.
+    missing = atoms.pbc & ~cell.any(axis=1)
+    if missing.any() or abs(np.linalg.det(complete_cell(cell))) < SMALLEST_VOLUME:
+        raise StructureError(
+            f"the cell {cell.tolist()} has no volume but pbc is {atoms.pbc.tolist()}",
+            "periodic images would coincide",
+            "give three independent cell vectors, or set pbc to False in the directions without one",
+        )
 
 
 def require_crystal(atoms: Atoms) -> None:

@@ -14,7 +14,7 @@ from ase import Atoms
 from .errors import StructureError, UnstableWarning, in_words
 from .input_files import require_file, shown
 from .stated_atoms import names_isotopes, read_stated
-from .structure_checks import check_structure
+from .structure_checks import check_elements, check_structure
 
 XYZ = ("xyz", "extxyz")
 
@@ -35,19 +35,7 @@ def read_structure(name: str, site_tolerance: float | None = None) -> Atoms:
     """
     path, index = _split(name)
     require_file(path, "the structure file", "there is nothing to compute", StructureError)
-    format_name = known_format(path)
-    try:
-        if format_name != "cif":
-            check_contents(path, format_name)
-
-        def read() -> Any:
-            return _from_cif(path, index, site_tolerance) if format_name == "cif" else _image(path, index, format_name)
-
-        atoms = read_stated(Path(path), read)
-    except StructureError:
-        raise
-    except Exception as error:  # readers raise whatever their parsing ran into
-        raise _unreadable(path, format_name, error) from error
+    atoms = _read(path, index, site_tolerance)
     if not isinstance(atoms, Atoms):
         raise StructureError(
             f"{shown(name)} selects {len(atoms)} images",
@@ -67,18 +55,28 @@ def read_structures(name: str) -> list[Atoms]:
     """
     path, index = _split(name)
     require_file(path, "the structure file", "its structures would be missing", StructureError)
+    chosen = _read(path, index or ":", None)
+    found = [chosen] if isinstance(chosen, Atoms) else list(chosen)
+    for atoms in found:
+        check_elements(atoms)
+    return found
+
+
+def _read(path: str, index: str | None, site_tolerance: float | None) -> Any:
+    """Atoms, or a list of them where the index selects several."""
     format_name = known_format(path)
+
+    def read() -> Any:
+        return _from_cif(path, index, site_tolerance) if format_name == "cif" else _image(path, index, format_name)
+
     try:
-        if format_name == "cif":
-            chosen = _from_cif(path, index or ":", None)
-        else:
+        if format_name != "cif":
             check_contents(path, format_name)
-            chosen = _image(path, index or ":", format_name)
+        return read_stated(Path(path), read)
     except StructureError:
         raise
     except Exception as error:  # readers raise whatever their parsing ran into
         raise _unreadable(path, format_name, error) from error
-    return [chosen] if isinstance(chosen, Atoms) else list(chosen)
 
 
 def _split(name: str) -> tuple[str, str | None]:
@@ -307,7 +305,7 @@ def _check_first_line(line: str, n: int, path: str | Path) -> None:
     from ase.formula import Formula
 
     words = re.split(r"[\s,_-]+", line.strip())
-    symbols = [word for word in words if word in chemical_symbols]
+    symbols = [word for word in words[: n + 1] if word in chemical_symbols]
     if len(symbols) != n or words[:n] != symbols:
         try:
             symbols = list(Formula(words[0]).count()) if words[0] else []

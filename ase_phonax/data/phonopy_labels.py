@@ -80,6 +80,10 @@ def read_phonopy(path: Path) -> list[Frame]:
         require_our_units(found, str(path))
         if not _has_labels(found):
             _add_labels(found, path)
+        # Constants fitted to random displacements are a model of their own; the forces are the labels there.
+        random = found.force_constants is None and "forces" in (found.dataset or {})
+        crystal = [] if random else [frame_of_phonopy(found, str(path))]
+        return [*crystal, *displaced_frames(found, str(path))]
     except InputError:
         raise
     except BaseException as error:  # YAML, lzma, NumPy and phonopy raise whatever they meet
@@ -90,9 +94,6 @@ def read_phonopy(path: Path) -> list[Frame]:
             "its force constants cannot be used",
             "give the phonopy.yaml, phonopy_disp.yaml or phonopy_params.yaml of a finished calculation",
         ) from error
-    # Constants fitted to random displacements are a model of their own; the forces themselves are the labels there.
-    random = found.force_constants is None and "forces" in (found.dataset or {})
-    return [*([] if random else [frame_of_phonopy(found, str(path))]), *displaced_frames(found, str(path))]
 
 
 def _load(path: Path) -> Phonopy:

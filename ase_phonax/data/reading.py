@@ -12,6 +12,7 @@ from ase.stress import voigt_6_to_full_3x3_stress
 
 from ..errors import InputError, in_words
 from ..input_files import require_file, shown
+from ..structure_checks import check_elements
 from ..structure_files import check_contents, known_format
 from .checks import check_frames
 from .frames import LABELS, Frame, SecondOrder
@@ -148,7 +149,8 @@ def _through_ase(path: Path, keys: Mapping[str, str] | None) -> list[Frame]:
     known = "vasp-xml" if path.name.startswith("vasprun") and ".xml" in path.name else None
     try:
         # ASE's reader of xyz files ends at a blank line, without a word of what follows.
-        check_contents(path, known or known_format(path))
+        known = known or known_format(path)
+        check_contents(path, known)
         images = read(path, index=":", format=known)
     except InputError:
         raise
@@ -194,6 +196,7 @@ def frame_of_atoms(atoms: Atoms, keys: Mapping[str, str] | None = None, origin: 
     Raises:
         InputError: no label at all, or one of a wrong shape.
     """
+    check_elements(atoms)
     found = _labels(atoms, keys)
     if not found:
         there = sorted([*atoms.info, *(set(atoms.arrays) - {"numbers", "positions"})])
