@@ -797,6 +797,13 @@ def test_help_of_every_command_is_there(command, capsys):
         (["phonons", "x.cif", "y.cif"], ("y.cif", "one value too many")),
         (["phonons", "x.cif", "--unit", "THZ"], ("--unit", "THZ", "`ase-phonax phonons --help`")),
         (["phonons", "x.cif", "--temperatures", "300"], ("--temperatures", "`ase-phonax phonons --help`")),
+        (
+            ["phonons", "x.cif", "--temperature", "300"],
+            ("argument --temperatures: it takes 3 values, FROM TO STEP; without it they are 0 1000 10",),
+        ),
+        # A step of 300 K was taken for what it is called.
+        (["qha", "x.cif", "--temperature", "300"], ("could match --temperature-step, --max-temperature",)),
+        (["qha", "x.cif", "--temperature=300"], ("could match --temperature-step, --max-temperature",)),
         ([], ("COMMAND", "`ase-phonax --help`")),
     ],
 )
@@ -807,6 +814,12 @@ def test_what_the_command_line_does_not_know_is_said_as_other_errors_are(argumen
     for part in (*said, "why it matters", "what to do"):
         assert part in text
     assert "usage:" not in text
+
+
+def test_an_abbreviation_that_means_one_option_only_is_taken(inside, capsys):
+    words = ["--no-rel", "--super", "1", "--temperature", "0", "300", "100", "--mesh", *"222"]
+    assert main(["phonons", "salt.cif", *words]) == 2
+    assert "the structure file salt.cif does not exist" in capsys.readouterr().err  # the next thing looked at
 
 
 def run_python(code: str, folder: Path) -> subprocess.CompletedProcess:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import yaml
 from ase.io import write
 
 from ase_phonax import evaluate, load_model, save_frames
+from ase_phonax.claims import claimed_folder
 from ase_phonax.cli import main
 from ase_phonax.cli.training_runs import FINE_TUNING_TEMPLATE, TEMPLATE
 from ase_phonax.training.config import TrainingConfig, config_from
@@ -177,10 +179,100 @@ def test_what_makes_no_network_and_no_folder_is_refused_in_words(folder, capsys,
     assert words in capsys.readouterr().err
 
 
-def test_ctrl_c_points_to_resume(folder, capsys, monkeypatch):
-    def interrupted(*_, **__):
+def interrupted_by_ctrl_c(folder, monkeypatch, after: int) -> int:
+    """Train and press Ctrl-C after some steps."""
+    from ase_phonax.training import train
+
+    def interrupted(*inputs, progress, **options):
+        def step(done, total):
+            if done >= after:
+                raise KeyboardInterrupt
+
+        return train(*inputs, progress=step, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("ase_phonax.training.train", interrupted)
+        return main(["train", str(folder / "config.yaml"), "--quiet", *(["--overwrite"] if after < 0 else [])])
+
+
+def test_ctrl_c_points_to_a_checkpoint_where_there_is_one(folder, capsys, monkeypatch):
+    assert interrupted_by_ctrl_c(folder, monkeypatch, 1) == 130
+    said = capsys.readouterr().err
+    assert "interrupted before the first checkpoint, so there is nothing to --resume" in said
+    assert not (folder / "out").exists()
+    change(folder, "run", checkpoint_seconds=0.0)
+    assert interrupted_by_ctrl_c(folder, monkeypatch, 2) == 130
+    assert f"interrupted; go on with --resume (checkpoint in {folder / 'out'})" in capsys.readouterr().err
+    assert (folder / "out" / "checkpoint.h5").exists()
+    # The checkpoint that lies there is none of a run that starts anew.
+    assert interrupted_by_ctrl_c(folder, monkeypatch, -1) == 130
+    said = capsys.readouterr().err
+    assert "interrupted before the first checkpoint" in said
+    assert f"the earlier run in {folder / 'out'} is as it was" in said
+
+
+def test_a_run_anew_leaves_the_earlier_one_whole_until_it_has_something_to_put_there(folder, capsys, monkeypatch):
+    """Kills: an old checkpoint beside the history of a new run, from which --resume would go on with the old one."""
+    assert main(["train", str(folder / "config.yaml"), "--quiet"]) == 0
+    before = {path.name: path.read_bytes() for path in (folder / "out").iterdir()}
+    change(folder, "run", seed=1)
+    assert interrupted_by_ctrl_c(folder, monkeypatch, -1) == 130
+    assert {path.name: path.read_bytes() for path in (folder / "out").iterdir()} == before
+
+    from ase_phonax.training import loop
+
+    seen = []
+    save = loop.Run.save
+
+    def saved_then_interrupted(self, where):
+        save(self, where)
+        seen.append(sorted(path.name for path in where.iterdir()))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ase_phonax.training.train", interrupted)
-    assert main(["train", str(folder / "config.yaml"), "--quiet"]) == 130
-    assert "--resume" in capsys.readouterr().err
+    with monkeypatch.context() as patched:
+        patched.setattr(loop.Run, "save", saved_then_interrupted)
+        assert main(["train", str(folder / "config.yaml"), "--quiet", "--overwrite"]) == 130
+    assert seen == [[".lock", "checkpoint.h5"]]
+    assert "go on with --resume" in capsys.readouterr().err
+    assert main(["train", str(folder / "config.yaml"), "--quiet", "--resume"]) == 0
+
+
+@pytest.mark.parametrize("options", [[], ["--resume"], ["--overwrite"]])
+def test_a_folder_in_which_another_run_trains_is_refused(folder, capsys, options):
+    with claimed_folder(folder / "out"):
+        assert main(["train", str(folder / "config.yaml"), "--quiet", *options]) == 5
+        assert os.listdir(folder / "out") == [".lock"]
+    assert "another run is writing to" in capsys.readouterr().err
+
+
+def test_a_model_that_lies_in_the_folder_is_no_less_a_result_than_a_checkpoint(folder, capsys):
+    (folder / "out").mkdir()
+    (folder / "out/model.h5").write_text("a model put there by hand")
+    assert main(["train", str(folder / "config.yaml"), "--quiet"]) == 5
+    assert "its model.h5 would be lost" in capsys.readouterr().err
+
+
+def test_a_model_is_not_tuned_onto_itself(folder, capsys):
+    assert main(["train", str(folder / "config.yaml"), "--quiet"]) == 0
+    settings = yaml.safe_load((folder / "config.yaml").read_text())
+    (folder / "config.yaml").write_text(yaml.safe_dump({k: v for k, v in settings.items() if k != "network"}))
+    model = str(folder / "out/model.h5")
+    assert main(["fine-tune", model, str(folder / "config.yaml"), "--quiet", "--overwrite"]) == 5
+    assert "lies where this run would write its own" in capsys.readouterr().err
+
+
+def test_parts_that_a_killed_run_left_are_removed_and_others_are_not(folder):
+    (folder / "out").mkdir()
+    for name in ("checkpoint.h5.part", "model.h5abc123.part", "history.csv.part", "thesis.part"):
+        (folder / "out" / name).touch()
+    assert main(["train", str(folder / "config.yaml"), "--quiet"]) == 0
+    assert [path.name for path in (folder / "out").glob("*.part")] == ["thesis.part"]
+
+
+def test_a_reader_of_the_table_that_leaves_does_not_end_the_training(folder, monkeypatch):
+    def left(*_, **__):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr("tqdm.tqdm.write", left)
+    assert main(["train", str(folder / "config.yaml")]) == 0
+    assert (folder / "out/model.h5").exists()

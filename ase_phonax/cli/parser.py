@@ -4,7 +4,7 @@ import argparse
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ..errors import InputError
 
@@ -17,6 +17,36 @@ class Parser(argparse.ArgumentParser):
         raise InputError(
             f"the command line: {message}", "nothing was computed", f"`{self.prog} --help` explains every option"
         )
+
+    def _get_option_tuples(self, option_string: str) -> list[Any]:
+        """Options that an abbreviation may mean (argparse's name for it).
+
+        Whole words that another option has, too, are ambiguous: `--temperature` of `--temperature-step` and
+        `--max-temperature`.
+        """
+        matches = super()._get_option_tuples(option_string)
+        word = option_string.partition("=")[0].removeprefix("--")
+        if len(matches) == 1 and matches[0][1].startswith(f"--{word}-"):
+            rest = matches[0][2:]
+            matches += [
+                (action, name, *rest)
+                for action in self._actions
+                for name in action.option_strings
+                if action is not matches[0][0] and f"-{word}-" in f"{name.removeprefix('-')}-"
+            ]
+        return matches
+
+    def _match_argument(self, action: argparse.Action, pattern: str) -> int:
+        """How many values follow (argparse's name for it); where it is a wrong number, which ones belong there."""
+        try:
+            return super()._match_argument(action, pattern)
+        except argparse.ArgumentError:
+            if not isinstance(action.metavar, tuple):
+                raise
+            words = f"it takes {len(action.metavar)} values, {' '.join(action.metavar)}"
+            if isinstance(action.default, (list, tuple)):
+                words += f"; without it they are {' '.join(f'{value:g}' for value in action.default)}"
+            raise argparse.ArgumentError(action, words) from None
 
 
 def parse(parser: Parser, commands: Mapping[str, argparse.ArgumentParser], given: Sequence[str]) -> argparse.Namespace:
