@@ -6,7 +6,6 @@ claim of a dead one stands in the way; only the file may stay behind, which the 
 
 import errno
 import os
-import socket
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,6 +71,8 @@ def claim(lock: Path, target: Path, made: list[Path] | None = None) -> Iterator[
 
 def _locked(lock: Path, target: Path, made: list[Path] | None) -> int:
     """Descriptor of the locked file, which is still the one of that name: its owner before may just have removed it."""
+    import socket
+
     while True:
         if made is not None:
             made[:0] = _made_folders(lock.parent)

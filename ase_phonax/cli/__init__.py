@@ -44,7 +44,7 @@ exit codes:
   4    the structure did not relax
   5    results cannot be written where they were asked for
   6    training met numbers that are not finite
-  130  interrupted (Ctrl-C; 143 where terminated); nothing is left behind
+  130  interrupted (Ctrl-C; 143 where terminated); nothing half-written is left
 """
 
 

@@ -18,7 +18,6 @@ from ..claims import claimed_folder
 from ..errors import InputError, OutputError, PhonaxError, StructureError, in_words
 from . import loading
 from .progress import progress_bar, without_progress
-from .workers import in_processes
 
 _DESCRIPTION = """\
 Relax structures with a model, perturb them, and write energies, forces, stresses and second derivatives: labels from
@@ -237,6 +236,8 @@ def _results(tasks: list[_Task], n_workers: int, arguments: argparse.Namespace) 
         for task in tasks:
             yield task, _label(task)
         return
+    from .workers import in_processes
+
     with closing(in_processes(_label, tasks, n_workers, _start, (arguments.model, arguments.dtype))) as results:
         for task, result in results:
             yield task, str(result)  # of a process that was killed, too: the structure is one that failed

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
@@ -161,7 +160,7 @@ def _kept_aside(partial: Path, target: Path, why: str) -> OutputError:
 
 
 def _beside(target: Path, purpose: str) -> Path:
-    return target.with_name(f".{target.name}.{purpose}-{secrets.token_hex(4)}")
+    return target.with_name(f".{target.name}.{purpose}-{os.urandom(4).hex()}")
 
 
 def _clean_up(target: Path, own_files: Collection[str]) -> None:
