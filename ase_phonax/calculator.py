@@ -18,7 +18,7 @@ from .errors import InputError
 from .evaluation import Evaluator, Progress
 from .force_constants import crystal_atoms
 from .phonons import build_phonopy, warn_of_order
-from .phonopy_objects import checked
+from .phonopy_objects import checked_for_potential
 from .potential import Potential
 from .sharing import Lock, Remembered
 from .stars import Stars, exact_operations, obeyed_operations
@@ -199,7 +199,7 @@ class PhonaxCalculator(Calculator):
                     "the object has its own, and the two could differ",
                     "leave supercell_matrix out",
                 )
-            phonopy = checked(atoms)
+            phonopy = checked_for_potential(atoms)
         elif supercell_matrix is None:
             raise InputError(
                 "no supercell matrix was given",

@@ -21,7 +21,7 @@ from phonopy.phonon import qpoints as _qpoints
 
 from .errors import InputError
 from .force_constants import crystal_atoms
-from .phonopy_objects import checked
+from .phonopy_objects import checked_for_potential
 from .sharing import Replacement
 
 
@@ -45,7 +45,7 @@ def exact_matrices(
         InputError: the object has nac_params. A short-range model has no dipole term, and until a
             separation of D(q) into short range and dipoles is fixed the sum is not defined (docs/conventions.md).
     """
-    if checked(phonopy).nac_params is not None:
+    if checked_for_potential(phonopy).nac_params is not None:
         raise InputError(
             "exact D(q) was asked for together with nac_params",
             "the non-analytic correction adds a dipole term to constants of a supercell; what it would add to the"

@@ -6,17 +6,19 @@ whatever their masses. Every function that takes an object calls `checked` first
 
 from __future__ import annotations
 
-from typing import Any, cast
+import warnings
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from phonopy import Phonopy
+from phonopy.phonon.mesh import Mesh
 from phonopy.physical_units import get_calculator_physical_units
 from phonopy.structure.atoms import PhonopyAtoms
 from phonopy.structure.symmetry import NosymDataset, Symmetry
 
-from .errors import InputError, SupercellError
-from .species import distinct_species
+from .errors import InputError, SupercellError, UnstableWarning
+from .species import distinct_species, say_moments_are_ignored
 from .units import THZ_PER_SQRT_EV_A2_AMU
 
 _OURS = ("angstrom", "eV/angstrom^2")
@@ -81,10 +83,34 @@ def checked(phonopy: Phonopy) -> Phonopy:
     species = distinct_species(kinds, primitive.masses)
     known = symmetry.species if isinstance(symmetry, IsotopeSymmetry) else distinct_species(kinds, np.ones(len(kinds)))
     if not np.array_equal(known, species) and not isinstance(symmetry.dataset, NosymDataset):
-        # phonopy offers no other way: an argument that tells species apart by index exists since 4.10, but it
-        # would have to be given when the object is made, with other symbols in every file.
-        cast(Any, phonopy)._primitive_symmetry = IsotopeSymmetry(primitive, symmetry.tolerance, species)
+        _set_symmetry(phonopy, IsotopeSymmetry(primitive, symmetry.tolerance, species))
     return phonopy
+
+
+def checked_for_potential(phonopy: Phonopy) -> Phonopy:
+    """As `checked`, for an object that a potential fills: magnetic moments are said to be ignored."""
+    moments = phonopy.unitcell.magnetic_moments
+    if moments is not None and np.any(moments):
+        say_moments_are_ignored()
+    return checked(phonopy)
+
+
+def _set_symmetry(phonopy: Any, symmetry: IsotopeSymmetry) -> None:
+    """Another symmetry of the primitive cell; what rests on the old one goes.
+
+    phonopy offers no other way: since 4.10 an argument tells species apart by an index in their symbols, but it has to
+    be given when the object is made, and the symbols would stand in every file.
+    """
+    phonopy._primitive_symmetry = symmetry
+    phonopy._group_velocity = None
+    if isinstance(phonopy.mesh, Mesh) and len(phonopy.mesh.qpoints) < np.prod(phonopy.mesh.mesh_numbers):
+        phonopy._mesh = phonopy._total_dos = phonopy._thermal_properties = None
+        warnings.warn(
+            "The Phonopy object has atoms of one element with different masses, and held a mesh that phonopy had"
+            " reduced as if they were the same. It is dropped: run the mesh again.",
+            UnstableWarning,
+            stacklevel=4,
+        )
 
 
 def require_our_units(phonopy: Phonopy, origin: str = "the phonopy object") -> None:

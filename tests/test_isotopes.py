@@ -14,7 +14,7 @@ from ase_phonax.force_constants import commensurate_qpoints, crystal_atoms
 from ase_phonax.instabilities import find_imaginary_modes
 from ase_phonax.mode_symmetry import find_irreps
 from ase_phonax.phonons import build_phonopy, get_phonopy
-from ase_phonax.phonopy_objects import checked
+from ase_phonax.phonopy_objects import checked, checked_for_potential
 from ase_phonax.species import set_isotopes
 
 from .pair_potential import PairCalculator
@@ -141,6 +141,32 @@ def test_an_object_made_by_the_user_gets_the_symmetry_of_its_masses():
     assert {s.label for s in find_irreps(later).sets} == {"T1u", "T2g"}
 
 
+def test_a_mesh_that_phonopy_reduced_by_elements_is_dropped():
+    """It would give heat and densities of images that are none."""
+    atoms = rutile_with_heavy_oxygen()
+    phonopy = users_object(atoms, atoms.get_masses())
+    phonopy.run_mesh([3, 3, 3], is_gamma_center=True)
+    with (
+        pytest.warns(UnstableWarning, match="had reduced as if they were the same"),
+        pytest.raises(InputError, match="has no mesh"),
+    ):
+        densities.get_thermal_properties(phonopy)
+    densities.get_mesh(phonopy, numbers=(3, 3, 3))
+    densities.get_thermal_properties(phonopy)
+
+
+def test_velocities_of_phonopy_are_not_made_symmetric_by_operations_that_exchange_isotopes():
+    atoms = rutile_with_heavy_oxygen()
+    phonopy = phonopy_of(atoms)
+    q = [[0.2, 0.2, 0.1]]
+    phonopy.run_qpoints(q, with_group_velocities=True)
+    symmetric = phonopy.qpoints.group_velocities
+    phonopy._group_velocity = None
+    phonopy._primitive_symmetry = build_phonopy(atoms, 2, is_symmetry=False).primitive_symmetry
+    phonopy.run_qpoints(q, with_group_velocities=True)
+    np.testing.assert_allclose(symmetric, phonopy.qpoints.group_velocities, atol=1e-6)
+
+
 def test_displacements_and_force_constants_keep_the_symmetry_of_elements():
     """Forces do not know masses: one displacement is enough, and constants made from it are the same."""
     atoms = isotope_diamond()
@@ -234,6 +260,18 @@ def test_masses_are_given_by_element_or_by_number():
         set_isotopes(atoms, [("N", 15.0)])
     with pytest.raises(InputError, match=r"a mass is given for 7, which is not in .* of 6 atoms"):
         set_isotopes(atoms, [("7", 15.0)])
+
+
+def test_moments_of_an_object_that_a_potential_fills_are_said_to_be_ignored():
+    cell = PhonopyAtoms(
+        symbols=["Si", "Si"],
+        cell=bulk("Si", "diamond", 5.0).cell[:],
+        scaled_positions=[[0, 0, 0], [0.25] * 3],
+        magnetic_moments=[1.0, -1.0],
+    )
+    phonopy = Phonopy(cell, np.eye(3, dtype=int), primitive_matrix="P")
+    with pytest.warns(UnstableWarning, match="has magnetic moments. They are ignored"):
+        checked_for_potential(phonopy)
 
 
 @pytest.mark.parametrize("where", ["initial_magmoms", "magmom"])
