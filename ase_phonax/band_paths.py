@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from .errors import InputError, StructureError, UnstableWarning
 from .formulas import crystal_formula
+from .sharing import ignored_warnings
 from .species import species_of
 
 SPACING = 0.02  # [1/Å] between q-points of a path, 2 pi included
@@ -64,8 +65,7 @@ def crystal_path(atoms: Atoms, spacing: float = SPACING, symprec: float = 1e-5) 
     """
     structure = (atoms.cell[:], atoms.get_scaled_positions(wrap=False), species_of(atoms))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", seekpath.SupercellWarning)  # said below, in words about phonons
+        with ignored_warnings("", seekpath.SupercellWarning):  # said below, in words about phonons
             found = seekpath.get_path_orig_cell(structure, symprec=symprec)
     except seekpath.SymmetryDetectionError as error:
         raise StructureError(

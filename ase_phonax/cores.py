@@ -26,12 +26,13 @@ def n_cores() -> int:
         cores = len(os.sched_getaffinity(0))
     else:
         cores = (count or os.cpu_count)() or 1
-    limit = os.environ.get(LIMIT, "").split(",")[0].strip()
-    if not limit:
+    value = os.environ.get(LIMIT, "")
+    if not value.strip():
         return cores
+    limit = value.split(",")[0].strip()
     if not (limit.isascii() and limit.isdigit() and int(limit) > 0):
         warnings.warn(
-            f"{LIMIT} is {os.environ[LIMIT]!r}, which begins with no number of threads: it is ignored, and all"
+            f"{LIMIT} is {value!r}, which begins with no number of threads: it is ignored, and all"
             f" {cores} cores are used. Set it to a whole number, 1 or more.",
             RuntimeWarning,
             stacklevel=2,
@@ -71,23 +72,38 @@ def one_blas_thread() -> Iterator[None]:
 
 
 class _OneThread:
-    """The limit on BLAS threads, and how many blocks want it."""
+    """The limit on BLAS threads: how many blocks want it, and what there was before."""
 
     def __init__(self) -> None:
         self._lock, self._n_blocks = Lock(), 0
-        self._limit: Any = None
+        self._before: list[tuple[Any, int]] = []
 
     def enter(self) -> None:
         with self._lock:
             if not self._n_blocks:
-                self._limit = _blas().limit(limits=1)
+                before = [(library, library.num_threads) for library in _blas().lib_controllers]
+                many = [(library, n) for library, n in before if n > 1]
+                for library, _ in many:
+                    library.set_num_threads(1)
+                # One that does not follow is held by a block of somebody else's in another thread: theirs to restore.
+                self._before = [(library, n) for library, n in many if library.num_threads == 1]
             self._n_blocks += 1
 
     def leave(self) -> None:
         with self._lock:
             self._n_blocks -= 1
             if not self._n_blocks:
-                self._limit.restore_original_limits()
+                for library, n in self._before:
+                    _release(library)
+                    library.set_num_threads(n)
+                    _release(library)
+
+
+def _release(library: Any) -> None:
+    """Later versions of threadpoolctl let only the thread set a number that has set the last one: not so here."""
+    release = getattr(library, "clear_controlling_thread", None)
+    if release:
+        release(force=True)
 
 
 _BLAS = _OneThread()

@@ -7,7 +7,6 @@ is asked in `structure_checks`.
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from .errors import StructureError, SupercellError
 from .formulas import crystal_formula
 from .lattices import cell_heights
+from .sharing import ignored_warnings
 from .species import species_of
 from .structure_checks import CLOSEST_DISTANCE as CLOSEST_DISTANCE
 from .structure_checks import SMALLEST_HEIGHT as SMALLEST_HEIGHT
@@ -222,8 +222,7 @@ def _standard_primitive(atoms: Atoms, symprec: float) -> tuple[Any, Any, Any]:
 
 def _ask_spglib(function: Any, atoms: Atoms, symprec: float, **options: Any) -> Any:
     # spglib < 2.7 returns None on failure; later ones warn at every call that they will raise one day.
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Set OLD_ERROR_HANDLING", DeprecationWarning)
+    with ignored_warnings("Set OLD_ERROR_HANDLING", DeprecationWarning):
         try:
             answer, reason = function(_spglib_cell(atoms), symprec=symprec, **options), "no symmetry found"
         except _SPGLIB_ERROR as error:

@@ -6,7 +6,6 @@ are centred on Gamma: an even mesh beside it loses symmetry in centred lattices.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +20,7 @@ from phonopy.phonon.thermal_properties import ThermalProperties
 from .errors import InputError
 from .force_constants import commensurate_qpoints, crystal_atoms, frequencies_thz
 from .phonopy_objects import checked
+from .sharing import ignored_warnings
 
 MESH_LENGTH = 100.0  # [Å] q-points along b: MESH_LENGTH * |b| / 2 pi, for total DOS and heat
 PROJECTED_MESH_LENGTH = 40.0  # [Å] the projected DOS needs every q-point, unreduced by symmetry
@@ -96,9 +96,8 @@ def get_mesh(
     checked(phonopy)
     check_mesh(_numbers(phonopy, length) if numbers is None else numbers)
     if numbers is None and all(repeated):
-        with warnings.catch_warnings():
-            # phonopy picks symmetric numbers of its own for skewed cells, and says so; nothing is lost.
-            warnings.filterwarnings("ignore", message=".*from length input.*incompatible")
+        # phonopy picks symmetric numbers of its own for skewed cells, and says so; nothing is lost.
+        with ignored_warnings(".*from length input.*incompatible"):
             return phonopy.run_mesh(float(length), is_gamma_center=True)
     if numbers is None:
         numbers = np.where(repeated, _numbers(phonopy, length), 1).tolist()

@@ -30,7 +30,7 @@ from .exact import exact_matrices
 from .force_constants import crystal_atoms, validate_constants
 from .permutations import operation_permutations
 from .phonopy_objects import checked
-from .sharing import Replacement
+from .sharing import Replacement, ignored_warnings
 
 if TYPE_CHECKING:
     from .evaluation import Progress
@@ -84,8 +84,7 @@ def build_phonopy(
     )
     primitive = _resolve_primitive_matrix(primitive_matrix, atoms, symprec)
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Warning: Point group symmetries")  # said below, with its meaning
+        with ignored_warnings("Warning: Point group symmetries"):  # said below, with its meaning
             phonopy = _set_up(unitcell, matrix, primitive, symprec, phonopy_kwargs)
     except (RuntimeError, ValueError) as error:
         raise SupercellError(

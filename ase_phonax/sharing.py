@@ -5,8 +5,10 @@ free locks, whatever the other threads of its parent, which are not there any mo
 """
 
 import os
+import re
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
@@ -122,6 +124,32 @@ class Remembered(Generic[Value]):
         with self._lock:
             if self._entry is entry:
                 self._entry = None
+
+
+_FILTERS = Lock()
+
+
+@contextmanager
+def ignored_warnings(message: str, category: type[Warning] = Warning) -> Iterator[None]:
+    """A block in which warnings that begin so are not shown, in any thread.
+
+    `warnings.catch_warnings` is for one thread alone: each block restores the filters that it met, and the one that
+    ends last those of another.
+
+    Args:
+        message: a regular expression, as for `warnings.filterwarnings`.
+    """
+    own: Any = ("ignore", re.compile(message, re.IGNORECASE), category, None, 0)
+    with _FILTERS:
+        filters: Any = warnings.filters
+        filters.insert(0, own)
+    try:
+        yield
+    finally:
+        with _FILTERS:
+            now: Any = warnings.filters  # somebody's catch_warnings may have put another list in place, or a copy
+            for some in (filters, now):
+                some[:] = [other for other in some if other is not own]
 
 
 class Replacement:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
+from ..sharing import ignored_warnings
 from ..units import CM1_PER_THZ, MEV_PER_THZ
 from .normal_modes import NormalModes
 
@@ -80,8 +80,7 @@ def gas_properties(
     spin = int(atoms.numbers.sum()) % 2 / 2 if spin is None else spin
     energies = np.abs(modes.wavenumbers) / CM1_PER_THZ * MEV_PER_THZ / 1000
     shape: Any = "monatomic" if len(atoms) == 1 else "linear" if group.is_linear else "nonlinear"
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*imag modes removed")  # `left_out` says it
+    with ignored_warnings(".*imag modes removed"):  # `left_out` says it
         thermo = IdealGasThermo(
             vib_energies=(np.where(modes.wavenumbers < 0, 1j, 1) * energies).tolist(),
             geometry=shape,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from ..crystals import SYMPREC
 from ..errors import InputError, is_failure
 from ..force_constants import crystal_atoms
 from ..input_files import require_file
+from ..sharing import ignored_warnings
 from ..two_dimensional import vacuum_axis
 
 METHOD = "wang"
@@ -89,8 +89,7 @@ def read_correction(
     given = dict(born) if isinstance(born, dict) else _read_file(Path(born), cell, symprec)
     given["method"] = str(method or given.get("method", METHOD)).lower()
     charges, dielectric = _checked(given, len(cell))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Symmetry of Born effective charge is largely broken")  # refused below
+    with ignored_warnings("Symmetry of Born effective charge is largely broken"):  # refused below
         fitted, fitted_dielectric = symmetrize_borns_and_epsilon(charges, dielectric, cell, symprec=symprec)
     total = float(np.abs(charges.sum(axis=0)).max())
     changed = float(np.abs(fitted - charges).max())

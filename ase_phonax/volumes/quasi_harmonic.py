@@ -14,6 +14,7 @@ from phonopy.physical_units import get_physical_units
 from phonopy.qha import output
 
 from ..errors import InputError, StructureError, UnstableWarning
+from ..sharing import ignored_warnings
 from .points import VolumePoint, odd_mesh_numbers
 from .verdicts import LOST_DIFFERENCE, Verdict, judge, lost_free_energies, lost_share
 
@@ -138,10 +139,9 @@ def get_quasi_harmonic(
     numbers = odd_mesh_numbers(stable[-1].phonopy, mesh_length)
 
     def run(fitted: tuple[VolumePoint, ...], temperatures: NDArray[np.float64]) -> QHAResult:
-        with warnings.catch_warnings():
-            # All three are judged or said below, once.
-            for words in ("Lattice parameters are extrapolated", "Lattice parameter fitting", "EOS fitting failed"):
-                warnings.filterwarnings("ignore", words)
+        # All three are judged or said below, once.
+        words = "Lattice parameters are extrapolated|Lattice parameter fitting|EOS fitting failed"
+        with ignored_warnings(f"(?:{words})"):
             return run_qha(
                 [point.phonopy for point in fitted],
                 temperatures,
