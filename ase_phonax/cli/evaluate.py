@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..files import write_whole
 from . import loading
 from .progress import progress_bar, without_progress
+from .provenance import provenance
 from .tables import Table
 
 _DESCRIPTION = """\
@@ -73,6 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
             "rmse": dict(scores.rmse),
             "counts": dict(scores.counts),
             "relative_curvature": scores.relative_curvature if "curvature" in scores.mae else None,
+            "provenance": provenance(arguments, arguments.data, arguments.model),
             "units": {label: unit for label, (_, _, unit) in _ROWS.items()} | {"energy": "eV/atom", "forces": "eV/Å"},
         }
         write_whole(arguments.json, json.dumps(summary, indent=2) + "\n", loss=_LOSS)

@@ -105,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
                 found = _compute(arguments, reference, watch)
                 with watch.section("files"), writing(output):
                     summary = _summary(arguments, reference, found)
-                    summary = volume_runs.completed(summary, notes, FILES, watch)
+                    summary |= {"warnings": notes, "files": list(FILES), "timings_s": watch.rounded()}
                     _write(folder, reference, found, summary, arguments.unit)
         watch.note("results", {"folder": str(output), **summary})
         if not arguments.quiet:

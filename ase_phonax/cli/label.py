@@ -16,8 +16,10 @@ from typing import Any
 
 from ..claims import claimed_folder
 from ..errors import InputError, OutputError, PhonaxError, StructureError, in_words
+from ..files import write_whole
 from . import loading
 from .progress import progress_bar, without_progress
+from .provenance import provenance
 
 _DESCRIPTION = """\
 Relax structures with a model, perturb them, and write energies, forces, stresses and second derivatives: labels from
@@ -185,6 +187,10 @@ def _note_or_compare(folder: Path, recipe: Any, calc: Any, arguments: argparse.N
         "structures": _digest(task.atoms for task in tasks),
     }
     content = json.loads(json.dumps(content))
+    from ..weights import DEFAULT
+
+    recipe_file = [arguments.recipe] if arguments.recipe is not None else []
+    started = provenance(arguments, [*arguments.structures, *recipe_file], arguments.model or DEFAULT)
     path = folder / "labels.json"
     if path.exists():
         there = _read_note(path)
@@ -198,9 +204,7 @@ def _note_or_compare(folder: Path, recipe: Any, calc: Any, arguments: argparse.N
     with _writing(folder):
         (folder / "frames").mkdir(exist_ok=True)
         if not path.exists():
-            part = path.with_suffix(".part")
-            part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-            os.replace(part, path)
+            write_whole(path, json.dumps(content | {"provenance": started}, indent=1) + "\n")
 
 
 def _read_note(path: Path) -> dict[str, Any]:

@@ -81,9 +81,11 @@ def _list(arguments: argparse.Namespace) -> int:
         left=(0, 1, 3),
         prose=True,
     )
+    text.group("more")
+    text.row("card, with errors", "ase-phonax models NAME")
+    text.row("get", "ase-phonax models get NAME")
+    text.row("convert", "ase-phonax convert NAME OUT.h5 --trust")
     print(text)
-    print("\nThe card of one, with errors, licence and citation: ase-phonax models NAME")
-    print("get: ase-phonax models get NAME; convert: then ase-phonax convert NAME OUT.h5 --trust")
     return 0
 
 

@@ -120,7 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
                 with watch.section("files"), writing(output):
                     summary = volume_runs.summary(reference, points, arguments) | qha_table.summary(found)
                     summary |= {"ratios_added": added, "expansion_errors": expansion_errors(summary["model"])}
-                    summary = volume_runs.completed(summary, notes, (*OWN_FILES, *found.files), watch)
+                    summary |= {"warnings": notes, "files": [*OWN_FILES, *found.files], "timings_s": watch.rounded()}
                     _write(folder, reference, found, summary)
         watch.note("results", {"folder": str(output), **summary})
         if not arguments.quiet:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..files import write_whole
 from . import loading
 from .progress import print_above, progress_bar, without_progress
+from .provenance import provenance
+from .tables import width
+
+PROVENANCE = "provenance.json"
 
 _HEAD = """\
 # Units: eV, Å. Paths are relative to this file. Whatever is left out has the default shown here.
@@ -93,12 +99,13 @@ def run(arguments: argparse.Namespace, start: Callable[..., Any], template: str 
     except KeyboardInterrupt:
         print(_after_interruption(config, before, _checkpoint(config), arguments.resume), file=sys.stderr)
         return 130
+    _note_provenance(arguments, Path(result.folder))
     for note in notes:
         print(f"note: {note}")
     print(_what_was_used(result))
     print(f"\n{result.potential.name}: {result.potential.n_parameters:,} parameters, in {result.folder}:")
     print("  model.h5       the potential: --model, PhonaxCalculator(...)")
-    print("  history.csv    every epoch; history.png the picture of it")
+    print("  history.csv    every epoch; history.png the picture of it; provenance.json when and by what")
     print("  checkpoint.h5  where --resume would go on")
     return 0
 
@@ -122,6 +129,18 @@ def _after_interruption(config: Any, before: Any, after: Any, resumed: bool) -> 
     words = "interrupted before the first checkpoint, so there is nothing to --resume: start it again"
     words += f" (run.checkpoint_seconds is {config.run.checkpoint_seconds:g})"
     return words if after is None else f"{words}; the earlier run in {folder} is as it was"
+
+
+def _note_provenance(arguments: argparse.Namespace, folder: Path) -> None:
+    """Beside the history, a block for each start that came to its end: a resumed training has several."""
+    path = folder / PROVENANCE
+    try:
+        earlier = json.loads(path.read_text(encoding="utf-8"))["runs"] if arguments.resume else []
+    except (OSError, ValueError, KeyError, TypeError):
+        earlier = []
+    # What the data were, with their checksums, stands in the model itself.
+    block = provenance(arguments, [arguments.training], getattr(arguments, "model", None))
+    write_whole(path, json.dumps({"runs": [*earlier, block]}, indent=2) + "\n")
 
 
 def _what_was_used(result: Any) -> str:
@@ -152,10 +171,13 @@ def _keep_compiled() -> None:
 
 
 class EpochTable:
-    """A line for each epoch; columns are those of the first row with a validation, or of the first row."""
+    """A line for each epoch; columns are those of the first row with a validation, or of the first row.
+
+    Those that the terminal has no room for are left out, the last first: history.csv has them all.
+    """
 
     def __init__(self, quiet: bool) -> None:
-        self._quiet, self._names = quiet, list[str]()
+        self._quiet, self._names, self._gap = quiet, list[str](), "  "
 
     def show(self, row: Mapping[str, Any]) -> None:
         """Print one row."""
@@ -170,9 +192,29 @@ class EpochTable:
         names = [name for name in _COLUMNS if name in row]
         if not set(names) <= set(self._names):
             self._names = names
-            print_above("  ".join(f"{_COLUMNS[name][0]:>9}" for name in names))
-        cells = []
-        for name in self._names:
-            _, factor, digits = _COLUMNS[name]
-            cells.append(f"{factor * row[name]:9.{digits}f}" if name in row else " " * 9)
-        print_above("  ".join(cells))
+            self._begin()
+        print_above(self._gap.join(self._cell(name, row) for name in self._shown))
+
+    def _begin(self) -> None:
+        """Choose the columns that fit, and print their headings."""
+        self._shown, room = list(self._names), width()
+        for self._gap in ("  ", " "):
+            if self._line_width() <= room:
+                break
+        while self._line_width() > room:
+            self._shown.pop()
+        print_above(self._gap.join(f"{_COLUMNS[name][0]:>{_width(name)}}" for name in self._shown))
+
+    def _line_width(self) -> int:
+        return sum(map(_width, self._shown)) + len(self._gap) * (len(self._shown) - 1)
+
+    def _cell(self, name: str, row: Mapping[str, Any]) -> str:
+        _, factor, digits = _COLUMNS[name]
+        if name not in row:
+            return " " * _width(name)
+        text = f"{factor * row[name]:.{digits}f}"
+        return f"{text if len(text) <= _width(name) else f'{factor * row[name]:.1e}':>{_width(name)}}"
+
+
+def _width(name: str) -> int:
+    return 5 if name == "epoch" else 8

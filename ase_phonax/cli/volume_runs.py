@@ -179,12 +179,6 @@ def summary(reference: Reference, points: Sequence[VolumePoint], arguments: argp
     }
 
 
-def completed(contents: dict[str, Any], notes: list[str], files: Sequence[str], watch: Stopwatch) -> dict[str, Any]:
-    """What a command tells programs, with what is known at its end only."""
-    contents = contents | {"warnings": notes, "files": list(files), "timings_s": watch.rounded()}
-    return contents | {"units": units_of(contents)}
-
-
 def describe(text: Table, reference: Reference, points: Sequence[VolumePoint], added: Sequence[float] = ()) -> None:
     """The same for people; `added` are the ratios that nobody asked for."""
     from .tables import matrix_in_words
@@ -232,7 +226,7 @@ def title(reference: Reference) -> str:
 
 
 def write_shared(folder: Path, points: Sequence[VolumePoint], contents: dict[str, Any]) -> None:
-    """The relaxed structures, one frame for each volume, and summary.json."""
+    """The relaxed structures, one frame for each volume, and summary.json, to which the units are added."""
     from ase.calculators.singlepoint import SinglePointCalculator
     from ase.io import write
 
@@ -246,4 +240,5 @@ def write_shared(folder: Path, points: Sequence[VolumePoint], contents: dict[str
         frame.info["volume_ratio"] = point.ratio
         frames.append(frame)
     write(folder / STRUCTURES_FILE, frames, format="extxyz")
+    contents["units"] = units_of(contents)
     write_summary(contents, folder)
