@@ -66,7 +66,8 @@ def _advice(atoms: Atoms, others: Alternatives | None) -> str:
     if not names:
         return "use a model that lists all elements of the structure (`ase-phonax models`)"
     # MACE's have to be converted first: `ase-phonax models` lists them, too.
-    return f"named models that can be used directly and have all its elements: {', '.join(names)} (`ase-phonax models`)"
+    listed = ", ".join(names)
+    return f"named models that can be used directly and have all its elements: {listed} (`ase-phonax models get NAME`)"
 
 
 def neighbour_list(atoms: Atoms, cutoff: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

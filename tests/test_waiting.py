@@ -62,7 +62,7 @@ def test_a_bar_says_how_long_it_will_take(monkeypatch):
             time.sleep(0.3)
             found(done, 10)
         time.sleep(0.1)
-    left = [int(seconds) for seconds in re.findall(r"50 %\|█+ +\| 0:02 so far, about 0:0(\d) left", screen.getvalue())]
+    left = [int(seconds) for seconds in re.findall(r"50 %\|█+ +\| 0:02, about 0:0(\d) left", screen.getvalue())]
     assert left  # half is done after a second and a half
     assert set(left) <= {1, 2}
 
@@ -95,7 +95,7 @@ def test_a_batch_job_is_told_in_lines(monkeypatch):
     text = pipe.getvalue()
     lines = text.splitlines()
     assert "\r" not in text
-    assert re.fullmatch(r"force constants: \d+ %, 0:0\d so far, about 0:0\d left", lines[0])
+    assert re.fullmatch(r"force constants: \d+ %, 0:0\d, about 0:0\d left", lines[0])
     assert 2 <= sum(line.startswith("force constants") for line in lines) <= 5  # one each 0.3 s, of a second
     assert sum(line.startswith("loading the model: 0:00") for line in lines) == 1
     assert "quick" not in text

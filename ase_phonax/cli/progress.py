@@ -21,7 +21,7 @@ from ..errors import OutputError, UnstableWarning
 SILENT_SECONDS = 2.0  # anything quicker needs no word
 PLAIN_SECONDS = 10.0  # between lines where no terminal wipes them; a tenth of the waiting in long ones
 _REPAINT_SECONDS = 0.5
-_BAR = 24  # characters
+_BAR = 20  # characters: with the longest description a line of 79
 _QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
 _PAINTING = threading.RLock()
 _OPEN: list[_Wait] = []  # innermost last: that one is shown
@@ -69,17 +69,17 @@ class _Wait:
         return progress
 
     def in_words(self) -> str:
-        """ "force constants:  42 %, 0:12 so far, about 0:17 left", with a bar where a terminal shows it."""
+        """ "force constants: 42 %, 0:12, about 0:17 left", with a bar where a terminal shows it."""
         done, total, since = self._count
         now = time.monotonic()
         gone = clock(now - self._begin)
         if not total:
             return f"{self.description}: " + (f"{done} so far, " if done else "") + gone
         share = min(done / total, 1.0)
-        left = f", about {clock((now - since) * (1 - share) / share)} left" if share else ""
+        left = f", about {clock((now - since) * (1 - share) / share)} left" if 0 < share < 1 else ""
         filled = round(_BAR * share)
         bar = f"|{'█' * filled}{' ' * (_BAR - filled)}|" if self.in_terminal else ","
-        return f"{self.description}: {100 * share:.0f} %{bar} {gone} so far{left}"
+        return f"{self.description}: {100 * share:.0f} %{bar} {gone}{left}"
 
     def paint(self) -> None:
         """Show where it stands, if it is time to."""
