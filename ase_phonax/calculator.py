@@ -156,11 +156,12 @@ class PhonaxCalculator(Calculator):
             progress: called with (done, total) columns.
 
         Raises:
-            InputError: no atom is left to vibrate.
+            InputError: no atom is left to vibrate, or constraints hold parts of an atom's motion.
         """
         from ase.vibrations import VibrationsData  # brings matplotlib
 
         if indices is None:
+            _refuse_partial_constraints(atoms)
             indices = VibrationsData.indices_from_constraints(atoms)
         if len(indices) == 0 < len(atoms):  # an empty structure gets an error of its own
             raise InputError(
@@ -307,6 +308,23 @@ class PhonaxCalculator(Calculator):
 
     def _hessian(self, atoms: Atoms, rows: np.ndarray, progress: Progress | None) -> np.ndarray:
         return self._evaluator.hessian(atoms, rows, progress)
+
+
+def _refuse_partial_constraints(atoms: Atoms) -> None:
+    """ASE's container takes atoms whole: FixCartesian would drop all of an atom, other kinds would be overlooked."""
+    from ase.constraints import FixAtoms, FixCartesian, FixSymmetry
+
+    def whole(constraint: Any) -> bool:
+        fixed = isinstance(constraint, FixCartesian) and bool(np.all(constraint.mask))
+        return fixed or isinstance(constraint, FixAtoms | FixSymmetry)
+
+    partial = sorted({type(constraint).__name__ for constraint in atoms.constraints if not whole(constraint)})
+    if partial:
+        raise InputError(
+            f"the structure has constraints of the kind {', '.join(partial)}",
+            "vibrations are those of atoms that move freely, or not at all",
+            "remove them (atoms.set_constraint()), hold whole atoms with FixAtoms, or name those that move: `indices`",
+        )
 
 
 def _wave_vectors(qpoints: Any) -> np.ndarray:

@@ -41,7 +41,7 @@ class RelaxationReport:
     Attributes:
         n_steps: optimizer steps taken; 0 where the structure was relaxed already.
         energy: at the end [eV].
-        initial_max_force: largest force on an atom before [eV/Å].
+        initial_max_force: largest force on an atom before, as far as constraints let it move [eV/Å].
         initial_max_stress: largest entry of the stress before [eV/Å³]; None without periodicity.
         max_force: after.
         max_stress: after; with `fix_cell` whatever remains, with `fix_volume` mostly pressure.
@@ -49,6 +49,8 @@ class RelaxationReport:
         symmetrised_by: largest distance an atom was moved to make the symmetry exact, before the first step [Å].
         space_group_before: as found in the structure given; None where symmetry was not imposed.
         space_group_after: as found in the result.
+        held_force: largest force that constraints hold at the end [eV/Å]; 0 without constraints. Second derivatives
+            of all atoms are then not those of a stationary point.
     """
 
     n_steps: int
@@ -61,6 +63,7 @@ class RelaxationReport:
     symmetrised_by: float
     space_group_before: SpaceGroup | None
     space_group_after: SpaceGroup | None
+    held_force: float = 0.0
 
 
 def relax(
@@ -142,6 +145,7 @@ def relax(
         symmetrised_by=symmetrised_by,
         space_group_before=before,
         space_group_after=after,
+        held_force=held_force(relaxed),
     )
 
 
@@ -168,15 +172,22 @@ def report_unrelaxed(atoms: Atoms, calc: Any, symprec: float = SYMPREC) -> tuple
             stacklevel=2,
         )
     report = RelaxationReport(
-        0, float(same.get_potential_energy()), force, stress, force, stress, 0.0, 0.0, group, group
+        0, float(same.get_potential_energy()), force, stress, force, stress, 0.0, 0.0, group, group, held_force(same)
     )
     return same, report
 
 
 def largest_force(atoms: Atoms) -> float:
-    """Largest norm of a force, whatever the constraints [eV/Å]."""
-    forces = atoms.get_forces(apply_constraint=False)
-    return float(np.linalg.norm(forces, axis=1).max())
+    """Largest norm of a force on an atom, as far as constraints let it move [eV/Å]."""
+    return float(np.linalg.norm(atoms.get_forces(), axis=1).max())
+
+
+def held_force(atoms: Atoms) -> float:
+    """Largest norm of a force, or part of one, that constraints hold [eV/Å]."""
+    if not atoms.constraints:
+        return 0.0
+    held = atoms.get_forces(apply_constraint=False) - atoms.get_forces()
+    return float(np.linalg.norm(held, axis=1).max())
 
 
 def largest_stress(atoms: Atoms) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
-from ase.constraints import FixAtoms
+from ase.constraints import FixAtoms, FixCartesian, FixedPlane
 from scipy.optimize import minimize_scalar
 
 from ase_phonax.crystals import get_space_group
@@ -133,6 +133,32 @@ def test_constraints_of_the_structure_are_kept_instead_of_the_symmetry(calc):
     np.testing.assert_array_equal(relaxed.positions[[0, 2]], chain.positions[[0, 2]])
     assert relaxed.positions[1, 2] == pytest.approx(2.6, abs=1e-3)
     assert len(relaxed.constraints) == 1
+
+
+@pytest.mark.parametrize(
+    ("constraint", "held_by_hand"),
+    [
+        (FixAtoms([0, 2]), lambda f: np.linalg.norm(f[[0, 2]], axis=1).max()),
+        (FixCartesian([0, 2], mask=(False, False, True)), lambda f: np.abs(f[[0, 2], 2]).max()),
+        (FixedPlane([0, 2], (0, 0, 1)), lambda f: np.abs(f[[0, 2], 2]).max()),
+    ],
+    ids=["atoms", "cartesian", "plane"],
+)
+def test_reports_count_forces_that_may_move_an_atom_and_name_the_others(calc, constraint, held_by_hand):
+    """Kills: the pull on fixed atoms of a stretched chain taken for a force that is left."""
+    chain = Atoms("Cu3", positions=[[0, 0, 0], [0, 0, 2.5], [0, 0, 5.2]])
+    chain.set_constraint(constraint)
+    relaxed, report = relax(chain, calc)
+    forces = calc.get_forces(relaxed)
+    assert report.max_force < 1e-4
+    assert report.held_force == pytest.approx(held_by_hand(forces), rel=1e-6)
+    assert report.held_force > 0.01
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # nothing is far from stationary here
+        _, unrelaxed = report_unrelaxed(relaxed, calc)
+    assert (unrelaxed.max_force, unrelaxed.held_force) == pytest.approx((report.max_force, report.held_force), rel=1e-6)
+    _, without = relax(Atoms("Cu2", positions=[[0, 0, 0], [0, 0, 2.5]]), calc)
+    assert without.held_force == 0.0
 
 
 def test_giving_up_names_what_was_reached_and_what_was_wanted(calc):

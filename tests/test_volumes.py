@@ -16,11 +16,12 @@ from phonopy.qha.eos import fit_to_eos, get_eos
 from phonopy.structure.atoms import PhonopyAtoms
 from scipy.optimize import minimize_scalar
 
-from ase_phonax import densities
+from ase_phonax import PhonaxCalculator, densities
 from ase_phonax.cli import gruneisen as gruneisen_command
 from ase_phonax.cli import loading, volume_runs
 from ase_phonax.cli import qha as qha_command
 from ase_phonax.cli.crystal import Crystal
+from ase_phonax.crystals import reduce_to_primitive
 from ase_phonax.errors import InputError, StructureError, UnstableWarning
 from ase_phonax.relaxation import relax
 from ase_phonax.two_dimensional import as_layer
@@ -29,6 +30,7 @@ from ase_phonax.volumes import gruneisen as gruneisen_room
 from ase_phonax.volumes import quasi_harmonic as qha_room
 from ase_phonax.volumes.gruneisen import mode_heat_capacities
 from ase_phonax.volumes.points import odd_mesh_numbers
+from ase_phonax.volumes.reliability import expansion_errors
 from ase_phonax.volumes.verdicts import judge
 
 from .pair_potential import PairCalculator
@@ -385,6 +387,7 @@ def test_a_row_says_that_its_bulk_modulus_has_fallen_and_that_the_end_is_near(sw
     assert "derivative" in verdict_on(volumes, energies)[0].doubts, "a parabola has dB/dp = -1"
 
 
+@pytest.mark.filterwarnings("ignore:The acoustic frequencies at Gamma")  # of constants torn on purpose
 def test_volumes_that_lost_more_modes_are_left_out_and_said(swollen, copper):
     """Their sums are of other modes: one curve through all of them is none."""
     points = phonons_at_volumes(copper, PairCalculator(), 2, RATIOS)
@@ -427,6 +430,27 @@ def test_requests_that_phonopy_would_answer_with_nonsense_are_refused(swollen):
     for t_max, t_step in ((100, 0), (100, 80), (np.nan, 10), (1e9, 1)):
         with pytest.raises(InputError, match="fewer than three or more than"):
             get_quasi_harmonic(swollen, t_max=t_max, t_step=t_step)
+
+
+@pytest.mark.data
+def test_arsenic_in_a_supercell_too_small_gives_no_garbage(data):
+    """Two volumes lost up to 3.5 % of their modes: found once were 55.5 Å³, 0.08 GPa and -2454e-6/K at 780 K."""
+    crystal = read(data / "cases" / "As-hex.vasp")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        arsenic, _ = relax(reduce_to_primitive(crystal), small := PhonaxCalculator())
+        found = get_quasi_harmonic(phonons_at_volumes(arsenic, small, 2, RATIOS), t_step=20.0)
+    assert [point.ratio for point in found.left_out] == [1.06, 1.08]
+    assert max(found.modes_lost) - min(found.modes_lost) < 2e-3
+    volumes, result = found.result.volumes, found.result
+    for energies, minimum in zip(result.helmholtz_volume, result.equilibrium_volumes, strict=True):
+        lowest = int(np.argmin(energies))
+        assert volumes[lowest - 1] < minimum < volumes[lowest + 1]
+    assert np.ptp(result.equilibrium_volumes) < 0.2
+    assert result.temperatures[-1] < 600
+    assert found.refused[-1].temperature_k == 1000
+    assert all(verdict.refusal for verdict in found.refused)
+    assert all("lost modes" in verdict.doubts for verdict in found.verdicts[5:])
 
 
 # ---- commands --------------------------------------------------------------------------------------
@@ -487,6 +511,38 @@ def test_the_command_qha_writes_what_it_announces(ase_phonax, tmp_path):
     np.testing.assert_allclose(columns[:, 1], summary["curves"]["volume"])
     again = ("--supercell", "2", "--mesh-length", "20", "--n-volumes", "5", "--max-temperature", "200")
     ase_phonax("qha", "Cu.vasp", "--overwrite", *again)
+
+
+def test_the_command_qha_adds_volumes_where_the_minimum_nears_their_end(ase_phonax, tmp_path):
+    words = ("--supercell", "2", "--mesh-length", "20", "--temperature-step", "50")
+    narrow = ("--range", "-3", "0.5", "--n-volumes", "5", "--max-temperature", "300")
+    table = ase_phonax("qha", "Cu.vasp", *words, *narrow)
+    summary = json.loads((tmp_path / "Cu-qha" / "summary.json").read_text())
+    assert 2 <= len(summary["ratios_added"]) <= 4
+    assert min(summary["ratios_added"]) > 1.005
+    assert table.count("; added") == len(summary["ratios_added"])
+    assert len(summary["volumes"]) == 5 + len(summary["ratios_added"])
+    assert summary["temperatures_k"][-1] == 300.0
+    assert summary["refused"] == []
+    assert len(summary["doubts"]) == len(summary["temperatures_k"]) == len(summary["fit_residual"])
+    assert "errors of β at 300 K" in table
+
+
+def test_the_command_qha_gives_a_reason_for_every_temperature_without_results(ase_phonax, tmp_path):
+    words = ("--supercell", "2", "--mesh-length", "20", "--temperature-step", "100", "--max-temperature", "6000")
+    table = ase_phonax("qha", "Cu.vasp", *words)
+    summary = json.loads((tmp_path / "Cu-qha" / "summary.json").read_text())
+    refused = [entry["temperature_k"] for entry in summary["refused"]]
+    np.testing.assert_allclose([*summary["temperatures_k"], *refused], np.arange(0, 6001, 100))
+    assert refused
+    assert all(entry["reason"] for entry in summary["refused"])
+    assert "  6000                  refused: " in table
+    assert f"Results end at {summary['temperatures_k'][-1]:g} K" in " ".join(table.split())
+
+
+def test_errors_of_expansion_are_named_for_models_that_were_measured_alone():
+    assert "against experiment" in expansion_errors("phonax-small")
+    assert "not measured for this model" in expansion_errors("mine")
 
 
 def test_the_volume_of_the_file_counts_where_that_is_asked(ase_phonax, tmp_path):

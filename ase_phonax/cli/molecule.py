@@ -243,6 +243,7 @@ def _summary(
         "energy": report.energy,
         "max_force": report.max_force,
         "unrelaxed_max_force": report.initial_max_force,
+        "held_force": report.held_force,
         "relaxation_steps": report.n_steps,
         "wavenumbers_cm1": modes.wavenumbers.tolist(),
         "imaginary_modes": len(modes.imaginary),
@@ -309,6 +310,8 @@ def _write(
         mode_files.write_mode(modes, mode, folder / f"mode_{mode}.extxyz")
     for name, side in zip(("plus", "minus"), sides or (), strict=False):
         rested = side.atoms.copy()
-        rested.calc = SinglePointCalculator(rested, energy=side.report.energy, forces=side.atoms.get_forces())
+        rested.calc = SinglePointCalculator(
+            rested, energy=side.report.energy, forces=side.atoms.get_forces(apply_constraint=False)
+        )
         write(folder / f"follow_{arguments.follow}_{name}.extxyz", rested, format="extxyz")
     write_summary(summary, folder)

@@ -23,6 +23,8 @@ def molecule_table(summary: dict[str, Any], output: Path) -> str:
     text.group("structure")
     text.row("relaxation", f"{summary['relaxation_steps']} steps" if summary["relaxed"] else "none, as asked")
     text.row("largest force", f"{summary['max_force']:.1e} eV/Å (before: {summary['unrelaxed_max_force']:.1e})")
+    if summary.get("held_force"):
+        text.row("held", f"{summary['held_force']:.1e} eV/Å on atoms that are kept where they are")
     if "point_group" in summary:
         off = f"atoms off by {summary['symmetry_deviation']:.1e} Å, tolerance {summary['symmetry_tolerance']:g} Å"
         text.row("point group", f"{summary['point_group']} ({off})")

@@ -13,7 +13,7 @@ from ase.neighborlist import natural_cutoffs, neighbor_list
 from numpy.typing import NDArray
 
 from ..errors import InputError, RelaxationError, StructureError, UnstableWarning
-from ..relaxation import RelaxationReport, relax, report_unrelaxed
+from ..relaxation import RelaxationReport, held_force, largest_force, relax, report_unrelaxed
 from ..units import CM1_PER_THZ, THZ_PER_SQRT_EV_A2_AMU
 from .normal_modes import NormalModes, check_molecule, held_but, normal_modes
 from .point_groups import TOLERANCE
@@ -82,7 +82,7 @@ def stationary_modes(
     there, report = relax(start, calc, fix_cell=True, fmax=FMAX, callback=callback)
     _check_still_one(start, there, cutoff)
     modes = normal_modes(there, calc, progress=progress, tolerance=tolerance)
-    force = _free_force(there)
+    force = largest_force(there)
     for _ in range(STEPS):
         step = _newton_step(modes, there.get_forces())
         if force <= ENOUGH or not 0 < np.linalg.norm(step, axis=1).max() <= LONGEST:
@@ -90,7 +90,7 @@ def stationary_modes(
         moved = there.copy()
         moved.positions += step
         moved.calc = calc
-        if (new := _free_force(moved)) >= force:
+        if (new := largest_force(moved)) >= force:
             break
         there, force = moved, new
         modes = normal_modes(there, calc, progress=progress, tolerance=tolerance)
@@ -102,7 +102,7 @@ def stationary_modes(
             stacklevel=2,
         )
     energy = float(there.get_potential_energy())
-    return modes, replace(report, max_force=force, energy=energy)
+    return modes, replace(report, max_force=force, energy=energy, held_force=held_force(there))
 
 
 def _check_still_one(before: Atoms, after: Atoms, cutoff: float) -> None:
@@ -138,11 +138,6 @@ def _bonds(atoms: Atoms, factor: float) -> set[tuple[int, int]]:
     """Pairs nearer than a multiple of the sum of their covalent radii."""
     i, j = neighbor_list("ij", atoms, natural_cutoffs(atoms, mult=factor))
     return {(int(a), int(b)) for a, b in zip(i, j, strict=True) if a < b}
-
-
-def _free_force(atoms: Atoms) -> float:
-    """Largest force on an atom that may move [eV/Å]."""
-    return float(np.linalg.norm(atoms.get_forces(), axis=1).max())
 
 
 def follow_imaginary(modes: NormalModes, calc: Any, mode: int = 1, *, callback: Any = None) -> tuple[Side, Side]:

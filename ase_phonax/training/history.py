@@ -42,6 +42,7 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         OutputError: the picture cannot be written.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     present = [name for name in SHOWN if any(row.get(f"{name}_mae") for row in rows)]
     figure = Figure(figsize=(4.2 * (1 + (len(present) > 0)), 3.2), layout="constrained")
@@ -61,4 +62,6 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
             right.semilogy(*zip(*points, strict=True), color=f"C{k}", label=f"{name} [{unit}]")
         right.set(xlabel="epoch", ylabel="mean absolute error (validation)")
         right.legend(frameon=False)
+    for axes in figure.axes:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     save_figure(figure, path, dpi=150)

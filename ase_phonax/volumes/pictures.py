@@ -112,7 +112,7 @@ def draw_quasi_harmonic(found: QuasiHarmonic, title: str = "") -> Figure:
 
 def _limit(axes: Axes, gamma: NDArray[np.float64], average: float) -> None:
     """Modes near zero have γ of any size: what lies beyond the limits is counted."""
-    low, high = np.percentile(gamma, 0.5), np.percentile(gamma, 99.5)
+    low, high = (float(x) for x in np.percentile(gamma, (0.5, 99.5)))
     margin = 0.15 * max(high - low, 0.2)
     low, high = min(low, average) - margin, max(high, average) + margin
     axes.set_ylim(low, high)
@@ -164,10 +164,8 @@ def _draw_free_energies(axes: Axes, found: QuasiHarmonic) -> None:
         axes.plot(volumes, equation(volumes, result.eos_parameters[i]), color=figures.BANDS, linewidth=0.8)
         axes.plot(result.volumes, result.helmholtz_volume[i], "o", color=figures.BANDS, markersize=2.5)
     # Where the path of the minima, which goes down to the right, does not pass.
-    for i, end, offset, (across, along) in (
-        (shown[0], -1, 4, ("right", "bottom")),
-        (shown[-1], 0, -4, ("left", "top")),
-    ):
+    places = ((shown[0], -1, 4, "right", "bottom"), (shown[-1], 0, -10, "left", "top"))
+    for i, end, offset, across, along in places:
         axes.annotate(
             f"{result.temperatures[i]:g} K",
             (result.volumes[end], result.helmholtz_volume[i][end]),
