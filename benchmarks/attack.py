@@ -36,15 +36,14 @@ def fuzz(options: argparse.Namespace) -> int:
         os.environ["XDG_CACHE_HOME"] = f"{place}/cache"
         os.environ["JAX_COMPILATION_CACHE_DIR"] = f"{place}/compiled"
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-        os.chmod(place, 0o755)  # one kind of cases gives its rights away
+
         import_all()
         import attack_inputs
         from attack_cases import KINDS
 
         data = os.environ.get("PHONAX_DATA")
         if options.only:
-            kind, seed = options.only.split(":")
-            cases = [(kind, int(seed))]
+            cases = [(kind, int(seed)) for kind, seed in (case.split(":") for case in options.only)]
         else:
             chosen = [k for k in (options.kinds or KINDS) if k != "nequix" or data]
             cases = [(k, s + options.seed) for k in chosen for s in range(round(KINDS[k][1] * options.fraction))]
@@ -113,7 +112,7 @@ def main() -> int:
     parser.add_argument("attack", choices=("fuzz", "kills", "disk", "all"))
     parser.add_argument("--fraction", type=float, default=1.0, help="of the number of cases, kills and sizes")
     parser.add_argument("--kinds", nargs="+", help="of fuzz cases, or commands to kill")
-    parser.add_argument("--only", metavar="KIND:SEED", help="one fuzz case")
+    parser.add_argument("--only", metavar="KIND:SEED", nargs="+", help="these fuzz cases")
     parser.add_argument("--seed", type=int, default=0, help="the first of each kind")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--verbose", action="store_true", help="print what bad cases printed")

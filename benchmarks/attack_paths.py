@@ -1,5 +1,6 @@
 """Paths that lead nowhere, in every place of the command line and of configurations where a path may stand."""
 
+import ctypes
 import os
 import shutil
 from collections.abc import Callable
@@ -12,7 +13,6 @@ import yaml
 from attack_calls import QUICK, command, cut
 from attack_runner import Attempt
 
-NOBODY = 65534
 # What a path means where a file is read, and where one is written; the folder of the case is made for it.
 ODD_NAMES = (
     *(
@@ -129,6 +129,8 @@ def attempt(rng: Random, seeds: Path, folder: Path) -> Attempt:
     roles = _roles(seeds, folder)
     role, kind = rng.choice(list(roles)), rng.choice(KINDS)
     good, argv = roles[role]
+    if kind == "fifo" and good is None:
+        kind = "missing"  # to write into one is a wish, and waits for its reader
     if kind == "name":
         name = rng.choice(ODD_NAMES)
         path = name
@@ -144,23 +146,32 @@ def attempt(rng: Random, seeds: Path, folder: Path) -> Attempt:
     written = role.split()[-1] in ("--output", "--overwrite", "--log", "--json", "--csv", "run.output")
     run = run if written else cut(run)
     # What is written where it was asked for is no stray; nor are inputs changed by a result that lies among them.
-    outputs = ("out", path.split("/")[0]) if written else ("out", "out.h5")
-    return Attempt(f"{role} {kind} {ascii(path)[-60:]}", _as_nobody(run) if kind == "not ours" else run, outputs)
+    outputs = ("out", os.path.normpath(path).split("/")[0]) if written else ("out", "out.h5")
+    return Attempt(
+        f"{role} {kind} {ascii(path)[-60:]}", _without_privileges(run) if kind == "not ours" else run, outputs
+    )
 
 
-def _as_nobody(run: Callable[[], int]) -> Callable[[], int]:
-    """With the rights of a user who owns nothing: root may open all that is closed."""
+def _without_privileges(run: Callable[[], int]) -> Callable[[], int]:
+    """Without root's right to open what is closed, which would make every path of this kind a sound one."""
 
     def restricted() -> int:
-        if os.geteuid() != 0:
-            return run()
-        for place in (".", "..", "../inputs", "../inputs/odd"):
-            os.chmod(place, 0o777)
-        os.chmod("../inputs/odd/closed", 0o555)
-        os.seteuid(NOBODY)
+        _override(False)
         try:
             return run()
         finally:
-            os.seteuid(0)
+            _override(True)
 
     return restricted
+
+
+def _override(allowed: bool) -> None:
+    """Take the right to override permissions from this process, or give it back; nothing where it has none."""
+    libc, version, bits = ctypes.CDLL(None), 0x20080522, 0b110  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+    header, sets = (
+        (ctypes.c_uint32 * 2)(version, 0),
+        (ctypes.c_uint32 * 6)(),
+    )  # effective, permitted, inheritable; twice
+    if os.geteuid() == 0 and libc.capget(header, sets) == 0:
+        sets[0] = sets[0] | (bits & sets[1]) if allowed else sets[0] & ~bits
+        libc.capset(header, sets)

@@ -34,7 +34,7 @@ class Attempt:
     Attributes:
         what: in words.
         run: returns an exit code; printing goes to the case's own file.
-        outputs: names in the working folder that may be there afterwards if it succeeds.
+        outputs: names in the working folder that may be there afterwards if it succeeds; "." for any.
         original: numbers of the undamaged file, where the damaged one is sealed; those of a file accepted are equal.
         numbers: filled by `run` where a sealed file is accepted.
     """
@@ -211,7 +211,7 @@ def judge(code: int, text: str, attempt: Attempt, work: Path, inputs_intact: boo
         return "STRAY", "an input was changed"
     allowed = attempt.outputs if code == 0 else ()
     stray = [str(p.relative_to(work)) for p in work.rglob("*") if not p.is_dir()]
-    stray = [name for name in stray if name.split("/")[0] not in allowed and name != "log.jsonl"]
+    stray = [name for name in stray if not {name.split("/")[0], "."} & set(allowed)]
     if stray:
         return "STRAY", f"exit code {code}, left behind: {', '.join(sorted(stray)[:5])}"
     if code == 0 and attempt.original is not None and attempt.numbers and attempt.numbers[-1] != attempt.original:
