@@ -140,8 +140,9 @@ def _names(found: dict[str, str]) -> list[str]:
 
 def _whole(kind: str, disk: Path, code: int) -> None:
     """What goes on after a failure goes on from whole files; nothing half-written lies about."""
-    from ase_phonax import load_model
     from ase_phonax.data.seals import check_seal
+
+    from ase_phonax import load_model
 
     parts = [p.name for p in disk.rglob("*") if ".part" in p.name or ".replaced" in p.name]
     if parts:
