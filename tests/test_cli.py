@@ -618,7 +618,11 @@ def test_an_existing_folder_is_kept_unless_told_otherwise(ionic, inside, capsys)
 def test_overwrite_never_deletes_what_is_not_ours(ionic, inside, capsys):
     write("salt.cif", bulk("NaCl", "rocksalt", a=5.65))
     assert main(["phonons", "salt.cif", "--overwrite", "--output", "."]) == 5
-    assert "holds files that are not results of this command: salt.cif" in capsys.readouterr().err
+    assert "salt.cif, which this command reads, lies in" in capsys.readouterr().err
+    (inside / "mine").mkdir()
+    (inside / "mine" / "notes.txt").touch()
+    assert main(["phonons", "salt.cif", "--overwrite", "--output", "mine"]) == 5
+    assert "holds files that are not results of this command: notes.txt" in capsys.readouterr().err
     (inside / "taken").write_text("a file")
     assert main(["phonons", "salt.cif", "--overwrite", "--output", "taken"]) == 5
     assert "is not a folder" in capsys.readouterr().err
@@ -799,7 +803,7 @@ def test_help_of_every_command_is_there(command, capsys):
         (["phonons", "x.cif", "--temperatures", "300"], ("--temperatures", "`ase-phonax phonons --help`")),
         (
             ["phonons", "x.cif", "--temperature", "300"],
-            ("argument --temperatures: it takes 3 values, FROM TO STEP; without it they are 0 1000 10",),
+            ("argument --temperatures: expected 3 arguments, FROM TO STEP; without it they are 0 1000 10",),
         ),
         # A step of 300 K was taken for what it is called.
         (["qha", "x.cif", "--temperature", "300"], ("could match --temperature-step, --max-temperature",)),

@@ -43,7 +43,7 @@ class Parser(argparse.ArgumentParser):
         except argparse.ArgumentError:
             if not isinstance(action.metavar, tuple):
                 raise
-            words = f"it takes {len(action.metavar)} values, {' '.join(action.metavar)}"
+            words = f"expected {len(action.metavar)} arguments, {' '.join(action.metavar)}"
             if isinstance(action.default, (list, tuple)):
                 words += f"; without it they are {' '.join(f'{value:g}' for value in action.default)}"
             raise argparse.ArgumentError(action, words) from None
