@@ -14,9 +14,10 @@ import pytest
 import yaml
 from ase import Atoms
 from ase.build import bulk
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
-from ase_phonax import __version__, save_frames
+from ase_phonax import PhonaxCalculator, __version__, save_frames
 from ase_phonax.cli import loading, main, summary_units
 from ase_phonax.cli.training_runs import EpochTable
 from ase_phonax.weights import list_models
@@ -176,6 +177,24 @@ def test_labels_say_where_they_come_from_and_go_on_at_another_time(inside):
     shutil.rmtree("labels/frames")
     Path("labels/frames").mkdir()
     assert main(command) == 0
+
+
+def test_the_scores_written_are_in_the_units_that_stand_beside_them(inside, capsys):
+    """Kills: a stress in eV/Å³ whose unit is that of the table, meV/Å³."""
+    frame = bulk("NaCl", "rocksalt", a=5.6, cubic=True)
+    frame.calc = SinglePointCalculator(frame, energy=-27.0, forces=np.zeros((8, 3)), stress=np.zeros(6))
+    write("frame.extxyz", frame)
+    assert main(["evaluate", "phonax-small", "frame.extxyz", "--json", "scores.json"]) == 0
+    found = json.loads(Path("scores.json").read_text())
+    frame.calc = PhonaxCalculator()
+    stress = frame.get_stress(voigt=False)  # ASE's unit: eV/Å³
+    assert found["mae"]["stress"] == pytest.approx(np.abs(stress).mean(), rel=1e-10)
+    assert found["units"]["stress"] == "eV/Å³"
+    thousandth = {"energy": "meV/atom", "forces": "meV/Å", "stress": "meV/Å³"}
+    text = capsys.readouterr().out
+    for label, unit in thousandth.items():
+        assert found["units"][label] == unit.removeprefix("m")
+        assert f"{1e3 * found['mae'][label]:.4g}, {1e3 * found['rmse'][label]:.4g} {unit}" in text
 
 
 @pytest.mark.parametrize(("columns", "last"), [(120, "s"), (80, "s"), (60, "S meV/Å³")])

@@ -53,11 +53,13 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Compare and print."""
     from ..training import evaluate
+    from ..training.scores import UNITS
 
     keys = _keys(arguments.key)
     with loading.collected_warnings() as notes, without_progress(arguments.quiet), progress_bar("frames") as progress:
         scores = evaluate(arguments.model, _frames(arguments.data, keys), dtype=arguments.dtype, progress=progress)
-    table = Table(f"{arguments.model} on {len(scores.per_frame)} frames")
+    n_frames = len(scores.per_frame)
+    table = Table(f"{arguments.model} on {n_frames} frame{'s' * (n_frames > 1)}")
     table.group("mean absolute error, root mean square error")
     for label, (name, factor, unit) in _ROWS.items():
         if label in scores.mae:
@@ -75,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
             "counts": dict(scores.counts),
             "relative_curvature": scores.relative_curvature if "curvature" in scores.mae else None,
             "provenance": provenance(arguments, arguments.data, arguments.model),
-            "units": {label: unit for label, (_, _, unit) in _ROWS.items()} | {"energy": "eV/atom", "forces": "eV/Å"},
+            "units": UNITS,  # of the numbers written; those printed are in thousandths of some of them
         }
         write_whole(arguments.json, json.dumps(summary, indent=2) + "\n", loss=_LOSS)
     if arguments.csv:
