@@ -24,7 +24,8 @@ TEMPERATURE = 300.0
 CUBIC = {
     "Al": ("fcc", 4.05, 69.3), "Cu": ("fcc", 3.62, 49.8), "Ag": ("fcc", 4.10, 56.7), "Ca": ("fcc", 5.50, 66.0),
     "Na": ("bcc", 4.20, 212.0), "C": ("diamond", 3.57, 3.0), "Si": ("diamond", 5.46, 7.8),
-    "Ge": ("diamond", 5.70, 17.7), "NaCl": ("rocksalt", 5.64, 119.0), "KCl": ("rocksalt", 6.35, 110.0), "KBr": ("rocksalt", 6.67, 116.0),
+    "Ge": ("diamond", 5.70, 17.7),
+    "NaCl": ("rocksalt", 5.64, 119.0), "KCl": ("rocksalt", 6.35, 110.0), "KBr": ("rocksalt", 6.67, 116.0),
     "NaF": ("rocksalt", 4.70, 96.0), "NaBr": ("rocksalt", 6.05, 126.0), "LiF": ("rocksalt", 4.05, 99.6),
     "LiCl": ("rocksalt", 5.15, 132.0), "MgO": ("rocksalt", 4.25, 31.2), "CaO": ("rocksalt", 4.83, 34.0),
     "SrO": ("rocksalt", 5.20, 41.0), "GaAs": ("zincblende", 5.70, 17.2), "GaP": ("zincblende", 5.50, 14.0),

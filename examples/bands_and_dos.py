@@ -43,7 +43,8 @@ def main() -> None:
         + "  ".join(f"{f:.3f}" for f in gamma)
         + " THz"
     )
-    for name in save_figure(bands_and_dos(phonopy, title=f"NaCl, {calc.potential.name}"), "nacl_bands"):
+    figure = bands_and_dos(phonopy, title=f"NaCl, {calc.potential.name}", bands_exact=False)
+    for name in save_figure(figure, "nacl_bands"):
         print(f"wrote {name}")
 
 

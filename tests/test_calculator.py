@@ -12,7 +12,7 @@ from ase.build import bulk, molecule
 from ase.calculators.calculator import PropertyNotImplementedError
 from ase.calculators.fd import calculate_numerical_stress
 from ase.calculators.mixing import SumCalculator
-from ase.constraints import FixAtoms
+from ase.constraints import FixAtoms, FixCartesian, FixedPlane
 from ase.io import read, write
 from ase.mep import NEB
 from ase.optimize import FIRE
@@ -225,6 +225,17 @@ def test_vibrations_leave_out_fixed_and_unwanted_atoms(calc):
         calc.get_vibrations(atoms, indices=[4])
     with pytest.raises(ValueError, match="may vibrate"):
         calc.get_vibrations(atoms, indices=[])
+
+
+def test_constraints_that_hold_parts_of_a_motion_are_refused_not_overlooked(calc):
+    """ASE's container would drop all of an atom for FixCartesian, and none for FixedPlane."""
+    atoms = triclinic()
+    for constraint in (FixCartesian([0], mask=(True, False, False)), FixedPlane([0], (0, 0, 1))):
+        atoms.set_constraint(constraint)
+        with pytest.raises(InputError, match=f"constraints of the kind {type(constraint).__name__}"):
+            calc.get_vibrations(atoms)
+    atoms.set_constraint(FixCartesian([0]))
+    assert calc.get_vibrations(atoms).get_indices().tolist() == [1, 2, 3]
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def _with_room(
             warnings.warn(f"No volumes are added to those asked for: {error.what}.", stacklevel=2)
             break
         tried = _minimised(arguments, (*points, *more), watch)
-        if tried.highest_temperature <= best.highest_temperature:
+        if tried.reach <= best.reach:
             named = " and ".join(point.name for point in more)
             warnings.warn(f"Volumes {named} were added, and left again: results go no further with them.", stacklevel=2)
             break
@@ -167,9 +167,12 @@ class _Attempt:
     said: list[warnings.WarningMessage]
 
     @property
-    def highest_temperature(self) -> float:
-        """Of the results [K]; -1 without any."""
-        return -1.0 if self.found is None else float(self.found.result.temperatures[-1])
+    def reach(self) -> tuple[float, int]:
+        """The more the better: highest temperature of the results [K], and, negative, how many near the end."""
+        if self.found is None:
+            return -1.0, 0
+        near_the_end = sum("end" in verdict.doubts for verdict in self.found.verdicts)
+        return float(self.found.result.temperatures[-1]), -near_the_end
 
     def found_or_raise(self) -> QuasiHarmonic:
         for warning in self.said:
