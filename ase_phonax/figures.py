@@ -267,10 +267,10 @@ def _name_cut_peaks(axes: Axes, total: NDArray[np.float64], frequencies: NDArray
         axes.annotate(
             f"{total[peak]:.3g}",
             place,
-            xytext=(-5, 3),
+            xytext=(-5, -3),
             textcoords="offset points",
             ha="right",
-            va="bottom",
+            va="top",  # below: flat modes are often the highest, at the frame
             fontsize=7,
             color=INK,
         )
