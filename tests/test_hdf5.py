@@ -191,3 +191,20 @@ def test_compressed_arrays_are_read_as_phonopy_and_others_write_them(tmp_path):
 def test_what_is_no_file_is_not_read(place):
     with pytest.raises(ValueError, match="no file"):
         hdf5.read(place, needs_seal=False)
+
+
+@pytest.mark.parametrize("what", ["loops", "crashes"])
+def test_what_makes_hdf5_loop_or_crash_is_an_error_where_no_checksum_vouches_for_a_file(tmp_path, monkeypatch, what):
+    """Seen with pages of zeros in files of earlier versions. Another process finds out; this one goes on."""
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        file["x"] = 1.0
+    fake = tmp_path / "python"
+    fake.write_text("#!/bin/sh\n" + ("exec sleep 60\n" if what == "loops" else "kill -SEGV $$\n"))
+    fake.chmod(0o755)
+    monkeypatch.setattr(hdf5, "_PATIENCE", 0.5)
+    monkeypatch.setattr(hdf5.sys, "executable", str(fake))
+    with pytest.raises(ValueError, match="does not come to an end" if what == "loops" else "breaks down over it"):
+        hdf5.read(path, needs_seal=False)
+    path.write_bytes(hdf5.pack({"x": 1.0}))
+    assert hdf5.read(path).arrays["x"] == 1.0  # at once: the checksum vouches for it
