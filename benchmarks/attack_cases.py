@@ -88,9 +88,12 @@ def model(rng: Random, seeds: Path, folder: Path) -> Attempt:
         what = _other_header(path, target, rng)
     else:
         what = spoilt(path, rng, target)
+    sealed = not (rng.random() < 0.3 and damage.seal_again(target))
+    what += "" if sealed else ", sealed again"
     numbers: list[Any] = []
     argv = ("phonons", str(seeds / inputs.STRUCTURES / "Si.vasp"), "--model", str(target), *QUICK, "--output", "out")
-    return Attempt(what, cut(command(*argv), numbers), original=originals(seeds)[path.name], numbers=numbers)
+    original = originals(seeds)[path.name] if sealed else None
+    return Attempt(what, cut(command(*argv), numbers), original=original, numbers=numbers)
 
 
 def _other_header(path: Path, target: Path, rng: Random) -> str:
@@ -143,11 +146,8 @@ def frames(rng: Random, seeds: Path, folder: Path) -> Attempt:
     if path.suffix == ".h5" and rng.random() < 0.6:
         shutil.copyfile(path, target)
         what = f"{path.name}: {damage.damage_hdf5(target, rng)}"
-        if rng.random() < 0.6:
-            from ase_phonax.data.seals import seal
-
-            seal(target)  # by somebody who knows how: the contents still have to be frames
-            what, sealed = what + ", sealed again", False
+        if rng.random() < 0.6 and damage.seal_again(target):
+            what, sealed = what + ", sealed again", False  # the contents still have to be frames
     elif path.suffix in (".yaml", ".json") and rng.random() < 0.6:
         changed, what = damage.damage_settings(yaml.safe_load(path.read_text(encoding="utf-8")), rng)
         target.write_bytes(changed)
