@@ -82,13 +82,23 @@ def _flipped(data: bytes, rng: Random, count: int) -> bytes:
     return bytes(changed)
 
 
+def _seal(data: bytes) -> bytes:
+    digest = hashlib.sha256(data[BLOCK:]).hexdigest().encode()
+    return (MARK + digest + b"\n").ljust(BLOCK, b" ")
+
+
+def has_sound_seal(path: Path) -> bool:
+    """Whether a file has a seal that fits what is in it."""
+    data = path.read_bytes()
+    return data[:BLOCK] == _seal(data)
+
+
 def seal_again(path: Path) -> bool:
     """Make the seal of a file fit what is in it now, as somebody would who knows how; False if it has none."""
     data = path.read_bytes()
     if not data.startswith(MARK):
         return False
-    digest = hashlib.sha256(data[BLOCK:]).hexdigest().encode()
-    path.write_bytes((MARK + digest + b"\n").ljust(BLOCK, b" ") + data[BLOCK:])
+    path.write_bytes(_seal(data) + data[BLOCK:])
     return True
 
 
@@ -206,7 +216,7 @@ def damage_hdf5(path: Path, rng: Random) -> str:
             "a text": lambda: file.create_dataset(name, data="text"),
             "a link to itself": lambda: _link(file, name, h5py.SoftLink(f"/{name}")),
             "a link to another file": lambda: _link(file, name, h5py.ExternalLink("/etc/hostname", "/x")),
-            "of no element": lambda: file.create_dataset(name, shape=(0,)),
+            "of no element": lambda: file.create_dataset(name, shape=(0,), dtype="f4"),
             "a terabyte": lambda: file.create_dataset(name, shape=(2**37,), dtype="f8", chunks=(2**16,)),
             "stored elsewhere": lambda: file.create_dataset(
                 name, shape=(16,), dtype="u1", external=[("/etc/passwd", 0, 16)]

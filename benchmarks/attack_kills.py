@@ -254,7 +254,7 @@ def _ended(started: list[Started], codes: list, number: signal.Signals, over: bo
         problems.append(f"the other ended with {codes[1]}")
     if codes == [0, 0] and not victim.shared:
         problems.append("both wrote into one folder and said that all was well")
-    if len(codes) == 2 and 0 not in codes and (over or codes[1] == 5):
+    if len(codes) == 2 and 0 not in codes and over:
         problems.append("of two, none finished: they were in each other's way")
     if any("Traceback" in s.text() for s in started):
         problems.append("a traceback: " + started[0].text().strip().splitlines()[-1][:120])
