@@ -92,7 +92,7 @@ def as_supercell_matrix(value: int | ArrayLike) -> NDArray[np.int64]:
             what_to_do,
         )
     matrix = np.diag(np.broadcast_to(numbers.ravel(), 3)) if numbers.size < 9 else numbers.reshape(3, 3)
-    if np.abs(matrix).max() > MOST_REPEATS or abs(np.linalg.det(matrix)) > MOST_CELLS:
+    if np.abs(matrix).max() > MOST_REPEATS or round(abs(np.linalg.det(matrix))) > MOST_CELLS:
         raise SupercellError(
             f"the supercell {matrix.tolist()} has {abs(np.linalg.det(matrix)):.3g} cells",
             f"more than {MOST_CELLS:,} fit no memory, and constants fade long before their edge",

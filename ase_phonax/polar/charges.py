@@ -124,7 +124,7 @@ def charges_by_element(correction: NonAnalyticCorrection, symbols: Sequence[str]
 
 
 def _read_file(path: Path, primitive: PhonopyAtoms, symprec: float) -> dict[str, Any]:
-    require_file(path, "the BORN file", "it holds the Born charges")
+    require_file(path, "the BORN file", "it holds the Born charges", may_be_empty=True)  # said below
     try:
         first = path.read_text(encoding="utf-8").splitlines()[:1]
         if first and len(first[0].split()) == 9 and not first[0].lstrip().startswith("#"):
