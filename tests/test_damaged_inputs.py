@@ -126,9 +126,9 @@ def files(folder: Path) -> list[tuple[Path, object]]:
     add("d.cif", ZINCITE, lambda path: read_structure(str(path), 0.01))
     add("POSCAR", VASP4.replace(" 4 4", "Na Cl\n 4 4"), crystal, structures)
     add("e.vasp", VASP4.replace("rocksalt", "Na Cl"), crystal)
-    for name in ("f.xyz", "g.json", "h.xsf", "i.gen", "j.res", "k.cube", "l.traj", "m.db", "n.lmp", "o.in"):
-        kinds = {"f.xyz": "extxyz", "n.lmp": "lammps-data", "o.in": "espresso-in"}
-        options = {"pseudopotentials": {"Na": "a.upf", "Cl": "b.upf"}} if name == "o.in" else {}
+    for name in ("f.xyz", "g.json", "h.xsf", "i.gen", "j.res", "k.cube", "l.traj", "m.db", "o.pwi"):
+        kinds = {"f.xyz": "extxyz", "o.pwi": "espresso-in"}
+        options = {"pseudopotentials": {"Na": "a.upf", "Cl": "b.upf"}} if name == "o.pwi" else {}
         write(folder / name, salt, format=kinds.get(name), **options)
         found += [(folder / name, crystal), (folder / name, structures)]
     write(folder / "frames.xyz", images(moved_clusters(3)), format="extxyz")
@@ -146,7 +146,7 @@ def files(folder: Path) -> list[tuple[Path, object]]:
     add("train.yaml", TEXT, read_config)
     recipe = "relax: true\nfmax: 0.001\nseed: 0\nperturbations:\n  - {waves: 4}\n  - {repeat: 2, positions: 0.1}\n"
     add("recipe.yaml", recipe, lambda path: build(Recipe, read_yaml(path), str(path)))
-    add("cli.yaml", "tolerance: 0.02\nsupercell: [2, 2, 2]\nmesh: [4, 4, 4]\nno_relax: true\n", command_line)
+    add("cli.yaml", "supercell: [2, 2, 2]\nmesh: [4, 4, 4]\nno_relax: true\n", command_line)
     return found
 
 
