@@ -82,7 +82,7 @@ def warn_of_moments(atoms: Atoms) -> None:
 
 
 def say_moments_are_ignored() -> None:
-    """A warning, once for a Python session by Python's own rules."""
+    """A warning, once for a Python process by Python's own rules."""
     warnings.warn(
         "The structure has magnetic moments. They are ignored: the potential gives one energy for all spin orders, and"
         " symmetry is that of elements, masses and positions.",
