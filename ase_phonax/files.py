@@ -1,7 +1,6 @@
 """Files that are there as a whole or not at all."""
 
 import os
-import secrets
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -49,7 +48,7 @@ def write_whole(
                 file.write(data)
             return
         place = os.path.realpath(path)
-        temporary = os.path.join(os.path.dirname(place), f".phonax-{secrets.token_hex(4)}.part")
+        temporary = os.path.join(os.path.dirname(place), f".phonax-{os.urandom(4).hex()}.part")
         linked = f"{temporary}-kept"
         try:
             with _temporary_file(temporary) as file:
