@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .species import HYDROGEN_ISOTOPES, say_moments_are_ignored
+
 # Elements that stand for D and T while ASE reads: no potential knows them, and files that hold them are left alone.
 _STAND_INS = {"D": ("Ts", 117), "T": ("Og", 118)}
 _DEUTERON = 2.01355  # [amu] what ASE's CIF reader gives an atom of deuterium, which has an electron as well
@@ -25,8 +27,6 @@ def read_stated(path: Path, read: Callable[[], Any]) -> Any:
     Returns:
         its result, Atoms or a list of them.
     """
-    from ..species import say_moments_are_ignored
-
     try:
         result = read()
     except KeyError as error:
@@ -59,8 +59,6 @@ def _with_stand_ins(read: Callable[[], Any]) -> Any:
 
 
 def _set_masses(atoms: Any) -> None:
-    from ..species import HYDROGEN_ISOTOPES
-
     masses, numbers, changed = atoms.get_masses(), atoms.numbers, False
     for symbol, (_, number) in _STAND_INS.items():
         mine = numbers == number
