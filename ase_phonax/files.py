@@ -10,6 +10,7 @@ from .errors import OutputError
 
 LOSS = "its contents would be lost"
 REMEDY = "make room there, or choose a folder that is writable"
+TEMPORARY = ".phonax-*.part"  # names under which files are written that are killed half-way
 
 
 def write_whole(
@@ -48,7 +49,7 @@ def write_whole(
                 file.write(data)
             return
         place = os.path.realpath(path)
-        temporary = os.path.join(os.path.dirname(place), f".phonax-{os.urandom(4).hex()}.part")
+        temporary = os.path.join(os.path.dirname(place), TEMPORARY.replace("*", os.urandom(4).hex()))
         linked = f"{temporary}-kept"
         try:
             with _temporary_file(temporary) as file:

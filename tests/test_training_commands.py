@@ -263,7 +263,7 @@ def test_a_model_is_not_tuned_onto_itself(folder, capsys):
 
 def test_parts_that_a_killed_run_left_are_removed_and_others_are_not(folder):
     (folder / "out").mkdir()
-    for name in ("checkpoint.h5.part", "model.h5abc123.part", "history.csv.part", "thesis.part"):
+    for name in (".phonax-0a1b2c3d.part", "thesis.part"):
         (folder / "out" / name).touch()
     assert main(["train", str(folder / "config.yaml"), "--quiet"]) == 0
     assert [path.name for path in (folder / "out").glob("*.part")] == ["thesis.part"]
@@ -273,6 +273,6 @@ def test_a_reader_of_the_table_that_leaves_does_not_end_the_training(folder, mon
     def left(*_, **__):
         raise BrokenPipeError(32, "Broken pipe")
 
-    monkeypatch.setattr("tqdm.tqdm.write", left)
+    monkeypatch.setattr("ase_phonax.cli.training_runs.print_above", left)
     assert main(["train", str(folder / "config.yaml")]) == 0
     assert (folder / "out/model.h5").exists()

@@ -536,7 +536,7 @@ def test_the_command_qha_gives_a_reason_for_every_temperature_without_results(as
     np.testing.assert_allclose([*summary["temperatures_k"], *refused], np.arange(0, 6001, 100))
     assert refused
     assert all(entry["reason"] for entry in summary["refused"])
-    assert "  6000                  refused: " in table
+    assert "  6000 K                refused: " in table
     assert f"Results end at {summary['temperatures_k'][-1]:g} K" in " ".join(table.split())
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from .. import __version__
-from ..errors import OutputError, PhonaxError, in_words
+from ..errors import OutputError, PhonaxError, in_words, is_failure
 from . import convert, evaluate, fine_tune, gruneisen, label, models, molecule, phonons, qha, train
 from .config import apply_config
 from .parser import Parser, parse
@@ -82,7 +82,9 @@ def _run(argv: Sequence[str] | None) -> int:
         return _INTERRUPTED[0]
     except BrokenPipeError:  # the reader, such as `head`, has left
         return 0
-    except Exception as error:
+    except BaseException as error:
+        if not is_failure(error):
+            raise
         if isinstance(error, OSError) and not _takes_more(sys.stdout):
             return _output_lost(error)
         traceback.print_exc()

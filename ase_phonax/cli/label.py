@@ -5,18 +5,19 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import hashlib
+import io
 import json
 import os
 import sys
-from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Generator
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..claims import claimed_folder
 from ..errors import InputError, OutputError, PhonaxError, StructureError, in_words
-from ..files import write_whole
+from ..files import TEMPORARY, write_whole
 from . import loading
 from .progress import progress_bar, without_progress
 from .provenance import provenance
@@ -44,6 +45,8 @@ The perturbations are a YAML file; these are the default:
 """
 
 FAILURES = "failures.csv"
+_LOSS = "labels go there; those that lie there are untouched"
+_REMEDY = "make room and start again, or choose another folder with --output"
 INTERRUPTED = 130  # 128 + SIGINT
 
 _CALC: Any = None  # of a worker process
@@ -88,7 +91,10 @@ def run(arguments: argparse.Namespace) -> int:
     from ..cores import n_cores
 
     recipe = _recipe(arguments.recipe)
-    calc = loading.load_calculator(arguments.model, arguments.dtype)
+    with loading.collected_warnings() as notes:
+        calc = loading.load_calculator(arguments.model, arguments.dtype)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
     folder = arguments.output
     tasks = _tasks(arguments.structures, folder, recipe)
     with claimed_folder(folder):
@@ -136,7 +142,7 @@ def _labelled(
 
 def _remove_parts(folder: Path) -> None:
     """Files that a killed process was writing."""
-    for part in (*(folder / "frames").glob("*.h5*.part"), folder / "labels.part", folder / "failures.part"):
+    for part in (*folder.glob(TEMPORARY), *(folder / "frames").glob(TEMPORARY)):
         if part.is_file() and not part.is_symlink():
             with suppress(OSError):
                 part.unlink()
@@ -155,6 +161,10 @@ def _tasks(files: list[str], folder: Path, recipe: Any) -> list[_Task]:
     found = []
     for name in files:
         found += [(f"{name}@{k}", atoms) for k, atoms in enumerate(read_structures(name))]
+    if not found:
+        raise StructureError(
+            f"{', '.join(files)} hold no structure", "there is nothing to label", "check how the files were written"
+        )
     width = len(str(len(found)))
     return [
         _Task(k, source, atoms, folder / "frames" / f"{k:0{width}d}-{_formula(atoms)}.h5", recipe)
@@ -201,10 +211,13 @@ def _note_or_compare(folder: Path, recipe: Any, calc: Any, arguments: argparse.N
                 "labels of two kinds would be mixed",
                 "choose another folder with --output",
             )
-    with _writing(folder):
+    try:
         (folder / "frames").mkdir(exist_ok=True)
-        if not path.exists():
-            write_whole(path, json.dumps(content | {"provenance": started}, indent=1) + "\n")
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written: {error.strerror or error}", _LOSS, _REMEDY) from error
+    if not path.exists():
+        text = json.dumps(content | {"provenance": started}, indent=1)
+        write_whole(path, text + "\n", loss=_LOSS, remedy=_REMEDY)
 
 
 def _read_note(path: Path) -> dict[str, Any]:
@@ -221,35 +234,31 @@ def _read_note(path: Path) -> dict[str, Any]:
     return found
 
 
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"{folder} cannot be written: {error.strerror or error}",
-            "labels go there; those that lie there are untouched",
-            "make room and start again, or choose another folder with --output",
-        ) from error
-
-
 def _results(tasks: list[_Task], n_workers: int, arguments: argparse.Namespace) -> Generator[tuple[_Task, str]]:
     """(task, problem) as they end; the problem is empty where there is none."""
     if n_workers < 2:
-        _start(arguments.model, arguments.dtype)
+        _start(arguments.model, arguments.dtype, 1)
         for task in tasks:
             yield task, _label(task)
         return
     from .workers import in_processes
 
-    with closing(in_processes(_label, tasks, n_workers, _start, (arguments.model, arguments.dtype))) as results:
+    with closing(
+        in_processes(_label, tasks, n_workers, _start, (arguments.model, arguments.dtype, n_workers))
+    ) as results:
         for task, result in results:
             yield task, str(result)  # of a process that was killed, too: the structure is one that failed
 
 
-def _start(model: str | None, dtype: str) -> None:
+def _start(model: str | None, dtype: str, n_workers: int) -> None:
+    """In every process: the calculator, and its share of the cores."""
+    from ..cores import n_cores
+
     global _CALC
-    _CALC = loading.load_calculator(model, dtype)
+    if n_workers > 1:
+        os.environ["OMP_NUM_THREADS"] = str(max(1, n_cores() // n_workers))
+    with loading.collected_warnings():  # the process that started this one has said them
+        _CALC = loading.load_calculator(model, dtype)
 
 
 def _label(task: _Task) -> str:
@@ -282,12 +291,9 @@ def _label(task: _Task) -> str:
 def _write_failures(folder: Path, failures: list[tuple[_Task, str]]) -> None:
     import csv
 
-    path = folder / FAILURES
-    part = path.with_suffix(".part")
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(["structure", "formula", "problem"])
+    writer.writerows((t.source, _formula(t.atoms), p) for t, p in sorted(failures, key=lambda f: f[0].number))
     # A name that is no UTF-8 is written with escapes.
-    with _writing(folder), part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        writer = csv.writer(file)
-        writer.writerow(["structure", "formula", "problem"])
-        writer.writerows((t.source, _formula(t.atoms), p) for t, p in sorted(failures, key=lambda f: f[0].number))
-        file.flush()
-        os.replace(part, path)
+    write_whole(folder / FAILURES, text.getvalue().encode("utf-8", "backslashreplace"), loss=_LOSS, remedy=_REMEDY)

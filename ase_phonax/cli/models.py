@@ -59,13 +59,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _list(arguments: argparse.Namespace) -> int:
     from ..weights import list_models
+    from ..weights.registry import BOTH
     from .tables import Table
 
     elements = _elements_of(arguments.elements or [])
     all_of_them = list_models()
     cards = [card for card in all_of_them if elements <= set(card.elements)]
     if arguments.purpose is not None:
-        cards = [card for card in cards if card.purpose in (arguments.purpose, "both")]
+        cards = [card for card in cards if card.purpose in (arguments.purpose, BOTH)]
     if not cards:
         asked = f" that know {' '.join(sorted(elements))}" if elements else ""
         print(f"No models{asked} are registered. Name a model file by its path: --model FILE")
@@ -165,11 +166,12 @@ def _elements(symbols: Sequence[str]) -> str:
 
 
 def _card(card: Any) -> Any:
+    from ..weights.registry import BOTH
     from .tables import Table
 
     convert = f", then ase-phonax convert {card.name} OUT.h5 --trust" if card.location.endswith(".model") else ""
     rows = {
-        "for": "crystals and molecules" if card.purpose == "both" else card.purpose,
+        "for": "crystals and molecules" if card.purpose == BOTH else card.purpose,
         "elements": _elements(card.elements),
         "theory": card.level_of_theory,
         "parameters": f"{card.n_parameters or 'not stated':{',' if card.n_parameters else ''}} ({card.size})",

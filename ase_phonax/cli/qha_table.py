@@ -10,6 +10,7 @@ from .model_facts import describe_model
 
 if TYPE_CHECKING:
     from ..volumes import QuasiHarmonic
+    from ..volumes.verdicts import Verdict
     from .tables import Table
     from .volume_runs import Reference
 
@@ -63,11 +64,13 @@ def table(reference: Reference, found: QuasiHarmonic, summary: dict[str, Any], o
     for point, reason in zip(found.left_out, found.reasons, strict=True):
         text.row("left out of the fit", f"{point.name}: {reason}")
     text.group(f"quasi-harmonic, {found.pressure_gpa:g} GPa, per primitive cell ({found.result.eos_name} equation)")
-    text.row("T (K)", "V (Å³)    β (10⁻⁶/K)      B (GPa)  Cp (J/K/mol)  G (eV)       γ      doubt")
-    rows = [_row(found, temperature) for temperature in _printed(found)]
-    for label, cells, _ in rows:
-        text.row(label, cells)
-    _explain(text, found, {name for _, _, doubts in rows for name in doubts}, summary)
+    head = ("T (K)", "V (Å³)", "β (10⁻⁶/K)", "B (GPa)", "Cp (J/K/mol)", "G (eV)", "γ", "doubt")
+    verdicts = [_verdict(found, temperature) for temperature in _printed(found)]
+    text.columns(head, [_cells(found, verdict) for verdict in verdicts if not verdict.refusal])
+    for verdict in verdicts:
+        if verdict.refusal:
+            text.row(f"{verdict.temperature_k:g} K", f"refused: {verdict.refusal}")
+    _explain(text, {name for verdict in verdicts for name in verdict.doubts}, summary)
     return volume_runs.finished(text, summary, output)
 
 
@@ -79,22 +82,26 @@ def _printed(found: QuasiHarmonic) -> list[float]:
     return sorted({*(t for t in PRINTED if t < asked), temperatures[-1], *first, asked})
 
 
-def _row(found: QuasiHarmonic, temperature: float) -> tuple[str, str, tuple[str, ...]]:
-    """Label, text and doubts of a row of the table."""
-    verdict = min((*found.verdicts, *found.refused), key=lambda verdict: abs(verdict.temperature_k - temperature))
-    if verdict.refusal:
-        return f"{verdict.temperature_k:g}", f"refused: {verdict.refusal}", ()
-    row = found.at(temperature)
+def _verdict(found: QuasiHarmonic, temperature: float) -> Verdict:
+    return min((*found.verdicts, *found.refused), key=lambda verdict: abs(verdict.temperature_k - temperature))
+
+
+def _cells(found: QuasiHarmonic, verdict: Verdict) -> tuple[str, ...]:
+    """A row of the table."""
+    row = found.at(verdict.temperature_k)
     expansion = _number(1e6 * row["thermal_expansion_per_k"], 2)
     if expansion != "–":
         expansion += f" ± {_number(1e6 * verdict.expansion_spread_per_k, 1, '?')}"
-    letters = "".join(sorted(_letter(name) for name in verdict.doubts))
-    cells = (
-        f"{row['volume']:<9.4f} {expansion:<15} {row['bulk_modulus_gpa']:<8.2f}"
-        f" {_number(row['heat_capacity_p_J_K_mol'], 3):<13} {row['gibbs_free_energy']:<12.6f}"
-        f" {_number(row['gruneisen'], 3):<6} {letters}"
+    return (
+        f"{row['temperature_k']:g}",
+        f"{row['volume']:.4f}",
+        expansion,
+        f"{row['bulk_modulus_gpa']:.2f}",
+        _number(row["heat_capacity_p_J_K_mol"], 3),
+        f"{row['gibbs_free_energy']:.6f}",
+        _number(row["gruneisen"], 3),
+        "".join(sorted(_letter(name) for name in verdict.doubts)),
     )
-    return f"{row['temperature_k']:g}", cells, verdict.doubts
 
 
 def _letter(doubt: str) -> str:
@@ -103,7 +110,7 @@ def _letter(doubt: str) -> str:
     return "abcdefgh"[list(DOUBTS).index(doubt)]
 
 
-def _explain(text: Table, found: QuasiHarmonic, doubts: set[str], summary: dict[str, Any]) -> None:
+def _explain(text: Table, doubts: set[str], summary: dict[str, Any]) -> None:
     """Below the rows: what ± and letters mean, and what is known of the model's errors."""
     from ..volumes.verdicts import DOUBTS
 

@@ -15,8 +15,6 @@ from .progress import print_above, progress_bar, without_progress
 from .provenance import provenance
 from .tables import width
 
-PROVENANCE = "provenance.json"
-
 _HEAD = """\
 # Units: eV, Å. Paths are relative to this file. Whatever is left out has the default shown here.
 data:
@@ -133,6 +131,8 @@ def _after_interruption(config: Any, before: Any, after: Any, resumed: bool) -> 
 
 def _note_provenance(arguments: argparse.Namespace, folder: Path) -> None:
     """Beside the history, a block for each start that came to its end: a resumed training has several."""
+    from ..training.folders import PROVENANCE
+
     path = folder / PROVENANCE
     try:
         earlier = json.loads(path.read_text(encoding="utf-8"))["runs"] if arguments.resume else []

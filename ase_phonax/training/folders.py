@@ -8,11 +8,12 @@ from typing import Any
 
 from ..claims import claimed_folder
 from ..errors import OutputError
+from ..files import TEMPORARY
 from .checkpoints import NAME as CHECKPOINT
-from .checkpoints import PREVIOUS
 from .history import CSV, FIGURE
 
 MODEL = "model.h5"
+PROVENANCE = "provenance.json"  # a block for each start that came to its end
 
 
 @contextmanager
@@ -44,7 +45,7 @@ def working_in(folder: Path, model: Any, *, resume: bool, overwrite: bool) -> It
                 "what one starts from would be replaced",
                 "choose another run.output",
             )
-        for part in (*folder.glob(f"{CHECKPOINT}*.part"), *folder.glob(f"{MODEL}*.part"), *_others(folder)):
+        for part in folder.glob(TEMPORARY):
             if part.is_file() and not part.is_symlink():
                 with suppress(OSError):
                     part.unlink()  # a killed run was writing it
@@ -56,12 +57,8 @@ def make_way(folder: Path) -> None:
 
     Up to that moment the old checkpoint remains, from which --resume makes all of this again.
     """
-    for name in (MODEL, FIGURE, CSV):
+    for name in (MODEL, FIGURE, CSV, PROVENANCE):
         (folder / name).unlink(missing_ok=True)
-
-
-def _others(folder: Path) -> Iterator[Path]:
-    return (folder / f"{name}.part" for name in (PREVIOUS, CSV, FIGURE))
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -33,6 +33,7 @@ def model_folders(package: Path) -> tuple[Path, ...]:
 
 MODEL_FOLDERS = model_folders(Path(__file__).resolve().parents[1])
 DEFAULT = "phonax-small"
+PURPOSES = CRYSTALS, MOLECULES, BOTH = ("crystals", "molecules", "both")  # what a model was made for
 TO_CONVERT = ".model"  # PyTorch files, which are pickles
 FOR_MOLECULES = "phonax-molecules"  # what `ase-phonax molecule` takes unless told
 
@@ -71,7 +72,7 @@ class ModelCard:
     sha256: str = ""
     n_bytes: int = 0
     citation: str = ""
-    purpose: str = "both"
+    purpose: str = BOTH
 
     @property
     def size(self) -> str:
@@ -105,7 +106,7 @@ def models_with(numbers: set[int], periodic: bool) -> list[str]:
         periodic: whether it is a crystal or a layer, and not a molecule.
     """
     wanted = {chemical_symbols[z] for z in numbers}
-    purposes = ("crystals" if periodic else "molecules", "both")
+    purposes = (CRYSTALS if periodic else MOLECULES, BOTH)
     cards = [card for card in list_models() if not card.location.endswith(TO_CONVERT) and card.purpose in purposes]
     return [card.name for card in cards if wanted <= set(card.elements)]
 
@@ -154,6 +155,8 @@ def _check_card(content: Any, name: str) -> None:
         raise ValueError(f"url is {url!r}, and not the https address of a model file")
     if sha256 and not re.fullmatch("[0-9a-f]{64}", sha256):
         raise ValueError(f"sha256 is {sha256!r}")
+    if (purpose := content.get("purpose", "both")) not in PURPOSES:
+        raise ValueError(f"purpose is {purpose!r}, and none of {', '.join(PURPOSES)}")
 
 
 def find_card(name: str) -> ModelCard | None:
