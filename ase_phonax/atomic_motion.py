@@ -21,6 +21,7 @@ from phonopy.phonon.thermal_displacement import ThermalDisplacementMatrices
 
 from .densities import IMAGINARY_THRESHOLD_THZ, check_mesh
 from .errors import InputError, UnstableWarning
+from .files import write_whole
 from .phonopy_objects import checked
 
 DISPLACEMENT_MESH_LENGTH = 60.0  # [Å] q-points along b: length * |b| / 2 pi
@@ -226,7 +227,7 @@ class Participation:
             place = f"{q[0]:9.6f} {q[1]:9.6f} {q[2]:9.6f} {weight:8d}"
             pairs = enumerate(zip(frequencies, ratios, strict=True), start=1)
             lines += [f"{place} {mode:5d} {frequency:16.8f} {ratio:20.8f}" for mode, (frequency, ratio) in pairs]
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        write_whole(path, "\n".join(lines) + "\n")
 
 
 def get_participation(phonopy: Phonopy, *, length: float = MESH_LENGTH) -> Participation:

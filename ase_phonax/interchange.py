@@ -24,6 +24,7 @@ from phonopy.phonon.dos import TotalDos
 from .band_paths import joints, plain_label
 from .crystals import cell_heights
 from .errors import InputError, UnstableWarning
+from .files import write_whole
 from .force_constants import crystal_atoms
 from .formulas import crystal_formula
 from .phonopy_objects import checked
@@ -161,7 +162,7 @@ def phonon_website(phonopy: Phonopy, bands: BandStructure, name: str, points: in
 def write_json(content: dict[str, Any], path: Path) -> None:
     """Write `phonon_website`'s result to a file, for "Choose files" on the page."""
     text = json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    write_whole(path, text + "\n")
 
 
 def _ase_names(bands: BandStructure) -> tuple[str, dict[str, NDArray[np.float64]]]:

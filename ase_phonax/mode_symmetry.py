@@ -22,6 +22,7 @@ from phonopy.phonon.symmetry_adapted_modes import SymmetryAdaptedModes
 
 from .character_tables import CharacterTable, find_table, name_representation, translations_about_best_origin
 from .errors import InputError, UnstableWarning
+from .files import write_whole
 from .force_constants import frequencies_thz, interpolated_dynamical_matrices
 from .order_parameters import translation_weights
 from .phonopy_objects import checked
@@ -235,7 +236,7 @@ def write_irreps(found: Sequence[QpointIrreps], path: Path | str) -> None:
                 # The phase of a character that vanishes is noise.
                 f"    characters: {json.dumps(np.round(np.where(polar[:, :1] < 1e-6, 0, polar), 5).tolist())}",
             ]
-    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_whole(path, "\n".join(lines) + "\n")
 
 
 def _mode_sets(

@@ -9,6 +9,7 @@ from ase import Atoms
 from ase.data import chemical_symbols
 
 from ..errors import InputError
+from ..files import write_whole
 from ..units import BOHR_PER_ANGSTROM
 from .normal_modes import NormalModes
 
@@ -72,7 +73,7 @@ def write_molden(modes: NormalModes, path: Path) -> None:
     lines += ["[FR-COORD]", *(f"{s:2} {_three(r)}" for s, r in zip(symbols, bohr, strict=True)), "[FR-NORM-COORD]"]
     for k, displacement in enumerate(modes.displacements, 1):
         lines += [f"vibration {k}", *(_three(u) for u in displacement / np.linalg.norm(displacement))]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_whole(path, "\n".join(lines) + "\n")
 
 
 def _three(vector: np.ndarray) -> str:

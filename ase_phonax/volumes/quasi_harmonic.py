@@ -14,6 +14,7 @@ from phonopy.physical_units import get_physical_units
 from phonopy.qha import output
 
 from ..errors import InputError, StructureError, UnstableWarning
+from ..files import write_whole
 from ..sharing import ignored_warnings
 from .points import VolumePoint, odd_mesh_numbers
 from .verdicts import LOST_DIFFERENCE, Verdict, judge, lost_free_energies, lost_share
@@ -191,7 +192,7 @@ def write_quasi_harmonic(found: QuasiHarmonic, folder: Path) -> None:
     """phonopy's own data files, `found.files`, into an existing folder."""
     lines = [f"{point.volume:20.12f} {point.energy:20.12f}" for point in found.points]
     header = "#   cell volume (Å³)       energy (eV)"
-    (folder / ENERGIES_FILE).write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    write_whole(folder / ENERGIES_FILE, "\n".join([header, *lines]) + "\n")
     for name, writer in _WRITERS.items():
         writer(found.result, filename=folder / name)
     output.write_heat_capacity_P(found.result, *(folder / name for name in _CP_FILES))
