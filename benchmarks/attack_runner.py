@@ -1,6 +1,7 @@
 """Cases run one after the other in forked processes: one that hangs, dies or eats memory harms none but itself."""
 
 import contextlib
+import ctypes
 import hashlib
 import json
 import os
@@ -151,6 +152,8 @@ def _processor_seconds(pid: int | None) -> float:
 
 
 def _serve(pipe: Any, makers: dict[str, Maker], seeds: Path) -> None:
+    # Die with the parent: pipes alone do not tell, their other ends are inherited by those forked later.
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     while True:
