@@ -204,7 +204,8 @@ def _reference(name: str, victim: Victim, seeds: Path, place: Path) -> Reference
         started = Started(victim.argv, folder, f"reference-{name}")
         if started.end() != 0:
             raise SystemExit(f"{' '.join(victim.argv)} fails undisturbed:\n{started.text()}")
-    return Reference(victim.numbers(folder / victim.output), time.monotonic() - began, folder)
+        seconds = time.monotonic() - began
+    return Reference(victim.numbers(folder / victim.output), seconds, folder)
 
 
 def kill(k: int, name: str, victim: Victim, reference: Reference, seeds: Path, place: Path) -> tuple[str, list[str]]:
@@ -219,7 +220,7 @@ def kill(k: int, name: str, victim: Victim, reference: Reference, seeds: Path, p
         (output / "relaxed.extxyz").write_bytes((output / "relaxed.extxyz").read_bytes() + b"\n")
     before = contents(output) if output.exists() else {}
     number, twice = rng.choice(SIGNALS), rng.random() < 0.4
-    moment, whole_group = rng.uniform(0.02, 1.05) * reference.seconds, rng.random() < 0.3
+    moment, whole_group = rng.uniform(0.02, 1.0) * reference.seconds, rng.random() < 0.3
     started = [Started(victim.argv, folder, mark) for _ in range(2 if twice else 1)]
     time.sleep(moment * (1.6 if twice else 1))
     over = started[0].process.poll() is not None
