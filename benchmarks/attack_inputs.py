@@ -60,9 +60,9 @@ def prepare(folder: Path, shared: Path | None, training: bool = False) -> None:
         _structures(folder / STRUCTURES, shared)
         _models(folder / MODELS, shared)
         _frames(folder)
+        numbers = {path.name: model_numbers(path) for path in sorted((folder / MODELS).iterdir())}
+        numbers["store.h5"] = frame_numbers(folder / FRAMES / "store.h5")
     (folder / BORN / "BORN").write_text(BORN_NACL, encoding="utf-8")
-    numbers = {path.name: model_numbers(path) for path in sorted((folder / MODELS).iterdir())}
-    numbers["store.h5"] = frame_numbers(folder / FRAMES / "store.h5")
     if training:
         with contextlib.redirect_stdout(None), contextlib.redirect_stderr(None):
             numbers["checkpoint.h5"] = _checkpoint(folder)
