@@ -128,14 +128,14 @@ HEADERS = {
     "elements that are none": ({"numbers": [0, 500]}, "not ascending ones"),
     "elements as text": ({"numbers": ["Si"]}, "not ascending ones"),
     "more layers": ({"config": {"n_layers": 4}}, "lacks the|asks for 4 layers"),
-    "very many layers": ({"config": {"n_layers": 10**9}}, "asks for 1000000000 layers"),
-    "enormous degrees": ({"config": {"l_max": 10**9}}, "asks for 1000000000 degrees"),
-    "enormous irreps": ({"config": {"hidden_irreps": "1x0e+1x99999999e"}}, "asks for 99999999 degrees"),
+    "very many layers": ({"config": {"n_layers": 10**9}}, "n_layers is 1000000000"),
+    "enormous degrees": ({"config": {"l_max": 10**9}}, "l_max is 1000000000"),
+    "enormous irreps": ({"config": {"hidden_irreps": "1x0e+1x99999999e"}}, "the irreps are"),
     "other irreps": ({"config": {"hidden_irreps": "31x0e + 16x1o + 8x2e"}}, "has the shape"),
     "an unknown option": ({"config": {"colour": "blue"}}, "colour"),
     "a text for a number": ({"config": {"cutoff": "far"}}, "cutoff"),
     "no cutoff": ({"config": {"cutoff": float("nan")}}, "cutoff"),
-    "an infinite scale": ({"config": {"scale": float("inf")}}, "no finite scale"),
+    "an infinite scale": ({"config": {"scale": float("inf")}}, "scale is inf"),
     "neighbours below zero": ({"config": {"average_neighbors": -3.0}}, "average_neighbors"),
     "a configuration that is none": ({"config": {}, "architecture": "transformer"}, "header says"),
     "a version from another time": ({"version": -1}, "header says"),
@@ -163,7 +163,7 @@ def test_headers_that_contradict_the_arrays_are_refused_by_what_is_wrong(tmp_pat
 
 def test_products_of_very_many_factors_are_refused(tmp_path):
     path = changed(ROOT / SEALED[2], tmp_path / "model.h5", header={"config": {"correlation": [40]}})
-    with pytest.raises(ModelError, match="asks for 40 factors of products"):
+    with pytest.raises(ModelError, match="correlation is"):
         load_model(path)
 
 

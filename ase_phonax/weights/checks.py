@@ -11,10 +11,7 @@ from ase.data import chemical_symbols
 
 from ..errors import ModelError
 from ..networks import ARCHITECTURES
-from ..networks.irreps import parse_irreps
 from ..potential import Potential
-
-MOST_DEGREES, MOST_FACTORS = 10, 6
 
 
 def check_arrays(potential: Potential, path: str | os.PathLike) -> None:
@@ -25,7 +22,7 @@ def check_arrays(potential: Potential, path: str | os.PathLike) -> None:
             configuration that asks for more than can be.
     """
     assert potential.architecture is not None
-    check_config(path, potential.config, potential.numbers, len(potential.parameters))
+    check_config(path, potential.config, potential.numbers)
     wanted = _flat(ARCHITECTURES[potential.architecture].shapes(potential.config))
     arrays = _flat(potential.parameters)
     for what, names in (("lacks", wanted.keys() - arrays.keys()), ("has besides", arrays.keys() - wanted.keys())):
@@ -44,12 +41,11 @@ def check_arrays(potential: Potential, path: str | os.PathLike) -> None:
             )
 
 
-def check_config(path: str | os.PathLike, config: Any, numbers: Sequence[Any], n_parts: int) -> None:
-    """Refuse what is not finite, and sizes whose shapes alone would take for ever to find out.
+def check_config(path: str | os.PathLike, config: Any, numbers: Sequence[Any]) -> None:
+    """Refuse elements that are none or another number than the network has, and settings that are not finite.
 
     Args:
         numbers: atomic numbers as they stand in a file.
-        n_parts: at most as many layers there can be.
 
     Raises:
         ModelError: what is wrong with the configuration or the elements.
@@ -58,16 +54,6 @@ def check_config(path: str | os.PathLike, config: Any, numbers: Sequence[Any], n
         raise _foreign(path, f"its atomic numbers are {reprlib.repr(numbers)}, and not ascending ones of elements")
     if len(numbers) != config.n_species:
         raise _foreign(path, f"it names {len(numbers)} elements, and its network has {config.n_species}")
-    irreps = [getattr(config, name, "") for name in ("hidden_irreps", "edge_irreps", "first_edge_irreps")]
-    degrees = [ir.l for text in irreps if text for _, ir in parse_irreps(text)]
-    limits = {
-        "layers": (config.n_layers, n_parts),
-        "degrees": (max([getattr(config, "l_max", 0), *degrees]), MOST_DEGREES),
-        "factors of products": (max(getattr(config, "correlation", (1,))), MOST_FACTORS),
-    }
-    for what, (value, most) in limits.items():
-        if value > most:
-            raise _foreign(path, f"its configuration asks for {value} {what}, at most {most} can be")
     if bad := [f.name for f in dataclasses.fields(config) if not _is_finite(getattr(config, f.name))]:
         raise _foreign(path, f"its configuration has no finite {', '.join(bad)}")
 

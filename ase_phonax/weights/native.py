@@ -78,7 +78,7 @@ def read_native(path: Path) -> Potential:
         numbers, architecture = header["numbers"], header["architecture"]
         config = build(ARCHITECTURES[architecture].config, header["config"], "its configuration")
         parameters = _tree(content.arrays)
-        check_config(path, config, numbers, len(parameters))
+        check_config(path, config, numbers)
         provenance = Provenance(**header["provenance"])
     except InputError as error:
         raise _unreadable(path, f"its header does not describe a network: {error.what}") from error

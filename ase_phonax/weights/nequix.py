@@ -35,7 +35,7 @@ def read_nequix(path: Path) -> Potential:
     except OSError as error:
         raise _foreign(path, f"it cannot be read ({error.strerror})") from error
     config = _config(path, header)
-    check_config(path, config, header["atomic_numbers"], len(leaves))
+    check_config(path, config, header["atomic_numbers"])
     return make_potential(
         "nequip",
         config,
