@@ -1,4 +1,4 @@
-"""Crystals from CIF files: by ASE where its tables know the space group, else by the operations that the file lists.
+"""Crystals from CIF files: by ASE where it takes the operations that the file means, else by these (`cif_symmetry`).
 
 ASE's parser reads the file in both cases. What a file states of its own content (the formula, the number of formula
 units, complete rows) is compared with what was read.
@@ -7,7 +7,6 @@ units, complete rows) is compared with what was read.
 import re
 import warnings
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +14,18 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
+from .cif_symmetry import HALL, NUMBERS, OPERATIONS, SYMBOLS, Operation, first_stated, operations_of, say_contradiction
 from .errors import StructureError, UnstableWarning, in_words
+from .lattices import with_short_vectors
+from .structure_checks import check_repeats
 
 CELL = tuple(
     f"_cell_{name}" for name in ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
 )
-OPERATIONS = ("_space_group_symop_operation_xyz", "_space_group_symop.operation_xyz", "_symmetry_equiv_pos_as_xyz")
-NUMBERS = ("_space_group_it_number", "_space_group.it_number", "_symmetry_int_tables_number")
-SYMBOLS = ("_space_group_name_h-m_alt", "_symmetry_space_group_name_h-m", "_space_group_name_hall")
 SITE_TOLERANCE = 1e-3  # [Å] between images of a site that are one atom
 ROUNDED = 0.3  # [Å] images of one site nearer than this are taken for one position, rounded
 SAME_FORMULA = 0.01  # relative
 FULL = 1e-3  # of one atom
-
-Operation = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def read_blocks(path: str | Path) -> list[Any]:
@@ -76,33 +73,33 @@ def crystal_of(block: Any, name: str, site_tolerance: float | None = None) -> At
             special positions are rounded.
     """
     _check_cell(block, name)
-    atoms, refusal = None, None
-    if site_tolerance is None:
-        try:
-            atoms = block.get_atoms()
-        except Exception as error:  # ASE's tables, parsers and assertions raise whatever they meet
-            refusal = error
-    if atoms is None:
-        try:
-            operations = _operations(block)
-        except (ValueError, ZeroDivisionError) as error:
-            raise _damaged(name, str(error)) from error
-        if not operations:
-            raise _without_symmetry(block, name, refusal)
+    atoms, of_ase, refusal = None, None, None
+    try:
+        atoms = block.get_atoms()
+        of_ase = atoms.info["spacegroup"].get_symop()
+    except Exception as error:  # ASE's tables, parsers and assertions raise whatever they meet
+        refusal = error
+    try:
+        operations = operations_of(block, name, of_ase)
+    except StructureError:
+        raise
+    except (ValueError, ZeroDivisionError) as error:
+        raise _damaged(name, str(error)) from error
+    if not operations:
+        raise _without_symmetry(block, name, refusal)
+    if atoms is None or operations is not of_ase or site_tolerance is not None:
         atoms = _expanded(block, operations, name, site_tolerance or SITE_TOLERANCE)
+    check_repeats(atoms)
     _check_rounding(block, atoms, name)
     _check_formula(block, atoms, name)
-    if not _first(block, (*NUMBERS, *SYMBOLS, *OPERATIONS)):
+    say_contradiction(block, name, atoms)
+    if not first_stated(block, (*NUMBERS, *SYMBOLS, *HALL, *OPERATIONS)):
         warnings.warn(
             f"{name} states no symmetry: the atoms it lists were taken for all of the cell",
             UnstableWarning,
             stacklevel=2,
         )
     return atoms
-
-
-def _first(block: Any, names: Sequence[str]) -> Any:
-    return next((block[name] for name in names if block.get(name) not in (None, "?", ".", [])), None)
 
 
 def _check_cell(block: Any, name: str) -> None:
@@ -116,7 +113,7 @@ def _check_cell(block: Any, name: str) -> None:
 
 
 def _without_symmetry(block: Any, name: str, error: Exception | None) -> StructureError:
-    symbol, number = _first(block, SYMBOLS), _first(block, NUMBERS)
+    symbol, number = first_stated(block, (*SYMBOLS, *HALL)), first_stated(block, NUMBERS)
     stated = f"the space group {symbol or number!r}" if symbol or number else "no space group"
     return StructureError(
         f"{name} cannot be read: it states {stated}, lists no symmetry operations, and ASE says "
@@ -127,45 +124,6 @@ def _without_symmetry(block: Any, name: str, error: Exception | None) -> Structu
 
 
 # ---- operations and sites --------------------------------------------------------------------------
-
-
-def parse_operation(text: str) -> Operation:
-    """Matrix W (3, 3) and translation t (3,) of an operation such as "-y,x-y,z+1/3", in reduced coordinates: W x + t.
-
-    Raises:
-        ValueError: it is none.
-    """
-    rows = text.strip("'\" ").lower().replace(" ", "").split(",")
-    matrix, shift = np.zeros((3, 3)), np.zeros(3)
-    for i, row in enumerate(rows):
-        terms = re.findall(r"([+-]?)(\d+(?:\.\d*)?(?:/\d+)?|\.\d+)?\*?([xyz])?", row)
-        if len(rows) != 3 or not row or "".join("".join(term) for term in terms) != row.replace("*", ""):
-            raise ValueError(f"{text!r} is no symmetry operation")
-        for sign, number, axis in terms:
-            if not number and not axis:
-                if sign:
-                    raise ValueError(f"{text!r} is no symmetry operation")
-                continue
-            value = float(Fraction(number or "1")) * (-1 if sign == "-" else 1)
-            if axis:
-                matrix[i, "xyz".index(axis)] += value
-            else:
-                # Thirds and sixths are written 0.3333.
-                shift[i] += float(Fraction(value).limit_denominator(24)) if "/" not in number else value
-    if abs(abs(np.linalg.det(matrix)) - 1) > 1e-6:
-        raise ValueError(f"{text!r} is no symmetry operation")
-    return matrix, shift
-
-
-def _operations(block: Any) -> list[Operation]:
-    """Those that the file lists; else those of the space group in ASE's tables, if it is in there."""
-    listed = _first(block, OPERATIONS)
-    if listed is not None:
-        return [parse_operation(str(text)) for text in ([listed] if isinstance(listed, str) else listed)]
-    try:
-        return [(np.asarray(w, float), np.asarray(t, float)) for w, t in block.get_spacegroup(True).get_symop()]
-    except Exception:  # the caller says what is missing
-        return []
 
 
 def _expanded(block: Any, operations: Sequence[Operation], name: str, tolerance: float) -> Atoms:
@@ -221,7 +179,9 @@ def _check_rounding(block: Any, atoms: Atoms, name: str) -> None:
     """Refuse images of one site that lie almost on each other: 0.333 was written for 1/3."""
     from ase.neighborlist import neighbor_list
 
-    first, second, distances = neighbor_list("ijd", atoms, ROUNDED)
+    first, second, distances = neighbor_list(
+        "ijd", with_short_vectors(atoms), ROUNDED
+    )  # a skewed cell would take hours
     near = (atoms.numbers[first] == atoms.numbers[second]) & (distances > 0)
     n_sites = len(block.get_symbols())
     if not near.any() or len(atoms) <= n_sites:

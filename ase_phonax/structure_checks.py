@@ -35,6 +35,7 @@ def check_structure(atoms: Atoms) -> None:
     check_finite(atoms)
     check_elements(atoms)
     check_cell(atoms)
+    check_repeats(atoms)
     _check_occupancies(atoms)
     _check_distances(atoms)
     warn_of_moments(atoms)
@@ -70,6 +71,21 @@ def check_cell(atoms: Atoms) -> None:
             f"the cell {cell.tolist()} has no volume but pbc is {atoms.pbc.tolist()}",
             "periodic images would coincide",
             "give three independent cell vectors, or set pbc to False in the directions without one",
+        )
+
+
+def check_repeats(atoms: Atoms) -> None:
+    """Refuse a cell whose images of one atom lie on top of each other: a search for neighbours would take hours.
+
+    Raises:
+        StructureError: with the cell.
+    """
+    shortest = np.linalg.norm(short_vectors(atoms.cell.array, atoms.pbc)[0], axis=1)[atoms.pbc].min(initial=np.inf)
+    if shortest < CLOSEST_DISTANCE:
+        raise StructureError(
+            f"the cell {atoms.cell.array.tolist()} repeats every atom after {shortest:.3g} Å",
+            f"atoms nearer than {CLOSEST_DISTANCE} Å lie on top of each other: no potential is meant for that",
+            "check the lengths and angles of the cell, and their units",
         )
 
 

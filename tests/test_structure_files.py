@@ -1,6 +1,7 @@
 """Structure files: what they state of themselves is compared with what was read; cells that are skewed."""
 
 import os
+import time
 import warnings
 
 import numpy as np
@@ -11,7 +12,7 @@ from ase.io import write
 from ase.spacegroup import Spacegroup
 
 from ase_phonax import PhonaxCalculator
-from ase_phonax.cif_files import parse_operation
+from ase_phonax.cif_symmetry import parse_operation
 from ase_phonax.cli import loading, main
 from ase_phonax.crystals import get_space_group, require_crystal
 from ase_phonax.errors import StructureError, UnstableWarning
@@ -423,3 +424,16 @@ def test_a_cell_smaller_than_an_atom_is_refused_without_a_search():
     atoms = Atoms("Si", cell=[1e-3] * 3, pbc=True)
     with warnings.catch_warnings(), pytest.raises(StructureError, match=r"atoms 0 and 0 .* are 0\.0010 Å apart"):
         PhonaxCalculator().get_potential_energy(atoms)
+
+
+@pytest.mark.parametrize("name", ["skewed.cif", "POSCAR"])
+def test_a_cell_that_repeats_an_atom_at_once_is_refused_and_not_searched(tmp_path, name):
+    path = tmp_path / name
+    text = SILICON.format(symbol="", operations="'x,y,z'").replace("_angle_gamma 90", "_angle_gamma 0.001")
+    if name == "POSCAR":
+        text = "Si\n1\n5 0 0\n4.99999 0.00008 0\n0 0 5\nSi\n1\nDirect\n0 0 0\n"
+    path.write_text(text)
+    began = time.monotonic()
+    with pytest.raises(StructureError, match=r"repeats every atom after [0-9.]+e-05 Å"):
+        loading.read_structure(str(path))
+    assert time.monotonic() - began < 5

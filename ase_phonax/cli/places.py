@@ -58,6 +58,8 @@ def check_places(arguments: argparse.Namespace) -> None:
 def _folder(arguments: argparse.Namespace) -> Path | None:
     """Where the results go; None where a command has no such place."""
     output = getattr(arguments, "output", None)
+    if output is None and "\0" in getattr(arguments, "structure", ""):
+        return None  # of a structure that is no path, which its reader says
     if hasattr(arguments, "output_suffix"):
         output = options.output_directory(arguments.structure, output, arguments.output_suffix)
     return None if output is None else resolved(output)
