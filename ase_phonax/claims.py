@@ -54,7 +54,7 @@ def claim(lock: Path, target: Path, made: list[Path] | None = None) -> Iterator[
         if isinstance(error, OutputError):
             raise
         words = getattr(error, "strerror", None) or str(error)
-        if made is not None and not target.is_dir():
+        if made is not None and not os.path.isdir(target):
             words = f"it cannot be made a folder: {words}"
         raise OutputError(
             f"results cannot be written to {target}: {words}",
@@ -82,13 +82,16 @@ def _locked(lock: Path, target: Path, made: list[Path] | None) -> int:
             if made is None:
                 raise
             continue  # whoever made the folder has removed it again
+        is_ours = False
         try:
             _lock(handle, target)
-            if _same_file(handle, lock):
+            if is_ours := _same_file(handle, lock):
                 os.ftruncate(handle, 0)
                 os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
                 return handle
-        except BaseException:
+        except BaseException:  # a full disk, say
+            if is_ours:
+                lock.unlink(missing_ok=True)
             os.close(handle)
             raise
         os.close(handle)
@@ -128,7 +131,7 @@ def _made_folders(folder: Path) -> list[Path]:
     """Make a folder and those above it; which ones were missing, innermost first."""
     missing = []
     for path in (folder, *folder.parents):
-        if path.exists():
+        if os.path.exists(path):
             break
         missing.append(path)
     folder.mkdir(parents=True, exist_ok=True)

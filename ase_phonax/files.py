@@ -1,6 +1,8 @@
 """Files that are there as a whole or not at all."""
 
+import errno
 import os
+import shutil
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -45,7 +47,7 @@ def write_whole(
             raise exists(path)
         of_the_system = os.path.abspath(path).startswith(("/dev/", "/proc/"))  # /dev/stdout may be a file
         if there is not None and (of_the_system or not stat.S_ISREG(there.st_mode)):
-            with open(path, "ab") as file:  # of a folder, its error says so
+            with open(path, "ab", opener=without_waiting) as file:  # of a folder, its error says so
                 file.write(data)
             return
         place = os.path.realpath(path)
@@ -62,7 +64,7 @@ def write_whole(
                 if not os.fstat(file.fileno()).st_nlink:
                     os.link(f"/proc/self/fd/{file.fileno()}", temporary, src_dir_fd=file.fileno())
             if keep is not None and there is not None:
-                os.link(place, linked)  # not moved: at every moment a whole file has the name
+                _link_or_copy(place, linked)  # not moved: at every moment a whole file has the name
                 os.replace(linked, keep)
             _put_in_place(temporary, place, overwrite)
         finally:
@@ -82,6 +84,25 @@ def _temporary_file(path: str) -> BinaryIO:
         with suppress(OSError):  # not every file system can; what else is wrong comes up below
             return open(os.open(os.path.dirname(path), os.O_TMPFILE | os.O_WRONLY, 0o666), "wb")
     return open(path, "xb")
+
+
+def without_waiting(path: str, flags: int) -> int:
+    """An opener for writing: of a pipe that nobody reads, the system would wait for ever."""
+    try:
+        handle = os.open(path, flags | os.O_NONBLOCK, 0o666)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise OSError(errno.ENXIO, "it is a pipe, and nobody reads it", path) from None
+        raise
+    os.set_blocking(handle, True)
+    return handle
+
+
+def _link_or_copy(place: str, to: str) -> None:
+    try:
+        os.link(place, to)
+    except OSError:  # a file system without hard links
+        shutil.copy2(place, to)
 
 
 def _put_in_place(temporary: str, place: str, overwrite: bool) -> None:

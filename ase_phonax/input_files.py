@@ -3,14 +3,14 @@
 import os
 import stat
 
-from .errors import InputError
+from .errors import InputError, PhonaxError
 
 Path = str | os.PathLike[str]
 EMPTY = "is empty"
 
 
 def require_file(
-    path: Path, what: str, why: str, kind: type[InputError] = InputError, *, may_be_empty: bool = False
+    path: Path, what: str, why: str, kind: type[PhonaxError] = InputError, *, may_be_empty: bool = False
 ) -> None:
     """Refuse a path that leads to no readable file.
 

@@ -36,7 +36,8 @@ def read_yaml(path: str | Path) -> Any:
                 "settings are a page of text: it is another file",
                 "check the path",
             )
-        return yaml.load(Path(path).read_text(encoding="utf-8"), _strict_loader()) or {}
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), _strict_loader())
+        return {} if content is None else content
     except InputError as error:
         raise InputError(f"the configuration {shown(path)}: {error.what}", error.why, error.remedy) from error
     except OSError as error:

@@ -1,6 +1,7 @@
 """Files that are there as a whole or not at all: full disks, interruptions, places that are no files."""
 
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -10,12 +11,18 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from ase.build import bulk
+from ase.io import write as write_structure
 
 from ase_phonax import load_model, save_frames, save_model
-from ase_phonax.data import Frame, SecondOrder
-from ase_phonax.errors import OutputError
+from ase_phonax.claims import claimed_folder
+from ase_phonax.cli import main
+from ase_phonax.cli.progress import Stopwatch
+from ase_phonax.data import Frame, SecondOrder, read_frames
+from ase_phonax.errors import InputError, ModelError, OutputError
 from ase_phonax.files import write_whole
+from ase_phonax.training import read_config
 from ase_phonax.training.checkpoints import save_checkpoint
+from ase_phonax.weights.mace_checkpoint import read_mace
 
 
 @contextmanager
@@ -147,3 +154,101 @@ def test_a_disk_that_is_full_is_an_error_and_the_old_file_intact(tmp_path, size)
                 write(folder)
             assert (folder / name).read_bytes() == b"the one before"
             assert os.listdir(folder) == [name]
+
+
+def test_a_pipe_that_nobody_reads_is_an_error_and_one_that_is_read_gets_everything(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    began = time.monotonic()
+    with pytest.raises(OutputError, match="pipe cannot be written: it is a pipe, and nobody reads it"):
+        write_whole(pipe, b"x")
+    with pytest.raises(OutputError, match=r"the log .*pipe cannot be written"), Stopwatch.logging_to(pipe):
+        pass
+    assert time.monotonic() - began < 5
+    content = b"0123456789" * 50_000  # more than a pipe holds
+    with open(tmp_path / "read", "wb") as file, subprocess.Popen(["cat", str(pipe)], stdout=file) as reader:
+        for _ in range(200):
+            try:
+                write_whole(pipe, content)
+                break
+            except OutputError:  # the reader has not come yet
+                time.sleep(0.02)
+        else:
+            reader.kill()
+    assert (tmp_path / "read").read_bytes() == content
+
+
+@pytest.mark.parametrize("name", ["nul\0.jsonl", "missing/log.jsonl", "a" * 300])
+def test_a_log_at_a_place_that_is_none_is_an_error_in_words(tmp_path, monkeypatch, capsys, name):
+    monkeypatch.chdir(tmp_path)
+    write_structure("salt.cif", bulk("NaCl", "rocksalt", 5.64))
+    assert main(["phonons", "salt.cif", "--log", name]) == 5
+    assert re.match(r"error: .* cannot be written", capsys.readouterr().err)
+    assert os.listdir() == ["salt.cif"]
+
+
+def test_a_checkpoint_is_kept_on_a_file_system_without_hard_links(tmp_path, monkeypatch):
+    def refused(*arguments, **options):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refused)
+    monkeypatch.delattr(os, "O_TMPFILE", raising=False)  # nor has such a file system files without names
+    for content in (b"1", b"2", b"3"):
+        write_whole(tmp_path / "a", content, keep=tmp_path / "before")
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"a": b"3", "before": b"2"}
+
+
+def test_a_disk_that_is_full_leaves_no_lock_and_no_folder(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OutputError, match="No space left on device"), claimed_folder(tmp_path / "new" / "folder"):
+        pass
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("text", ["[]", "false", "0", "''"])
+def test_a_configuration_that_holds_nothing_of_use_is_not_taken_for_an_empty_one(tmp_path, text):
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match="the whole is"):
+        read_config(path)
+
+
+def test_models_that_are_no_files_are_told_as_such(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe.h5")
+    os.mkdir("folder.h5")
+    os.symlink("loop.h5", "loop.h5")
+    open("empty.h5", "w").close()
+    cases = {
+        "pipe.h5": "is a pipe or a device",
+        "folder.h5": "is a folder",
+        "loop.h5": "cannot be reached: Too many levels of symbolic links",
+        "empty.h5": "is empty",
+        "missing.h5": "does not exist",
+        "a" * 300 + ".h5": "cannot be reached: File name too long",
+        "nul\0.h5": "is no path: embedded null byte",
+    }
+    for name, words in cases.items():
+        with pytest.raises(ModelError, match=f"the model file .* {words}"):
+            load_model(name)
+    os.rename("pipe.h5", "pipe.model")
+    with pytest.raises(ModelError, match=r"the model file pipe\.model is a pipe"):
+        read_mace("pipe.model", trust=True)
+
+
+def test_frames_named_by_a_pattern_are_files_too(tmp_path):
+    os.mkfifo(tmp_path / "a.xyz")
+    with pytest.raises(InputError, match=r"a\.xyz is a pipe or a device"):
+        read_frames(tmp_path / "*.xyz")
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "nul\0", "file/in", "loop"])
+def test_a_folder_that_cannot_be_is_an_error_in_words(tmp_path, name):
+    (tmp_path / "file").touch()
+    os.symlink("loop", tmp_path / "loop")
+    with pytest.raises(OutputError, match=r"results cannot be written to"), claimed_folder(tmp_path / name):
+        pass
+    assert sorted(os.listdir(tmp_path)) == ["file", "loop"]

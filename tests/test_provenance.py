@@ -1,9 +1,11 @@
 """What every result says of where it came from, and of the units of its numbers."""
 
+import argparse
 import hashlib
 import json
 import re
 import shutil
+import warnings
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from ase.io import write
 
 from ase_phonax import PhonaxCalculator, __version__, save_frames
 from ase_phonax.cli import loading, main, summary_units
+from ase_phonax.cli.provenance import provenance
 from ase_phonax.cli.training_runs import EpochTable
 from ase_phonax.weights import list_models
 
@@ -211,3 +214,17 @@ def test_epochs_stand_under_their_headings_at_every_width(columns, last, monkeyp
     assert len(lines[0]) <= columns
     assert last in lines[0]
     assert "1.2e+05" in lines[2]
+
+
+def test_a_model_that_is_gone_after_a_computation_costs_a_checksum_and_no_result(inside):
+    arguments = argparse.Namespace(typed=["phonons"])
+    block = provenance(arguments, [], "gone.h5")
+    assert block["sha256"] == {}
+
+
+def test_what_nothing_vouches_for_is_not_said_again_for_the_checksum(inside):
+    shutil.copy(shipped("phonax-small"), "mine.h5")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        block = provenance(argparse.Namespace(), [], "mine.h5")
+    assert block["sha256"] == {"mine.h5": sha256(Path("mine.h5"))}

@@ -99,7 +99,7 @@ def test_a_pickled_array_inside_a_checkpoint_is_refused(tmp_path):
 def test_a_truncated_native_file_is_refused(saved, keep):
     content = saved.read_bytes()
     saved.write_bytes(content[: int(keep * len(content))])
-    with pytest.raises(ModelError, match="not a complete model file"):
+    with pytest.raises(ModelError, match=r"not a complete model file|is empty"):
         load_model(saved)
 
 

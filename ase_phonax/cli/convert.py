@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(
             f"{arguments.output} does not end in {SUFFIX}", "models are recognised by it", f"name it *{SUFFIX}"
         )
-    if arguments.output.exists() and not arguments.overwrite:
+    if os.path.lexists(arguments.output) and not arguments.overwrite:
         raise OutputError(f"{arguments.output} exists", "it would be lost", "choose another name or add --overwrite")
     with loading.collected_warnings() as notes:
         card, path = find_card(arguments.model), find_model(arguments.model)

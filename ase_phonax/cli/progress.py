@@ -17,6 +17,7 @@ from typing import Any, TextIO
 
 from ..claims import claim
 from ..errors import OutputError, UnstableWarning
+from ..files import without_waiting
 
 SILENT_SECONDS = 2.0  # anything quicker needs no word
 PLAIN_SECONDS = 10.0  # between lines where no terminal wipes them; a tenth of the waiting in long ones
@@ -214,14 +215,15 @@ class Stopwatch:
 @contextmanager
 def _opened_log(path: Path) -> Iterator[TextIO]:
     """A log to write from its beginning; an earlier one is replaced, any other file is not."""
-    if path.is_file() and not _is_log(path):
+    if os.path.isfile(path) and not _is_log(path):
         raise OutputError(
             f"the file {path} exists and is no log of this program",
             "it would be written over",
             "choose another name with --log",
         )
     try:
-        log = path.open("a", encoding="utf-8", errors="backslashreplace")  # JSON's escapes for bytes that are no UTF-8
+        # JSON's escapes stand for bytes that are no UTF-8.
+        log = open(path, "a", encoding="utf-8", errors="backslashreplace", opener=without_waiting)  # noqa: SIM115
     except (OSError, ValueError) as error:
         raise OutputError(
             f"the log {path} cannot be written: {getattr(error, 'strerror', None) or error}",

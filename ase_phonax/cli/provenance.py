@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import shlex
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..errors import ModelError, UnstableWarning
+from ..sharing import ignored_warnings
 
 # Those of them that a run has imported have had a part in its numbers.
 LIBRARIES = ("numpy", "scipy", "ase", "phonopy", "spglib", "seekpath", "vesin", "jax", "h5py", "matplotlib")
@@ -30,10 +33,8 @@ def provenance(arguments: argparse.Namespace, files: Iterable[Any], model: Any =
         libraries that were loaded, sha256 of each file by its name as given, of the model's file as well.
     """
     named = {str(name): _path(str(name)) for name in files}
-    if model is not None:
-        from ..weights import find_reader
-
-        named[str(model)] = find_reader(model)[0]
+    if model is not None and (path := _model_path(model)):
+        named[str(model)] = path
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "command": shlex.join(["ase-phonax", *getattr(arguments, "typed", ())]),
@@ -66,7 +67,21 @@ def _versions() -> dict[str, str]:
 
 
 def _path(name: str) -> Path:
-    return Path(name) if Path(name).exists() else Path(name.rsplit("@", 1)[0])
+    return Path(name) if os.path.exists(name) else Path(name.rsplit("@", 1)[0])
+
+
+def _model_path(model: Any) -> Path | None:
+    """None where the file is gone since it was loaded, after which its results are not lost for want of a checksum.
+
+    What is to be said of a file that nothing vouches for was said when it was loaded.
+    """
+    from ..weights import find_reader
+
+    try:
+        with ignored_warnings(".* sha256", UnstableWarning):
+            return find_reader(model)[0]
+    except ModelError:
+        return None
 
 
 def _sha256(path: Path) -> str | None:

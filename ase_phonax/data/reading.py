@@ -59,10 +59,9 @@ def _expand(path: Path) -> list[Path]:
         several = any(c in path.name for c in "*?[") and not path.exists() and sorted(path.parent.glob(path.name))
     except (OSError, ValueError, NotImplementedError):  # said below
         several = []
-    if several:
-        return several
-    require_file(path, "the file of frames", "its frames would be missing")
-    return [path]
+    for each in several or [path]:
+        require_file(each, "the file of frames", "its frames would be missing")
+    return several or [path]
 
 
 def _read(path: Path, keys: Mapping[str, str] | None) -> list[Frame]:

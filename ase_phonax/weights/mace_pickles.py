@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import ModelError
+from ..input_files import require_file
 
 MODELS = ("MACE", "ScaleShiftMACE")
 # What runs commands or code, or opens files and connections: a model has no use for it. Not complete, and cannot be:
@@ -32,8 +33,7 @@ def check_unopened(path: Path) -> None:
     Raises:
         ModelError: no file, no archive of PyTorch, of something else, or with names that no model needs.
     """
-    if not path.is_file():
-        raise ModelError(f"{path} is no file", "there is nothing to convert", "check the path")
+    require_file(path, "the model file", "there is nothing to convert", ModelError)
     names, contents = _pickles(path)
     if any(name.endswith("/constants.pkl") for name in names):
         raise foreign(path, "it is compiled (TorchScript), as for LAMMPS, and has lost its structure")

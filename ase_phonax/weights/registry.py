@@ -14,6 +14,7 @@ from ase.data import chemical_symbols
 
 from ..caches import cache_folder
 from ..errors import ModelError, UnstableWarning
+from ..input_files import require_file
 from .downloads import Progress, fetch, recorded_sha256, sha256_of
 
 
@@ -190,18 +191,20 @@ def find_model(model: str | os.PathLike) -> Path:
     """The file of a registered name, or the given path itself.
 
     Raises:
-        ModelError: neither a name nor an existing file; a model that was not downloaded, or is damaged.
+        ModelError: neither a name nor a file that can be read; a model that was not downloaded, or is damaged.
     """
     text = os.fspath(model)
     card = find_card(text)
     if card is None:
-        if Path(text).is_file():
-            return Path(text)
-        if Path(text).suffix or Path(text).parent != Path("."):
-            named = find_card(Path(text).stem)
-            other = f"check the path, or name the registered {named.name}" if named else "check the path"
-            raise ModelError(f"the model file {text} does not exist", "there is nothing to read", other)
-        raise unknown_model(text, "without a model nothing can be computed")
+        is_path = os.path.lexists(text) or Path(text).suffix or Path(text).parent != Path(".")
+        if not is_path:
+            raise unknown_model(text, "without a model nothing can be computed")
+        named = None if os.path.lexists(text) else find_card(Path(text).stem)
+        if named:
+            remedy = f"check the path, or name the registered {named.name}"
+            raise ModelError(f"the model file {text} does not exist", "there is nothing to read", remedy)
+        require_file(text, "the model file", "there is nothing to read", ModelError)
+        return Path(text)
     path = Path(card.location)
     if card.url and not path.is_file():
         convert = path.suffix == TO_CONVERT
