@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .cif_symmetry import HALL, NUMBERS, OPERATIONS, SYMBOLS, Operation, first_stated, operations_of, say_contradiction
 from .errors import StructureError, UnstableWarning, in_words
 from .lattices import with_short_vectors
-from .structure_checks import check_repeats
+from .structure_checks import FULL_OCCUPANCY, check_repeats
 
 CELL = tuple(
     f"_cell_{name}" for name in ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
@@ -25,7 +25,6 @@ CELL = tuple(
 SITE_TOLERANCE = 1e-3  # [Å] between images of a site that are one atom
 ROUNDED = 0.3  # [Å] images of one site nearer than this are taken for one position, rounded
 SAME_FORMULA = 0.01  # relative
-FULL = 1e-3  # of one atom
 
 
 def read_blocks(path: str | Path) -> list[Any]:
@@ -130,7 +129,7 @@ def _expanded(block: Any, operations: Sequence[Operation], name: str, tolerance:
     """All images of the sites, those nearer than a tolerance joined at their mean."""
     occupancies = block.get("_atom_site_occupancy") or []
     for number, value in enumerate(occupancies):
-        if isinstance(value, (int, float)) and abs(value - 1) > FULL:
+        if isinstance(value, (int, float)) and abs(value - 1) > FULL_OCCUPANCY:
             raise StructureError(
                 f"{name}: site {number}, counted from 0, is occupied in part: {value:g}",
                 "a potential takes whole atoms: it would be computed as if the site were full",
@@ -240,4 +239,4 @@ def _check_formula(block: Any, atoms: Atoms, name: str) -> None:
 def _is_partial(atoms: Atoms) -> bool:
     stated = atoms.info.get("occupancy")
     sites = stated.values() if isinstance(stated, dict) else []
-    return any(len(site) > 1 or abs(sum(site.values()) - 1) > FULL for site in sites)
+    return any(len(site) > 1 or abs(sum(site.values()) - 1) > FULL_OCCUPANCY for site in sites)

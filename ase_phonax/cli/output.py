@@ -6,6 +6,7 @@ that are empty then. Whoever writes results of one name claims that name from th
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -127,8 +128,12 @@ def _is_own(entry: os.DirEntry, own_files: Collection[str]) -> bool:
 
 def _move_into_place(partial: Path, target: Path, overwrite: bool, own_files: Collection[str]) -> None:
     if not os.path.lexists(target):
-        partial.rename(target)
-        return
+        try:
+            partial.rename(target)
+            return
+        except OSError as error:  # it appeared in this moment
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
     if not overwrite:
         raise _kept_aside(partial, target, "it appeared while the run was under way, and was not touched")
     try:
