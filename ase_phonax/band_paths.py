@@ -21,8 +21,10 @@ from ase.cell import Cell
 from ase.dft.kpoints import BandPath, parse_path_string
 from numpy.typing import NDArray
 
+from .crystals import SPGLIB_ERROR, no_space_group
 from .errors import InputError, StructureError, UnstableWarning
 from .formulas import crystal_formula
+from .lattices import short_vectors
 from .sharing import ignored_warnings
 from .species import species_of
 
@@ -63,7 +65,8 @@ def crystal_path(atoms: Atoms, spacing: float = SPACING, symprec: float = 1e-5) 
     Raises:
         StructureError: seekpath finds no symmetry.
     """
-    structure = (atoms.cell[:], atoms.get_scaled_positions(wrap=False), species_of(atoms))
+    vectors, _ = short_vectors(atoms.cell.array, np.ones(3, bool))
+    structure = (vectors, Cell(vectors).scaled_positions(atoms.positions), species_of(atoms))
     try:
         with ignored_warnings("", seekpath.SupercellWarning):  # said below, in words about phonons
             found = seekpath.get_path_orig_cell(structure, symprec=symprec)
@@ -73,13 +76,16 @@ def crystal_path(atoms: Atoms, spacing: float = SPACING, symprec: float = 1e-5) 
             "the standard band path follows from the space group",
             "give a path yourself, as a string of special points or an ASE BandPath",
         ) from error
+    except SPGLIB_ERROR as error:
+        raise no_space_group(atoms, symprec, error) from error
     if found["is_supercell"]:
         warnings.warn(
             "The band path is that of the primitive cell, but the cell is larger: bands appear folded.",
             UnstableWarning,
             stacklevel=2,
         )
-    points = found["point_coords"]
+    back = np.rint(atoms.cell.array @ np.linalg.inv(vectors))  # k.(back V) = back (k.V)
+    points = {name: back @ point for name, point in found["point_coords"].items()}
     return [
         Segment(_straight_line(points[start], points[end], atoms.cell[:], spacing), start, end)
         for start, end in found["path"]

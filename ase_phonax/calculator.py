@@ -17,6 +17,7 @@ from .crystals import SYMPREC
 from .errors import InputError
 from .evaluation import Evaluator, Progress
 from .force_constants import crystal_atoms
+from .lattices import in_short_vectors
 from .phonons import build_phonopy, warn_of_order
 from .phonopy_objects import checked_for_potential
 from .potential import Potential
@@ -286,6 +287,10 @@ class PhonaxCalculator(Calculator):
         Operations (rotations, translations) of the space group are looked for where none are given.
         """
         self._evaluator.require_neighbours(atoms)
+        given = atoms
+        # Operations in long vectors are integers of many digits, and products with them are rounded.
+        atoms, qpoints = in_short_vectors(atoms, qpoints)
+        operations = operations if atoms is given else None
 
         def compute(qpoints: np.ndarray, displacements: list[np.ndarray] | None) -> list[np.ndarray]:
             return self._evaluator.lattice_matrices(atoms, qpoints, displacements, progress)

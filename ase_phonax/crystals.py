@@ -7,17 +7,19 @@ is asked in `structure_checks`.
 from __future__ import annotations
 
 import math
+import reprlib
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import spglib
 from ase import Atoms
+from ase.cell import Cell
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import StructureError, SupercellError
 from .formulas import crystal_formula
-from .lattices import cell_heights
+from .lattices import cell_heights, is_skewed, short_vectors
 from .sharing import ignored_warnings
 from .species import species_of
 from .structure_checks import CLOSEST_DISTANCE as CLOSEST_DISTANCE
@@ -28,7 +30,7 @@ from .structure_checks import require_crystal as require_crystal
 
 SYMPREC = 1e-5  # [Å] distance below which positions count as equal; phonopy's default
 MOST_REPEATS, MOST_CELLS = 1_000_000, 1_000_000  # of a supercell
-_SPGLIB_ERROR = getattr(spglib, "SpglibError", RuntimeError)  # new in spglib 2.7
+SPGLIB_ERROR = getattr(spglib, "SpglibError", RuntimeError)  # new in spglib 2.7
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,8 @@ def as_supercell_matrix(value: int | ArrayLike) -> NDArray[np.int64]:
     what_to_do = "give three positive integers, such as 3 3 3, or the nine of an integer matrix with determinant > 0."
     try:
         numbers = np.asarray(value, dtype=float)
-    except (TypeError, ValueError):
-        raise SupercellError(f"the supercell {value!r} is not made of numbers", "", what_to_do) from None
+    except (TypeError, ValueError, OverflowError):
+        raise SupercellError(f"the supercell {reprlib.repr(value)} is not made of numbers", "", what_to_do) from None
     if numbers.size not in (1, 3, 9):
         raise SupercellError(
             f"the supercell {value!r} has {numbers.size} entries", "three cell vectors take 1, 3 or 9", what_to_do
@@ -139,7 +141,14 @@ def get_operations(atoms: Atoms, symprec: float = SYMPREC) -> tuple[NDArray[np.i
         StructureError: spglib finds no symmetry at this tolerance.
     """
     dataset = _symmetry_dataset(atoms, symprec)
-    return np.asarray(dataset.rotations), np.asarray(dataset.translations)
+    rotations, translations = np.asarray(dataset.rotations), np.asarray(dataset.translations)
+    vectors, matrix = _short_vectors(atoms)
+    if np.array_equal(matrix, np.eye(3)):
+        return rotations, translations
+    # Reduced coordinates f of the cell given and f' of its short vectors: f = M^T f'. The inverse of M comes from the
+    # vectors, because M itself is too long to be inverted without rounding.
+    inverse = np.rint(atoms.cell.array @ np.linalg.inv(vectors)).astype(np.int64)
+    return matrix.T @ rotations @ inverse.T, np.mod(translations @ matrix, 1.0, dtype=float)
 
 
 def get_primitive_matrix(atoms: Atoms, symprec: float = SYMPREC) -> NDArray[np.float64]:
@@ -155,7 +164,7 @@ def get_primitive_matrix(atoms: Atoms, symprec: float = SYMPREC) -> NDArray[np.f
     if get_space_group(atoms, symprec).n_primitive == len(atoms):
         return np.eye(3)
     lattice, _, _ = _standard_primitive(atoms, symprec)
-    inverse = np.rint(np.linalg.inv((lattice @ np.linalg.inv(atoms.cell[:])).T))
+    inverse = np.rint((atoms.cell[:] @ np.linalg.inv(lattice)).T)
     if np.linalg.det(inverse) < 0:
         inverse = -inverse
     return np.linalg.inv(inverse)
@@ -171,7 +180,8 @@ def get_conventional_matrix(atoms: Atoms, symprec: float = SYMPREC) -> NDArray[n
         (3, 3) with positive determinant: 1, 2, 3 or 4.
     """
     lattice, _, _ = _ask_spglib(spglib.standardize_cell, atoms, symprec, to_primitive=False, no_idealize=True)
-    matrix = np.rint((lattice @ np.linalg.inv(atoms.cell[:])).T).astype(np.int64)
+    vectors, short = _short_vectors(atoms)
+    matrix = (np.rint(lattice @ np.linalg.inv(vectors)).astype(np.int64) @ short).T
     return matrix if np.linalg.det(matrix) > 0 else -matrix
 
 
@@ -207,8 +217,15 @@ def reduce_to_primitive(atoms: Atoms, symprec: float = SYMPREC) -> Atoms:
     )
 
 
+def _short_vectors(atoms: Atoms) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """`lattices.short_vectors` of a crystal, whatever its flags of periodicity: spglib has none."""
+    return short_vectors(atoms.cell.array, np.ones(3, bool))
+
+
 def _spglib_cell(atoms: Atoms) -> tuple[Any, Any, Any]:
-    return atoms.cell[:], atoms.get_scaled_positions(wrap=False), species_of(atoms)
+    # In vectors some hundred times as long as the lattice needs, spglib finds no group.
+    vectors = _short_vectors(atoms)[0]
+    return vectors, Cell(vectors).scaled_positions(atoms.positions), species_of(atoms)
 
 
 def _symmetry_dataset(atoms: Atoms, symprec: float) -> Any:
@@ -225,12 +242,20 @@ def _ask_spglib(function: Any, atoms: Atoms, symprec: float, **options: Any) -> 
     with ignored_warnings("Set OLD_ERROR_HANDLING", DeprecationWarning):
         try:
             answer, reason = function(_spglib_cell(atoms), symprec=symprec, **options), "no symmetry found"
-        except _SPGLIB_ERROR as error:
+        except SPGLIB_ERROR as error:
             answer, reason = None, str(error)
     if answer is None:
-        raise StructureError(
-            f"spglib finds no space group for {crystal_formula(atoms)} at symprec = {symprec} Å: {reason}",
-            "band labels, the primitive cell and symmetric relaxation rest on the space group",
-            "look for atoms that nearly coincide, or try another symprec",
-        )
+        raise no_space_group(atoms, symprec, reason)
     return answer
+
+
+def no_space_group(atoms: Atoms, symprec: float, reason: object) -> StructureError:
+    """The error where spglib fails, in phonopy, seekpath and ASE as well: they hand it the vectors as they are."""
+    return StructureError(
+        f"spglib finds no space group for {crystal_formula(atoms)} at symprec = {symprec} Å: {reason}",
+        "band labels, the primitive cell and symmetric relaxation rest on the space group",
+        "take short vectors of the same lattice, no atom moves: atoms.set_cell(minkowski_reduce(atoms.cell)[0]), from"
+        " ase.geometry"
+        if is_skewed(atoms.cell.array)
+        else "look for atoms that nearly coincide, or try another symprec",
+    )

@@ -77,3 +77,20 @@ def with_short_vectors(atoms: Atoms) -> Atoms:
     result = atoms.copy()
     result.set_cell(vectors, scale_atoms=False)
     return result
+
+
+def in_short_vectors(atoms: Atoms, qpoints: NDArray[np.float64]) -> tuple[Atoms, NDArray[np.float64]]:
+    """A crystal and wave vectors in short vectors of its lattice; themselves where the cell is not skewed.
+
+    Matrices in the lattice phase of docs/conventions.md are the same: no atom and no wave vector moves.
+
+    Args:
+        atoms: not changed.
+        qpoints: (n_q, 3) reduced coordinates of the reciprocal cell.
+    """
+    vectors, matrix = short_vectors(atoms.cell.array, atoms.pbc)
+    if np.array_equal(matrix, np.eye(3)):
+        return atoms, qpoints
+    result = atoms.copy()
+    result.set_cell(vectors, scale_atoms=False)
+    return result, qpoints @ matrix.T

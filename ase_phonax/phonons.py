@@ -70,7 +70,7 @@ def build_phonopy(
         **phonopy_kwargs: further arguments of `phonopy.Phonopy`.
 
     Raises:
-        StructureError: not a crystal, or one that cannot be computed.
+        StructureError: not a crystal, or one that cannot be computed; or vectors so long that spglib fails.
         SupercellError: a matrix that describes no supercell or no primitive cell.
         InputError: masses that are not one positive number for each atom.
     """
@@ -93,6 +93,8 @@ def build_phonopy(
             "the primitive cell must repeat the cell given and the supercell exactly",
             'use primitive_matrix="P" or "auto", and a supercell matrix that is a multiple of the primitive cell',
         ) from error
+    except crystals.SPGLIB_ERROR as error:
+        raise crystals.no_space_group(atoms, symprec, error) from error
     checked(phonopy)
     _warn_unless_primitive(phonopy, symprec)
     _warn_unless_symmetric(phonopy)

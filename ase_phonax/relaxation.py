@@ -19,7 +19,7 @@ from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS
 from ase.optimize.cellawarebfgs import CellAwareBFGS
 
-from .crystals import SYMPREC, SpaceGroup, check_structure, get_space_group
+from .crystals import SPGLIB_ERROR, SYMPREC, SpaceGroup, check_structure, get_space_group, no_space_group
 from .errors import RelaxationError, StructureError, UnstableWarning, check_calculator
 from .two_dimensional import layer_constraint
 
@@ -101,7 +101,8 @@ def relax(
         relaxed copy with the calculator attached and the constraints it came with, and the report.
 
     Raises:
-        StructureError: no energy can be computed for it; or `fix_volume` without periodicity in three directions.
+        StructureError: no energy can be computed for it; `fix_volume` without periodicity in three directions; or
+            vectors so long that spglib fails.
         InputError: no calculator.
         RelaxationError: not stationary after `max_steps`; the values reached are in the message.
     """
@@ -120,7 +121,10 @@ def relax(
     symmetric = periodic and not atoms.constraints
     before = get_space_group(relaxed, symprec) if symmetric else None
     if symmetric:
-        relaxed.set_constraint(FixSymmetry(relaxed, symprec=symprec))
+        try:
+            relaxed.set_constraint(FixSymmetry(relaxed, symprec=symprec))
+        except SPGLIB_ERROR as error:
+            raise no_space_group(atoms, symprec, error) from error
     symmetrised_by = _largest_shift(atoms, relaxed) if symmetric else 0.0
     if vacuum_axis is not None:
         relaxed.set_constraint([*relaxed.constraints, layer_constraint(relaxed.cell[:], vacuum_axis)])

@@ -44,8 +44,7 @@ def read_yaml(path: str | Path) -> Any:
         raise InputError(
             f"the configuration {shown(path)} cannot be read: {error.strerror}", why, "check the path"
         ) from error
-    # PyYAML lets through what its parsing of numbers and dates, or nesting, run into.
-    except (yaml.YAMLError, ValueError, ArithmeticError, TypeError, RecursionError) as error:
+    except Exception as error:  # PyYAML raises whatever its conversions of numbers and dates, or nesting, run into
         raise InputError(
             f"the configuration {shown(path)} is not YAML: {' '.join(in_words(error).split())[:500]}",
             why,

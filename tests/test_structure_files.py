@@ -8,16 +8,25 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
-from ase.io import write
+from ase.geometry import minkowski_reduce
+from ase.io import read, write
 from ase.spacegroup import Spacegroup
 
-from ase_phonax import PhonaxCalculator
+from ase_phonax import PhonaxCalculator, relax
+from ase_phonax.band_paths import crystal_path
 from ase_phonax.cif_symmetry import parse_operation
 from ase_phonax.cli import loading, main
-from ase_phonax.crystals import get_space_group, require_crystal
+from ase_phonax.crystals import (
+    get_conventional_matrix,
+    get_operations,
+    get_primitive_matrix,
+    get_space_group,
+    require_crystal,
+)
 from ase_phonax.errors import StructureError, UnstableWarning
 from ase_phonax.graph import check_atoms, neighbour_list
 from ase_phonax.lattices import is_skewed, short_vectors, with_short_vectors
+from ase_phonax.phonons import build_phonopy
 
 SILICON = """data_x
 _cell_length_a 5.43
@@ -367,6 +376,83 @@ def test_energy_and_matrices_of_a_skewed_cell_are_those_of_the_usual_one():
     gamma = [calc.get_dynamical_matrix(atoms, [[0, 0, 0]])[0] for atoms in (usual, other)]
     np.testing.assert_allclose(gamma[1], gamma[0], rtol=0, atol=1e-12)
     require_crystal(other)
+
+
+@pytest.mark.parametrize("n", [3, 30, 1000])
+def test_operations_of_a_skewed_cell_are_those_of_the_usual_one(n):
+    """spglib finds no group in vectors some hundred times too long: it is asked in short ones."""
+    usual, other = skewed(n)
+    for atoms in (usual, other):
+        atoms.positions += [0.1, 0.2, 0.3]  # the origin is no centre of symmetry: translations count
+    assert str(get_space_group(other)) == "Fm-3m (225)"
+    rotations, translations = get_operations(other)
+    longer = np.array([[1, 0, 0], [0, 1, 0], [n, -n, 1]])  # f of the usual cell is longer.T @ f of the other
+    shorter = np.array([[1, 0, 0], [0, 1, 0], [-n, n, 1]])
+    expected = shorter.T @ get_operations(usual)[0] @ longer.T
+    assert len(rotations) == 48
+    assert sorted(rotations.tolist()) == sorted(expected.tolist())
+    scaled = other.get_scaled_positions(wrap=False)
+    off = scaled @ rotations.swapaxes(1, 2) + translations[:, None] - scaled
+    # Coordinates of the size n, rotations of n²: that much of 1e-16 is lost.
+    assert np.abs((off - np.rint(off)) @ longer).max() < 1e-15 * n**3 + 1e-12
+    conventional = get_conventional_matrix(other).T @ other.cell.array
+    np.testing.assert_allclose(np.linalg.norm(conventional, axis=1), 5.64, rtol=0, atol=1e-8)
+
+
+def test_the_primitive_cell_of_a_skewed_supercell_is_the_usual_one():
+    usual, _ = skewed(0)
+    other = usual.repeat((2, 1, 1))
+    other.set_cell(np.array([[1, 0, 0], [700, 1, 0], [-300, 500, 1]]) @ other.cell.array)
+    primitive = get_primitive_matrix(other).T @ other.cell.array
+    assert abs(np.linalg.det(primitive)) == pytest.approx(usual.get_volume(), rel=1e-8)
+    whole = primitive @ np.linalg.inv(usual.cell.array)
+    np.testing.assert_allclose(whole, np.rint(whole), rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("n", [10, 1000])
+def test_matrices_by_symmetry_of_a_skewed_cell_are_those_without_and_of_the_usual_one(n):
+    usual, other = skewed(n)
+    calc, k = PhonaxCalculator(), np.random.default_rng(0).uniform(-0.2, 0.2, (3, 3))  # [1/Å], without 2 pi
+    found = [calc.get_dynamical_matrix(other, k @ other.cell.array.T, symmetry=how) for how in (True, False)]
+    np.testing.assert_allclose(found[0], found[1], rtol=0, atol=1e-12)
+    # A wave vector in a long cell is known to n parts in 1e16.
+    expected = calc.get_dynamical_matrix(usual, k @ usual.cell.array.T)
+    np.testing.assert_allclose(found[0], expected, rtol=0, atol=1e-13 * n)
+    assert len(calc._stars.last.operations.rotations) == 48
+
+
+def test_the_band_path_of_a_skewed_cell_goes_through_the_points_of_the_usual_one():
+    ends = []
+    for atoms in skewed(1000):
+        reciprocal = np.linalg.inv(atoms.cell.array).T
+        ends.append(
+            [(s.start, s.end, *np.linalg.norm(s.qpoints[[0, -1]] @ reciprocal, axis=1)) for s in crystal_path(atoms)]
+        )
+    for usual, other in zip(*ends, strict=True):
+        assert usual[:2] == other[:2]
+        np.testing.assert_allclose(other[2:], usual[2:], rtol=0, atol=1e-8)
+
+
+def test_where_others_hand_spglib_long_vectors_short_ones_are_advised():
+    """phonopy and ASE ask spglib about the cell as it is: what it raises there is no error of ours."""
+    _, other = skewed(1000)
+    for compute in (lambda: build_phonopy(other, 1), lambda: relax(other, PhonaxCalculator())):
+        with pytest.raises(StructureError, match=r"finds no space group for NaCl.*\n.*\n.*minkowski_reduce"):
+            compute()
+    other.set_cell(minkowski_reduce(other.cell)[0])
+    assert len(build_phonopy(other, 1).primitive_symmetry.pointgroup_operations) == 48
+
+
+@pytest.mark.data
+def test_the_skewed_case_has_the_group_and_matrices_of_rock_salt(data):
+    path = data / "cases" / "NaCl-skew2.vasp"
+    if not path.is_file():
+        pytest.skip("the cases are not at hand")
+    atoms, calc = read(path), PhonaxCalculator()
+    assert str(get_space_group(atoms)) == "Fm-3m (225)"
+    qpoints = [[0.1, 0.2, 0.3], [0.5, 0, 0]]
+    found = [calc.get_dynamical_matrix(atoms, qpoints, symmetry=how) for how in (True, False)]
+    np.testing.assert_allclose(found[0], found[1], rtol=0, atol=1e-12)
 
 
 def test_short_vectors_span_the_same_lattice_and_are_the_shortest():
