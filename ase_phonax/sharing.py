@@ -7,8 +7,8 @@ free locks, whatever the other threads of its parent, which are not there any mo
 import os
 import re
 import sys
-import threading
 import warnings
+from _thread import RLock
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
@@ -17,28 +17,24 @@ from weakref import WeakSet
 Value = TypeVar("Value")
 
 
-class Lock:
-    """One thread at a time, which may enter again what it holds."""
+class Lock(RLock):  # type: ignore[misc]  # typeshed calls it final; CPython's own tests have subclasses
+    """One thread at a time, which may enter again what it holds.
+
+    It is Python's own: in a `with` written in Python, Ctrl-C between two lines would leave the lock held for ever.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
         _LOCKS.add(self)
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
 
     def __reduce__(self) -> Any:
         return Lock, ()
 
     def renew_unless_own(self) -> None:
-        """Replace a lock that a thread holds which no longer is."""
-        if self._lock.acquire(blocking=False):
-            self._lock.release()
+        """Free a lock that a thread holds which no longer is."""
+        if self.acquire(blocking=False):
+            self.release()
         else:
-            self._lock = threading.RLock()
+            self._at_fork_reinit()  # type: ignore[attr-defined]  # as the standard library does with its locks
 
 
 _LOCKS: WeakSet[Lock] = WeakSet()
@@ -114,7 +110,8 @@ class Remembered(Generic[Value]):
     @property
     def last(self) -> Value | None:
         """What is remembered."""
-        return None if self._entry is None else self._entry.value
+        entry = self._entry  # once: another thread may forget it meanwhile
+        return None if entry is None else entry.value
 
     def forget(self) -> None:
         """Drop it, and its memory."""

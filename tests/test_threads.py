@@ -4,6 +4,7 @@ import sys
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,10 +14,10 @@ from phonopy.harmonic import dynamical_matrix as harmonic
 from phonopy.structure import cells as phonopy_cells
 from threadpoolctl import threadpool_limits
 
-from ase_phonax import PhonaxCalculator, exact_matrices
+from ase_phonax import PhonaxCalculator, exact_matrices, sharing
 from ase_phonax.errors import StructureError
 from ase_phonax.phonons import build_phonopy, get_phonopy
-from ase_phonax.sharing import Remembered
+from ase_phonax.sharing import Lock, Remembered
 
 from .crystals import CRYSTALS, triclinic
 from .test_cores import blas_threads
@@ -214,3 +215,48 @@ def test_what_is_remembered_is_made_once_by_whoever_asks_first():
     with pytest.raises(ZeroDivisionError):
         remembered.of("c", lambda: 1 / 0)
     assert remembered.of("c", lambda: 1) == 1, "what failed is made again"
+
+
+def calls_of_sharing(work, interrupt_at: int | None = None) -> int:
+    """How often functions of that module begin or end in `work`: there Python looks for Ctrl-C, here pressed once."""
+    count = 0
+
+    def trace(frame, event, _):
+        nonlocal count
+        if frame.f_code.co_filename != sharing.__file__:
+            return None
+        frame.f_trace_lines = False
+        count += 1
+        if count == interrupt_at:
+            raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def test_an_interrupt_in_any_function_leaves_no_lock_held():
+    """Kills: a lock entered in Python, where Ctrl-C may come when it is taken and no block has begun."""
+
+    def enter(lock):
+        with lock:
+            return True
+
+    def ask(remembered):
+        return remembered.of("key", lambda: True)
+
+    for make, take in ((Lock, enter), (Remembered, ask)):
+        first = make()
+        for k in range(1, calls_of_sharing(partial(take, first)) + 1):
+            shared = make()
+            with pytest.raises(KeyboardInterrupt):
+                calls_of_sharing(partial(take, shared), k)
+            other = threading.Thread(target=take, args=(shared,), daemon=True)
+            other.start()
+            other.join(5)
+            assert not other.is_alive(), "it waits for a lock that nobody will release"

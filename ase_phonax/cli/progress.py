@@ -18,13 +18,14 @@ from typing import Any, TextIO
 from ..claims import claim
 from ..errors import OutputError, UnstableWarning
 from ..files import without_waiting
+from ..sharing import Lock
 
 SILENT_SECONDS = 2.0  # anything quicker needs no word
 PLAIN_SECONDS = 10.0  # between lines where no terminal wipes them; a tenth of the waiting in long ones
 _REPAINT_SECONDS = 0.5
 _BAR = 20  # characters: with the longest description a line of 79
 _QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
-_PAINTING = threading.RLock()
+_PAINTING = Lock()
 _OPEN: list[_Wait] = []  # innermost last: that one is shown
 
 
