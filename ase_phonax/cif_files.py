@@ -138,6 +138,8 @@ def _expanded(block: Any, operations: Sequence[Operation], name: str, tolerance:
     try:
         sites = block.get_unsymmetrized_structure()
         cell, scaled = sites.cell.array, sites.get_scaled_positions(wrap=False)
+    except KeyError:  # an element that ASE does not know: who asked may know D and T
+        raise
     except Exception as error:
         raise _damaged(name, f"a symbol or coordinate is none ({in_words(error)})") from error
     images: list[NDArray[np.float64]] = []

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from .sharing import Lock
 from .species import HYDROGEN_ISOTOPES, say_moments_are_ignored
 
 # Elements that stand for D and T while ASE reads: no potential knows them, and files that hold them are left alone.
-_STAND_INS = {"D": ("Ts", 117), "T": ("Og", 118)}
+_STAND_INS = {"D": 117, "T": 118}
 _DEUTERON = 2.01355  # [amu] what ASE's CIF reader gives an atom of deuterium, which has an electron as well
 _MOMENTS_OF_CIF = b"_atom_site_moment"
-_READING = threading.Lock()
+_READING = Lock()  # nobody reads while the table has stand-ins for somebody else
 
 
 def read_stated(path: Path, read: Callable[[], Any]) -> Any:
@@ -27,14 +27,16 @@ def read_stated(path: Path, read: Callable[[], Any]) -> Any:
     Returns:
         its result, Atoms or a list of them.
     """
-    try:
-        result = read()
-    except KeyError as error:
-        if not names_isotopes(error) or re.search(rb"\b(Ts|Og)\b", path.read_bytes()):
-            raise
-        result = _with_stand_ins(read)
+    stand_ins: Mapping[str, int] = {}
+    with _READING:
+        try:
+            result = read()
+        except KeyError as error:
+            if not names_isotopes(error) or re.search(rb"\b(Ts|Og)\b", path.read_bytes()):
+                raise
+            result, stand_ins = _with_stand_ins(read), _STAND_INS
     for atoms in result if isinstance(result, list) else [result]:
-        _set_masses(atoms)
+        _set_masses(atoms, stand_ins)
     if path.suffix.lower() in (".cif", ".mcif") and _MOMENTS_OF_CIF in path.read_bytes():
         say_moments_are_ignored()
     return result
@@ -49,19 +51,18 @@ def _with_stand_ins(read: Callable[[], Any]) -> Any:
     """ASE's readers look elements up in one table, and know D in CIF files alone (until ASE 3.29 at least)."""
     from ase.data import atomic_numbers
 
-    with _READING:
-        try:
-            atomic_numbers.update({symbol: number for symbol, (_, number) in _STAND_INS.items()})
-            return read()
-        finally:
-            for symbol in _STAND_INS:
-                atomic_numbers.pop(symbol, None)
+    try:
+        atomic_numbers.update(_STAND_INS)
+        return read()
+    finally:
+        for symbol in _STAND_INS:
+            atomic_numbers.pop(symbol, None)
 
 
-def _set_masses(atoms: Any) -> None:
+def _set_masses(atoms: Any, stand_ins: Mapping[str, int]) -> None:
     masses, numbers, changed = atoms.get_masses(), atoms.numbers, False
-    for symbol, (_, number) in _STAND_INS.items():
-        mine = numbers == number
+    for symbol in _STAND_INS:
+        mine = numbers == stand_ins.get(symbol, -1)
         if symbol == "D":
             mine |= (numbers == 1) & (abs(masses - _DEUTERON) < 1e-6)
         if mine.any():

@@ -51,6 +51,14 @@ FILES = {
 }
 
 
+@pytest.mark.parametrize("element", ["Ts", "Og"])
+def test_the_heaviest_elements_are_not_taken_for_isotopes_of_hydrogen(element, tmp_path):
+    """They stand for D and T while ASE reads a file that has those, and for themselves in every other."""
+    path = tmp_path / "a.xyz"
+    path.write_text(FILES["a.xyz"].replace("X", element), encoding="utf-8")
+    assert read_structure(str(path)).symbols[1] == element
+
+
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("isotope", ["D", "T"])
 def test_deuterium_and_tritium_are_hydrogen_of_their_masses_in_every_format(name, isotope, tmp_path):
