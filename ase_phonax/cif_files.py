@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from .cif_symmetry import HALL, NUMBERS, OPERATIONS, SYMBOLS, Operation, first_stated, operations_of, say_contradiction
 from .errors import StructureError, UnstableWarning, in_words
 from .lattices import with_short_vectors
+from .species import HYDROGEN_ISOTOPES
 from .structure_checks import FULL_OCCUPANCY, check_repeats
 
 CELL = tuple(
@@ -138,9 +139,9 @@ def _expanded(block: Any, operations: Sequence[Operation], name: str, tolerance:
     try:
         sites = block.get_unsymmetrized_structure()
         cell, scaled = sites.cell.array, sites.get_scaled_positions(wrap=False)
-    except KeyError:  # an element that ASE does not know: who asked may know D and T
-        raise
     except Exception as error:
+        if isinstance(error, KeyError) and error.args[0] in HYDROGEN_ISOTOPES:
+            raise  # `stated_atoms` reads the file again, and knows them
         raise _damaged(name, f"a symbol or coordinate is none ({in_words(error)})") from error
     images: list[NDArray[np.float64]] = []
     origins: list[int] = []
