@@ -62,7 +62,7 @@ def write_whole(
                 if to_disk:
                     os.fsync(file.fileno())
                 if not os.fstat(file.fileno()).st_nlink:
-                    os.link(f"/proc/self/fd/{file.fileno()}", temporary, src_dir_fd=file.fileno())
+                    _give_name(file, temporary, data)
             if keep is not None and there is not None:
                 _link_or_copy(place, linked)  # not moved: at every moment a whole file has the name
                 os.replace(linked, keep)
@@ -84,6 +84,18 @@ def _temporary_file(path: str) -> BinaryIO:
         with suppress(OSError):  # not every file system can; what else is wrong comes up below
             return open(os.open(os.path.dirname(path), os.O_TMPFILE | os.O_WRONLY, 0o666), "wb")
     return open(path, "xb")
+
+
+def _give_name(file: BinaryIO, name: str, data: bytes) -> None:
+    """To a file without one; where the system refuses that, its contents are written once more."""
+    try:
+        os.link(f"/proc/self/fd/{file.fileno()}", name, src_dir_fd=file.fileno())
+    except OSError:  # no usable /proc, or no hard links
+        with open(name, "xb") as named:
+            os.chmod(named.fileno(), stat.S_IMODE(os.fstat(file.fileno()).st_mode))
+            named.write(data)
+            named.flush()
+            os.fsync(named.fileno())
 
 
 def without_waiting(path: str, flags: int) -> int:

@@ -252,3 +252,13 @@ def test_a_folder_that_cannot_be_is_an_error_in_words(tmp_path, name):
     with pytest.raises(OutputError, match=r"results cannot be written to"), claimed_folder(tmp_path / name):
         pass
     assert sorted(os.listdir(tmp_path)) == ["file", "loop"]
+
+
+def test_where_a_file_cannot_be_given_a_name_its_contents_are_written_once_more(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    write_whole(tmp_path / "a.txt", "old")
+    write_whole(tmp_path / "a.txt", "new", keep=tmp_path / "b.txt")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.txt": "new", "b.txt": "old"}

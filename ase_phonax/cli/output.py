@@ -10,6 +10,7 @@ import errno
 import json
 import os
 import re
+import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..claims import claim
-from ..errors import OutputError
+from ..errors import OutputError, UnstableWarning
 
 
 @contextmanager
@@ -149,6 +150,12 @@ def _move_into_place(partial: Path, target: Path, overwrite: bool, own_files: Co
             replaced.rename(target)
         raise
     _remove(replaced, own_files)
+    if os.path.lexists(replaced):
+        warnings.warn(
+            f"Files that are no results were put into {target} at the last moment; they lie in {replaced}.",
+            UnstableWarning,
+            stacklevel=2,
+        )
 
 
 def _kept_aside(partial: Path, target: Path, why: str) -> OutputError:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..errors import OutputError
 from ..files import write_whole
 from . import loading
 from .progress import print_above, progress_bar, without_progress
@@ -97,7 +98,10 @@ def run(arguments: argparse.Namespace, start: Callable[..., Any], template: str 
     except KeyboardInterrupt:
         print(_after_interruption(config, before, _checkpoint(config), arguments.resume), file=sys.stderr)
         return 130
-    _note_provenance(arguments, Path(result.folder))
+    try:
+        _note_provenance(arguments, Path(result.folder))
+    except OutputError as error:  # the model is in its place
+        notes.append(error.what)
     for note in notes:
         print(f"note: {note}")
     print(_what_was_used(result))
