@@ -18,7 +18,7 @@ from phonopy.structure.atoms import PhonopyAtoms
 from phonopy.structure.symmetry import NosymDataset, Symmetry
 
 from .errors import InputError, SupercellError, UnstableWarning
-from .species import distinct_species, say_moments_are_ignored
+from .species import SAME_MASS, distinct_species, say_moments_are_ignored
 from .units import THZ_PER_SQRT_EV_A2_AMU
 
 _OURS = ("angstrom", "eV/angstrom^2")
@@ -69,7 +69,7 @@ def checked(phonopy: Phonopy) -> Phonopy:
     primitive, supercell = phonopy.primitive, phonopy.supercell
     homes = [primitive.p2p_map[s] for s in primitive.s2p_map]
     off = np.abs(primitive.masses[homes] - supercell.masses)
-    if off.max() > 1e-6:
+    if off.max() > SAME_MASS:
         atom = int(off.argmax())
         raise SupercellError(
             f"the primitive cell joins atoms of different masses: atom {atom} of the supercell, counted from 0, has"

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from .errors import InputError, UnstableWarning
 
 HYDROGEN_ISOTOPES = {"D": 2.0141018, "T": 3.0160493}  # [amu] AME2020
-_SAME_MASS = 6  # decimals [amu]: more than any table gives
+SAME_MASS = 1e-6  # [amu] finer than any table gives
 _MOMENTS = (
     "initial_magmoms",
     "magmoms",
@@ -35,8 +35,13 @@ def distinct_species(kinds: ArrayLike, masses: ArrayLike) -> NDArray[np.int64]:
     Returns:
         (n_atoms,).
     """
-    pairs = np.column_stack((np.asarray(kinds), np.round(np.asarray(masses, dtype=float), _SAME_MASS)))
-    return np.unique(pairs, axis=0, return_inverse=True)[1].ravel().astype(np.int64) + 1
+    kinds, masses = np.asarray(kinds), np.asarray(masses, dtype=float)
+    order = np.lexsort((masses, kinds))
+    # Neighbours in this order are compared: rounding would tell apart two masses on both sides of an edge.
+    other = (np.diff(kinds[order]) != 0) | (np.diff(masses[order]) > SAME_MASS)
+    species = np.empty(len(order), np.int64)
+    species[order] = np.concatenate(([1], 1 + np.cumsum(other)))[: len(order)]
+    return species
 
 
 def species_of(atoms: Atoms) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ from ase_phonax.instabilities import find_imaginary_modes
 from ase_phonax.mode_symmetry import find_irreps
 from ase_phonax.phonons import build_phonopy, get_phonopy
 from ase_phonax.phonopy_objects import checked, checked_for_potential
-from ase_phonax.species import set_isotopes
+from ase_phonax.species import distinct_species, set_isotopes
 
 from .pair_potential import PairCalculator
 from .test_mode_symmetry import rutile
@@ -294,3 +294,9 @@ def test_symmetry_without_moments_is_what_the_calculator_has():
         phonopy = build_phonopy(atoms, 1)
     assert phonopy.primitive_symmetry.pointgroup_symbol == "m-3m"
     assert str(crystals.get_space_group(crystal_atoms(phonopy.primitive))) == "Fd-3m (227)"
+
+
+def test_masses_that_differ_by_rounding_are_one_species_on_both_sides_of_any_edge():
+    masses = 12 + np.array([0.4999999e-6, 0.5000001e-6, 1.0, 0.0])
+    assert distinct_species([6, 6, 6, 6], masses).tolist() == [1, 1, 2, 1]
+    assert distinct_species([8, 6, 8, 1], [16, 12, 18, 1]).tolist() == [3, 2, 4, 1]
