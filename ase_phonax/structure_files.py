@@ -239,7 +239,16 @@ def count_xyz_frames(lines: Any, path: str | Path) -> int:
         comment = next(lines, None)
         if comment is not None:
             _check_columns(comment, path, number + 1)
-        got = sum(1 for _ in zip(range(n), lines, strict=False))
+        got, empty = 0, 0
+        for _, atom in zip(range(n), lines, strict=False):
+            got += 1
+            empty = empty or (0 if atom.strip() else number + 1 + got)
+        if empty:
+            raise StructureError(
+                f"{shown(path)} cannot be read: line {empty} is empty, among the {n} atoms that line {number} counts",
+                "all lines below it would be taken for what they are not",
+                "delete the empty line, or correct the count",
+            )
         if got < n or (comment is None and n):
             raise StructureError(
                 f"{shown(path)} cannot be read: line {number} announces {n} atoms, and {got} lines of atoms follow",

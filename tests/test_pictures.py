@@ -9,6 +9,7 @@ from matplotlib.collections import LineCollection
 
 from ase_phonax import densities, figures
 from ase_phonax.calculator import PhonaxCalculator
+from ase_phonax.errors import OutputError
 from ase_phonax.formulas import crystal_formula, formula, molecular_formula
 from ase_phonax.molecules.pictures import NO_INTENSITIES, draw_sticks
 from ase_phonax.molecules.stationary import stationary_modes
@@ -130,6 +131,7 @@ def test_peaks_of_the_densities_that_do_not_fit_are_named(salt):
 
     class Holder:
         band_structure, projected_dos, primitive, supercell = salt.band_structure, Spiky, salt.primitive, salt.supercell
+        calculator, unit_conversion_factor = salt.calculator, salt.unit_conversion_factor
 
     dos = figures.bands_and_dos(Holder).axes[1]
     peak = spiky.sum(axis=0)[150]
@@ -193,12 +195,11 @@ def test_a_figure_is_written_under_the_name_that_was_given(salt, tmp_path, name,
 def test_a_figure_that_cannot_be_written_leaves_nothing_behind(salt, tmp_path, monkeypatch):
     (tmp_path / "a.png").write_bytes(b"old")
 
-    def full(self, data):
-        self.touch()
+    def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pathlib.Path.write_bytes", full)
-    with pytest.raises(OSError, match="No space"):
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(OutputError, match="No space"):
         figures.save_figure(figures.bands_and_dos(salt), tmp_path / "a.png")
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
     assert (tmp_path / "a.png").read_bytes() == b"old"

@@ -523,3 +523,9 @@ def test_a_cell_that_repeats_an_atom_at_once_is_refused_and_not_searched(tmp_pat
     with pytest.raises(StructureError, match=r"repeats every atom after [0-9.]+e-05 Å"):
         loading.read_structure(str(path))
     assert time.monotonic() - began < 5
+
+
+def test_an_empty_line_among_the_atoms_is_named(tmp_path):
+    (tmp_path / "water.xyz").write_text("3\n\nO 0 0 0\n\nH 0 0 1\nH 0 1 0\n")
+    with pytest.raises(StructureError, match="line 4 is empty, among the 3 atoms that line 1 counts"):
+        loading.read_structure(str(tmp_path / "water.xyz"))

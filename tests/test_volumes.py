@@ -546,8 +546,12 @@ def test_errors_of_expansion_are_named_for_models_that_were_measured_alone():
 
 
 def test_the_volume_of_the_file_counts_where_that_is_asked(ase_phonax, tmp_path):
-    ase_phonax("gruneisen", "Cu.vasp", "--supercell", "2", "--mesh-length", "20", "--keep-volume")
+    table = ase_phonax("gruneisen", "Cu.vasp", "--supercell", "2", "--mesh-length", "20", "--keep-volume")
     summary = json.loads((tmp_path / "Cu-gruneisen" / "summary.json").read_text())
+    # A supercell that somebody asked for is judged as one that was chosen.
+    assert summary["supercell_meets_tolerance"] is False
+    assert summary["interpolation_error_thz"] > 0.05
+    assert "take a larger supercell" in table
     assert summary["volume"] == pytest.approx(3.95**3 / 4, rel=1e-9)
 
 

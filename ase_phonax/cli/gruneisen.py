@@ -170,7 +170,7 @@ def _table(reference: Reference, found: Gruneisen, summary: dict[str, Any], outp
 
     text = Table(f"{reference.formula}   {reference.crystal.space_group}   {summary['model']}, {summary['dtype']}")
     describe_model(text, summary)
-    volume_runs.describe(text, reference, found.points)
+    volume_runs.describe(text, reference, found.points, summary)
     text.group("Grüneisen parameters γ = - d ln ω / d ln V")
     text.row(
         f"mean at {summary['temperature_k']:g} K", f"{summary['gruneisen_average']:.3f}, weighted by heat capacity"

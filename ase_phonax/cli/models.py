@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ _EPILOG = """\
 examples:
   ase-phonax models                     all of them
   ase-phonax models --elements H,C,O    those that know all of these elements; a formula will do as well
+  ase-phonax models FILE.h5             what a model file says of itself
   ase-phonax models NAME                the whole card: theory, training set, measured errors, licence, citation
   ase-phonax models get NAME            download one that does not ship with the package
 """
@@ -50,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         case ["get"]:
             what = "`models get` names no model"
         case [name]:
-            print(_card(_named(name)))
+            print(_shown(name))
             return 0
         case [first, *_]:
             what = f"`models {' '.join(arguments.words)}`: {first} is no action, and one card is shown at a time"
@@ -163,6 +165,42 @@ def _elements(symbols: Sequence[str]) -> str:
     missing = [chemical_symbols[z] for z in range(numbers[0], numbers[-1]) if z not in numbers]
     but = f" but {' '.join(missing)}" if missing else ""
     return f"{len(symbols)}: {chemical_symbols[numbers[0]]} to {chemical_symbols[numbers[-1]]}{but}"
+
+
+def _shown(name: str) -> Any:
+    """The card of a name, or what a file says of itself."""
+    from ..weights.registry import find_card
+
+    return _contents(name) if find_card(name) is None and os.path.isfile(name) else _card(_named(name))
+
+
+def _contents(name: str) -> Any:
+    from ase.data import chemical_symbols
+
+    from .loading import collected_warnings
+    from .tables import Table
+
+    with collected_warnings() as notes:
+        from ..weights import load_model
+
+        potential = load_model(name)
+    known = potential.provenance
+    rows = {
+        "elements": _elements([chemical_symbols[z] for z in potential.numbers]),
+        "network": f"{potential.architecture}, {potential.n_layers} layers, cutoff {potential.cutoff:g} Å",
+        "theory": known.level_of_theory,
+        "parameters": f"{potential.n_parameters:,}",
+        "training": known.training_set,
+        "licence": known.licence,
+        "citation": known.citation or "not stated",
+        "source": known.source or "not stated",
+    }
+    text = Table(potential.name)
+    for label, value in rows.items():
+        text.row(label, value)
+    for note in notes:
+        text.row("note", note)
+    return text
 
 
 def _card(card: Any) -> Any:

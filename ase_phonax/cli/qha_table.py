@@ -60,7 +60,7 @@ def table(reference: Reference, found: QuasiHarmonic, summary: dict[str, Any], o
     text = Table(f"{reference.formula}   {reference.crystal.space_group}   {summary['model']}, {summary['dtype']}")
     describe_model(text, summary)
     points = sorted((*found.points, *found.left_out), key=lambda point: point.volume)
-    volume_runs.describe(text, reference, points, summary["ratios_added"])
+    volume_runs.describe(text, reference, points, summary)
     for point, reason in zip(found.left_out, found.reasons, strict=True):
         text.row("left out of the fit", f"{point.name}: {reason}")
     text.group(f"quasi-harmonic, {found.pressure_gpa:g} GPa, per primitive cell ({found.result.eos_name} equation)")
@@ -114,7 +114,7 @@ def _explain(text: Table, doubts: set[str], summary: dict[str, Any]) -> None:
     """Below the rows: what ± and letters mean, and what is known of the model's errors."""
     from ..volumes.verdicts import DOUBTS
 
-    text.row("±", "largest change of β without one of the volumes, or with an equation of higher order")
+    text.row("±", "largest change of β without one of the volumes, or with an equation of higher order; ?: unknown")
     for name, words in DOUBTS.items():
         if name in doubts:
             text.row(f"doubt {_letter(name)}", words)

@@ -140,6 +140,26 @@ def compute_volumes(
         )
 
 
+def _supercell_errors(reference: Reference, points: Sequence[VolumePoint], tolerance_thz: float) -> dict[str, Any]:
+    """How far frequencies interpolated from the supercell are from exact ones, nearest to the reference volume."""
+    import numpy as np
+
+    from .. import force_constants
+
+    phonopy = min(points, key=lambda point: abs(point.ratio - 1)).phonopy
+    qpoints = force_constants.PROBES
+    exact = reference.calc.get_dynamical_matrix(phonopy.primitive, qpoints)
+    errors = force_constants.interpolation_errors(phonopy, exact, qpoints)
+    rms = float(np.sqrt(np.mean(errors**2)))
+    return {
+        "supercell_meets_tolerance": rms <= tolerance_thz,
+        "supercell_tolerance_thz": tolerance_thz,
+        "interpolation_error_thz": rms,
+        "interpolation_error_max_thz": float(np.abs(errors).max()),
+        "interpolation_error_max_qpoint": qpoints[np.abs(errors).max(axis=1).argmax()].tolist(),
+    }
+
+
 def summary(reference: Reference, points: Sequence[VolumePoint], arguments: argparse.Namespace) -> dict[str, Any]:
     """What both commands tell programs: built-in types only."""
     from .. import __version__
@@ -157,7 +177,7 @@ def summary(reference: Reference, points: Sequence[VolumePoint], arguments: argp
         "n_atoms_primitive": len(reference.atoms),
         "formula_units_per_cell": reference.formula_units,
         "supercell_matrix": reference.matrix.tolist(),
-        "supercell_meets_tolerance": None if reference.choice is None else bool(reference.choice.reached),
+        **_supercell_errors(reference, points, arguments.tolerance),
         "kept_volume": arguments.keep_volume,
         "volume": float(reference.atoms.cell.volume),
         "volume_change": reference.relaxation.volume_change,
@@ -179,9 +199,13 @@ def summary(reference: Reference, points: Sequence[VolumePoint], arguments: argp
     }
 
 
-def describe(text: Table, reference: Reference, points: Sequence[VolumePoint], added: Sequence[float] = ()) -> None:
-    """The same for people; `added` are the ratios that nobody asked for."""
-    from .tables import matrix_in_words
+def describe(text: Table, reference: Reference, points: Sequence[VolumePoint], contents: dict[str, Any]) -> None:
+    """The same for people.
+
+    Args:
+        contents: of summary.json; "ratios_added" in it are volumes that nobody asked for.
+    """
+    from .tables import interpolation_in_words, matrix_in_words, vector_in_words
 
     text.group("structure")
     n_atoms, n_given = len(reference.atoms), reference.crystal.n_atoms_given
@@ -192,15 +216,21 @@ def describe(text: Table, reference: Reference, points: Sequence[VolumePoint], a
     text.row("relaxation", f"{report.n_steps} steps, symmetry kept, {change}")
     text.row("reference volume", f"{reference.atoms.cell.volume:.4f} Å³")
     n_supercell = len(points[0].phonopy.supercell)
-    how = "at every volume"
-    if reference.choice is not None and not reference.choice.reached:
-        how += "; smaller than the tolerance asks for"
-    text.row("supercell", f"{matrix_in_words(reference.matrix.tolist())}, {n_supercell} atoms, {how}")
+    text.row("supercell", f"{matrix_in_words(reference.matrix.tolist())}, {n_supercell} atoms, at every volume")
+    error, worst = contents["interpolation_error_thz"], contents["interpolation_error_max_thz"]
+    words = interpolation_in_words(
+        error,
+        worst,
+        contents["supercell_tolerance_thz"],
+        max(point.frequencies.maximum_thz for point in points),
+        vector_in_words(contents["interpolation_error_max_qpoint"]),
+    )
+    text.row("its error", f"{error:.2g} THz RMS, {worst:.2g} THz at most, against exact D(q)   {words}")
     text.group("volumes (atoms and shape of the cell relaxed at each)")
     for point in points:
         state = f"imaginary: {point.instability}" if point.imaginary else "stable"
         state += "; imaginary in this supercell only" if point.artefact else ""
-        state += "; added" if point.ratio in added else ""
+        state += "; added" if point.ratio in contents.get("ratios_added", ()) else ""
         text.row(point.name, f"{point.energy:.6f} eV   up to {point.frequencies.maximum_thz:.3f} THz   {state}")
 
 

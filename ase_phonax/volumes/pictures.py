@@ -116,9 +116,9 @@ def _limit(axes: Axes, gamma: NDArray[np.float64], average: float) -> None:
     margin = 0.15 * max(high - low, 0.2)
     low, high = min(low, average) - margin, max(high, average) + margin
     axes.set_ylim(low, high)
-    n_beyond = int(np.count_nonzero((gamma < low) | (gamma > high)))
-    if n_beyond:
-        text = f"{n_beyond} modes from {gamma.min():.2g} to {gamma.max():.2g} lie beyond"
+    beyond = gamma[(gamma < low) | (gamma > high)]
+    if len(beyond):
+        text = f"beyond: γ of {len(beyond)} modes, {beyond.min():.2g} to {beyond.max():.2g}"
         axes.text(0.98, 0.01, text, transform=axes.transAxes, fontsize=6, color=figures.QUIET, ha="right", va="bottom")
 
 

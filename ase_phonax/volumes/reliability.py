@@ -35,6 +35,6 @@ def expansion_errors(model: str) -> str:
     known = MEASURED[model]
     return (
         f"{known.percent:.0f} % against experiment (median of {known.n_crystals} crystals),"
-        f" {known.percent_undoubted:.0f} % in the {known.n_undoubted} rows without doubts,"
-        f" {known.percent_doubted:.0f} % in those with"
+        f" {known.percent_undoubted:.0f} % for the {known.n_undoubted} without doubts,"
+        f" {known.percent_doubted:.0f} % for those with"
     )
