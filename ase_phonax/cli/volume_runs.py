@@ -148,7 +148,7 @@ def _supercell_errors(reference: Reference, points: Sequence[VolumePoint], toler
 
     phonopy = min(points, key=lambda point: abs(point.ratio - 1)).phonopy
     qpoints = force_constants.PROBES
-    exact = reference.calc.get_dynamical_matrix(phonopy.primitive, qpoints)
+    exact = reference.calc.get_dynamical_matrix(force_constants.crystal_atoms(phonopy.primitive), qpoints)
     errors = force_constants.interpolation_errors(phonopy, exact, qpoints)
     rms = float(np.sqrt(np.mean(errors**2)))
     return {
