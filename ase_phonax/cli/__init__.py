@@ -16,6 +16,7 @@ from .. import __version__
 from ..errors import OutputError, PhonaxError, in_words, is_failure
 from . import convert, evaluate, fine_tune, gruneisen, label, models, molecule, phonons, qha, train
 from .config import apply_config
+from .interruption import stopped_by_signals
 from .parser import Parser, parse
 from .places import check_places
 
@@ -64,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     try:
-        with _termination_cleans_up():
+        with stopped_by_signals():
             parser, commands = _parser()
             given = sys.argv[1:] if argv is None else argv
             apply_config(given, commands.__getitem__)
@@ -90,23 +91,6 @@ def _run(argv: Sequence[str] | None) -> int:
         traceback.print_exc()
         print(f"unexpected error: {in_words(error)}", file=sys.stderr)
         return 1
-
-
-@contextmanager
-def _termination_cleans_up() -> Iterator[None]:
-    """Let a batch system's SIGTERM unwind the stack, so that no half-written folder stays behind."""
-
-    def stop(number: int, frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    if threading.current_thread() is not threading.main_thread():  # signals belong to the main thread
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _parser() -> tuple[Parser, dict[str, argparse.ArgumentParser]]:
