@@ -67,7 +67,8 @@ def checked(phonopy: Phonopy) -> Phonopy:
     """
     require_our_units(phonopy)
     primitive, supercell = phonopy.primitive, phonopy.supercell
-    homes = [primitive.p2p_map[s] for s in primitive.s2p_map]
+    places = primitive.p2p_map
+    homes = [places[s] for s in primitive.s2p_map]
     off = np.abs(primitive.masses[homes] - supercell.masses)
     if off.max() > SAME_MASS:
         atom = int(off.argmax())
