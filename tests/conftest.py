@@ -14,6 +14,9 @@ from ase_phonax.exchange import Exchange
 from ase_phonax.networks import get_network, make_potential
 from ase_phonax.networks.nequip import NequIPConfig
 
+# Tables are as wide as the terminal, and tests read them.
+os.environ["COLUMNS"] = "100"
+
 # PyTorch is no dependency, not even of the tests: what it says is frozen in tests/reference/mace.json.
 collect_ignore = [] if all(map(importlib.util.find_spec, ("torch", "mace"))) else ["test_mace_torch.py"]
 

@@ -122,7 +122,9 @@ def test_representations_are_complete_and_orthogonal(name):
     ],
 )
 def test_point_groups_and_symmetry_numbers(name, symbol, sigma):
-    group = find_point_group(turned(get_molecule(name)))
+    atoms = turned(get_molecule(name))
+    atoms.set_initial_magnetic_moments(None)  # of radicals and atoms, which would be said
+    group = find_point_group(atoms)
     assert (group.symbol, group.symmetry_number) == (symbol, sigma)
 
 
@@ -254,7 +256,9 @@ def test_a_slightly_asymmetric_molecule_keeps_its_group_within_the_tolerance():
 
 
 def test_a_tolerance_that_decides_the_group_is_reported():
-    group = find_point_group(molecule("CH3S"), tolerance=0.04)  # nearly C3v
+    radical = molecule("CH3S")
+    radical.set_initial_magnetic_moments(None)  # which would be said
+    group = find_point_group(radical, tolerance=0.04)  # nearly C3v
     assert group.symbol == "Cs"
     assert [symbol for _, symbol in group.neighbours] == ["C3v"]
     assert not find_point_group(molecule("CH4")).neighbours

@@ -166,9 +166,9 @@ def test_a_claim_passes_from_hand_to_hand_without_two_holding_it(tmp_path):
 WRITER = """
 import sys, time
 from pathlib import Path
-from ase_phonax.cli import _termination_cleans_up
+from ase_phonax.cli.interruption import stopped_by_signals
 from ase_phonax.cli.output import atomic_directory
-with _termination_cleans_up():
+with stopped_by_signals():
     while True:
         with atomic_directory(Path("out"), overwrite=True, own_files=("*",)) as folder:
             for name in ("summary.json", "bands.png", "mode_1.extxyz"):

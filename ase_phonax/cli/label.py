@@ -45,6 +45,7 @@ The perturbations are a YAML file; these are the default:
 """
 
 FAILURES = "failures.csv"
+_MOST_BRACKETS = 1000  # a note has a dozen
 _LOSS = "labels go there; those that lie there are untouched"
 _REMEDY = "make room and start again, or choose another folder with --output"
 INTERRUPTED = 130  # 128 + SIGINT
@@ -222,7 +223,9 @@ def _note_or_compare(folder: Path, recipe: Any, calc: Any, arguments: argparse.N
 
 def _read_note(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        # Where a library has raised Python's limit of recursion, JSON nested without end ends the process.
+        found = "nested too deeply" if text.count("[") + text.count("{") > _MOST_BRACKETS else json.loads(text)
     except (OSError, ValueError, RecursionError) as error:
         found = in_words(error)
     if not isinstance(found, dict):
