@@ -166,10 +166,9 @@ def test_nothing_is_left_of_a_run_that_is_stopped(folder, name, code):
     assert process.returncode == code
     assert "Traceback" not in errors
     if name == "Ctrl-C":
-        assert re.fullmatch(
-            r"(structures: .*\n)*interrupted; [1-5] of 6 structures are labelled, and the same command labels the rest\n",
-            errors,
-        )
+        # A machine that is busy may tell of the waiting, too.
+        words = r"interrupted; [1-5] of 6 structures are labelled, and the same command labels the rest\n"
+        assert re.fullmatch(rf"(structures: .*\n)*{words}", errors)
     finish(folder)
 
 
