@@ -18,7 +18,7 @@ from .cif_symmetry import HALL, NUMBERS, OPERATIONS, SYMBOLS, Operation, first_s
 from .errors import StructureError, UnstableWarning, in_words
 from .lattices import with_short_vectors
 from .species import HYDROGEN_ISOTOPES
-from .structure_checks import FULL_OCCUPANCY, check_repeats
+from .structure_checks import FULL_OCCUPANCY, check_repeats, is_full
 
 CELL = tuple(
     f"_cell_{name}" for name in ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
@@ -181,9 +181,8 @@ def _check_rounding(block: Any, atoms: Atoms, name: str) -> None:
     """Refuse images of one site that lie almost on each other: 0.333 was written for 1/3."""
     from ase.neighborlist import neighbor_list
 
-    first, second, distances = neighbor_list(
-        "ijd", with_short_vectors(atoms), ROUNDED
-    )  # a skewed cell would take hours
+    compact = with_short_vectors(atoms)  # a skewed cell would take hours
+    first, second, distances = neighbor_list("ijd", compact, ROUNDED)
     near = (atoms.numbers[first] == atoms.numbers[second]) & (distances > 0)
     n_sites = len(block.get_symbols())
     if not near.any() or len(atoms) <= n_sites:
@@ -242,4 +241,4 @@ def _check_formula(block: Any, atoms: Atoms, name: str) -> None:
 def _is_partial(atoms: Atoms) -> bool:
     stated = atoms.info.get("occupancy")
     sites = stated.values() if isinstance(stated, dict) else []
-    return any(len(site) > 1 or abs(sum(site.values()) - 1) > FULL_OCCUPANCY for site in sites)
+    return not all(map(is_full, sites))

@@ -22,11 +22,6 @@ from .formulas import crystal_formula
 from .lattices import cell_heights, is_skewed, short_vectors
 from .sharing import ignored_warnings
 from .species import species_of
-from .structure_checks import CLOSEST_DISTANCE as CLOSEST_DISTANCE
-from .structure_checks import SMALLEST_HEIGHT as SMALLEST_HEIGHT
-from .structure_checks import check_finite as check_finite
-from .structure_checks import check_structure as check_structure
-from .structure_checks import require_crystal as require_crystal
 
 SYMPREC = 1e-5  # [Å] distance below which positions count as equal; phonopy's default
 MOST_REPEATS, MOST_CELLS = 1_000_000, 1_000_000  # of a supercell

@@ -22,11 +22,11 @@ from phonopy.phonon.band_structure import BandStructure
 from phonopy.phonon.dos import TotalDos
 
 from .band_paths import joints, plain_label
-from .crystals import cell_heights
 from .errors import InputError, UnstableWarning
 from .files import write_whole
 from .force_constants import crystal_atoms
 from .formulas import crystal_formula
+from .lattices import cell_heights
 from .phonopy_objects import checked
 from .two_dimensional import vacuum_axis
 from .units import CM1_PER_THZ, MEV_PER_THZ

@@ -10,11 +10,11 @@ import numpy as np
 from ase import Atoms
 
 from .calculator import PhonaxCalculator
-from .crystals import check_structure
 from .data import Frame, SecondOrder
 from .errors import InputError
 from .evaluation import Evaluator
 from .relaxation import relax
+from .structure_checks import check_structure
 
 LARGEST, MOST_FRAMES = 100, 100_000  # repeats and Å; frames and wave vectors of one row
 

@@ -31,6 +31,7 @@ from .force_constants import crystal_atoms, validate_constants
 from .permutations import operation_permutations
 from .phonopy_objects import checked
 from .sharing import Replacement, ignored_warnings
+from .structure_checks import require_crystal
 
 if TYPE_CHECKING:
     from .evaluation import Progress
@@ -74,7 +75,7 @@ def build_phonopy(
         SupercellError: a matrix that describes no supercell or no primitive cell.
         InputError: masses that are not one positive number for each atom.
     """
-    crystals.require_crystal(atoms)
+    require_crystal(atoms)
     matrix = crystals.as_supercell_matrix(supercell_matrix)
     unitcell = PhonopyAtoms(
         symbols=atoms.get_chemical_symbols(),

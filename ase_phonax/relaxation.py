@@ -19,8 +19,9 @@ from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS
 from ase.optimize.cellawarebfgs import CellAwareBFGS
 
-from .crystals import SPGLIB_ERROR, SYMPREC, SpaceGroup, check_structure, get_space_group, no_space_group
+from .crystals import SPGLIB_ERROR, SYMPREC, SpaceGroup, get_space_group, no_space_group
 from .errors import RelaxationError, StructureError, UnstableWarning, check_calculator
+from .structure_checks import check_structure
 from .two_dimensional import layer_constraint
 
 FMAX = 1e-4  # [eV/Å]

@@ -137,6 +137,11 @@ def check_finite(atoms: Atoms) -> None:
         )
 
 
+def is_full(site: dict[str, float]) -> bool:
+    """Whether one element fills a site, of which ASE's CIF reader says how much each has."""
+    return len(site) == 1 and abs(sum(site.values()) - 1) <= FULL_OCCUPANCY
+
+
 def _check_occupancies(atoms: Atoms) -> None:
     # Of a mixed site ASE makes an atom of the most frequent element, and keeps what the file said here.
     stated = atoms.info.get("occupancy")
@@ -145,7 +150,7 @@ def _check_occupancies(atoms: Atoms) -> None:
     kinds = atoms.arrays.get("spacegroup_kinds")
     partial = []
     for kind, site in stated.items():
-        if not isinstance(site, dict) or (len(site) == 1 and abs(sum(site.values()) - 1) <= FULL_OCCUPANCY):
+        if not isinstance(site, dict) or is_full(site):
             continue
         where = f"site {kind}"
         if kinds is not None:

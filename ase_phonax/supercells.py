@@ -15,8 +15,9 @@ from ase import Atoms
 from ase.geometry import minkowski_reduce
 from numpy.typing import NDArray
 
-from .crystals import SYMPREC, cell_heights, get_conventional_matrix, get_operations
+from .crystals import SYMPREC, get_conventional_matrix, get_operations
 from .force_constants import PROBES, frequencies_thz, interpolated_dynamical_matrices
+from .lattices import cell_heights
 from .phonons import build_phonopy
 
 TOLERANCE_THZ = 0.05

@@ -18,8 +18,10 @@ from ase.constraints import FixConstraint
 from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 from numpy.typing import NDArray
 
-from .crystals import SMALLEST_HEIGHT, SYMPREC, cell_heights, check_finite, reduce_to_primitive, require_crystal
+from .crystals import SYMPREC, reduce_to_primitive
 from .errors import InputError, StructureError
+from .lattices import cell_heights
+from .structure_checks import SMALLEST_HEIGHT, check_finite, require_crystal
 
 # Empty space between planes of atom centres that counts as vacuum in a cell that repeats in three
 # directions [Å]. Layered and molecular crystals have 3 to 4 Å (graphite 3.35), potentials reach 5 to 6.

@@ -8,7 +8,7 @@ from phonopy import Phonopy
 from phonopy.structure.atoms import PhonopyAtoms
 
 import ase_phonax
-from ase_phonax import band_paths, crystals, densities
+from ase_phonax import band_paths, crystals, densities, structure_checks
 from ase_phonax.errors import InputError, SupercellError, UnstableWarning
 from ase_phonax.force_constants import commensurate_qpoints, crystal_atoms
 from ase_phonax.instabilities import find_imaginary_modes
@@ -279,11 +279,11 @@ def test_magnetic_moments_are_said_to_be_ignored(where):
     atoms = bulk("Si", "diamond", 5.43)
     atoms.set_array(where, np.array([1.0, -1.0]))
     with pytest.warns(UnstableWarning, match="has magnetic moments. They are ignored"):
-        crystals.check_structure(atoms)
+        structure_checks.check_structure(atoms)
     with pytest.warns(UnstableWarning, match="has magnetic moments. They are ignored"):
         build_phonopy(atoms, 1)
     atoms.set_array(where, np.zeros(2))
-    crystals.check_structure(atoms)
+    structure_checks.check_structure(atoms)
 
 
 def test_symmetry_without_moments_is_what_the_calculator_has():

@@ -10,7 +10,7 @@ from ase.dft.kpoints import BandPath
 from ase.spacegroup import crystal
 from phonopy.structure.atoms import PhonopyAtoms
 
-from ase_phonax import crystals, densities
+from ase_phonax import crystals, densities, structure_checks
 from ase_phonax.band_paths import crystal_path, mathtext_label, named_path, path_in_words, plain_label
 from ase_phonax.errors import InputError, StructureError, SupercellError, UnstableWarning
 from ase_phonax.force_constants import checks, crystal_atoms
@@ -267,7 +267,7 @@ def test_sites_occupied_in_part_are_refused():
         get_phonopy(half, PairCalculator(like=0.0), 1)
     assert 'delete atoms.info["occupancy"]' in caught.value.remedy
     del half.info["occupancy"]
-    crystals.require_crystal(half)
+    structure_checks.require_crystal(half)
 
 
 def test_the_chosen_supercell_is_the_smallest_diagonal_one_of_that_height():

@@ -21,12 +21,12 @@ from ase_phonax.crystals import (
     get_operations,
     get_primitive_matrix,
     get_space_group,
-    require_crystal,
 )
 from ase_phonax.errors import StructureError, UnstableWarning
 from ase_phonax.graph import check_atoms, neighbour_list
 from ase_phonax.lattices import is_skewed, short_vectors, with_short_vectors
 from ase_phonax.phonons import build_phonopy
+from ase_phonax.structure_checks import require_crystal
 
 SILICON = """data_x
 _cell_length_a 5.43

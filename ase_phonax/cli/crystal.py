@@ -117,8 +117,9 @@ def read_crystal(arguments: argparse.Namespace, cutoff: Callable[[], float]) -> 
         InputError: an isotope of an element or atom that is not there.
         ModelError: a model that is not there or of a kind that is not read.
     """
-    from ..crystals import as_supercell_matrix, get_space_group, reduce_to_primitive, require_crystal
+    from ..crystals import as_supercell_matrix, get_space_group, reduce_to_primitive
     from ..species import set_isotopes
+    from ..structure_checks import require_crystal
     from ..two_dimensional import as_layer, reduce_layer, require_single_layer, vacuum_axis
 
     loading.check_model(arguments.model)
@@ -150,9 +151,9 @@ def _unskewed(atoms: Atoms, name: str) -> Atoms:
     """The same crystal in short vectors, where those of the file are too skewed for supercells and paths."""
     import warnings
 
-    from ..crystals import SMALLEST_HEIGHT, cell_heights
     from ..errors import UnstableWarning
-    from ..lattices import with_short_vectors
+    from ..lattices import cell_heights, with_short_vectors
+    from ..structure_checks import SMALLEST_HEIGHT
 
     if not all(atoms.pbc) or not 0 < cell_heights(atoms.cell[:]).min() <= SMALLEST_HEIGHT:
         return atoms

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from ..relaxation import RelaxationReport
-    from ..supercells import SupercellChoice
     from ..volumes import VolumePoint
     from .crystal import Crystal
     from .tables import Table
@@ -40,7 +39,6 @@ class Reference:
         calc: the calculator.
         relaxation: what the relaxation did.
         matrix: (3, 3) supercell of every volume.
-        choice: how it was found; None where it was asked for.
     """
 
     crystal: Crystal
@@ -48,7 +46,6 @@ class Reference:
     calc: Any
     relaxation: RelaxationReport
     matrix: np.ndarray
-    choice: SupercellChoice | None
 
     @property
     def formula(self) -> str:
@@ -114,8 +111,8 @@ def relaxed_reference(arguments: argparse.Namespace, crystal: Crystal, watch: St
             callback=lambda step, force, stress: progress(step, 0),
         )
     with watch.section("supercell"):
-        matrix, choice = find_supercell(crystal, atoms, calc, arguments)
-    return Reference(crystal, atoms, calc, report, matrix, choice)
+        matrix, _ = find_supercell(crystal, atoms, calc, arguments)
+    return Reference(crystal, atoms, calc, report, matrix)
 
 
 def compute_volumes(

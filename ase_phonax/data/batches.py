@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import jraph
 import numpy as np
 
-from ..crystals import check_finite
 from ..errors import StructureError
 from ..graph import Neighbours, check_atoms, find_neighbours, size_class
+from ..structure_checks import check_finite
 from ..units import THZ_PER_SQRT_EV_A2_AMU
 from .frames import Frame
 

@@ -13,10 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 from phonopy import Phonopy
 
 from .. import densities
-from ..crystals import SYMPREC, as_supercell_matrix, require_crystal
+from ..crystals import SYMPREC, as_supercell_matrix
 from ..errors import InputError, UnstableWarning
 from ..phonons import get_band_structure, get_phonopy
 from ..relaxation import RelaxationReport, relax
+from ..structure_checks import require_crystal
 
 # Differences between volumes are what counts here: tighter than one relaxation alone needs.
 FMAX = 1e-5  # [eV/Å]
