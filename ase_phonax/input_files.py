@@ -1,12 +1,17 @@
 """Files that a user names: there, and of a kind that can be read, before anybody opens them."""
 
+import json
 import os
+import re
 import stat
+from typing import Any
 
 from .errors import InputError, PhonaxError
 
 Path = str | os.PathLike[str]
 EMPTY = "is empty"
+DEEPEST = 100  # levels of nesting; what people write has a dozen
+_LEVELS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 
 
 def require_file(
@@ -35,6 +40,33 @@ def shown(path: Path) -> str:
     text = os.fspath(path)
     text = text if text.isprintable() else ascii(text)
     return text if len(text) <= 200 else f"{text[:100]}...{text[-60:]}"
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The content of a JSON text that somebody else may have written.
+
+    Raises:
+        ValueError: not JSON, or nested deeper than `DEEPEST`. Python's own limit of recursion does not stand guard: a
+            library may have raised it, and then the process would end without a word.
+    """
+    text = text.decode() if isinstance(text, bytes) else text
+    check_nesting(text)
+    return json.loads(text)
+
+
+def check_nesting(text: str) -> None:
+    """Refuse JSON that is nested deeper than `DEEPEST`, by a ValueError; whatever else is wrong with it is not seen."""
+    if text.count("[") + text.count("{") <= DEEPEST:
+        return
+    depth = 0
+    for match in _LEVELS.finditer(text):
+        start = match.group()
+        if start in "[{":
+            depth += 1
+            if depth > DEEPEST:
+                raise ValueError(f"it is nested deeper than {DEEPEST} levels")
+        elif start in "]}":
+            depth -= 1
 
 
 def _problem(path: Path) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InputError, in_words
-from .input_files import require_file, shown
+from .input_files import DEEPEST, require_file, shown
 
 LARGEST_FILE = 10_000_000  # bytes
 LARGEST_NUMBER = 10**15  # of whole numbers: what counts something fits easily
@@ -57,7 +57,17 @@ def _strict_loader() -> Any:
     import yaml
 
     class Loader(yaml.SafeLoader):
-        """With keys that stand once."""
+        """With keys that stand once, and so much nesting as a program can follow."""
+
+        depth = 0
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            self.depth += 1
+            if self.depth > DEEPEST:
+                raise ValueError(f"it is nested deeper than {DEEPEST} levels")
+            node = super().compose_node(parent, index)
+            self.depth -= 1
+            return node
 
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
             seen = set()

@@ -12,7 +12,7 @@ from typing import Any
 from ase import Atoms
 
 from .errors import StructureError, UnstableWarning, in_words
-from .input_files import require_file, shown
+from .input_files import check_nesting, require_file, shown
 from .stated_atoms import names_isotopes, read_stated
 from .structure_checks import check_elements, check_structure
 
@@ -191,18 +191,21 @@ def check_contents(path: str | Path, format_name: str) -> None:
 
     Args:
         path: of the file.
-        format_name: ASE's; xyz and POSCAR formats are looked at, others pass.
+        format_name: ASE's; xyz, POSCAR and JSON formats are looked at, others pass.
 
     Raises:
         StructureError: naming the line.
+        ValueError: JSON nested deeper than a program can follow.
     """
     from ase.io.formats import open_with_compression
 
-    if format_name not in (*XYZ, "vasp"):
+    if format_name not in (*XYZ, "vasp", "json"):
         return
     with open_with_compression(str(path), "r") as file:
         if format_name == "vasp":
             _check_poscar([line for _, line in zip(range(10_000_000), file, strict=False)], path)
+        elif format_name == "json":
+            check_nesting(file.read())
         else:
             count_xyz_frames(file, path)
 
@@ -239,6 +242,8 @@ def count_xyz_frames(lines: Any, path: str | Path) -> int:
         comment = next(lines, None)
         if comment is not None:
             _check_columns(comment, path, number + 1)
+            for value in comment.split("_JSON")[1:]:
+                check_nesting(value.replace('\\"', '"'))
         got, empty = 0, 0
         for _, atom in zip(range(n), lines, strict=False):
             got += 1

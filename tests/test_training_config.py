@@ -221,7 +221,7 @@ def test_files_that_are_no_configuration_are_refused(tmp_path):
         ("run:\n  name: 2024-02-30\n", "is not YAML: ValueError: day is out of range for month"),
         ("run:\n  seed: 0x_\n", "is not YAML: ValueError"),
         ("run:\n  seed: " + "7" * 5000, "is not YAML: ValueError: Exceeds the limit"),
-        ("loss: " + "[" * 5000, "is not YAML: RecursionError"),
+        ("loss: " + "[" * 5000, "is not YAML: ValueError: it is nested deeper than 100 levels"),
         ("? {a: 1}\n: 2\n", "is not YAML: ConstructorError"),
         ("loss:\n  energy: 1\n  forces: 1\n  energy: 2\n", "the key 'energy' stands twice, the second time on line 4"),
         ("loss: {energy: 1}\nloss: {forces: 1}\n", "the key 'loss' stands twice, the second time on line 2"),

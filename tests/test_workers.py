@@ -45,6 +45,11 @@ def refused(number: int) -> int:
     raise StructureError(f"{number} is odd", "it matters", "give another")
 
 
+def blocked(_: int) -> bool:
+    """Whether this process is spared what Ctrl-C sends to all of a terminal."""
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
 def odd(number: int) -> int:
     """A task with a fault in its program."""
     return number // 0
@@ -55,6 +60,13 @@ def test_a_task_whose_process_is_killed_is_told_and_the_others_are_computed():
     assert found == {n: n**2 for n in range(8)} | {3: Death(-9), 5: Death(7)}
     assert str(found[3]) == "its process was ended by SIGKILL; the memory of the machine may not suffice for it"
     assert str(found[5]) == "its process ended with code 7"
+
+
+def test_no_process_sees_ctrl_c():
+    """The first of a program is started beside a helper of Python's, which lets the signal through again."""
+    code = "import tests.test_workers as t; print([b for _, b in t.in_processes(t.blocked, range(4), 2, t.nothing)])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.stdout == "[True, True, True, True]\n", done.stderr
 
 
 def test_what_goes_wrong_in_a_process_comes_out_of_it():

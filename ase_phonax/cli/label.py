@@ -18,6 +18,7 @@ from typing import Any
 from ..claims import claimed_folder
 from ..errors import InputError, OutputError, PhonaxError, StructureError, in_words
 from ..files import TEMPORARY, write_whole
+from ..input_files import parse_json
 from . import loading
 from .progress import progress_bar, without_progress
 from .provenance import provenance
@@ -45,7 +46,6 @@ The perturbations are a YAML file; these are the default:
 """
 
 FAILURES = "failures.csv"
-_MOST_BRACKETS = 1000  # a note has a dozen
 _LOSS = "labels go there; those that lie there are untouched"
 _REMEDY = "make room and start again, or choose another folder with --output"
 INTERRUPTED = 130  # 128 + SIGINT
@@ -223,10 +223,8 @@ def _note_or_compare(folder: Path, recipe: Any, calc: Any, arguments: argparse.N
 
 def _read_note(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
-        # Where a library has raised Python's limit of recursion, JSON nested without end ends the process.
-        found = "nested too deeply" if text.count("[") + text.count("{") > _MOST_BRACKETS else json.loads(text)
-    except (OSError, ValueError, RecursionError) as error:
+        found = parse_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         found = in_words(error)
     if not isinstance(found, dict):
         raise InputError(

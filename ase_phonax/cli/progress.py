@@ -18,6 +18,7 @@ from typing import Any, TextIO
 from ..claims import claim
 from ..errors import OutputError, UnstableWarning
 from ..files import without_waiting
+from ..input_files import parse_json
 from ..sharing import Lock
 
 SILENT_SECONDS = 2.0  # anything quicker needs no word
@@ -248,7 +249,7 @@ def _is_log(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             start = file.readline(65536)
-        line = json.loads(start) if start else {"event": "", "elapsed_s": 0.0}
-    except (OSError, ValueError, RecursionError):
+        line = parse_json(start) if start else {"event": "", "elapsed_s": 0.0}
+    except (OSError, ValueError):
         return False
     return isinstance(line, dict) and {"event", "elapsed_s"} <= set(line)

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import OutputError
 from ..files import write_whole
+from ..input_files import parse_json
 from . import loading
 from .progress import print_above, progress_bar, without_progress
 from .provenance import provenance
@@ -139,7 +140,7 @@ def _note_provenance(arguments: argparse.Namespace, folder: Path) -> None:
 
     path = folder / PROVENANCE
     try:
-        earlier = json.loads(path.read_text(encoding="utf-8"))["runs"] if arguments.resume else []
+        earlier = parse_json(path.read_text(encoding="utf-8"))["runs"] if arguments.resume else []
     except (OSError, ValueError, KeyError, TypeError):
         earlier = []
     # What the data were, with their checksums, stands in the model itself.

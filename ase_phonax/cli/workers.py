@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -129,6 +130,8 @@ def _started(function: Any, task: Any, start: Any, arguments: Any) -> _Worker:
 @contextmanager
 def _undisturbed() -> Iterator[None]:
     """Processes started inside never see SIGINT; what stops this one is put off until they have got what they need."""
+    # Python starts a process of its own beside the first one, and lets SIGINT through again when it has done so.
+    resource_tracker.ensure_running()
     came: list[int] = []
     handled = [signal.SIGINT, signal.SIGTERM] if threading.current_thread() is threading.main_thread() else []
     handlers = {number: signal.signal(number, lambda number, frame: came.append(number)) for number in handled}

@@ -11,7 +11,7 @@ from ase import Atoms
 from ase.stress import voigt_6_to_full_3x3_stress
 
 from ..errors import InputError, in_words
-from ..input_files import require_file, shown
+from ..input_files import check_nesting, require_file, shown
 from ..structure_checks import check_elements
 from ..structure_files import check_contents, known_format
 from .checks import check_frames
@@ -84,6 +84,7 @@ def _vibrations(path: Path) -> list[Frame]:
     from ase.io.jsonio import read_json
 
     try:
+        check_nesting(path.read_text(encoding="utf-8"))
         found = read_json(path)
         if not hasattr(found, "get_hessian"):
             return _through_ase(path, None)

@@ -10,6 +10,7 @@ import numpy as np
 from .. import hdf5
 from ..errors import InputError
 from ..files import write_whole
+from ..input_files import parse_json
 
 FORMAT = "ase-phonax checkpoint"
 VERSION = 1
@@ -61,7 +62,7 @@ def read_checkpoint(folder: Path, templates: dict[str, Any]) -> tuple[dict[str, 
         raise InputError(f"there is no checkpoint in {folder}", "there is nothing to resume", "start without --resume")
     try:
         content = hdf5.read(path)
-        header = json.loads(content.arrays["header"])
+        header = parse_json(content.arrays["header"])
         trees = {name: _tree(content, name, template) for name, template in templates.items()}
     except (OSError, KeyError, ValueError, TypeError) as error:
         before = folder / PREVIOUS

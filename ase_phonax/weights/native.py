@@ -13,6 +13,7 @@ import numpy as np
 from .. import hdf5
 from ..errors import InputError, ModelError, UnstableWarning
 from ..files import exists, write_whole
+from ..input_files import parse_json
 from ..networks import ARCHITECTURES, make_potential
 from ..potential import Potential, Provenance
 from ..settings import build
@@ -73,7 +74,7 @@ def read_native(path: Path) -> Potential:
     """
     try:
         content = hdf5.read(path, needs_seal=False)
-        header = json.loads(content.attributes[""]["header"])
+        header = parse_json(content.attributes[""]["header"])
         _check_header(path, header, content.sealed)
         numbers, architecture = header["numbers"], header["architecture"]
         config = build(ARCHITECTURES[architecture].config, header["config"], "its configuration")
@@ -82,7 +83,7 @@ def read_native(path: Path) -> Potential:
         provenance = Provenance(**header["provenance"])
     except InputError as error:
         raise _unreadable(path, f"its header does not describe a network: {error.what}") from error
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         if isinstance(error, ModelError):
             raise
         raise _unreadable(path, f"it is not a complete model file ({error})") from error

@@ -6,12 +6,12 @@ weights, then the readout. Nothing in it can run code, and no pickled array is a
 Architecture and weights: Koker, Kotak, Smidt, arXiv:2508.16067 (MIT licence).
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import ModelError
+from ..input_files import parse_json
 from ..networks import make_potential
 from ..networks.irreps import parse_irreps
 from ..networks.nequip import NequIPConfig
@@ -64,8 +64,8 @@ def _foreign(path: Path, what: str) -> ModelError:
 
 def _header(path: Path, line: bytes) -> dict:
     try:
-        header = json.loads(line)
-    except (ValueError, RecursionError) as error:
+        header = parse_json(line)
+    except ValueError as error:
         raise _foreign(path, f"its first line is not JSON ({error.__class__.__name__})") from error
     missing = {"atomic_numbers", "hidden_irreps", "lmax", "cutoff", "n_layers", "scale", "shift"} - set(
         header if isinstance(header, dict) else ()

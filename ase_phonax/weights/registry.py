@@ -1,7 +1,6 @@
 """Named models: those that ship with the package and public ones to download, each with a card."""
 
 import difflib
-import json
 import os
 import re
 import reprlib
@@ -14,7 +13,7 @@ from ase.data import chemical_symbols
 
 from ..caches import cache_folder
 from ..errors import ModelError, UnstableWarning
-from ..input_files import require_file
+from ..input_files import parse_json, require_file
 from .downloads import Progress, fetch, recorded_sha256, sha256_of
 
 
@@ -119,7 +118,7 @@ _KINDS = {"elements": list, "n_parameters": int, "n_bytes": int, "measured": dic
 
 def _read_card(path: Path) -> ModelCard:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
         _check_card(content, path.stem)
         fields = {key: content[key] for key in _FIELDS if key in content} | {"elements": tuple(content["elements"])}
         if url := fields.get("url"):
@@ -128,7 +127,7 @@ def _read_card(path: Path) -> ModelCard:
             location = path.with_suffix(".h5")
             fields["n_bytes"] = location.stat().st_size
         return ModelCard(**fields, location=str(location))
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise ModelError(
             f"the card {path} is no card of a model: {error}",
             "cards say what models there are, and what a download has to be",
