@@ -8,37 +8,42 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .animations import animate, modulate
-    from .atomic_motion import get_directional_densities, get_participation, get_thermal_motion
+    from .base.drawing import save_figure
+    from .base.errors import PhonaxError
     from .calculator import PhonaxCalculator
-    from .data import Frame, frame_of_atoms, frame_of_hessian, frame_of_phonopy, read_frames, save_frames
-    from .densities import converge_mesh, get_densities, get_mesh, get_thermal_properties
-    from .errors import PhonaxError
-    from .exact import exact_matrices
-    from .figures import bands_and_dos, save_figure
-    from .force_constants import frequencies_thz
-    from .frozen_modes import follow_mode
-    from .group_velocities import get_group_velocities
-    from .in_plane_paths import layer_path
-    from .instabilities import find_imaginary_modes
-    from .interchange import phonon_website, to_ase_bands, to_crystal_thermo
-    from .mode_symmetry import find_irreps, write_irreps
+    from .derivatives.conventions import frequencies_thz
+    from .models.files.native import save_model
+    from .models.loading import load_model
+    from .models.potential import Potential
+    from .models.registry import download_model, list_models
     from .molecules.normal_modes import modes_of_vibrations, normal_modes
     from .molecules.pictures import draw_sticks
     from .molecules.point_groups import find_point_group
     from .molecules.stationary import follow_imaginary, stationary_modes
     from .molecules.thermochemistry import gas_properties
-    from .phonons import get_band_structure, get_phonopy
-    from .polar import get_gamma_splitting, set_nac
-    from .potential import Potential
-    from .relaxation import relax
-    from .supercells import choose_supercell
+    from .phonons.bands.plane_paths import layer_path
+    from .phonons.bands.structure import get_band_structure
+    from .phonons.bands.velocities import get_group_velocities
+    from .phonons.formats import phonon_website, to_ase_bands, to_crystal_thermo
+    from .phonons.instabilities.frozen import follow_mode
+    from .phonons.instabilities.imaginary import find_imaginary_modes
+    from .phonons.motion.animations import animate, modulate
+    from .phonons.motion.displacements import get_directional_densities, get_participation, get_thermal_motion
+    from .phonons.pictures import bands_and_dos
+    from .phonons.polar import get_gamma_splitting, set_nac
+    from .phonons.sampling.heat import converge_mesh, get_thermal_properties
+    from .phonons.sampling.meshes import get_densities, get_mesh
+    from .phonons.supercell.choice import choose_supercell
+    from .phonons.supercell.objects import get_phonopy
+    from .phonons.supercell.patches import exact_matrices
+    from .phonons.symmetry.irreps import find_irreps, write_irreps
+    from .phonons.volumes import get_gruneisen, get_quasi_harmonic, phonons_at_volumes
+    from .phonons.volumes.pictures import draw_gruneisen, draw_quasi_harmonic
+    from .structures.layers import as_layer
+    from .structures.relaxation import relax
     from .training import Scores, TrainingConfig, evaluate, fine_tune, train
-    from .training.imitation import imitate
-    from .two_dimensional import as_layer
-    from .volumes import get_gruneisen, get_quasi_harmonic, phonons_at_volumes
-    from .volumes.pictures import draw_gruneisen, draw_quasi_harmonic
-    from .weights import download_model, list_models, load_model, save_model
+    from .training.imitation.student import imitate
+    from .training.labels import Frame, frame_of_atoms, frame_of_hessian, frame_of_phonopy, read_frames, save_frames
 
 __version__ = "0.1.0"
 
@@ -107,66 +112,66 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Frame": "data",
+    "Frame": "training.labels",
     "PhonaxCalculator": "calculator",
-    "PhonaxError": "errors",
-    "Potential": "potential",
+    "PhonaxError": "base.errors",
+    "Potential": "models.potential",
     "Scores": "training",
     "TrainingConfig": "training",
-    "animate": "animations",
-    "as_layer": "two_dimensional",
-    "bands_and_dos": "figures",
-    "choose_supercell": "supercells",
-    "converge_mesh": "densities",
-    "download_model": "weights",
-    "draw_gruneisen": "volumes.pictures",
-    "draw_quasi_harmonic": "volumes.pictures",
+    "animate": "phonons.motion.animations",
+    "as_layer": "structures.layers",
+    "bands_and_dos": "phonons.pictures",
+    "choose_supercell": "phonons.supercell.choice",
+    "converge_mesh": "phonons.sampling.heat",
+    "download_model": "models.registry",
+    "draw_gruneisen": "phonons.volumes.pictures",
+    "draw_quasi_harmonic": "phonons.volumes.pictures",
     "draw_sticks": "molecules.pictures",
     "evaluate": "training",
-    "exact_matrices": "exact",
-    "find_imaginary_modes": "instabilities",
-    "find_irreps": "mode_symmetry",
+    "exact_matrices": "phonons.supercell.patches",
+    "find_imaginary_modes": "phonons.instabilities.imaginary",
+    "find_irreps": "phonons.symmetry.irreps",
     "find_point_group": "molecules.point_groups",
     "fine_tune": "training",
     "follow_imaginary": "molecules.stationary",
-    "follow_mode": "frozen_modes",
-    "frame_of_atoms": "data",
-    "frame_of_hessian": "data",
-    "frame_of_phonopy": "data",
-    "frequencies_thz": "force_constants",
+    "follow_mode": "phonons.instabilities.frozen",
+    "frame_of_atoms": "training.labels",
+    "frame_of_hessian": "training.labels",
+    "frame_of_phonopy": "training.labels",
+    "frequencies_thz": "derivatives.conventions",
     "gas_properties": "molecules.thermochemistry",
-    "get_band_structure": "phonons",
-    "get_densities": "densities",
-    "get_directional_densities": "atomic_motion",
-    "get_gamma_splitting": "polar",
-    "get_group_velocities": "group_velocities",
-    "get_gruneisen": "volumes",
-    "get_mesh": "densities",
-    "get_participation": "atomic_motion",
-    "get_phonopy": "phonons",
-    "get_quasi_harmonic": "volumes",
-    "get_thermal_motion": "atomic_motion",
-    "get_thermal_properties": "densities",
-    "imitate": "training.imitation",
-    "layer_path": "in_plane_paths",
-    "list_models": "weights",
-    "load_model": "weights",
+    "get_band_structure": "phonons.bands.structure",
+    "get_densities": "phonons.sampling.meshes",
+    "get_directional_densities": "phonons.motion.displacements",
+    "get_gamma_splitting": "phonons.polar",
+    "get_group_velocities": "phonons.bands.velocities",
+    "get_gruneisen": "phonons.volumes",
+    "get_mesh": "phonons.sampling.meshes",
+    "get_participation": "phonons.motion.displacements",
+    "get_phonopy": "phonons.supercell.objects",
+    "get_quasi_harmonic": "phonons.volumes",
+    "get_thermal_motion": "phonons.motion.displacements",
+    "get_thermal_properties": "phonons.sampling.heat",
+    "imitate": "training.imitation.student",
+    "layer_path": "phonons.bands.plane_paths",
+    "list_models": "models.registry",
+    "load_model": "models.loading",
     "modes_of_vibrations": "molecules.normal_modes",
-    "modulate": "animations",
+    "modulate": "phonons.motion.animations",
     "normal_modes": "molecules.normal_modes",
-    "phonon_website": "interchange",
-    "phonons_at_volumes": "volumes",
-    "read_frames": "data",
-    "relax": "relaxation",
-    "save_figure": "figures",
-    "save_frames": "data",
-    "save_model": "weights",
-    "set_nac": "polar",
+    "phonon_website": "phonons.formats",
+    "phonons_at_volumes": "phonons.volumes",
+    "read_frames": "training.labels",
+    "relax": "structures.relaxation",
+    "save_figure": "base.drawing",
+    "save_frames": "training.labels",
+    "save_model": "models.files.native",
+    "set_nac": "phonons.polar",
     "stationary_modes": "molecules.stationary",
-    "to_ase_bands": "interchange",
-    "to_crystal_thermo": "interchange",
+    "to_ase_bands": "phonons.formats",
+    "to_crystal_thermo": "phonons.formats",
     "train": "training",
-    "write_irreps": "mode_symmetry",
+    "write_irreps": "phonons.symmetry.irreps",
 }
 
 

@@ -12,18 +12,26 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from phonopy import Phonopy
 from phonopy.structure.atoms import PhonopyAtoms
 
-from . import force_constants
-from .crystals import SYMPREC
-from .errors import InputError
-from .evaluation import Evaluator, Progress
-from .force_constants import crystal_atoms
-from .lattices import in_short_vectors
-from .phonons import build_phonopy, warn_of_order
-from .phonopy_objects import checked_for_potential
-from .potential import Potential
-from .sharing import Lock, Remembered
-from .stars import Stars, exact_operations, obeyed_operations
-from .weights import DEFAULT, load_model, models_with
+from .base.errors import InputError
+from .base.sharing import Lock, Remembered
+from .derivatives import conventions
+from .derivatives.evaluator import Evaluator
+from .derivatives.route import Progress
+from .derivatives.stars import Stars, exact_operations, obeyed_operations
+from .models.loading import load_model
+from .models.potential import Potential
+from .models.registry import DEFAULT, models_with
+from .phonons.supercell.constants import (
+    commensurate_qpoints,
+    constants_from_lattice_matrices,
+    crystal_atoms,
+    known_operations,
+    validate_constants,
+)
+from .phonons.supercell.door import checked_for_potential
+from .phonons.supercell.objects import build_phonopy, warn_of_order
+from .structures.lattices import in_short_vectors
+from .structures.space_groups import SYMPREC
 
 if TYPE_CHECKING:
     from ase.vibrations import VibrationsData
@@ -212,11 +220,11 @@ class PhonaxCalculator(Calculator):
             phonopy = build_phonopy(atoms, supercell_matrix, primitive_matrix=primitive_matrix)
             warn_of_order(atoms, phonopy)
         primitive = crystal_atoms(phonopy.primitive)
-        qpoints, weights = force_constants.commensurate_qpoints(phonopy.primitive.cell, phonopy.supercell.cell)
-        found = force_constants.known_operations(phonopy)
+        qpoints, weights = commensurate_qpoints(phonopy.primitive.cell, phonopy.supercell.cell)
+        found = known_operations(phonopy)
         lattice = self._lattice_matrices(primitive, qpoints, True, progress, found)
-        constants = force_constants.constants_from_lattice_matrices(lattice, qpoints, weights, phonopy)
-        constants = force_constants.validate_constants(constants, phonopy)
+        constants = constants_from_lattice_matrices(lattice, qpoints, weights, phonopy)
+        constants = validate_constants(constants, phonopy)
         if isinstance(atoms, Phonopy):
             phonopy.force_constants = constants
         return constants
@@ -252,7 +260,7 @@ class PhonaxCalculator(Calculator):
         qpoints = _wave_vectors(qpoints)
         lattice = self._lattice_matrices(atoms, qpoints, symmetry, progress)
         scaled = np.linalg.solve(atoms.cell.array.T, atoms.positions.T).T
-        return force_constants.phonopy_dynamical_matrices(lattice, qpoints, scaled, atoms.get_masses())
+        return conventions.phonopy_dynamical_matrices(lattice, qpoints, scaled, atoms.get_masses())
 
     def get_dynamical_matrix_gradient(
         self, atoms: Atoms | PhonopyAtoms, qpoints: Any, *, progress: Progress | None = None
@@ -270,7 +278,7 @@ class PhonaxCalculator(Calculator):
         lattice = self._lattice_matrices(atoms, qpoints, True, progress)
         slopes = self._evaluator.lattice_slopes(atoms, qpoints, progress)
         scaled = np.linalg.solve(atoms.cell.array.T, atoms.positions.T).T
-        return force_constants.phonopy_dynamical_gradients(
+        return conventions.phonopy_dynamical_gradients(
             lattice, slopes, qpoints, scaled, atoms.get_masses(), atoms.cell[:]
         )
 

@@ -16,8 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from force_constants import crystals, phonopy_of
 
-from ase_phonax import PhonaxCalculator, derivatives, edge_expansion
-from ase_phonax.graph import build_graph, pad
+from ase_phonax import PhonaxCalculator
+from ase_phonax.derivatives.arrays import lattice_matrices
+from ase_phonax.derivatives.compiled import responses
+from ase_phonax.derivatives.compiled.graphs import build_graph, pad
 
 
 def machine_rate() -> float:
@@ -33,13 +35,11 @@ def machine_rate() -> float:
 def operations(calc: PhonaxCalculator, atoms) -> float:
     """Of one Hessian-vector product of the plain network, by XLA's count."""
     potential = calc.potential
-    graph = derivatives.cast(pad(build_graph(atoms, potential.cutoff, potential.numbers)), np.dtype("float32"))
-    parameters = derivatives.cast(potential.parameters, np.dtype("float32"))
+    graph = responses.cast(pad(build_graph(atoms, potential.cutoff, potential.numbers)), np.dtype("float32"))
+    parameters = responses.cast(potential.parameters, np.dtype("float32"))
 
     def energy(positions):
-        return jnp.sum(
-            derivatives.node_energies(potential.node_energies, potential.cutoff, parameters, graph, positions)
-        )
+        return jnp.sum(responses.node_energies(potential.node_energies, potential.cutoff, parameters, graph, positions))
 
     def product(positions, direction):
         return jax.jvp(jax.grad(energy), (positions,), (direction,))[1]
@@ -55,14 +55,14 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=["Si", "NaCl", "TiO2", "Al2O3"])
     options = parser.parse_args()
     rate, columns = machine_rate(), []
-    inner = edge_expansion.lattice_matrices
+    inner = lattice_matrices.lattice_matrices
 
     def counted(expansion, qpoints, displacements=None, progress=None):
         copies = 2 - (np.abs(2 * qpoints - np.rint(2 * qpoints)).max(axis=1) < 1e-9)
         columns.append(sum(int(c) * u.shape[1] for c, u in zip(copies, displacements, strict=True)))
         return inner(expansion, qpoints, displacements, progress)
 
-    edge_expansion.lattice_matrices = counted
+    lattice_matrices.lattice_matrices = counted
     print(f"float32 matrix product: {rate / 1e9:.0f} GFLOP/s")
     print(f"{'crystal':10}{'products':>9}{'GFLOP each':>12}{'s':>8}{'GFLOP/s':>9}{'of the machine':>16}")
     for name in options.only:

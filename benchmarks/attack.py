@@ -81,9 +81,20 @@ def import_all() -> None:
 
     for name in (
         *("ase.io", "h5py", "haiku", "jax", "matplotlib.pyplot", "phonopy", "posym", "scipy.optimize", "seekpath"),
-        *("spglib", "yaml", "ase_phonax.cli.phonon_results", "ase_phonax.data.phonopy_labels", "ase_phonax.labelling"),
-        *("ase_phonax.supercells", "ase_phonax.training.loop", "ase_phonax.volumes", "ase_phonax.polar"),
-        *("ase_phonax.molecules.stationary", "ase_phonax.mode_symmetry", "ase_phonax.interchange"),
+        *(
+            "spglib",
+            "yaml",
+            "ase_phonax.cli.phonon_results",
+            "ase_phonax.training.labels.phonopy_labels",
+            "ase_phonax.training.labels.teacher",
+        ),
+        *(
+            "ase_phonax.phonons.supercell.choice",
+            "ase_phonax.training.loop",
+            "ase_phonax.phonons.volumes",
+            "ase_phonax.phonons.polar",
+        ),
+        *("ase_phonax.molecules.stationary", "ase_phonax.phonons.symmetry.irreps", "ase_phonax.phonons.formats"),
     ):
         importlib.import_module(name)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import attack_inputs as inputs
 
-from ase_phonax.errors import PhonaxError
+from ase_phonax.base.errors import PhonaxError
 
 QUICK = ("--no-relax", "--supercell", "1", "--mesh", "2", "2", "2", "--temperatures", "0", "300", "300")
 
@@ -54,7 +54,7 @@ def cut(run: Callable[[], int], numbers: list[Any] | None = None) -> Callable[[]
 
     def stop_at_scores(model: Any, frames: Any, **_: Any) -> None:
         from ase_phonax import load_model
-        from ase_phonax.data.frames import fingerprint
+        from ase_phonax.training.labels.frames import fingerprint
 
         load_model(model)
         if numbers is not None:
@@ -67,12 +67,13 @@ def cut(run: Callable[[], int], numbers: list[Any] | None = None) -> Callable[[]
         raise FarEnough
 
     def shortened() -> int:
-        from ase_phonax import phonons, training
+        from ase_phonax import training
+        from ase_phonax.phonons.supercell import objects
+        from ase_phonax.phonons.volumes import points
         from ase_phonax.training.loop import Run
-        from ase_phonax.volumes import points
 
         with (
-            _replaced(phonons, "get_phonopy", stop_at_constants),
+            _replaced(objects, "get_phonopy", stop_at_constants),
             _replaced(points, "get_phonopy", stop_at_constants),
             _replaced(training, "evaluate", stop_at_scores),
             _replaced(Run, "go", stop_at_steps),

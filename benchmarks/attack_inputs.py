@@ -108,9 +108,9 @@ def tiny_potential(elements: int = 60) -> Any:
     import jax.numpy as jnp
     import numpy as np
 
-    from ase_phonax.exchange import Exchange
-    from ase_phonax.networks import get_network, make_potential
-    from ase_phonax.networks.nequip import NequIPConfig
+    from ase_phonax.derivatives.compiled.exchange import Exchange
+    from ase_phonax.models.architectures import get_network, make_potential
+    from ase_phonax.models.nequip.config import NequIPConfig
 
     config = NequIPConfig(
         n_species=elements,
@@ -155,7 +155,7 @@ def model_numbers(model: Any) -> str:
 def frame_numbers(path: Path) -> str:
     """Everything that a file of frames says."""
     from ase_phonax import read_frames
-    from ase_phonax.data.frames import fingerprint
+    from ase_phonax.training.labels.frames import fingerprint
 
     return fingerprint(read_frames(path))
 

@@ -31,7 +31,7 @@ def main() -> None:
     from ase.build import bulk
 
     from ase_phonax import PhonaxCalculator
-    from ase_phonax.phonons import build_phonopy
+    from ase_phonax.phonons.supercell.objects import build_phonopy
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer", required=True, help="interpreter of the peer's environment")

@@ -127,7 +127,7 @@ def make_model(channels: int, folder: Path) -> None:
     import torch
 
     from ase_phonax import save_model
-    from ase_phonax.weights.mace_checkpoint import read_mace
+    from ase_phonax.models.files.mace_checkpoint import read_mace
     from tests.mace_models import torch_model
 
     u = channels

@@ -13,7 +13,7 @@ from ase.build import bulk
 from phonopy import Phonopy
 from phonopy.structure.atoms import PhonopyAtoms
 
-from ase_phonax.phonons import SYMMETRY_LIMIT, build_phonopy
+from ase_phonax.phonons.supercell.objects import SYMMETRY_LIMIT, build_phonopy
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ def work(model: str, dtype: str, n: int) -> None:
     from force_constants import resident_mb
 
     from ase_phonax import PhonaxCalculator
-    from ase_phonax.phonons import build_phonopy
+    from ase_phonax.phonons.supercell.objects import build_phonopy
 
     calc = PhonaxCalculator(model, dtype=dtype)
     phonopy = build_phonopy(bulk("Si", a=5.43), n)

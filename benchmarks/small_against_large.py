@@ -15,8 +15,8 @@ import numpy as np
 from force_constants import crystals, phonopy_of, repeats
 
 from ase_phonax import PhonaxCalculator
-from ase_phonax.networks.nequip import layer_irreps
-from ase_phonax.networks.paths import plan_convolution
+from ase_phonax.models.nequip.config import layer_irreps
+from ase_phonax.models.o3.paths import plan_convolution
 
 RUNS = 9
 

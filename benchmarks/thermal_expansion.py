@@ -17,7 +17,7 @@ from ase.build import bulk
 from ase.spacegroup import crystal
 
 from ase_phonax import PhonaxCalculator, PhonaxError, get_quasi_harmonic, phonons_at_volumes, relax
-from ase_phonax.volumes.quasi_harmonic import RATIOS
+from ase_phonax.phonons.volumes.quasi_harmonic import RATIOS
 
 TEMPERATURE = 300.0
 SOURCES = {

@@ -40,9 +40,9 @@ def work(options: argparse.Namespace) -> None:
     from process_memory import Memory
 
     from ase_phonax import read_frames
-    from ase_phonax.data import SecondOrder
     from ase_phonax.training import steps
     from ase_phonax.training.config import config_from
+    from ase_phonax.training.labels import SecondOrder
     from ase_phonax.training.loop import Run
 
     memory = Memory()

@@ -18,9 +18,9 @@ from phonopy import Phonopy, PhonopyGruneisen, run_qha
 from phonopy.structure.atoms import PhonopyAtoms
 
 from ase_phonax import PhonaxCalculator
-from ase_phonax.relaxation import relax
-from ase_phonax.volumes import get_gruneisen, get_quasi_harmonic, phonons_at_volumes
-from ase_phonax.volumes.quasi_harmonic import RATIOS
+from ase_phonax.phonons.volumes import get_gruneisen, get_quasi_harmonic, phonons_at_volumes
+from ase_phonax.phonons.volumes.quasi_harmonic import RATIOS
+from ase_phonax.structures.relaxation import relax
 
 CRYSTALS = {
     "Si": bulk("Si", "diamond", a=5.45),

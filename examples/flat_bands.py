@@ -26,7 +26,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 from ase_phonax import PhonaxCalculator, PhonaxError, frequencies_thz, get_band_structure, get_phonopy, relax
-from ase_phonax.formulas import crystal_formula
+from ase_phonax.structures.formulas import crystal_formula
 
 HERE = Path(__file__).resolve().parent
 UNSTABLE_THZ = -0.1

@@ -18,15 +18,7 @@ from ase.io import write
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
-from ase_phonax import (
-    PhonaxCalculator,
-    find_imaginary_modes,
-    find_irreps,
-    follow_mode,
-    get_mesh,
-    get_phonopy,
-    relax,
-)
+from ase_phonax import PhonaxCalculator, find_imaginary_modes, find_irreps, follow_mode, get_mesh, get_phonopy, relax
 
 
 def labels_at(phonopy):

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from ase_phonax.cli import progress
-from ase_phonax.exchange import Exchange
-from ase_phonax.networks import get_network, make_potential
-from ase_phonax.networks.nequip import NequIPConfig
+from ase_phonax.derivatives.compiled.exchange import Exchange
+from ase_phonax.models.architectures import get_network, make_potential
+from ase_phonax.models.nequip.config import NequIPConfig
 
 # Tables are as wide as the terminal, and tests read them.
 os.environ["COLUMNS"] = "100"

@@ -4,7 +4,7 @@ import numpy as np
 from ase import Atoms
 from ase.build import bulk
 
-from ase_phonax.data import Frame, frame_of_hessian
+from ase_phonax.training.labels import Frame, frame_of_hessian
 
 from .pair_potential import PairCalculator
 

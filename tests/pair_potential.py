@@ -13,7 +13,7 @@ from ase.neighborlist import neighbor_list
 from ase.stress import full_3x3_to_voigt_6_stress
 from ase.vibrations import VibrationsData
 
-from ase_phonax.potential import Provenance
+from ase_phonax.models.potential import Provenance
 
 CUTOFF = 4.5  # [Å]
 TURN = 0.4722  # the minimum then lies at 2.8 Å

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from ase_phonax.data import Frame, SecondOrder
-from ase_phonax.evaluation import Evaluator
+from ase_phonax.derivatives.evaluator import Evaluator
 from ase_phonax.training import train
+from ase_phonax.training.labels import Frame, SecondOrder
 
 from .toy_network import toy_potential
 

@@ -10,13 +10,13 @@ from ase.build import bulk
 from ase.cell import Cell
 from ase.io import read
 
-from ase_phonax import animations
-from ase_phonax.animations import animate, checked_qpoint, largest_displacement, modulate, write_v_sim
+from ase_phonax.base.errors import InputError
+from ase_phonax.base.units import THZ_PER_SQRT_EV_A2_AMU
 from ase_phonax.cli import animation_section
 from ase_phonax.cli.tables import Table
-from ase_phonax.errors import InputError
-from ase_phonax.phonons import get_phonopy
-from ase_phonax.units import THZ_PER_SQRT_EV_A2_AMU
+from ase_phonax.phonons.motion import animations
+from ase_phonax.phonons.motion.animations import animate, checked_qpoint, largest_displacement, modulate, write_v_sim
+from ase_phonax.phonons.supercell.objects import get_phonopy
 
 from .pair_potential import PairCalculator
 

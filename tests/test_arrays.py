@@ -8,16 +8,17 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from ase_phonax import PhonaxCalculator, derivatives
-from ase_phonax.errors import StructureError
-from ase_phonax.evaluation import Evaluator
-from ase_phonax.graph import build_graph, pad
-from ase_phonax.linear_response import Response
-from ase_phonax.networks.gates import silu, tanh
-from ase_phonax.networks.irreps import Irrep, parse_irreps
-from ase_phonax.networks.radial import bessel_basis, polynomial_envelope
-from ase_phonax.networks.radial_arrays import closed_basis, radial_weights
-from ase_phonax.spherical import clebsch_gordan, harmonics, harmonics_and_derivatives
+from ase_phonax import PhonaxCalculator
+from ase_phonax.base.errors import StructureError
+from ase_phonax.derivatives.arrays.linear_response import Response
+from ase_phonax.derivatives.compiled import responses
+from ase_phonax.derivatives.compiled.graphs import build_graph, pad
+from ase_phonax.derivatives.evaluator import Evaluator
+from ase_phonax.models.blocks.activations import silu, tanh
+from ase_phonax.models.blocks.distances import bessel_basis, polynomial_envelope
+from ase_phonax.models.blocks.radial import closed_basis, radial_weights
+from ase_phonax.models.o3.irreps import Irrep, parse_irreps
+from ase_phonax.models.o3.spherical import clebsch_gordan, harmonics, harmonics_and_derivatives
 
 from .test_networks import CASES, CUTOFF, untrained
 
@@ -37,7 +38,7 @@ def crystal() -> Atoms:
 def twins(architecture, config):
     """The same weights as arrays, and as a plain function."""
     potential = untrained(architecture, config)
-    graph = derivatives.cast(pad(build_graph(crystal(), CUTOFF, potential.numbers)), DOUBLE)
+    graph = responses.cast(pad(build_graph(crystal(), CUTOFF, potential.numbers)), DOUBLE)
     return Evaluator(potential, DOUBLE), (potential.node_energies, CUTOFF, potential.parameters, graph)
 
 
@@ -46,7 +47,7 @@ def test_energies_forces_and_stress_equal_those_of_the_function(name):
     arrays, function = twins(*CASES[name][:2])
     energies, forces, virial = arrays.energy_forces_stress(crystal())
     with jax.enable_x64(True):
-        expected = [np.asarray(z) for z in derivatives.energy_forces_stress(*function)]
+        expected = [np.asarray(z) for z in responses.energy_forces_stress(*function)]
     assert np.abs(forces).max() > 1e-3
     # Sums of the same terms in another order.
     assert np.abs(energies - expected[0][:3]).max() < 1e-13 * np.abs(energies).max()
@@ -71,7 +72,7 @@ def test_lattice_matrices_equal_those_of_the_twisted_function(name):
     qpoints = np.array([[0.0, 0, 0], [0.5, 0, 0], [0.13, -0.29, 0.41]])
     found = np.array(arrays.lattice_matrices(crystal(), qpoints))
     with jax.enable_x64(True):
-        expected = derivatives.dynamical_matrices(*function, qpoints)
+        expected = responses.dynamical_matrices(*function, qpoints)
     assert np.abs(found[2].imag).max() > 1e-2 * np.abs(found).max()
     assert np.abs(found - expected).max() < 1e-11 * np.abs(expected).max()
     hessian = arrays.hessian(crystal(), np.array([2, 0])).reshape(2, 3, 9)

@@ -10,18 +10,18 @@ from ase.build import bulk
 from ase.io import read
 from scipy.stats import unitary_group
 
-from ase_phonax import densities
-from ase_phonax.atomic_motion import (
+from ase_phonax.base.errors import InputError, UnstableWarning
+from ase_phonax.cli import displacements_section
+from ase_phonax.cli.tables import Table
+from ase_phonax.phonons.motion.displacements import (
     get_directional_densities,
     get_participation,
     get_thermal_motion,
     participation_ratios,
 )
-from ase_phonax.cli import displacements_section
-from ase_phonax.cli.tables import Table
-from ase_phonax.errors import InputError, UnstableWarning
-from ase_phonax.phonons import build_phonopy, get_phonopy
-from ase_phonax.relaxation import relax
+from ase_phonax.phonons.sampling import meshes
+from ase_phonax.phonons.supercell.objects import build_phonopy, get_phonopy
+from ase_phonax.structures.relaxation import relax
 
 from .pair_potential import PairCalculator
 
@@ -187,8 +187,8 @@ def test_the_basis_of_degenerate_modes_does_not_matter():
 
 
 def test_axes_add_up_to_the_atoms_and_the_atoms_to_all(carbide):
-    densities.get_mesh(carbide, 40.0)
-    total, projected = densities.get_densities(carbide, 20.0)
+    meshes.get_mesh(carbide, 40.0)
+    total, projected = meshes.get_densities(carbide, 20.0)
     found = get_directional_densities(carbide, length=20.0)
     np.testing.assert_array_equal(found.frequency_points, total.frequency_points)
     by_axis = np.asarray(found.projected_dos).reshape(2, 3, -1)
@@ -209,8 +209,8 @@ def test_directions_that_are_none_are_refused(copper, direction):
 
 def test_meshes_and_densities_of_the_object_stay_as_they_are(carbide):
     """The picture of bands and densities is drawn from them afterwards."""
-    densities.get_mesh(carbide, 20.0)
-    densities.get_densities(carbide, 15.0)
+    meshes.get_mesh(carbide, 20.0)
+    meshes.get_densities(carbide, 15.0)
     before = carbide.mesh, carbide.projected_dos, carbide.total_dos
     get_thermal_motion(carbide, [ROOM], length=15.0)
     get_participation(carbide, length=15.0)

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from ase_phonax.band_paths import mathtext_label, plain_label
-from ase_phonax.crystals import supercell_for_height
-from ase_phonax.phonons import get_band_structure, get_phonopy
+from ase_phonax.phonons.bands.paths import mathtext_label, plain_label
+from ase_phonax.phonons.bands.structure import get_band_structure
+from ase_phonax.phonons.supercell.objects import get_phonopy
+from ase_phonax.structures.supercells import supercell_for_height
 
 from .pair_potential import CUTOFF, PairCalculator
 from .test_phonons import TOLERANCE_THZ, base_centred, gallium_oxide, standard_primitive, triclinic

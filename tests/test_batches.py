@@ -8,16 +8,16 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
 
-from ase_phonax.data import Frame, SecondOrder, Spectrum
-from ase_phonax.data.batches import KINDS, Planner, _cut, iterate, prepare
-from ase_phonax.derivatives import cast
-from ase_phonax.errors import StructureError
-from ase_phonax.evaluation import Evaluator
-from ase_phonax.graph import size_class
+from ase_phonax.base.errors import StructureError
+from ase_phonax.base.units import THZ_PER_SQRT_EV_A2_AMU
+from ase_phonax.derivatives.compiled.graphs import size_class
+from ase_phonax.derivatives.compiled.responses import cast
+from ase_phonax.derivatives.evaluator import Evaluator
+from ase_phonax.training.batches import KINDS, Planner, _cut, iterate, prepare
 from ase_phonax.training.config import LossConfig, OptimiserConfig
+from ase_phonax.training.labels import Frame, SecondOrder, Spectrum
 from ase_phonax.training.losses import Prediction, frequencies, graph_of_nodes, predict
 from ase_phonax.training.steps import Rules, start, training_step
-from ase_phonax.units import THZ_PER_SQRT_EV_A2_AMU
 
 from .crystals import triclinic
 from .toy_network import QUICKLY, toy_potential

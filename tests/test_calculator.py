@@ -20,7 +20,7 @@ from ase.outputs import all_outputs
 from scipy.spatial.transform import Rotation
 
 from ase_phonax import PhonaxCalculator, save_model
-from ase_phonax.errors import InputError, ModelError, StructureError
+from ase_phonax.base.errors import InputError, ModelError, StructureError
 
 from .analytic import fresh, silicon_potential, two_hop_potential
 from .crystals import left_handed, triclinic

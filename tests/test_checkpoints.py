@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from ase_phonax import load_model
-from ase_phonax.data.frames import Frame
-from ase_phonax.errors import InputError, OutputError
-from ase_phonax.hdf5 import pack
+from ase_phonax.base.errors import InputError, OutputError
+from ase_phonax.base.hdf5 import pack
 from ase_phonax.training import checkpoints, fine_tune, train
 from ase_phonax.training.checkpoints import read_checkpoint, save_checkpoint
 from ase_phonax.training.config import config_from
+from ase_phonax.training.labels.frames import Frame
 
 from .small_training import STEPS_PER_EPOCH, small_config, small_frames, train_until_the_end, tuning_config
 

@@ -8,10 +8,10 @@ import pytest
 import spglib
 from ase.geometry import cellpar_to_cell
 
-from ase_phonax.cif_symmetry import parse_operation
+from ase_phonax.base.errors import StructureError, UnstableWarning
 from ase_phonax.cli import loading
-from ase_phonax.crystals import get_space_group
-from ase_phonax.errors import StructureError, UnstableWarning
+from ase_phonax.structures.cif_symmetry import parse_operation
+from ase_phonax.structures.space_groups import get_space_group
 
 CUBIC = (5.43, 5.43, 5.43, 90, 90, 90)
 DIAMOND = [("Si", 0.125, 0.125, 0.125)]  # with the centre at the origin

@@ -18,17 +18,18 @@ from ase.build import bulk, molecule
 from ase.constraints import FixAtoms
 from ase.io import read, write
 
-from ase_phonax import force_constants
+from ase_phonax.base.errors import ModelError, OutputError, UnstableWarning
 from ase_phonax.cli import loading, main
 from ase_phonax.cli.crystal import MAX_ATOMS, TOLERANCE_THZ
 from ase_phonax.cli.options import coordinate
 from ase_phonax.cli.output import atomic_directory
 from ase_phonax.cli.phonon_results import FILES
 from ase_phonax.cli.tables import frequencies_in_words, interpolation_in_words, matrix_in_words, vector_in_words
-from ase_phonax.errors import ModelError, OutputError, UnstableWarning
-from ase_phonax.force_constants import frequencies_thz
-from ase_phonax.potential import Provenance
-from ase_phonax.weights import DEFAULT, list_models
+from ase_phonax.derivatives.conventions import frequencies_thz
+from ase_phonax.models.potential import Provenance
+from ase_phonax.models.registry import DEFAULT, list_models
+from ase_phonax.phonons.supercell import checks as supercell_checks
+from ase_phonax.phonons.supercell import constants as supercell_constants
 
 from .pair_potential import PairCalculator
 
@@ -320,8 +321,8 @@ class RightAtGamma(PairCalculator):
 
 def test_a_dip_that_only_the_band_path_meets_is_said(inside, monkeypatch, capsys):
     """The mesh is Gamma alone, and the ten wave vectors of the check are taken to be right as well."""
-    checks = force_constants.checks
-    monkeypatch.setattr(force_constants, "checks", lambda *a: checks(*a) | {"interpolation_error_thz": 0.01})
+    checks = supercell_checks.checks
+    monkeypatch.setattr(supercell_constants, "checks", lambda *a: checks(*a) | {"interpolation_error_thz": 0.01})
     use(RightAtGamma(like=0.0), monkeypatch)
     write("salt.cif", bulk("NaCl", "rocksalt", a=5.6))
     assert main(["phonons", "salt.cif", "--supercell", "3", "--mesh", "1", "1", "1"]) == 0
@@ -436,9 +437,9 @@ def test_quiet_says_nothing_and_the_log_everything(ionic, inside, capsys):
 
 
 def test_defaults_of_the_parser_are_those_of_the_library():
-    from ase_phonax import supercells
+    from ase_phonax.phonons.supercell import choice
 
-    assert (TOLERANCE_THZ, MAX_ATOMS) == (supercells.TOLERANCE_THZ, supercells.MAX_ATOMS)
+    assert (TOLERANCE_THZ, MAX_ATOMS) == (choice.TOLERANCE_THZ, choice.MAX_ATOMS)
 
 
 def test_an_unstable_crystal_is_a_result_with_exit_code_zero(metal, inside, capsys):
@@ -594,7 +595,7 @@ def test_a_crystal_beyond_the_models_reach_is_refused(inside, capsys):
 
 def test_a_structure_that_does_not_relax_leaves_nothing(ionic, inside, capsys, monkeypatch):
     write("salt.cif", bulk("NaCl", "rocksalt", a=5.2))
-    monkeypatch.setattr("ase_phonax.relaxation._optimize", lambda *arguments: (500, False))
+    monkeypatch.setattr("ase_phonax.structures.relaxation._optimize", lambda *arguments: (500, False))
     assert main(["phonons", "salt.cif"]) == 4
     assert "did not relax in 500 steps" in capsys.readouterr().err
     assert [path.name for path in inside.iterdir()] == ["salt.cif"]
@@ -679,7 +680,7 @@ def test_a_disk_that_fills_up_while_writing_is_named(ionic, inside, capsys, monk
     def full(*arguments, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ase_phonax.figures.save_figure", full)
+    monkeypatch.setattr("ase_phonax.base.drawing.save_figure", full)
     assert main(["phonons", "salt.cif", "--no-relax", "--supercell", "2", "2", "2"]) == 5
     assert "No space left on device" in capsys.readouterr().err
     assert [path.name for path in inside.iterdir()] == ["salt.cif"]
@@ -712,13 +713,13 @@ def test_an_earlier_result_survives_a_failed_replacement(tmp_path, monkeypatch):
 
 
 def test_models_are_listed_with_what_decides_between_them(capsys, monkeypatch):
-    from ase_phonax.weights.registry import ModelCard
+    from ase_phonax.models.registry import ModelCard
 
     card = ModelCard(
         "tiny", ("Si", "O"), "PBE", 58920, "seven crystals", "MIT", "For tests.", "0.3 THz", "models/tiny.h5"
     )
-    monkeypatch.setattr("ase_phonax.weights.list_models", lambda: [card])
-    monkeypatch.setattr("ase_phonax.weights.registry.list_models", lambda: [card])
+    monkeypatch.setattr("ase_phonax.models.loading.list_models", lambda: [card])
+    monkeypatch.setattr("ase_phonax.models.registry.list_models", lambda: [card])
     assert main(["models"]) == 0
     assert re.search(r"tiny  both +2  shipped  PBE\n", capsys.readouterr().out)
     assert main(["models", "tiny"]) == 0
@@ -735,7 +736,7 @@ def test_models_are_listed_with_what_decides_between_them(capsys, monkeypatch):
         "models/tiny.h5",
     ):
         assert part in text
-    monkeypatch.setattr("ase_phonax.weights.list_models", list)
+    monkeypatch.setattr("ase_phonax.models.loading.list_models", list)
     assert main(["models"]) == 0
     assert "No models are registered" in capsys.readouterr().out
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from ase_phonax import cores
+from ase_phonax.base import cores
 
 
 def blas_threads() -> list[int]:

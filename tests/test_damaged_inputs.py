@@ -15,15 +15,15 @@ from phonopy import Phonopy
 from phonopy.structure.atoms import PhonopyAtoms
 
 from ase_phonax import get_phonopy
+from ase_phonax.base.errors import PhonaxError
+from ase_phonax.base.settings import build, read_yaml
 from ase_phonax.cli.config import apply_config
 from ase_phonax.cli.crystal import add_structure_options, add_supercell_options, read_crystal
 from ase_phonax.cli.parser import Parser
-from ase_phonax.data import read_frames
-from ase_phonax.errors import PhonaxError
-from ase_phonax.labelling import Recipe
-from ase_phonax.settings import build, read_yaml
-from ase_phonax.structure_files import read_structure, read_structures
+from ase_phonax.structures.files import read_structure, read_structures
 from ase_phonax.training import read_config
+from ase_phonax.training.labels import read_frames
+from ase_phonax.training.labels.teacher import Recipe
 
 from .labelled import cluster, moved_clusters
 from .pair_potential import PairCalculator

@@ -10,9 +10,10 @@ import h5py
 import numpy as np
 import pytest
 
-from ase_phonax import hdf5, load_model, save_model
+from ase_phonax import load_model, save_model
+from ase_phonax.base import hdf5
+from ase_phonax.base.errors import ModelError, UnstableWarning
 from ase_phonax.cli import loading
-from ase_phonax.errors import ModelError, UnstableWarning
 
 ROOT = Path(__file__).parents[1]
 # Shipped ones, which were trained; and one that came from PyTorch.

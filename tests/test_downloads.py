@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from ase_phonax import list_models
+from ase_phonax.base.errors import ModelError, UnstableWarning
 from ase_phonax.cli import main
-from ase_phonax.errors import ModelError, UnstableWarning
-from ase_phonax.weights import DEFAULT, downloads, find_reader, registry
-from ase_phonax.weights.downloads import fetch
+from ase_phonax.models import downloads, registry
+from ase_phonax.models.downloads import fetch
+from ase_phonax.models.loading import find_reader
+from ase_phonax.models.registry import DEFAULT
 
 from .https_server import CERTIFICATE, serving
 
@@ -202,8 +204,8 @@ def test_only_our_own_folder_holds_cards(tmp_path):
     assert registry.model_folders(package) == ()
     (package.parent / "pyproject.toml").write_text('[project]\nname = "ase-phonax"\n')
     assert registry.model_folders(package) == (package.parent / "models",)
-    (package / "models").mkdir()
-    assert registry.model_folders(package) == (package / "models",)
+    (package / "models/shipped").mkdir(parents=True)
+    assert registry.model_folders(package) == (package / "models/shipped",)
 
 
 CARDS = {

@@ -6,17 +6,20 @@ from ase.build import bulk
 from phonopy.harmonic import dynamical_matrix as harmonic
 
 from ase_phonax import PhonaxCalculator, exact_matrices
-from ase_phonax.densities import get_mesh, get_thermal_properties
-from ase_phonax.errors import InputError
-from ase_phonax.force_constants import crystal_atoms, frequencies_thz
-from ase_phonax.group_velocities import get_group_velocities
-from ase_phonax.phonons import get_band_structure, get_phonopy
-from ase_phonax.units import THZ_PER_SQRT_EV_A2_AMU
+from ase_phonax.base.errors import InputError
+from ase_phonax.base.units import THZ_PER_SQRT_EV_A2_AMU
+from ase_phonax.derivatives.conventions import frequencies_thz
+from ase_phonax.phonons.bands.structure import get_band_structure
+from ase_phonax.phonons.bands.velocities import get_group_velocities
+from ase_phonax.phonons.sampling.heat import get_thermal_properties
+from ase_phonax.phonons.sampling.meshes import get_mesh
+from ase_phonax.phonons.supercell.constants import crystal_atoms
+from ase_phonax.phonons.supercell.objects import get_phonopy
 
 from .analytic import spring_potential
 from .crystals import CRYSTALS
 
-pytestmark = [pytest.mark.filterwarnings("ignore:The supercell keeps:ase_phonax.errors.UnstableWarning")]
+pytestmark = [pytest.mark.filterwarnings("ignore:The supercell keeps:ase_phonax.base.errors.UnstableWarning")]
 GENERIC = np.array([[0.11, 0.23, -0.37], [0.31, -0.07, 0.19]])
 
 

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ase_phonax import derivatives
-from ase_phonax.exchange import Exchange, twisted_exchange
-from ase_phonax.graph import build_graph, pad
+from ase_phonax.derivatives.compiled import reference, responses
+from ase_phonax.derivatives.compiled.exchange import Exchange, twisted_exchange
+from ase_phonax.derivatives.compiled.graphs import build_graph, pad
 
 from .crystals import triclinic
 
@@ -21,7 +21,7 @@ Q = np.array([0.21, -0.37, 0.13])
 def graph(untrained):
     """Three atoms without symmetry, so that D(q) is complex and nothing cancels."""
     atoms = triclinic()[[0, 1, 2]]
-    return derivatives.cast(build_graph(atoms, untrained.cutoff, untrained.numbers), DOUBLE)
+    return responses.cast(build_graph(atoms, untrained.cutoff, untrained.numbers), DOUBLE)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def matrix(untrained, graph):
         stretch = jnp.eye(3) + strain
         nodes = graph.nodes | {"positions": graph.nodes["positions"] @ stretch}
         stretched = graph._replace(nodes=nodes, globals={"cell": graph.globals["cell"] @ stretch})
-        return derivatives.lattice_dynamical_matrix(untrained.node_energies, untrained.cutoff, parameters, stretched, q)
+        return reference.lattice_dynamical_matrix(untrained.node_energies, untrained.cutoff, parameters, stretched, q)
 
     return jax.jit(stretched_matrix)
 
@@ -102,7 +102,7 @@ def test_a_quadratic_form_of_every_kind_of_traffic_becomes_its_bloch_sum(graph):
 def test_at_gamma_the_lattice_matrix_is_the_hessian(untrained, graph, matrix):
     with jax.enable_x64(True):
         function = (untrained.node_energies, untrained.cutoff, untrained.parameters)
-        hessian = derivatives.hessian(*function, derivatives.cast(pad(graph), DOUBLE), np.arange(3)).reshape(9, 9)
+        hessian = responses.hessian(*function, responses.cast(pad(graph), DOUBLE), np.arange(3)).reshape(9, 9)
         found = matrix(untrained.parameters, np.zeros((3, 3)), np.zeros(3))
         scale = np.abs(hessian).max()
         assert np.abs(found[0] - hessian).max() < 1e-13 * scale
@@ -165,7 +165,7 @@ def test_a_plain_jvp_of_the_energy_is_refused(untrained, graph):
         mask = jnp.ones(len(offsets), bool)
 
         def energy(x):
-            vectors = derivatives.edge_vectors(x, offsets, mask, untrained.cutoff, twisted)
+            vectors = responses.edge_vectors(x, offsets, mask, untrained.cutoff, twisted)
             return jnp.sum(untrained.node_energies(untrained.parameters, vectors, species, twisted))
 
         x = jnp.tile(graph.nodes["positions"], (2, 1))

@@ -14,15 +14,15 @@ from ase.build import bulk
 from ase.io import write as write_structure
 
 from ase_phonax import load_model, save_frames, save_model
-from ase_phonax.claims import claimed_folder
+from ase_phonax.base.claims import claimed_folder
+from ase_phonax.base.errors import InputError, ModelError, OutputError
+from ase_phonax.base.files import write_whole
 from ase_phonax.cli import main
 from ase_phonax.cli.progress import Stopwatch
-from ase_phonax.data import Frame, SecondOrder, read_frames
-from ase_phonax.errors import InputError, ModelError, OutputError
-from ase_phonax.files import write_whole
+from ase_phonax.models.files.mace_checkpoint import read_mace
 from ase_phonax.training import read_config
 from ase_phonax.training.checkpoints import save_checkpoint
-from ase_phonax.weights.mace_checkpoint import read_mace
+from ase_phonax.training.labels import Frame, SecondOrder, read_frames
 
 
 @contextmanager
@@ -115,7 +115,7 @@ def test_a_process_killed_while_it_writes_leaves_nothing_half_written(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(b"0" * 1_000_000)
     script = (
-        "import sys\nfrom ase_phonax.files import write_whole\n"
+        "import sys\nfrom ase_phonax.base.files import write_whole\n"
         "k = 0\nwhile True:\n    k = (k + 1) % 10\n    write_whole(sys.argv[1], str(k).encode() * 1_000_000)\n"
     )
     for life in range(6):

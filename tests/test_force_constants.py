@@ -5,16 +5,22 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from ase_phonax import PhonaxCalculator, derivatives, force_constants, stars
-from ase_phonax.graph import build_graph, extended_graph, pad
-from ase_phonax.phonons import build_phonopy
+from ase_phonax import PhonaxCalculator
+from ase_phonax.derivatives import conventions, stars
+from ase_phonax.derivatives.compiled import reference, responses
+from ase_phonax.derivatives.compiled.graphs import build_graph, pad
+from ase_phonax.derivatives.compiled.reference import extended_graph
+from ase_phonax.phonons.supercell import checks as supercell_checks
+from ase_phonax.phonons.supercell import constants as supercell_constants
+from ase_phonax.phonons.supercell.objects import build_phonopy
+from ase_phonax.structures import space_groups
 
 from .crystals import CRYSTALS, triclinic
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:The cell is kept:ase_phonax.errors.UnstableWarning"),
+    pytest.mark.filterwarnings("ignore:The cell is kept:ase_phonax.base.errors.UnstableWarning"),
     # Some supercells here have less symmetry than their crystals, on purpose.
-    pytest.mark.filterwarnings("ignore:The supercell keeps:ase_phonax.errors.UnstableWarning"),
+    pytest.mark.filterwarnings("ignore:The supercell keeps:ase_phonax.base.errors.UnstableWarning"),
 ]
 DOUBLE = np.dtype("float64")
 
@@ -62,7 +68,7 @@ def test_constants_equal_richardson_differences_of_the_forces(name, calc):
     error = np.abs(richardson(calc, supercell, direction) - expected).max() / largest
     # The promise is 1e-7; the extrapolated differences themselves reach about 1e-9.
     assert error < 1e-7
-    checks = force_constants.checks(
+    checks = supercell_checks.checks(
         phonopy, lambda q, **how: calc.get_dynamical_matrix(as_atoms(phonopy.primitive), q, **how)
     )
     print(f"{name}: differences {error:.0e},", ", ".join(f"{k} {v:.0e}" for k, v in checks.items()))
@@ -79,11 +85,11 @@ def test_the_three_routes_agree(calc, untrained):
     expansion = calc._evaluator.lattice_matrices(atoms, qpoints)
     function, cutoff, weights = untrained.node_energies, untrained.cutoff, untrained.parameters
     with jax.enable_x64(True):
-        padded = derivatives.cast(pad(graph), DOUBLE)
-        twisted = derivatives.dynamical_matrices(function, cutoff, weights, padded, qpoints)
+        padded = responses.cast(pad(graph), DOUBLE)
+        twisted = responses.dynamical_matrices(function, cutoff, weights, padded, qpoints)
         big, home, cells = extended_graph(graph, untrained.n_layers)
-        by_shift = derivatives.extended_force_constants(
-            function, cutoff, weights, derivatives.cast(big, DOUBLE), len(atoms), home, cells
+        by_shift = reference.extended_force_constants(
+            function, cutoff, weights, responses.cast(big, DOUBLE), len(atoms), home, cells
         )
     n = 3 * len(atoms)
     extended = [
@@ -109,7 +115,7 @@ def test_the_three_routes_agree(calc, untrained):
 def test_operations_that_phonopy_has_found_are_not_looked_for_again(calc, monkeypatch):
     # Kills: a Phonopy object that was told not to look, taken for a crystal without symmetry.
     atoms, matrix = CRYSTALS["perovskite"]
-    asked, search = [], stars.get_operations
+    asked, search = [], space_groups.get_operations
     monkeypatch.setattr(stars, "get_operations", lambda *given: asked.append(1) or search(*given))
     constants = []
     for symmetric in (True, False):
@@ -131,9 +137,9 @@ def test_real_phases_take_the_short_way_to_the_same_matrix(calc, untrained):
 def test_dynamical_matrix_equals_phonopys_at_commensurate_q_where_the_conjugate_fails(calc):
     phonopy = build_phonopy(triclinic(), np.array([[2, 0, 0], [0, 3, 0], [1, 0, 2]]))
     calc.get_force_constants(phonopy)
-    qpoints, _ = force_constants.commensurate_qpoints(phonopy.primitive.cell, phonopy.supercell.cell)
+    qpoints, _ = supercell_constants.commensurate_qpoints(phonopy.primitive.cell, phonopy.supercell.cell)
     exact = calc.get_dynamical_matrix(as_atoms(phonopy.primitive), qpoints)
-    interpolated = force_constants.interpolated_dynamical_matrices(phonopy, qpoints)
+    interpolated = supercell_constants.interpolated_dynamical_matrices(phonopy, qpoints)
     scale = np.abs(exact).max()
     print(f"commensurate q {np.abs(exact - interpolated).max() / scale:.0e}")
     assert np.abs(exact - interpolated).max() < 1e-9 * scale
@@ -155,7 +161,7 @@ def test_interpolation_converges_to_the_exact_matrix_as_the_supercell_grows(calc
         phonopy = build_phonopy(atoms, n)
         calc.get_force_constants(phonopy)
         errors.append(
-            force_constants.checks(phonopy, lambda q, **how: calc.get_dynamical_matrix(atoms, q, **how))[
+            supercell_checks.checks(phonopy, lambda q, **how: calc.get_dynamical_matrix(atoms, q, **how))[
                 "interpolation_error_thz"
             ]
         )
@@ -172,8 +178,8 @@ def test_masses_of_the_atoms_reach_the_frequencies(calc):
     heavy.set_masses([28.0, 18.0, 13.0, 18.0])
     phonopy = build_phonopy(heavy, 1)
     calc.get_force_constants(phonopy)
-    gamma = force_constants.frequencies_thz(force_constants.interpolated_dynamical_matrices(phonopy, [[0, 0, 0]]))
-    direct = force_constants.frequencies_thz(calc.get_dynamical_matrix(heavy, [[0, 0, 0]]))
+    gamma = conventions.frequencies_thz(supercell_constants.interpolated_dynamical_matrices(phonopy, [[0, 0, 0]]))
+    direct = conventions.frequencies_thz(calc.get_dynamical_matrix(heavy, [[0, 0, 0]]))
     assert np.allclose(gamma, direct, atol=1e-6)
     phonopy.run_qpoints([[0, 0, 0]])
     assert np.allclose(phonopy.qpoints.frequencies, direct, atol=1e-6)
@@ -185,4 +191,4 @@ def test_constants_that_phonopy_would_swallow_are_refused(calc, scale):
     constants = calc.get_force_constants(phonopy)
     bad = constants[:, :2] if scale == "fewer atoms" else constants * np.nan
     with pytest.raises(ValueError, match="have shape" if scale == "fewer atoms" else "are not finite"):
-        force_constants.validate_constants(bad, phonopy)
+        supercell_constants.validate_constants(bad, phonopy)

@@ -21,13 +21,21 @@ from phonopy.file_IO import write_FORCE_CONSTANTS, write_force_constants_to_hdf5
 from phonopy.structure.atoms import PhonopyAtoms
 
 from ase_phonax import PhonaxCalculator, get_phonopy
-from ase_phonax.data import Frame, SecondOrder, Spectrum, frame_of_atoms, frame_of_hessian, read_frames, save_frames
-from ase_phonax.data.checks import check_frames
-from ase_phonax.data.frames import LABELS, count_labels, find_elements, fingerprint
-from ase_phonax.data.phonopy_labels import frame_of_phonopy
-from ase_phonax.errors import InputError, OutputError
-from ase_phonax.evaluation import Evaluator
-from ase_phonax.hdf5 import pack, sealed
+from ase_phonax.base.errors import InputError, OutputError
+from ase_phonax.base.hdf5 import pack, sealed
+from ase_phonax.derivatives.evaluator import Evaluator
+from ase_phonax.training.labels import (
+    Frame,
+    SecondOrder,
+    Spectrum,
+    frame_of_atoms,
+    frame_of_hessian,
+    read_frames,
+    save_frames,
+)
+from ase_phonax.training.labels.checks import check_frames
+from ase_phonax.training.labels.frames import LABELS, count_labels, find_elements, fingerprint
+from ase_phonax.training.labels.phonopy_labels import frame_of_phonopy
 
 from .analytic import two_hop_potential
 from .crystals import triclinic

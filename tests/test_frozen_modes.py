@@ -10,16 +10,16 @@ from ase import Atoms
 from ase.build import bulk
 from ase.io import read
 
+from ase_phonax.base.errors import InputError, RelaxationError, UnstableWarning
 from ase_phonax.cli import follow_section
 from ase_phonax.cli.tables import Table
-from ase_phonax.commensurate_cells import commensurate_cell
-from ase_phonax.crystals import get_space_group
-from ase_phonax.errors import InputError, RelaxationError, UnstableWarning
-from ase_phonax.frozen_modes import follow_mode, mode_pattern, scan_mode
-from ase_phonax.mode_symmetry import find_irreps
-from ase_phonax.order_parameters import special_directions
-from ase_phonax.phonons import build_phonopy, get_phonopy
-from ase_phonax.relaxation import relax
+from ase_phonax.phonons.instabilities.directions import special_directions
+from ase_phonax.phonons.instabilities.frozen import follow_mode, mode_pattern, scan_mode
+from ase_phonax.phonons.supercell.objects import build_phonopy, get_phonopy
+from ase_phonax.phonons.symmetry.irreps import find_irreps
+from ase_phonax.structures.commensurate_cells import commensurate_cell
+from ase_phonax.structures.relaxation import relax
+from ase_phonax.structures.space_groups import get_space_group
 
 from .crystals import CRYSTALS
 from .pair_potential import PairCalculator
@@ -300,7 +300,7 @@ def test_a_relaxation_that_fails_keeps_the_scan(simple_cubic, monkeypatch):
     def fail(*args, **kwargs):
         raise RelaxationError("no way down", "", "")
 
-    monkeypatch.setattr("ase_phonax.frozen_modes.relax", fail)
+    monkeypatch.setattr("ase_phonax.phonons.instabilities.frozen.relax", fail)
     section = follow_section.compute(
         parsed("--follow", "0.5", "0.5", "0", "1", "--amplitudes", "0.1"), simple_cubic, METAL
     )

@@ -16,9 +16,9 @@ from ase import Atoms
 from ase.build import bulk
 
 from ase_phonax import Frame, PhonaxCalculator, list_models, load_model, save_frames, save_model
-from ase_phonax.data import SecondOrder
-from ase_phonax.errors import StructureError
-from ase_phonax.weights import DEFAULT
+from ase_phonax.base.errors import StructureError
+from ase_phonax.models.registry import DEFAULT
+from ase_phonax.training.labels import SecondOrder
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples/general_model"
 SIDES = {"bent": {"bent": True}, "at rest": {}, "forces": {"second": False}}

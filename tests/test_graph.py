@@ -9,16 +9,12 @@ from ase import Atoms
 from ase.build import bulk
 from ase.geometry import complete_cell
 
-from ase_phonax import PhonaxCalculator, derivatives
-from ase_phonax.errors import StructureError
-from ase_phonax.graph import (
-    build_graph,
-    check_atoms,
-    extended_graph,
-    neighbour_list,
-    pad,
-    size_class,
-)
+from ase_phonax import PhonaxCalculator
+from ase_phonax.base.errors import StructureError
+from ase_phonax.derivatives.compiled import responses
+from ase_phonax.derivatives.compiled.graphs import build_graph, pad, size_class
+from ase_phonax.derivatives.compiled.reference import extended_graph
+from ase_phonax.structures.neighbours import check_atoms, neighbour_list
 
 from .crystals import CRYSTALS, triclinic
 
@@ -111,8 +107,8 @@ def test_energies_and_forces_of_padded_graph_equal_unpadded(untrained):
     graph = build_graph(triclinic(), CUTOFF, NUMBERS)
     with jax.enable_x64(True):
         results = [
-            derivatives.energy_forces_stress(
-                untrained.node_energies, CUTOFF, untrained.parameters, derivatives.cast(g, DOUBLE)
+            responses.energy_forces_stress(
+                untrained.node_energies, CUTOFF, untrained.parameters, responses.cast(g, DOUBLE)
             )
             for g in (graph, pad(graph, 20, 3 * len(graph.senders)))
         ]
@@ -132,9 +128,7 @@ def test_hessian_of_padded_graph_equals_unpadded(untrained):
     rows = np.arange(3)
     with jax.enable_x64(True):
         plain, padded = (
-            derivatives.hessian(
-                untrained.node_energies, CUTOFF, untrained.parameters, derivatives.cast(g, DOUBLE), rows
-            )
+            responses.hessian(untrained.node_energies, CUTOFF, untrained.parameters, responses.cast(g, DOUBLE), rows)
             for g in (graph, pad(graph))
         )
     # The edge expansion pads differently: the edges of each pair of atoms.

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from ase_phonax import hdf5
+from ase_phonax.base import hdf5
 
 
 def test_what_is_packed_comes_back_and_equal_contents_are_equal_bytes(tmp_path):

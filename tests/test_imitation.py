@@ -9,14 +9,15 @@ from ase import Atoms
 from ase.build import bulk
 
 from ase_phonax import imitate
-from ase_phonax.data.batches import Planner
-from ase_phonax.data.frames import Frame
-from ase_phonax.derivatives import cast
-from ase_phonax.errors import InputError
-from ase_phonax.evaluation import Evaluator
-from ase_phonax.networks.nequip import layer_irreps
-from ase_phonax.training import imitation, lessons
+from ase_phonax.base.errors import InputError
+from ase_phonax.derivatives.compiled.responses import cast
+from ase_phonax.derivatives.evaluator import Evaluator
+from ase_phonax.models.nequip.config import layer_irreps
+from ase_phonax.training.batches import Planner
 from ase_phonax.training.config import OptimiserConfig, RunConfig, config_from
+from ase_phonax.training.imitation import lessons
+from ase_phonax.training.imitation.student import _items, inside, learn
+from ase_phonax.training.labels.frames import Frame
 from ase_phonax.training.setup import new_potential
 
 from .conftest import TINY, random_potential
@@ -49,13 +50,13 @@ def test_answers_are_the_slopes_of_what_is_inside():
         moved = [a.copy() for a in structures]
         for atoms, u in zip(moved, directions, strict=True):
             atoms.positions += shift * u
-        items = imitation._items(potential, [Frame(a, energy=0.0) for a in moved], directions, None)
+        items = _items(potential, [Frame(a, energy=0.0) for a in moved], directions, None)
         planner = Planner(items, len(items), n_shapes=1, dtype=np.float64)
         ((shape, members),) = planner.in_order()
         with jax.enable_x64(True):
             parameters = cast(potential.parameters, np.dtype("float64"))
             batch = planner.batch(shape, members, (0,))
-            found = lessons.answers(imitation.inside(potential), potential.cutoff, parameters, batch)
+            found = lessons.answers(inside(potential), potential.cutoff, parameters, batch)
             n = sum(len(structures[k]) for k in members)
             return jax.tree.map(lambda x: np.asarray(x)[:n], found)
 
@@ -131,7 +132,7 @@ def test_what_cannot_be_imitated_is_refused():
         (toy, teacher, "the student does not"),
     ):
         with pytest.raises(InputError, match=match):
-            imitation.learn(own, theirs, disordered(1, 0), optimiser, RunConfig())
+            learn(own, theirs, disordered(1, 0), optimiser, RunConfig())
     carbide = disordered(1, 0)
     for structures, match in (
         ([], "no structures"),
@@ -141,13 +142,13 @@ def test_what_cannot_be_imitated_is_refused():
         (carbide, r"no structure has H, O[\s\S]*add structures with H, O"),
     ):
         with pytest.raises(InputError, match=match):
-            imitation.learn(student, teacher, structures, optimiser, RunConfig())
+            learn(student, teacher, structures, optimiser, RunConfig())
     with pytest.raises(InputError, match=r"frames\[0\] is of the type Atoms, not Frame"):
         imitate({}, teacher, carbide, carbide)
     with pytest.raises(InputError, match=r"the teacher untrained lacks O[\s\S]*another teacher"):
-        imitation.learn(student, random_potential(STUDENT, (1, 6, 9, 14)), carbide, optimiser, RunConfig())
+        learn(student, random_potential(STUDENT, (1, 6, 9, 14)), carbide, optimiser, RunConfig())
     with pytest.raises(InputError, match="patience"):
-        imitation.learn(student, teacher, carbide, dataclasses.replace(optimiser, patience=3), RunConfig())
+        learn(student, teacher, carbide, dataclasses.replace(optimiser, patience=3), RunConfig())
     alike = random_potential(dataclasses.replace(STUDENT, n_species=1), (14,))
     with pytest.raises(InputError, match="all alike"):
-        imitation.learn(alike, teacher, [bulk("Si")] * 2, optimiser, RunConfig())
+        learn(alike, teacher, [bulk("Si")] * 2, optimiser, RunConfig())

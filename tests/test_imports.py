@@ -47,7 +47,8 @@ def test_every_public_name_exists_and_is_listed(name):
 
 
 def test_public_names_come_from_the_room_that_defines_them():
-    from ase_phonax import errors, potential
+    from ase_phonax.base import errors
+    from ase_phonax.models import potential
 
     assert ase_phonax.PhonaxError is errors.PhonaxError
     assert ase_phonax.Potential is potential.Potential

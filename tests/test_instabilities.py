@@ -5,11 +5,12 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
+from ase_phonax.base.errors import InputError
 from ase_phonax.cli import follow_section
-from ase_phonax.errors import InputError
-from ase_phonax.force_constants import crystal_atoms
-from ase_phonax.instabilities import find_imaginary_modes, special_points
-from ase_phonax.phonons import build_phonopy, get_band_structure, get_phonopy
+from ase_phonax.phonons.bands.structure import get_band_structure
+from ase_phonax.phonons.instabilities.imaginary import find_imaginary_modes, special_points
+from ase_phonax.phonons.supercell.constants import crystal_atoms
+from ase_phonax.phonons.supercell.objects import build_phonopy, get_phonopy
 
 from .pair_potential import PairCalculator
 

@@ -17,16 +17,25 @@ from ase.dft.kpoints import BandPath, parse_path_string
 from ase.io import read, write
 from ase.spectrum.band_structure import BandStructure as AseBandStructure
 
-from ase_phonax.band_paths import mathtext_label
+from ase_phonax.base.errors import InputError, UnstableWarning
+from ase_phonax.base.units import THZ_PER_SQRT_EV_A2_AMU
 from ase_phonax.cli import interchange_section, loading, main
 from ase_phonax.cli.tables import Table
-from ase_phonax.densities import get_densities, get_mesh, get_thermal_properties
-from ase_phonax.errors import InputError, UnstableWarning
-from ase_phonax.force_constants import frequencies_thz
-from ase_phonax.interchange import EV_PER_THZ, _ase_name, phonon_website, to_ase_bands, to_crystal_thermo, write_json
-from ase_phonax.phonons import get_band_structure, get_phonopy
-from ase_phonax.polar import set_nac
-from ase_phonax.units import THZ_PER_SQRT_EV_A2_AMU
+from ase_phonax.derivatives.conventions import frequencies_thz
+from ase_phonax.phonons.bands.paths import mathtext_label
+from ase_phonax.phonons.bands.structure import get_band_structure
+from ase_phonax.phonons.formats import (
+    EV_PER_THZ,
+    _ase_name,
+    phonon_website,
+    to_ase_bands,
+    to_crystal_thermo,
+    write_json,
+)
+from ase_phonax.phonons.polar import set_nac
+from ase_phonax.phonons.sampling.heat import get_thermal_properties
+from ase_phonax.phonons.sampling.meshes import get_densities, get_mesh
+from ase_phonax.phonons.supercell.objects import get_phonopy
 
 from .crystals import triclinic
 from .pair_potential import PairCalculator
@@ -257,7 +266,7 @@ def in_memory(folder: Path) -> np.ndarray:
     return loaded.run_qpoints(QPOINTS).frequencies
 
 
-@pytest.mark.filterwarnings("ignore::ase_phonax.errors.UnstableWarning")
+@pytest.mark.filterwarnings("ignore::ase_phonax.base.errors.UnstableWarning")
 def test_the_phonopy_command_gives_our_frequencies(written):
     ours, theirs = in_memory(written), frequencies_in(written)
     np.testing.assert_allclose(theirs[1:], ours[1:], atol=1e-6)

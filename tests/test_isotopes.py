@@ -8,14 +8,17 @@ from phonopy import Phonopy
 from phonopy.structure.atoms import PhonopyAtoms
 
 import ase_phonax
-from ase_phonax import band_paths, crystals, densities, structure_checks
-from ase_phonax.errors import InputError, SupercellError, UnstableWarning
-from ase_phonax.force_constants import commensurate_qpoints, crystal_atoms
-from ase_phonax.instabilities import find_imaginary_modes
-from ase_phonax.mode_symmetry import find_irreps
-from ase_phonax.phonons import build_phonopy, get_phonopy
-from ase_phonax.phonopy_objects import checked, checked_for_potential
-from ase_phonax.species import distinct_species, set_isotopes
+from ase_phonax.base.errors import InputError, SupercellError, UnstableWarning
+from ase_phonax.phonons.bands import paths
+from ase_phonax.phonons.instabilities.imaginary import find_imaginary_modes
+from ase_phonax.phonons.sampling import meshes
+from ase_phonax.phonons.sampling.heat import get_thermal_properties
+from ase_phonax.phonons.supercell.constants import commensurate_qpoints, crystal_atoms
+from ase_phonax.phonons.supercell.door import checked, checked_for_potential
+from ase_phonax.phonons.supercell.objects import build_phonopy, get_phonopy
+from ase_phonax.phonons.symmetry.irreps import find_irreps
+from ase_phonax.structures import checks, space_groups
+from ase_phonax.structures.species import distinct_species, set_isotopes
 
 from .pair_potential import PairCalculator
 from .test_mode_symmetry import rutile
@@ -57,7 +60,7 @@ def sums(phonopy: Phonopy) -> np.ndarray:
     """Densities and heat of the mesh at hand."""
     top = phonopy.mesh.frequencies.max()
     dos = phonopy.run_total_dos(freq_min=0, freq_max=1.02 * top, freq_pitch=top / 50, sigma=top / 40).dos
-    heat = densities.get_thermal_properties(phonopy, [10.0, 300.0]).thermal_properties
+    heat = get_thermal_properties(phonopy, [10.0, 300.0]).thermal_properties
     return np.concatenate([dos, *(np.ravel(x) for x in heat[1:])])
 
 
@@ -66,7 +69,7 @@ def test_a_reduced_mesh_sums_to_what_the_whole_mesh_does(name):
     """Kills meshes reduced by operations that exchange isotopes: D(q) of their images differ."""
     atoms, numbers = CRYSTALS[name]
     phonopy = phonopy_of(atoms)
-    mesh = densities.get_mesh(phonopy, numbers=numbers)
+    mesh = meshes.get_mesh(phonopy, numbers=numbers)
     reduced, weights = sums(phonopy), mesh.weights
     assert weights.sum() == np.prod(numbers)
     assert len(weights) < np.prod(numbers) / 2, "no symmetry is left to test"
@@ -150,9 +153,9 @@ def test_a_mesh_that_phonopy_reduced_by_elements_is_dropped():
         pytest.warns(UnstableWarning, match="had reduced as if they were the same"),
         pytest.raises(InputError, match="has no mesh"),
     ):
-        densities.get_thermal_properties(phonopy)
-    densities.get_mesh(phonopy, numbers=(3, 3, 3))
-    densities.get_thermal_properties(phonopy)
+        get_thermal_properties(phonopy)
+    meshes.get_mesh(phonopy, numbers=(3, 3, 3))
+    get_thermal_properties(phonopy)
 
 
 def test_velocities_of_phonopy_are_not_made_symmetric_by_operations_that_exchange_isotopes():
@@ -223,7 +226,7 @@ def test_no_unstable_wave_vector_is_taken_for_an_image_of_another():
 def test_a_band_path_is_that_of_the_group_with_isotopes():
     """seekpath gets species: tetragonal rutile with a heavy oxygen is orthorhombic."""
     names = [
-        {name for segment in band_paths.crystal_path(atoms, 0.1) for name in (segment.start, segment.end)}
+        {name for segment in paths.crystal_path(atoms, 0.1) for name in (segment.start, segment.end)}
         for atoms in (rutile(), rutile_with_heavy_oxygen())
     ]
     assert names[0] != names[1]
@@ -279,11 +282,11 @@ def test_magnetic_moments_are_said_to_be_ignored(where):
     atoms = bulk("Si", "diamond", 5.43)
     atoms.set_array(where, np.array([1.0, -1.0]))
     with pytest.warns(UnstableWarning, match="has magnetic moments. They are ignored"):
-        structure_checks.check_structure(atoms)
+        checks.check_structure(atoms)
     with pytest.warns(UnstableWarning, match="has magnetic moments. They are ignored"):
         build_phonopy(atoms, 1)
     atoms.set_array(where, np.zeros(2))
-    structure_checks.check_structure(atoms)
+    checks.check_structure(atoms)
 
 
 def test_symmetry_without_moments_is_what_the_calculator_has():
@@ -293,7 +296,7 @@ def test_symmetry_without_moments_is_what_the_calculator_has():
     with pytest.warns(UnstableWarning, match="magnetic moments"):
         phonopy = build_phonopy(atoms, 1)
     assert phonopy.primitive_symmetry.pointgroup_symbol == "m-3m"
-    assert str(crystals.get_space_group(crystal_atoms(phonopy.primitive))) == "Fd-3m (227)"
+    assert str(space_groups.get_space_group(crystal_atoms(phonopy.primitive))) == "Fd-3m (227)"
 
 
 def test_masses_that_differ_by_rounding_are_one_species_on_both_sides_of_any_edge():

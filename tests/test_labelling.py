@@ -9,10 +9,10 @@ from ase.build import bulk, molecule
 from ase.io import write
 
 from ase_phonax import PhonaxCalculator, read_frames
+from ase_phonax.base.errors import InputError, StructureError
 from ase_phonax.cli import main
-from ase_phonax.data.frames import fingerprint
-from ase_phonax.errors import InputError, StructureError
-from ase_phonax.labelling import Perturbation, Recipe, label, perturbed
+from ase_phonax.training.labels.frames import fingerprint
+from ase_phonax.training.labels.teacher import Perturbation, Recipe, label, perturbed
 
 RECIPE = Recipe(
     fmax=0.01,

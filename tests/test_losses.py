@@ -8,13 +8,13 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from scipy.spatial.transform import Rotation
 
-from ase_phonax.data import Frame, SecondOrder
-from ase_phonax.data.batches import Planner, prepare
-from ase_phonax.derivatives import cast
-from ase_phonax.evaluation import Evaluator
+from ase_phonax.derivatives.compiled.responses import cast
+from ase_phonax.derivatives.evaluator import Evaluator
 from ase_phonax.training import losses as room
 from ase_phonax.training import steps
+from ase_phonax.training.batches import Planner, prepare
 from ase_phonax.training.config import LossConfig, OptimiserConfig
+from ase_phonax.training.labels import Frame, SecondOrder
 from ase_phonax.training.losses import eigenvalues, losses, predict
 from ase_phonax.training.steps import WEIGHTED, Rules, batch_loss, error_sums
 

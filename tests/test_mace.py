@@ -14,12 +14,12 @@ from scipy.linalg import block_diag
 from scipy.spatial.transform import Rotation
 
 from ase_phonax import load_model
-from ase_phonax.errors import InputError
-from ase_phonax.evaluation import Evaluator
-from ase_phonax.networks.irreps import Irrep
-from ase_phonax.networks.mace_config import MACEConfig
-from ase_phonax.networks.symmetric_products import powers, symmetric_couplings
-from ase_phonax.spherical import harmonics
+from ase_phonax.base.errors import InputError
+from ase_phonax.derivatives.evaluator import Evaluator
+from ase_phonax.models.mace.config import MACEConfig
+from ase_phonax.models.o3.irreps import Irrep
+from ase_phonax.models.o3.spherical import harmonics
+from ase_phonax.models.o3.symmetric_products import powers, symmetric_couplings
 from ase_phonax.training import train
 from ase_phonax.training.config import config_from
 

@@ -16,10 +16,10 @@ import zipfile
 import pytest
 
 from ase_phonax import list_models, load_model
+from ase_phonax.base.errors import ModelError
 from ase_phonax.cli import main
-from ase_phonax.errors import ModelError
-from ase_phonax.weights.mace_checkpoint import head_number, read_mace
-from ase_phonax.weights.mace_pickles import _is_harmful
+from ase_phonax.models.files.mace_checkpoint import head_number, read_mace
+from ase_phonax.models.files.mace_pickles import _is_harmful
 
 HAS_MACE = all(importlib.util.find_spec(name) for name in ("torch", "mace"))
 

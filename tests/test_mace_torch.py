@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from ase_phonax import load_model
+from ase_phonax.base.errors import ModelError
 from ase_phonax.cli import main
-from ase_phonax.errors import ModelError
-from ase_phonax.weights.mace_checkpoint import check_fields, read_mace
+from ase_phonax.models.files.mace_checkpoint import check_fields, read_mace
 
 from .mace_models import HEAD, MODELS, structures, torch_model, torch_results
 from .test_mace import TOLERANCE, errors

@@ -12,12 +12,12 @@ from ase import Atoms
 from ase.build import bulk
 from ase.spacegroup import crystal
 
-from ase_phonax import crystals
+from ase_phonax.base.errors import InputError, UnstableWarning
 from ase_phonax.cli import irreps_section
 from ase_phonax.cli.tables import Table
-from ase_phonax.errors import InputError, UnstableWarning
-from ase_phonax.mode_symmetry import find_irreps, write_irreps
-from ase_phonax.phonons import get_phonopy
+from ase_phonax.phonons.supercell.objects import get_phonopy
+from ase_phonax.phonons.symmetry.irreps import find_irreps, write_irreps
+from ase_phonax.structures import space_groups
 
 from .crystals import CRYSTALS
 from .pair_potential import PairCalculator
@@ -33,7 +33,9 @@ def perovskite() -> Atoms:
 
 
 def oxide(spacegroup, cellpar, metal, oxygen, symbol="Ti") -> Atoms:
-    return crystals.reduce_to_primitive(crystal((symbol, "O"), [metal, oxygen], spacegroup=spacegroup, cellpar=cellpar))
+    return space_groups.reduce_to_primitive(
+        crystal((symbol, "O"), [metal, oxygen], spacegroup=spacegroup, cellpar=cellpar)
+    )
 
 
 def rutile() -> Atoms:

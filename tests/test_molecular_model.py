@@ -10,9 +10,9 @@ from ase.build import molecule
 from ase.vibrations import VibrationsData
 
 from ase_phonax import PhonaxCalculator, modes_of_vibrations, normal_modes, stationary_modes
+from ase_phonax.base.errors import UnstableWarning
 from ase_phonax.cli import main
-from ase_phonax.errors import UnstableWarning
-from ase_phonax.weights import FOR_MOLECULES
+from ase_phonax.models.registry import FOR_MOLECULES
 
 from .molecules import deuterated, get_molecule, product_rule, richardson_row
 from .test_molecules import TEXTBOOK, labels

@@ -13,9 +13,9 @@ from ase.io import read, write
 from ase.vibrations import VibrationsData
 
 from ase_phonax import PhonaxCalculator, Potential
+from ase_phonax.base.errors import InputError, RelaxationError, StructureError
 from ase_phonax.cli import main
 from ase_phonax.cli.molecule_table import molecule_table
-from ase_phonax.errors import InputError, RelaxationError, StructureError
 from ase_phonax.molecules.axial_tables import axial_table
 from ase_phonax.molecules.mode_files import mode_frames, write_molden
 from ase_phonax.molecules.normal_modes import modes_of_vibrations, normal_modes

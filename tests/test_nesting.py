@@ -10,7 +10,7 @@ import pytest
 from ase import Atoms
 from ase.io import write
 
-from ase_phonax.input_files import DEEPEST, check_nesting, parse_json
+from ase_phonax.base.input_files import DEEPEST, check_nesting, parse_json
 
 ROOT = Path(__file__).parents[1]
 # As symfc does at its import; without a guard, the process then dies of a segmentation fault.

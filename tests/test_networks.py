@@ -12,16 +12,18 @@ from ase import Atoms
 from ase.build import bulk
 from scipy.spatial.transform import Rotation
 
-from ase_phonax import PhonaxCalculator, derivatives
-from ase_phonax.errors import InputError
-from ase_phonax.exchange import Exchange
-from ase_phonax.graph import build_graph, pad
-from ase_phonax.networks import ARCHITECTURES, get_network, make_potential
-from ase_phonax.networks.irreps import parse_irreps
-from ase_phonax.networks.mace_config import MACEConfig
-from ase_phonax.networks.nequip import SILU_NORM, TANH_NORM, NequIPConfig
-from ase_phonax.networks.nequip import layer_irreps as nequip_irreps
-from ase_phonax.spherical import harmonics
+from ase_phonax import PhonaxCalculator
+from ase_phonax.base.errors import InputError
+from ase_phonax.derivatives.compiled import responses
+from ase_phonax.derivatives.compiled.exchange import Exchange
+from ase_phonax.derivatives.compiled.graphs import build_graph, pad
+from ase_phonax.models.architectures import ARCHITECTURES, get_network, make_potential
+from ase_phonax.models.blocks.activations import SILU_NORM, TANH_NORM
+from ase_phonax.models.mace.config import MACEConfig
+from ase_phonax.models.nequip.config import NequIPConfig
+from ase_phonax.models.nequip.config import layer_irreps as nequip_irreps
+from ase_phonax.models.o3.irreps import parse_irreps
+from ase_phonax.models.o3.spherical import harmonics
 
 CUTOFF = 3.6
 # Odd irreps first appear after two layers, and reach the energy after four: fewer would leave them untested.
@@ -213,7 +215,7 @@ def test_an_isolated_atom_is_finite_with_all_derivatives(case):
     graph = pad(build_graph(Atoms("Si"), CUTOFF, calc.potential.numbers))
 
     def total(parameters, positions):
-        return jnp.sum(derivatives.node_energies(calc.potential.node_energies, CUTOFF, parameters, graph, positions))
+        return jnp.sum(responses.node_energies(calc.potential.node_energies, CUTOFF, parameters, graph, positions))
 
     @jax.jit
     def slopes(parameters, positions):

@@ -16,11 +16,11 @@ import pytest
 from ase.build import bulk, molecule
 from ase.io import read, write
 
-from ase_phonax.claims import claim, claimed_folder
+from ase_phonax.base.claims import claim, claimed_folder
+from ase_phonax.base.errors import OutputError, UnstableWarning
 from ase_phonax.cli import main
 from ase_phonax.cli.output import atomic_directory
 from ase_phonax.cli.progress import Stopwatch
-from ase_phonax.errors import OutputError, UnstableWarning
 
 ROOT = Path(__file__).parents[1]
 OWN = ("summary.json", "bands.png", "mode_*.extxyz")

@@ -9,13 +9,13 @@ from phonopy import Phonopy
 from phonopy.structure import cells as phonopy_cells
 from phonopy.structure.atoms import PhonopyAtoms
 
-from ase_phonax.permutations import operation_permutations
-from ase_phonax.phonons import build_phonopy
+from ase_phonax.phonons.supercell.objects import build_phonopy
+from ase_phonax.structures.permutations import operation_permutations
 
 from .crystals import CRYSTALS
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:The supercell keeps:ase_phonax.errors.UnstableWarning"),
+    pytest.mark.filterwarnings("ignore:The supercell keeps:ase_phonax.base.errors.UnstableWarning"),
     pytest.mark.filterwarnings("ignore:Warning. Point group symmetries:UserWarning"),  # phonopy says the same
 ]
 

@@ -10,11 +10,15 @@ from ase.dft.kpoints import BandPath
 from ase.spacegroup import crystal
 from phonopy.structure.atoms import PhonopyAtoms
 
-from ase_phonax import crystals, densities, structure_checks
-from ase_phonax.band_paths import crystal_path, mathtext_label, named_path, path_in_words, plain_label
-from ase_phonax.errors import InputError, StructureError, SupercellError, UnstableWarning
-from ase_phonax.force_constants import checks, crystal_atoms
-from ase_phonax.phonons import build_phonopy, get_band_structure, get_phonopy
+from ase_phonax.base.errors import InputError, StructureError, SupercellError, UnstableWarning
+from ase_phonax.phonons.bands.paths import crystal_path, mathtext_label, named_path, path_in_words, plain_label
+from ase_phonax.phonons.bands.structure import get_band_structure
+from ase_phonax.phonons.sampling import heat, meshes, stability
+from ase_phonax.phonons.supercell.checks import checks
+from ase_phonax.phonons.supercell.constants import crystal_atoms
+from ase_phonax.phonons.supercell.objects import build_phonopy, get_phonopy
+from ase_phonax.structures import space_groups, supercells
+from ase_phonax.structures.checks import require_crystal
 
 from .pair_potential import PairCalculator
 
@@ -58,7 +62,7 @@ def base_centred() -> Atoms:
         spacegroup=38,
         cellpar=[3.1, 4.4, 6.7, 90, 90, 90],
     )
-    return crystals.reduce_to_primitive(conventional)
+    return space_groups.reduce_to_primitive(conventional)
 
 
 @pytest.fixture
@@ -194,7 +198,7 @@ def test_reduction_keeps_orientation_positions_and_isotopes():
     conventional = bulk("NaCl", "rocksalt", a=5.65, cubic=True)
     conventional.rotate(33, (1, 2, 3), rotate_cell=True)
     conventional.positions += [0.3, 0.1, 0.2]
-    primitive = crystals.reduce_to_primitive(conventional)
+    primitive = space_groups.reduce_to_primitive(conventional)
     assert len(primitive) == 2
     vectors = primitive.cell[:] @ np.linalg.inv(conventional.cell[:])
     np.testing.assert_allclose(2 * vectors, np.rint(2 * vectors), atol=1e-9)
@@ -205,7 +209,7 @@ def test_reduction_keeps_orientation_positions_and_isotopes():
     masses = conventional.get_masses()
     masses[1] = 36.97
     conventional.set_masses(masses)
-    assert len(crystals.reduce_to_primitive(conventional)) == 8
+    assert len(space_groups.reduce_to_primitive(conventional)) == 8
 
 
 @pytest.mark.parametrize(
@@ -267,15 +271,15 @@ def test_sites_occupied_in_part_are_refused():
         get_phonopy(half, PairCalculator(like=0.0), 1)
     assert 'delete atoms.info["occupancy"]' in caught.value.remedy
     del half.info["occupancy"]
-    structure_checks.require_crystal(half)
+    require_crystal(half)
 
 
 def test_the_chosen_supercell_is_the_smallest_diagonal_one_of_that_height():
     hexagonal = bulk("Zn", "hcp", a=3.0, c=5.0)  # heights 3 sqrt(3)/2 = 2.598, 2.598, 5
-    matrix = crystals.supercell_for_height(hexagonal.cell[:], 12.0)
+    matrix = supercells.supercell_for_height(hexagonal.cell[:], 12.0)
     np.testing.assert_array_equal(matrix, np.diag([5, 5, 3]))
-    np.testing.assert_array_equal(crystals.supercell_for_height(np.eye(3) * 4, 12.0), np.diag([3, 3, 3]))
-    np.testing.assert_array_equal(crystals.supercell_for_height(np.eye(3) * 40, 12.0), np.eye(3))
+    np.testing.assert_array_equal(supercells.supercell_for_height(np.eye(3) * 4, 12.0), np.diag([3, 3, 3]))
+    np.testing.assert_array_equal(supercells.supercell_for_height(np.eye(3) * 40, 12.0), np.eye(3))
 
 
 # ---- band paths ------------------------------------------------------------------------------------
@@ -415,7 +419,7 @@ def test_labels_survive_the_way_through_phonopy(name, plain):
 def sampled():
     phonopy = get_phonopy(ROCKSALT, PairCalculator(like=0.0), 3)
     get_band_structure(phonopy)
-    densities.get_mesh(phonopy, length=33.0)
+    meshes.get_mesh(phonopy, length=33.0)
     return phonopy
 
 
@@ -428,7 +432,7 @@ def test_the_mesh_holds_gamma_and_the_full_symmetry(sampled):
 
 
 def test_heat_equals_the_sum_over_modes_written_down(sampled):
-    thermal = densities.get_thermal_properties(sampled, [300.0])
+    thermal = heat.get_thermal_properties(sampled, [300.0])
     h_over_k = 47.992430733  # K per THz
     frequencies, weights = sampled.mesh.frequencies, sampled.mesh.weights
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -439,21 +443,21 @@ def test_heat_equals_the_sum_over_modes_written_down(sampled):
 
 
 def test_densities_hold_three_modes_per_atom_on_one_grid(sampled):
-    total, projected = densities.get_densities(sampled, length=20.0)
+    total, projected = meshes.get_densities(sampled, length=20.0)
     np.testing.assert_array_equal(total.frequency_points, projected.frequency_points)
     assert np.trapezoid(total.dos, total.frequency_points) == pytest.approx(6.0, rel=0.01)
     for atom in projected.projected_dos:
         assert np.trapezoid(atom, projected.frequency_points) == pytest.approx(3.0, rel=0.03)
-    densities.get_mesh(sampled, length=33.0)
+    meshes.get_mesh(sampled, length=33.0)
 
 
 def test_densities_without_a_mesh_say_what_to_run(calc):
     with pytest.raises(InputError, match="get_mesh"):
-        densities.get_densities(get_phonopy(ROCKSALT, calc, 2))
+        meshes.get_densities(get_phonopy(ROCKSALT, calc, 2))
 
 
 def test_a_stable_crystal_leaves_nothing_out_and_has_no_imaginary_modes(sampled):
-    found = densities.get_frequency_range(sampled)
+    found = stability.get_frequency_range(sampled)
     assert not found.imaginary
     assert found.fraction_left_out == 0.0
     assert abs(found.minimum_thz) < TOLERANCE_THZ
@@ -464,8 +468,8 @@ def test_a_stable_crystal_leaves_nothing_out_and_has_no_imaginary_modes(sampled)
 def test_an_unstable_crystal_is_found_and_the_share_left_out_is_counted():
     """Simple cubic under a pair potential shears away: its transverse modes are imaginary."""
     phonopy = get_phonopy(bulk("Po", "sc", a=2.6), PairCalculator(), 4)
-    mesh = densities.get_mesh(phonopy, length=20.0)
-    found = densities.get_frequency_range(phonopy)
+    mesh = meshes.get_mesh(phonopy, length=20.0)
+    found = stability.get_frequency_range(phonopy)
     assert found.imaginary
     assert found.minimum_thz < -1.0
     assert found.minimum_thz == frequencies_at(phonopy, [found.minimum_qpoint]).min()
@@ -474,5 +478,5 @@ def test_an_unstable_crystal_is_found_and_the_share_left_out_is_counted():
 
 
 def test_translations_at_gamma_are_no_instability_but_a_soft_optical_mode_is():
-    acoustic = densities._gamma_acoustics(np.zeros((1, 3)), np.array([[-0.8, -0.06, -0.02, 0.03, 5.0, 6.0]]))
+    acoustic = meshes._gamma_acoustics(np.zeros((1, 3)), np.array([[-0.8, -0.06, -0.02, 0.03, 5.0, 6.0]]))
     np.testing.assert_array_equal(acoustic[0], [False, True, True, True, False, False])

@@ -11,23 +11,16 @@ from phonopy.physical_units import get_calculator_physical_units
 from phonopy.structure.atoms import PhonopyAtoms
 
 import ase_phonax
-from ase_phonax import (
-    animations,
-    atomic_motion,
-    densities,
-    exact,
-    figures,
-    force_constants,
-    frozen_modes,
-    instabilities,
-    interchange,
-    mode_symmetry,
-    phonons,
-    polar,
-)
-from ase_phonax.data import phonopy_labels
-from ase_phonax.errors import ColumnOrderWarning, InputError
-from ase_phonax.units import BOHR_PER_ANGSTROM
+from ase_phonax.base.errors import ColumnOrderWarning, InputError
+from ase_phonax.base.units import BOHR_PER_ANGSTROM
+from ase_phonax.phonons import formats, pictures, polar
+from ase_phonax.phonons.bands import structure
+from ase_phonax.phonons.instabilities import frozen, imaginary
+from ase_phonax.phonons.motion import animations, displacements
+from ase_phonax.phonons.sampling import heat, meshes, stability
+from ase_phonax.phonons.supercell import checks, constants, objects, patches
+from ase_phonax.phonons.symmetry import irreps
+from ase_phonax.training.labels import phonopy_labels
 
 from .pair_potential import PairCalculator
 
@@ -45,41 +38,41 @@ def silicon(calculator: str | None, scale: float = 1.0) -> Phonopy:
 
 
 def with_constants(phonopy: Phonopy) -> Phonopy:
-    atoms = phonons.crystal_atoms(phonopy.primitive)
-    phonopy.force_constants = PairCalculator().get_force_constants(phonons.build_phonopy(atoms, 2))
+    atoms = constants.crystal_atoms(phonopy.primitive)
+    phonopy.force_constants = PairCalculator().get_force_constants(objects.build_phonopy(atoms, 2))
     return phonopy
 
 
 Q = (0.5, 0.0, 0.5)
 TAKERS = {
-    "get_band_structure": lambda p, calc: phonons.get_band_structure(p),
-    "get_mesh": lambda p, calc: densities.get_mesh(p),
-    "converge_mesh": lambda p, calc: densities.converge_mesh(p),
-    "get_densities": lambda p, calc: densities.get_densities(p),
-    "get_thermal_properties": lambda p, calc: densities.get_thermal_properties(p),
-    "get_frequency_range": lambda p, calc: densities.get_frequency_range(p),
-    "exact_minimum": lambda p, calc: densities.exact_minimum(p, calc),
-    "acoustic_noise": lambda p, calc: densities.acoustic_noise(p),
-    "sampled_mesh": lambda p, calc: densities.sampled_mesh(p),
-    "get_thermal_motion": lambda p, calc: atomic_motion.get_thermal_motion(p, [300.0]),
-    "get_participation": lambda p, calc: atomic_motion.get_participation(p),
-    "get_directional_densities": lambda p, calc: atomic_motion.get_directional_densities(p),
-    "find_irreps": lambda p, calc: mode_symmetry.find_irreps(p),
-    "find_imaginary_modes": lambda p, calc: instabilities.find_imaginary_modes(p),
-    "special_points": lambda p, calc: instabilities.special_points(p),
-    "mode_pattern": lambda p, calc: frozen_modes.mode_pattern(p, calc, Q, 1),
-    "scan_mode": lambda p, calc: frozen_modes.scan_mode(p, calc, Q, 1),
-    "follow_mode": lambda p, calc: frozen_modes.follow_mode(p, calc, Q, 1),
+    "get_band_structure": lambda p, calc: structure.get_band_structure(p),
+    "get_mesh": lambda p, calc: meshes.get_mesh(p),
+    "converge_mesh": lambda p, calc: heat.converge_mesh(p),
+    "get_densities": lambda p, calc: meshes.get_densities(p),
+    "get_thermal_properties": lambda p, calc: heat.get_thermal_properties(p),
+    "get_frequency_range": lambda p, calc: stability.get_frequency_range(p),
+    "exact_minimum": lambda p, calc: stability.exact_minimum(p, calc),
+    "acoustic_noise": lambda p, calc: stability.acoustic_noise(p),
+    "sampled_mesh": lambda p, calc: meshes.sampled_mesh(p),
+    "get_thermal_motion": lambda p, calc: displacements.get_thermal_motion(p, [300.0]),
+    "get_participation": lambda p, calc: displacements.get_participation(p),
+    "get_directional_densities": lambda p, calc: displacements.get_directional_densities(p),
+    "find_irreps": lambda p, calc: irreps.find_irreps(p),
+    "find_imaginary_modes": lambda p, calc: imaginary.find_imaginary_modes(p),
+    "special_points": lambda p, calc: imaginary.special_points(p),
+    "mode_pattern": lambda p, calc: frozen.mode_pattern(p, calc, Q, 1),
+    "scan_mode": lambda p, calc: frozen.scan_mode(p, calc, Q, 1),
+    "follow_mode": lambda p, calc: frozen.follow_mode(p, calc, Q, 1),
     "animate": lambda p, calc: animations.animate(p, Q, 1),
     "write_v_sim": lambda p, calc: animations.write_v_sim(p, Q, "nowhere"),
     "modulate": lambda p, calc: animations.modulate(p, [(Q, 1, 0.1, 0.0)]),
-    "phonon_website": lambda p, calc: interchange.phonon_website(p, None, "Si"),
+    "phonon_website": lambda p, calc: formats.phonon_website(p, None, "Si"),
     "set_nac": lambda p, calc: polar.set_nac(p, BORN),
     "get_gamma_splitting": lambda p, calc: polar.get_gamma_splitting(p),
     "directions_of_path": lambda p, calc: polar.splitting.directions_of_path(p),
-    "exact_matrices": lambda p, calc: exact.exact_matrices(p, calc).__enter__(),
-    "checks": lambda p, calc: force_constants.checks(p, calc.get_dynamical_matrix),
-    "bands_and_dos": lambda p, calc: figures.bands_and_dos(p),
+    "exact_matrices": lambda p, calc: patches.exact_matrices(p, calc).__enter__(),
+    "checks": lambda p, calc: checks.checks(p, calc.get_dynamical_matrix),
+    "bands_and_dos": lambda p, calc: pictures.bands_and_dos(p),
     "frame_of_phonopy": lambda p, calc: phonopy_labels.frame_of_phonopy(p),
 }
 
@@ -121,8 +114,8 @@ def test_programs_that_use_our_units_pass_and_others_are_named(calculator, untra
 
 def test_a_calculator_named_to_get_phonopy_is_refused_as_well():
     with pytest.raises(InputError, match="is made for qe"):
-        phonons.get_phonopy(bulk("Si", "diamond", 5.47), PairCalculator(), 2, calculator="qe")
-    assert phonons.get_phonopy(bulk("Si", "diamond", 5.47), PairCalculator(), 2, calculator="vasp").calculator == "vasp"
+        objects.get_phonopy(bulk("Si", "diamond", 5.47), PairCalculator(), 2, calculator="qe")
+    assert objects.get_phonopy(bulk("Si", "diamond", 5.47), PairCalculator(), 2, calculator="vasp").calculator == "vasp"
 
 
 def test_a_factor_to_other_units_of_frequency_is_refused():
@@ -130,9 +123,9 @@ def test_a_factor_to_other_units_of_frequency_is_refused():
     phonopy = with_constants(silicon(None))
     phonopy.unit_conversion_factor = 521.471
     with pytest.raises(InputError, match=r"unit conversion factor 521\.471, where THz have"):
-        densities.get_mesh(phonopy)
+        meshes.get_mesh(phonopy)
     phonopy.unit_conversion_factor = 15.6333043  # ASE's constants
-    densities.get_mesh(phonopy, numbers=(2, 2, 2))
+    meshes.get_mesh(phonopy, numbers=(2, 2, 2))
 
 
 def outside() -> Atoms:

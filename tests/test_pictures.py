@@ -7,16 +7,18 @@ from ase.build import bulk, molecule
 from ase.cell import Cell
 from matplotlib.collections import LineCollection
 
-from ase_phonax import densities, figures
+from ase_phonax.base import drawing
+from ase_phonax.base.errors import OutputError
 from ase_phonax.calculator import PhonaxCalculator
-from ase_phonax.errors import OutputError
-from ase_phonax.formulas import crystal_formula, formula, molecular_formula
 from ase_phonax.molecules.pictures import NO_INTENSITIES, draw_sticks
 from ase_phonax.molecules.stationary import stationary_modes
-from ase_phonax.phonons import get_band_structure
+from ase_phonax.phonons import pictures
+from ase_phonax.phonons.bands.structure import get_band_structure
+from ase_phonax.phonons.sampling import meshes
+from ase_phonax.phonons.volumes import get_gruneisen, get_quasi_harmonic, phonons_at_volumes
+from ase_phonax.phonons.volumes.pictures import draw_gruneisen, draw_quasi_harmonic
+from ase_phonax.structures.formulas import crystal_formula, formula, molecular_formula
 from ase_phonax.training import history
-from ase_phonax.volumes import get_gruneisen, get_quasi_harmonic, phonons_at_volumes
-from ase_phonax.volumes.pictures import draw_gruneisen, draw_quasi_harmonic
 
 from .pair_potential import PairCalculator
 
@@ -42,8 +44,8 @@ def gruneisen(salt_points):
 def salt(salt_points):
     phonopy = salt_points[1].phonopy
     get_band_structure(phonopy)
-    densities.get_mesh(phonopy, length=20.0)
-    densities.get_densities(phonopy, length=15.0)
+    meshes.get_mesh(phonopy, length=20.0)
+    meshes.get_densities(phonopy, length=15.0)
     return phonopy
 
 
@@ -105,7 +107,7 @@ def test_modes_outside_the_gruneisen_panel_are_counted(gruneisen):
 
 
 def test_ticks_of_the_band_picture_stand_at_the_ends_of_the_segments(salt):
-    bands = figures.bands_and_dos(salt).axes[0]
+    bands = pictures.bands_and_dos(salt).axes[0]
     ends = np.unique(np.round([x for d in salt.band_structure.distances for x in (d[0], d[-1])], 9))
     np.testing.assert_allclose(bands.get_xticks(), ends, atol=1e-8)
     curves_inside(bands)
@@ -113,13 +115,13 @@ def test_ticks_of_the_band_picture_stand_at_the_ends_of_the_segments(salt):
 
 def test_the_band_picture_says_whether_it_is_exact(salt):
     for exact, said in ((True, "bands exact"), (False, "bands interpolated from 16 atoms"), (None, "")):
-        assert figures.bands_and_dos(salt, bands_exact=exact).axes[0].get_title(loc="right") == said
-    assert figures.bands_and_dos(salt, unit="cm-1").axes[0].get_ylabel() == "Frequency (cm⁻¹)"
+        assert pictures.bands_and_dos(salt, bands_exact=exact).axes[0].get_title(loc="right") == said
+    assert pictures.bands_and_dos(salt, unit="cm-1").axes[0].get_ylabel() == "Frequency (cm⁻¹)"
 
 
 def test_peaks_of_the_densities_that_do_not_fit_are_named(salt):
     """A mode at one frequency for all q. Kills: a spike that is cut without a word."""
-    fits = figures.bands_and_dos(salt).axes[1]
+    fits = pictures.bands_and_dos(salt).axes[1]
     assert not [text for text in fits.texts if text.get_text() != "imaginary"]
     curves_inside(fits)
     projected = salt.projected_dos
@@ -133,7 +135,7 @@ def test_peaks_of_the_densities_that_do_not_fit_are_named(salt):
         band_structure, projected_dos, primitive, supercell = salt.band_structure, Spiky, salt.primitive, salt.supercell
         calculator, unit_conversion_factor = salt.calculator, salt.unit_conversion_factor
 
-    dos = figures.bands_and_dos(Holder).axes[1]
+    dos = pictures.bands_and_dos(Holder).axes[1]
     peak = spiky.sum(axis=0)[150]
     assert dos.get_xlim()[1] < peak
     assert [text.get_text() for text in dos.texts] == [f"{peak:.3g}"]
@@ -185,7 +187,7 @@ def test_the_history_of_a_training_counts_whole_epochs(tmp_path, monkeypatch):
      ("a", ["a.png", "a.pdf"]), ("Si-0.5", ["Si-0.5.png", "Si-0.5.pdf"])],
 )  # fmt: skip
 def test_a_figure_is_written_under_the_name_that_was_given(salt, tmp_path, name, written):
-    assert figures.save_figure(figures.bands_and_dos(salt), tmp_path / name) == [str(tmp_path / w) for w in written]
+    assert drawing.save_figure(pictures.bands_and_dos(salt), tmp_path / name) == [str(tmp_path / w) for w in written]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(written)
     heads = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xm"}
     for path in tmp_path.iterdir():
@@ -200,7 +202,7 @@ def test_a_figure_that_cannot_be_written_leaves_nothing_behind(salt, tmp_path, m
 
     monkeypatch.setattr("os.replace", full)
     with pytest.raises(OutputError, match="No space"):
-        figures.save_figure(figures.bands_and_dos(salt), tmp_path / "a.png")
+        drawing.save_figure(pictures.bands_and_dos(salt), tmp_path / "a.png")
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
     assert (tmp_path / "a.png").read_bytes() == b"old"
 
@@ -219,4 +221,4 @@ def test_formulas_count_the_cell_where_asked_and_are_hills_for_molecules():
     assert crystal_formula(Atoms("O4Zr2"), reduced=False) == "Zr2O4"
     assert molecular_formula(molecule("CH3CH2OH")) == formula(molecule("CH3CH2OH")) == "C2H6O"
     assert formula(bulk("NaCl", "rocksalt", a=5.6, cubic=True)) == "Na4Cl4"
-    assert figures.crystal_title("SiO2", "P3_221", "a$b").startswith(r"$\mathrm{Si}\mathrm{O}_{2}$    $P3_{2}21$")
+    assert pictures.crystal_title("SiO2", "P3_221", "a$b").startswith(r"$\mathrm{Si}\mathrm{O}_{2}$    $P3_{2}21$")

@@ -10,13 +10,13 @@ from ase import Atoms
 from ase.build import bulk
 
 from ase_phonax import exact_matrices
+from ase_phonax.base.errors import InputError
+from ase_phonax.base.units import THZ_PER_SQRT_EV_A2_AMU
 from ase_phonax.cli import born_section
 from ase_phonax.cli.tables import Table
-from ase_phonax.errors import InputError
-from ase_phonax.force_constants import checks
-from ase_phonax.phonons import get_phonopy
-from ase_phonax.polar import NAC_FACTOR, directions_of_path, get_gamma_splitting, read_correction, set_nac
-from ase_phonax.units import THZ_PER_SQRT_EV_A2_AMU
+from ase_phonax.phonons.polar import NAC_FACTOR, directions_of_path, get_gamma_splitting, read_correction, set_nac
+from ase_phonax.phonons.supercell.checks import checks
+from ase_phonax.phonons.supercell.objects import get_phonopy
 
 from .crystals import CRYSTALS
 from .pair_potential import PairCalculator

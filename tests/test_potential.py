@@ -18,13 +18,15 @@ from matscipy.calculators.manybody.explicit_forms.stillinger_weber import (
     StillingerWeber,
 )
 
-from ase_phonax import PhonaxCalculator, Potential, derivatives
-from ase_phonax.errors import InputError
-from ase_phonax.evaluation import Evaluator
-from ase_phonax.force_constants import frequencies_thz
-from ase_phonax.graph import build_graph, extended_graph
-from ase_phonax.networks import make_potential
-from ase_phonax.units import THZ_PER_SQRT_EV_A2_AMU
+from ase_phonax import PhonaxCalculator, Potential
+from ase_phonax.base.errors import InputError
+from ase_phonax.base.units import THZ_PER_SQRT_EV_A2_AMU
+from ase_phonax.derivatives.compiled import responses
+from ase_phonax.derivatives.compiled.graphs import build_graph
+from ase_phonax.derivatives.compiled.reference import extended_force_constants, extended_graph
+from ase_phonax.derivatives.conventions import frequencies_thz
+from ase_phonax.derivatives.evaluator import Evaluator
+from ase_phonax.models.architectures import make_potential
 
 from .analytic import SPRINGS, fresh, silicon_potential, spring_potential, springs, two_hop_potential
 
@@ -132,7 +134,7 @@ def test_silicon_dynamical_matrix_is_the_fourier_sum_of_matscipys_supercell_hess
 
 
 def test_relaxation_and_dynamics_compile_once_and_again_only_beyond_the_capacity():
-    compiled, calc = derivatives.energy_forces_stress._cache_size, PhonaxCalculator(fresh(silicon_potential()))
+    compiled, calc = responses.energy_forces_stress._cache_size, PhonaxCalculator(fresh(silicon_potential()))
     before = compiled()
     atoms = silicon()
     atoms.calc = calc
@@ -181,13 +183,13 @@ def test_one_hop_too_few_gives_other_constants():
     )
     potential = two_hop_potential(2.4)
     graph = build_graph(atoms, potential.cutoff, potential.numbers)
-    parameters = derivatives.cast(potential.parameters, DOUBLE)
+    parameters = responses.cast(potential.parameters, DOUBLE)
     q = np.array([0.21, -0.37, 0.13])
     found = {}
     for hops in (potential.n_layers - 1, potential.n_layers, potential.n_layers + 1):
         extended, home, cells = extended_graph(graph, hops)
         with jax.enable_x64(True):
-            constants = derivatives.extended_force_constants(
+            constants = extended_force_constants(
                 potential.node_energies, potential.cutoff, parameters, extended, len(atoms), home, cells
             )
         found[hops] = sum(np.exp(2j * np.pi * np.dot(q, shift)) * phi for shift, phi in constants.items()).reshape(6, 6)

@@ -23,7 +23,7 @@ from ase_phonax import PhonaxCalculator, __version__, save_frames
 from ase_phonax.cli import loading, main, summary_units
 from ase_phonax.cli.provenance import provenance
 from ase_phonax.cli.training_runs import EpochTable
-from ase_phonax.weights import list_models
+from ase_phonax.models.registry import list_models
 
 from . import toy_network  # registers the architecture
 from .labelled import moved_clusters

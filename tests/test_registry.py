@@ -15,10 +15,12 @@ from ase import Atoms
 from ase.data import chemical_symbols
 
 from ase_phonax import PhonaxCalculator, download_model, list_models
+from ase_phonax.base.errors import ModelError, OutputError, StructureError
 from ase_phonax.cli import main
-from ase_phonax.errors import ModelError, OutputError, StructureError
-from ase_phonax.weights import DEFAULT, load_model, registry
-from ase_phonax.weights.downloads import fetch
+from ase_phonax.models import registry
+from ase_phonax.models.downloads import fetch
+from ase_phonax.models.loading import load_model
+from ase_phonax.models.registry import DEFAULT
 
 from .https_server import CERTIFICATE
 

@@ -9,9 +9,9 @@ from ase.build import bulk
 from ase.constraints import FixAtoms, FixCartesian, FixedPlane
 from scipy.optimize import minimize_scalar
 
-from ase_phonax.crystals import get_space_group
-from ase_phonax.errors import InputError, RelaxationError, StructureError, UnstableWarning
-from ase_phonax.relaxation import relax, report_unrelaxed
+from ase_phonax.base.errors import InputError, RelaxationError, StructureError, UnstableWarning
+from ase_phonax.structures.relaxation import relax, report_unrelaxed
+from ase_phonax.structures.space_groups import get_space_group
 
 from .pair_potential import CUTOFF, PairCalculator
 

@@ -10,13 +10,13 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
 from ase_phonax import get_phonopy
-from ase_phonax.data import Frame, read_frames, save_frames
-from ase_phonax.data.checks import check_frames
-from ase_phonax.densities import get_mesh
-from ase_phonax.errors import InputError, StructureError, SupercellError, UnstableWarning
-from ase_phonax.graph import neighbour_list
-from ase_phonax.labelling import Perturbation
+from ase_phonax.base.errors import InputError, StructureError, SupercellError, UnstableWarning
+from ase_phonax.phonons.sampling.meshes import get_mesh
+from ase_phonax.structures.neighbours import neighbour_list
 from ase_phonax.training.config import DataConfig, LossConfig
+from ase_phonax.training.labels import Frame, read_frames, save_frames
+from ase_phonax.training.labels.checks import check_frames
+from ase_phonax.training.labels.teacher import Perturbation
 from ase_phonax.training.partition import load_frames
 from ase_phonax.training.setup import check_labels
 

@@ -5,9 +5,9 @@ import pytest
 from ase.build import bulk
 from ase.spacegroup import crystal
 
-from ase_phonax.crystals import get_operations
-from ase_phonax.mode_symmetry import find_irreps
-from ase_phonax.phonons import get_phonopy
+from ase_phonax.phonons.supercell.objects import get_phonopy
+from ase_phonax.phonons.symmetry.irreps import find_irreps
+from ase_phonax.structures.space_groups import get_operations
 
 from .pair_potential import PairCalculator
 from .test_mode_symmetry import oxide, perovskite, rutile

@@ -5,8 +5,9 @@ import pytest
 from ase import Atoms
 from scipy.spatial.transform import Rotation
 
-from ase_phonax import PhonaxCalculator, stars
-from ase_phonax.force_constants import phonopy_dynamical_matrices
+from ase_phonax import PhonaxCalculator
+from ase_phonax.derivatives import stars
+from ase_phonax.derivatives.conventions import phonopy_dynamical_matrices
 
 from .crystals import CRYSTALS
 

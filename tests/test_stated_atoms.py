@@ -10,10 +10,10 @@ from ase.build import bulk
 from ase.data import atomic_numbers
 from ase.io import write
 
+from ase_phonax.base.errors import StructureError
 from ase_phonax.cli import loading, main
 from ase_phonax.cli.loading import collected_warnings, read_structure
-from ase_phonax.errors import StructureError
-from ase_phonax.species import HYDROGEN_ISOTOPES
+from ase_phonax.structures.species import HYDROGEN_ISOTOPES
 
 from .pair_potential import PairCalculator
 

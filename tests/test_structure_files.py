@@ -13,20 +13,20 @@ from ase.io import read, write
 from ase.spacegroup import Spacegroup
 
 from ase_phonax import PhonaxCalculator, relax
-from ase_phonax.band_paths import crystal_path
-from ase_phonax.cif_symmetry import parse_operation
+from ase_phonax.base.errors import StructureError, UnstableWarning
 from ase_phonax.cli import loading, main
-from ase_phonax.crystals import (
+from ase_phonax.phonons.bands.paths import crystal_path
+from ase_phonax.phonons.supercell.objects import build_phonopy
+from ase_phonax.structures.checks import require_crystal
+from ase_phonax.structures.cif_symmetry import parse_operation
+from ase_phonax.structures.lattices import is_skewed, short_vectors, with_short_vectors
+from ase_phonax.structures.neighbours import check_atoms, neighbour_list
+from ase_phonax.structures.space_groups import (
     get_conventional_matrix,
     get_operations,
     get_primitive_matrix,
     get_space_group,
 )
-from ase_phonax.errors import StructureError, UnstableWarning
-from ase_phonax.graph import check_atoms, neighbour_list
-from ase_phonax.lattices import is_skewed, short_vectors, with_short_vectors
-from ase_phonax.phonons import build_phonopy
-from ase_phonax.structure_checks import require_crystal
 
 SILICON = """data_x
 _cell_length_a 5.43

@@ -6,10 +6,12 @@ from ase.build import bulk
 from ase.geometry import minkowski_reduce
 from ase.spacegroup import crystal
 
-from ase_phonax.crystals import get_operations
-from ase_phonax.force_constants import PROBES, frequencies_thz, interpolated_dynamical_matrices
-from ase_phonax.phonons import get_phonopy
-from ase_phonax.supercells import choose_supercell, supercell_candidates
+from ase_phonax.derivatives.conventions import frequencies_thz
+from ase_phonax.phonons.supercell.checks import PROBES
+from ase_phonax.phonons.supercell.choice import choose_supercell, supercell_candidates
+from ase_phonax.phonons.supercell.constants import interpolated_dynamical_matrices
+from ase_phonax.phonons.supercell.objects import get_phonopy
+from ase_phonax.structures.space_groups import get_operations
 
 from .crystals import CRYSTALS, left_handed, triclinic
 from .pair_potential import PairCalculator

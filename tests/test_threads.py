@@ -14,15 +14,16 @@ from phonopy.harmonic import dynamical_matrix as harmonic
 from phonopy.structure import cells as phonopy_cells
 from threadpoolctl import threadpool_limits
 
-from ase_phonax import PhonaxCalculator, exact_matrices, sharing
-from ase_phonax.errors import StructureError
-from ase_phonax.phonons import build_phonopy, get_phonopy
-from ase_phonax.sharing import Lock, Remembered
+from ase_phonax import PhonaxCalculator, exact_matrices
+from ase_phonax.base import sharing
+from ase_phonax.base.errors import StructureError
+from ase_phonax.base.sharing import Lock, Remembered
+from ase_phonax.phonons.supercell.objects import build_phonopy, get_phonopy
 
 from .crystals import CRYSTALS, triclinic
 from .test_cores import blas_threads
 
-pytestmark = [pytest.mark.filterwarnings("ignore:The supercell keeps:ase_phonax.errors.UnstableWarning")]
+pytestmark = [pytest.mark.filterwarnings("ignore:The supercell keeps:ase_phonax.base.errors.UnstableWarning")]
 N_THREADS = 4
 GENERIC = np.array([[0.11, 0.23, -0.37], [0.31, -0.07, 0.19]])
 
@@ -113,7 +114,7 @@ def test_a_refused_or_interrupted_evaluation_leaves_no_results_of_other_atoms(ti
 
 @pytest.mark.parametrize("what", ["get_dynamical_matrix", "get_dynamical_matrix_gradient"])
 def test_an_interrupt_while_wave_vectors_are_computed_leaves_nothing_half_done(untrained, what, monkeypatch):
-    monkeypatch.setattr("ase_phonax.cores.n_cores", lambda: 2)
+    monkeypatch.setattr("ase_phonax.base.cores.n_cores", lambda: 2)
     calc, atoms = PhonaxCalculator(untrained), CRYSTALS["quartz, chiral"][0]
     qpoints = np.concatenate([GENERIC, GENERIC + 0.05])
     calc.get_dynamical_matrix(atoms, qpoints[:1])

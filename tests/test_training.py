@@ -14,12 +14,12 @@ from ase import Atoms
 from ase.build import bulk
 
 from ase_phonax import PhonaxCalculator, load_model
-from ase_phonax.data import Frame, SecondOrder, Spectrum, frame_of_hessian, save_frames
-from ase_phonax.errors import InputError, OutputError, StructureError, TrainingError
-from ase_phonax.evaluation import Evaluator
+from ase_phonax.base.errors import InputError, OutputError, StructureError, TrainingError
+from ase_phonax.derivatives.evaluator import Evaluator
 from ase_phonax.training import config as settings
 from ase_phonax.training import evaluate, fine_tune, partition, setup, steps, train
 from ase_phonax.training.config import DataConfig, LossConfig, NetworkConfig, OptimiserConfig, config_from
+from ase_phonax.training.labels import Frame, SecondOrder, Spectrum, frame_of_hessian, save_frames
 from ase_phonax.training.steps import Rules, State, learning_rates
 
 from .analytic import two_hop_potential

@@ -11,7 +11,7 @@ import yaml
 from ase.io import write
 
 from ase_phonax import evaluate, load_model, save_frames
-from ase_phonax.claims import claimed_folder
+from ase_phonax.base.claims import claimed_folder
 from ase_phonax.cli import main
 from ase_phonax.cli.training_runs import FINE_TUNING_TEMPLATE, TEMPLATE
 from ase_phonax.training.config import TrainingConfig, config_from

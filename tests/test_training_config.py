@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ase_phonax.errors import InputError
-from ase_phonax.networks.mace_config import MACEConfig
-from ase_phonax.networks.nequip import NequIPConfig
-from ase_phonax.settings import read_yaml
+from ase_phonax.base.errors import InputError
+from ase_phonax.base.settings import read_yaml
+from ase_phonax.models.mace.config import MACEConfig
+from ase_phonax.models.nequip.config import NequIPConfig
 from ase_phonax.training import TrainingConfig, read_config
 from ase_phonax.training.config import as_dict, config_from, relative_to
 from ase_phonax.training.config_checks import CHOICES, LEAST

@@ -8,12 +8,12 @@ from ase import Atoms
 from ase.build import bulk, fcc111, graphene, make_supercell, molecule, mx2
 from ase.lattice import CRECT, OBL, RECT, SQR
 
-from ase_phonax.densities import get_mesh
-from ase_phonax.errors import InputError, StructureError
-from ase_phonax.in_plane_paths import layer_path
-from ase_phonax.phonons import get_band_structure, get_phonopy
-from ase_phonax.relaxation import relax
-from ase_phonax.two_dimensional import (
+from ase_phonax.base.errors import InputError, StructureError
+from ase_phonax.phonons.bands.plane_paths import layer_path
+from ase_phonax.phonons.bands.structure import get_band_structure
+from ase_phonax.phonons.sampling.meshes import get_mesh
+from ase_phonax.phonons.supercell.objects import get_phonopy
+from ase_phonax.structures.layers import (
     VACUUM,
     as_layer,
     empty_gaps,
@@ -22,6 +22,7 @@ from ase_phonax.two_dimensional import (
     require_single_layer,
     vacuum_axis,
 )
+from ase_phonax.structures.relaxation import relax
 
 from .pair_potential import CUTOFF, PairCalculator
 

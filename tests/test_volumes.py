@@ -16,22 +16,24 @@ from phonopy.qha.eos import fit_to_eos, get_eos
 from phonopy.structure.atoms import PhonopyAtoms
 from scipy.optimize import minimize_scalar
 
-from ase_phonax import PhonaxCalculator, densities
+from ase_phonax import PhonaxCalculator
+from ase_phonax.base.errors import InputError, StructureError, UnstableWarning
 from ase_phonax.cli import gruneisen as gruneisen_command
 from ase_phonax.cli import loading, volume_runs
 from ase_phonax.cli import qha as qha_command
 from ase_phonax.cli.crystal import Crystal
-from ase_phonax.crystals import reduce_to_primitive
-from ase_phonax.errors import InputError, StructureError, UnstableWarning
-from ase_phonax.relaxation import relax
-from ase_phonax.two_dimensional import as_layer
-from ase_phonax.volumes import get_gruneisen, get_quasi_harmonic, phonons_at_volumes
-from ase_phonax.volumes import gruneisen as gruneisen_room
-from ase_phonax.volumes import quasi_harmonic as qha_room
-from ase_phonax.volumes.gruneisen import mode_heat_capacities
-from ase_phonax.volumes.points import odd_mesh_numbers
-from ase_phonax.volumes.reliability import expansion_errors
-from ase_phonax.volumes.verdicts import judge
+from ase_phonax.phonons.sampling import meshes
+from ase_phonax.phonons.sampling.heat import get_thermal_properties
+from ase_phonax.phonons.volumes import get_gruneisen, get_quasi_harmonic, phonons_at_volumes
+from ase_phonax.phonons.volumes import gruneisen as gruneisen_room
+from ase_phonax.phonons.volumes import quasi_harmonic as qha_room
+from ase_phonax.phonons.volumes.gruneisen import mode_heat_capacities
+from ase_phonax.phonons.volumes.points import odd_mesh_numbers
+from ase_phonax.phonons.volumes.reliability import expansion_errors
+from ase_phonax.phonons.volumes.verdicts import judge
+from ase_phonax.structures.layers import as_layer
+from ase_phonax.structures.relaxation import relax
+from ase_phonax.structures.space_groups import reduce_to_primitive
 
 from .pair_potential import PairCalculator
 
@@ -211,8 +213,8 @@ def test_gruneisen_parameters_equal_phonopy_by_hand_on_displaced_supercells(carb
 
 def test_heat_capacities_of_modes_add_up_to_phonopys(swollen):
     phonopy = swollen[2].phonopy
-    mesh = densities.get_mesh(phonopy, 30.0)
-    heat = densities.get_thermal_properties(phonopy, [20.0, 300.0]).heat_capacity
+    mesh = meshes.get_mesh(phonopy, 30.0)
+    heat = get_thermal_properties(phonopy, [20.0, 300.0]).heat_capacity
     for temperature, expected in zip((20.0, 300.0), heat, strict=True):
         modes = np.where(mesh.frequencies > 1e-3, mode_heat_capacities(mesh.frequencies, temperature), 0)
         mine = 8.314462618 * (mesh.weights @ modes.sum(axis=1)) / mesh.weights.sum()

@@ -10,9 +10,10 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from ase_phonax import PhonaxCalculator, hdf5, list_models, load_model, save_model
-from ase_phonax.errors import InputError, ModelError, OutputError
-from ase_phonax.potential import Potential
+from ase_phonax import PhonaxCalculator, list_models, load_model, save_model
+from ase_phonax.base import hdf5
+from ase_phonax.base.errors import InputError, ModelError, OutputError
+from ase_phonax.models.potential import Potential
 
 
 @pytest.fixture

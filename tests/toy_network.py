@@ -13,9 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ase_phonax import Potential, networks
-from ase_phonax.exchange import Exchange
-from ase_phonax.networks import Architecture, make_potential
+from ase_phonax import Potential
+from ase_phonax.derivatives.compiled.exchange import Exchange
+from ase_phonax.models import architectures
+from ase_phonax.models.architectures import Architecture, make_potential
 
 WIDTH, POWERS = 3, 3
 # For functions that run a few times: what they compute is the same, and compiling takes half as long.
@@ -73,10 +74,10 @@ def toy_shapes(config: ToyConfig) -> dict:
 
 def register() -> None:
     """Make "toy" an architecture of this process."""
-    module = ModuleType("ase_phonax.networks.toy")
+    module = ModuleType("ase_phonax.models.toy")
     module.toy_network = toy_network
     sys.modules[module.__name__] = module
-    networks.ARCHITECTURES["toy"] = Architecture(ToyConfig, lambda *_: None, ("toy", "toy_network"), toy_shapes)
+    architectures.ARCHITECTURES["toy"] = Architecture(ToyConfig, lambda *_: None, ("toy", "toy_network"), toy_shapes)
 
 
 register()

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TextIO
 
 from .. import __version__
-from ..errors import OutputError, PhonaxError, in_words, is_failure
+from ..base.errors import OutputError, PhonaxError, in_words, is_failure
 from . import convert, evaluate, fine_tune, gruneisen, label, models, molecule, phonons, qha, train
 from .config import apply_config
 from .interruption import stopped_by_signals

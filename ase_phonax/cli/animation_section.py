@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..units import FREQUENCY_UNITS
+from ..base.units import FREQUENCY_UNITS
 from .tables import frequency, vector_in_words
 
 if TYPE_CHECKING:
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from phonopy import Phonopy
     from phonopy.phonon.modulation import Modulation
 
-    from ..animations import Animation
+    from ..phonons.motion.animations import Animation
     from .tables import Table
 
-AMPLITUDE, FRAMES = 0.3, 24  # as `animations`, which a parser cannot import cheaply; a test compares them
+AMPLITUDE, FRAMES = 0.3, 24  # as `motion.animations`, which a parser cannot import cheaply; a test compares them
 MODULATED_FILE, MODULATION_FILE = "modulated.extxyz", "modulation.yaml"
 OWN_FILES = ("animation_*.extxyz", "animation_*.ascii", MODULATED_FILE, MODULATION_FILE)
 
@@ -81,7 +81,7 @@ def check_options(arguments: argparse.Namespace, atoms: Atoms) -> None:
     Raises:
         InputError: naming them.
     """
-    from .. import animations
+    from ..phonons.motion import animations
 
     n_atoms = len(atoms)
     animations.check_picture(arguments.animation_amplitude, arguments.animation_frames)
@@ -94,7 +94,7 @@ def check_options(arguments: argparse.Namespace, atoms: Atoms) -> None:
 
 def compute(arguments: argparse.Namespace, phonopy: Phonopy, calc: Any, **context: Any) -> AnimationSection | None:
     """What was asked for, or None."""
-    from ..animations import animate, modulate
+    from ..phonons.motion.animations import animate, modulate
 
     found = [
         animate(
@@ -121,7 +121,7 @@ def compute(arguments: argparse.Namespace, phonopy: Phonopy, calc: Any, **contex
 
 def _requests(arguments: argparse.Namespace) -> list[tuple[list[float], list[int]]]:
     """(q-point, modes) of each `--animate`."""
-    from ..errors import InputError
+    from ..base.errors import InputError
 
     requests = []
     for numbers in arguments.animate or []:
@@ -207,7 +207,7 @@ class AnimationSection:
 
         from ase.io import write
 
-        from ..animations import write_v_sim
+        from ..phonons.motion.animations import write_v_sim
 
         for animation in self.animations:
             animation.write(folder / _frames_name(animation))

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..units import FREQUENCY_UNITS
+from ..base.units import FREQUENCY_UNITS
 
 if TYPE_CHECKING:
     from ase import Atoms
     from phonopy import Phonopy
 
-    from ..polar import GammaSplitting, NonAnalyticCorrection
+    from ..phonons.polar import GammaSplitting, NonAnalyticCorrection
     from .tables import Table
 
 
@@ -46,8 +46,8 @@ def check_options(arguments: argparse.Namespace, atoms: Atoms) -> None:
     Raises:
         InputError: a direction that is none, or without charges; exact matrices with charges; a bad file.
     """
-    from ..errors import InputError
-    from ..polar import checked_directions, read_correction
+    from ..base.errors import InputError
+    from ..phonons.polar import checked_directions, read_correction
 
     if arguments.nac_direction is not None:
         checked_directions(arguments.nac_direction)
@@ -71,7 +71,7 @@ def check_options(arguments: argparse.Namespace, atoms: Atoms) -> None:
 
 def prepare(arguments: argparse.Namespace, phonopy: Phonopy) -> None:
     """Switch the correction on: after the checks, which refuse it, and before bands and meshes."""
-    from ..polar import set_nac
+    from ..phonons.polar import set_nac
 
     if arguments.born is not None:
         set_nac(phonopy, arguments.born)
@@ -79,7 +79,7 @@ def prepare(arguments: argparse.Namespace, phonopy: Phonopy) -> None:
 
 def compute(arguments: argparse.Namespace, phonopy: Phonopy, calc: Any, **context: Any) -> BornSection | None:
     """Frequencies at Gamma by direction; None without charges."""
-    from ..polar import get_gamma_splitting, read_correction
+    from ..phonons.polar import get_gamma_splitting, read_correction
 
     if arguments.born is None:
         return None
@@ -135,7 +135,7 @@ class BornSection:
 
     def describe(self, text: Table) -> None:
         """Charges, what was changed in them, and a row for each direction."""
-        from ..polar import charges_by_element
+        from ..phonons.polar import charges_by_element
         from .tables import frequencies_in_words, matrix_in_words
 
         used = self.correction

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
-from ..settings import read_yaml
+from ..base.errors import InputError
+from ..base.settings import read_yaml
 
 OPTION = "--config"
 

@@ -47,11 +47,11 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Convert; say what came out."""
-    from ..errors import InputError, OutputError
-    from ..weights import READERS, save_model
-    from ..weights.mace_checkpoint import read_mace
-    from ..weights.native import SUFFIX
-    from ..weights.registry import find_card, find_model
+    from ..base.errors import InputError, OutputError
+    from ..models.files.mace_checkpoint import read_mace
+    from ..models.files.native import SUFFIX, save_model
+    from ..models.loading import READERS
+    from ..models.registry import find_card, find_model
 
     if arguments.output.suffix.lower() != SUFFIX:
         raise InputError(

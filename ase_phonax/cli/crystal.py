@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     import numpy as np
     from ase import Atoms
 
-    from ..crystals import SpaceGroup
-    from ..relaxation import RelaxationReport
-    from ..supercells import SupercellChoice
-    from ..two_dimensional import Layer
+    from ..phonons.supercell.choice import SupercellChoice
+    from ..structures.layers import Layer
+    from ..structures.relaxation import RelaxationReport
+    from ..structures.space_groups import SpaceGroup
 
 SYMPREC = 1e-3  # [Å] files round coordinates to about this; the relaxation then makes the symmetry exact
-TOLERANCE_THZ = 0.05  # as `supercells`, which a parser cannot import cheaply; a test compares them
+TOLERANCE_THZ = 0.05  # as `supercell.choice`, which a parser cannot import cheaply; a test compares them
 MAX_ATOMS = 1000
 MAX_SUPERCELL_ATOMS = 10_000  # phonopy itself takes hours to set up larger ones
 
@@ -117,10 +117,11 @@ def read_crystal(arguments: argparse.Namespace, cutoff: Callable[[], float]) -> 
         InputError: an isotope of an element or atom that is not there.
         ModelError: a model that is not there or of a kind that is not read.
     """
-    from ..crystals import as_supercell_matrix, get_space_group, reduce_to_primitive
-    from ..species import set_isotopes
-    from ..structure_checks import require_crystal
-    from ..two_dimensional import as_layer, reduce_layer, require_single_layer, vacuum_axis
+    from ..structures.checks import require_crystal
+    from ..structures.layers import as_layer, reduce_layer, require_single_layer, vacuum_axis
+    from ..structures.space_groups import get_space_group, reduce_to_primitive
+    from ..structures.species import set_isotopes
+    from ..structures.supercells import as_supercell_matrix
 
     loading.check_model(arguments.model)
     given = loading.read_structure(arguments.structure, arguments.site_tolerance)
@@ -151,9 +152,9 @@ def _unskewed(atoms: Atoms, name: str) -> Atoms:
     """The same crystal in short vectors, where those of the file are too skewed for supercells and paths."""
     import warnings
 
-    from ..errors import UnstableWarning
-    from ..lattices import cell_heights, with_short_vectors
-    from ..structure_checks import SMALLEST_HEIGHT
+    from ..base.errors import UnstableWarning
+    from ..structures.checks import SMALLEST_HEIGHT
+    from ..structures.lattices import cell_heights, with_short_vectors
 
     if not all(atoms.pbc) or not 0 < cell_heights(atoms.cell[:]).min() <= SMALLEST_HEIGHT:
         return atoms
@@ -168,7 +169,7 @@ def _unskewed(atoms: Atoms, name: str) -> Atoms:
 
 def relaxed(crystal: Crystal, calc: Any, arguments: argparse.Namespace) -> tuple[Atoms, RelaxationReport]:
     """The relaxed structure with its report; or the structure as it is, and the forces on it."""
-    from ..relaxation import relax, report_unrelaxed
+    from ..structures.relaxation import relax, report_unrelaxed
 
     with progress_bar("forces" if arguments.no_relax else "relaxation") as progress:
         if arguments.no_relax:
@@ -189,8 +190,8 @@ def find_supercell(
     """The supercell asked for, or the one chosen and how."""
     import numpy as np
 
-    from ..crystals import as_supercell_matrix, supercell_for_height
-    from ..supercells import choose_supercell
+    from ..phonons.supercell.choice import choose_supercell
+    from ..structures.supercells import as_supercell_matrix, supercell_for_height
 
     if arguments.supercell is not None:
         return as_supercell_matrix(arguments.supercell), None
@@ -214,7 +215,7 @@ def refuse_enormous(n_atoms: int, matrix: np.ndarray) -> None:
     """
     import numpy as np
 
-    from ..errors import SupercellError
+    from ..base.errors import SupercellError
 
     total = n_atoms * round(float(np.linalg.det(matrix)))
     if total > MAX_SUPERCELL_ATOMS:

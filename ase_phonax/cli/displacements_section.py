@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..units import FREQUENCY_UNITS
+from ..base.units import FREQUENCY_UNITS
 from .tables import frequency, vector_in_words
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from phonopy import Phonopy
     from phonopy.phonon.dos import ProjectedDos
 
-    from ..atomic_motion import Participation, ThermalMotion
+    from ..phonons.motion.displacements import Participation, ThermalMotion
     from .tables import Table
 
 MATRICES_FILE = "thermal_displacement_matrices.yaml"
@@ -63,7 +63,7 @@ def check_options(arguments: argparse.Namespace, atoms: Atoms) -> None:
     Raises:
         InputError: naming them.
     """
-    from ..atomic_motion import checked_direction, checked_temperatures
+    from ..phonons.motion.displacements import checked_direction, checked_temperatures
 
     if arguments.thermal_displacements is not None:
         checked_temperatures(arguments.thermal_displacements or [TEMPERATURE])
@@ -73,7 +73,7 @@ def check_options(arguments: argparse.Namespace, atoms: Atoms) -> None:
 
 def compute(arguments: argparse.Namespace, phonopy: Phonopy, calc: Any, **context: Any) -> DisplacementsSection | None:
     """What was asked for, or None."""
-    from ..atomic_motion import get_directional_densities, get_participation, get_thermal_motion
+    from ..phonons.motion.displacements import get_directional_densities, get_participation, get_thermal_motion
 
     wanted = arguments.thermal_displacements
     directions = [None] if arguments.pdos_directions else []
@@ -96,7 +96,7 @@ def _extends_in_space(context: dict[str, Any]) -> bool:
     """Whether <u²> is finite at all; said where it is not."""
     import warnings
 
-    from ..errors import UnstableWarning
+    from ..base.errors import UnstableWarning
 
     if all(getattr(context.get("crystal"), "repeated", (True,))):
         return True

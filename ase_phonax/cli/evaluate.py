@@ -8,8 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
-from ..files import write_whole
+from ..base.errors import InputError
+from ..base.files import write_whole
 from . import loading
 from .progress import progress_bar, without_progress
 from .provenance import provenance
@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _frames(names: list[str], keys: dict[str, str] | None) -> Any:
-    from ..data import read_frames
+    from ..training.labels import read_frames
 
     return read_frames(names, keys)
 

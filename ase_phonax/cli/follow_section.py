@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from ase import Atoms
     from phonopy import Phonopy
 
-    from ..frozen_modes import FollowedMode, ModeScan
-    from ..instabilities import ImaginaryMode
+    from ..phonons.instabilities.frozen import FollowedMode, ModeScan
+    from ..phonons.instabilities.imaginary import ImaginaryMode
     from .tables import Table
 
 MODES_FILE, SCAN_FILE, RELAXED_FILE = "imaginary_modes.yaml", "follow_scan.extxyz", "follow_relaxed.extxyz"
@@ -50,8 +50,8 @@ def check_options(arguments: argparse.Namespace, atoms: Atoms) -> None:
     Raises:
         InputError: saying which number is wrong.
     """
-    from ..errors import InputError
-    from ..frozen_modes import check_mode, check_size, checked_amplitudes
+    from ..base.errors import InputError
+    from ..phonons.instabilities.frozen import check_mode, check_size, checked_amplitudes
 
     if arguments.follow is None:
         if arguments.amplitudes is not None:
@@ -70,10 +70,10 @@ def check_options(arguments: argparse.Namespace, atoms: Atoms) -> None:
 
 def compute(arguments: argparse.Namespace, phonopy: Phonopy, calc: Any, **context: Any) -> FollowSection:
     """Look for imaginary modes, always; follow the one asked for."""
-    from ..errors import RelaxationError
-    from ..frozen_modes import relax_lowest, scan_mode
-    from ..instabilities import find_imaginary_modes
-    from ..mode_symmetry import find_irreps
+    from ..base.errors import RelaxationError
+    from ..phonons.instabilities.frozen import relax_lowest, scan_mode
+    from ..phonons.instabilities.imaginary import find_imaginary_modes
+    from ..phonons.symmetry.irreps import find_irreps
 
     def labels(q: Any) -> dict[int, str | None]:
         sets = find_irreps(phonopy, q, noise_thz=context.get("noise_thz", 0.0)).sets
@@ -201,7 +201,7 @@ class FollowSection:
             write(folder / RELAXED_FILE, _with_plain_results(self.followed.relaxed), format="extxyz")
 
     def _space_group_of_pattern(self) -> str:
-        from ..crystals import get_space_group
+        from ..structures.space_groups import get_space_group
 
         assert self.scan is not None, "asked for only where a mode was followed"
         return str(get_space_group(self.scan.pattern.displaced(0.1), 1e-3))
@@ -229,7 +229,7 @@ class FollowSection:
 
 def _path_points(phonopy: Phonopy) -> list[tuple[str, Any]] | None:
     """Names and wave vectors of the ends of the segments that bands were drawn along; None without bands."""
-    from ..band_paths import plain_label
+    from ..phonons.bands.paths import plain_label
 
     bands = phonopy.band_structure
     if bands is None or not bands.labels:
@@ -260,7 +260,7 @@ def _name(where: str) -> str:
 
 
 def _unit_in_words(unit: str) -> str:
-    from ..units import FREQUENCY_UNITS
+    from ..base.units import FREQUENCY_UNITS
 
     return FREQUENCY_UNITS[unit][1]
 

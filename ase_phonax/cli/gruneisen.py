@@ -12,7 +12,7 @@ from .output import atomic_directory, writing
 from .progress import Stopwatch, progress_bar, without_progress
 
 if TYPE_CHECKING:
-    from ..volumes import Gruneisen
+    from ..phonons.volumes import Gruneisen
     from .volume_runs import Reference
 
 SUFFIX = "gruneisen"
@@ -24,9 +24,9 @@ FILES = (
     "gruneisen_mesh.yaml",
     volume_runs.STRUCTURES_FILE,
 )
-STRAIN = 0.005  # `volumes.gruneisen.STRAIN`, which a parser cannot import cheaply; a test compares them
+STRAIN = 0.005  # `gruneisen.STRAIN`, which a parser cannot import cheaply; a test compares them
 TEMPERATURE = 300.0  # [K]
-MESH_LENGTH = 60.0  # `volumes.gruneisen.MESH_LENGTH`
+MESH_LENGTH = 60.0  # `gruneisen.MESH_LENGTH`
 
 _DESCRIPTION = """\
 Relax a crystal, press and swell it a little, relax atoms and shape of the cell at each volume, compute
@@ -114,7 +114,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _compute(arguments: argparse.Namespace, reference: Reference, watch: Stopwatch) -> Gruneisen:
-    from ..volumes import get_gruneisen
+    from ..phonons.volumes import get_gruneisen
 
     ratios = (1 - arguments.strain, 1.0, 1 + arguments.strain)
     points = volume_runs.compute_volumes(arguments, reference, ratios, watch)
@@ -123,8 +123,8 @@ def _compute(arguments: argparse.Namespace, reference: Reference, watch: Stopwat
 
 
 def _check_strain(strain: float) -> None:
-    from ..errors import InputError
-    from ..volumes.gruneisen import LARGEST_STRAIN
+    from ..base.errors import InputError
+    from ..phonons.volumes.gruneisen import LARGEST_STRAIN
 
     if strain > LARGEST_STRAIN:
         raise InputError(
@@ -135,7 +135,7 @@ def _check_strain(strain: float) -> None:
 
 
 def _try_path(path: str, atoms: Any) -> None:
-    from ..band_paths import named_path
+    from ..phonons.bands.paths import named_path
 
     named_path(path, atoms.cell[:])
 
@@ -155,8 +155,8 @@ def _summary(arguments: argparse.Namespace, reference: Reference, found: Gruneis
 
 
 def _write(folder: Path, reference: Reference, found: Gruneisen, summary: dict[str, Any], unit: str) -> None:
-    from ..figures import save_figure
-    from ..volumes.pictures import draw_gruneisen
+    from ..base.drawing import save_figure
+    from ..phonons.volumes.pictures import draw_gruneisen
 
     found.bands.write_yaml(filename=folder / "gruneisen.yaml")
     found.mesh.write_yaml(filename=folder / "gruneisen_mesh.yaml")
@@ -183,6 +183,6 @@ def _table(reference: Reference, found: Gruneisen, summary: dict[str, Any], outp
 
 
 def _band_path(found: Gruneisen) -> str:
-    from ..band_paths import path_in_words
+    from ..phonons.bands.paths import path_in_words
 
     return path_in_words(list(found.labels), list(found.path_connections))

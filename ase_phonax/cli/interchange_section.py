@@ -41,10 +41,10 @@ def check_options(arguments: argparse.Namespace, atoms: Atoms) -> None:
 
 def compute(arguments: argparse.Namespace, phonopy: Phonopy, calc: Any, **context: Any) -> InterchangeSection | None:
     """The contents of the files asked for, from the bands at hand; None where none was."""
-    from ..exact import exact_matrices
-    from ..force_constants import crystal_atoms
-    from ..formulas import crystal_formula
-    from ..interchange import phonon_website, to_ase_bands
+    from ..phonons.formats import phonon_website, to_ase_bands
+    from ..phonons.supercell.constants import crystal_atoms
+    from ..phonons.supercell.patches import exact_matrices
+    from ..structures.formulas import crystal_formula
 
     if not (arguments.phononwebsite or arguments.ase_bands):
         return None
@@ -86,7 +86,7 @@ class InterchangeSection:
 
     def write(self, folder: Path) -> None:
         """Write them."""
-        from ..interchange import write_json
+        from ..phonons.formats import write_json
 
         if self.website is not None:
             write_json(self.website, folder / WEBSITE_FILE)
@@ -95,7 +95,7 @@ class InterchangeSection:
 
 
 def _bands(arguments: argparse.Namespace, phonopy: Phonopy) -> BandStructure:
-    from ..phonons import get_band_structure
+    from ..phonons.bands.structure import get_band_structure
 
     if phonopy.band_structure is not None:
         return phonopy.band_structure

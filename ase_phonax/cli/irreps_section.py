@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..units import FREQUENCY_UNITS
+from ..base.units import FREQUENCY_UNITS
 from . import options
 
 if TYPE_CHECKING:
     from ase import Atoms
     from phonopy import Phonopy
 
-    from ..mode_symmetry import ModeSet, QpointIrreps
+    from ..phonons.symmetry.irreps import ModeSet, QpointIrreps
     from .tables import Table
 
 FILE = "irreps.yaml"
@@ -41,7 +41,7 @@ def check_options(arguments: argparse.Namespace, atoms: Atoms) -> None:
     Raises:
         InputError: not three finite numbers.
     """
-    from ..mode_symmetry import checked_qpoint
+    from ..phonons.symmetry.irreps import checked_qpoint
 
     for qpoint in arguments.irreps_q or []:
         checked_qpoint(qpoint)
@@ -51,7 +51,7 @@ def compute(
     arguments: argparse.Namespace, phonopy: Phonopy, calc: Any, *, noise_thz: float = 0.0, **context: Any
 ) -> IrrepsSection:
     """Irreducible representations at Gamma, then at each q-point asked for."""
-    from ..mode_symmetry import find_irreps
+    from ..phonons.symmetry.irreps import find_irreps
 
     qpoints = [(0.0, 0.0, 0.0), *map(tuple, arguments.irreps_q or [])]
     found = [find_irreps(phonopy, qpoint, noise_thz=noise_thz) for qpoint in dict.fromkeys(qpoints)]
@@ -121,7 +121,7 @@ class IrrepsSection:
 
     def write(self, folder: Path) -> None:
         """Write irreps.yaml."""
-        from ..mode_symmetry import write_irreps
+        from ..phonons.symmetry.irreps import write_irreps
 
         write_irreps(self.irreps, folder / FILE)
 

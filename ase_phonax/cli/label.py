@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..claims import claimed_folder
-from ..errors import InputError, OutputError, PhonaxError, StructureError, in_words
-from ..files import TEMPORARY, write_whole
-from ..input_files import parse_json
+from ..base.claims import claimed_folder
+from ..base.errors import InputError, OutputError, PhonaxError, StructureError, in_words
+from ..base.files import TEMPORARY, write_whole
+from ..base.input_files import parse_json
 from . import loading
 from .progress import progress_bar, without_progress
 from .provenance import provenance
@@ -89,7 +89,7 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Label what is not labelled yet."""
-    from ..cores import n_cores
+    from ..base.cores import n_cores
 
     recipe = _recipe(arguments.recipe)
     with loading.collected_warnings() as notes:
@@ -150,14 +150,14 @@ def _remove_parts(folder: Path) -> None:
 
 
 def _recipe(path: Path | None) -> Any:
-    from ..labelling import Recipe
-    from ..settings import build, read_yaml
+    from ..base.settings import build, read_yaml
+    from ..training.labels.teacher import Recipe
 
     return Recipe() if path is None else build(Recipe, read_yaml(path), str(path))
 
 
 def _tasks(files: list[str], folder: Path, recipe: Any) -> list[_Task]:
-    from ..structure_files import read_structures
+    from ..structures.files import read_structures
 
     found = []
     for name in files:
@@ -198,7 +198,7 @@ def _note_or_compare(folder: Path, recipe: Any, calc: Any, arguments: argparse.N
         "structures": _digest(task.atoms for task in tasks),
     }
     content = json.loads(json.dumps(content))
-    from ..weights import DEFAULT
+    from ..models.registry import DEFAULT
 
     recipe_file = [arguments.recipe] if arguments.recipe is not None else []
     started = provenance(arguments, [*arguments.structures, *recipe_file], arguments.model or DEFAULT)
@@ -253,7 +253,7 @@ def _results(tasks: list[_Task], n_workers: int, arguments: argparse.Namespace) 
 
 def _start(model: str | None, dtype: str, n_workers: int) -> None:
     """In every process: the calculator, and its share of the cores."""
-    from ..cores import n_cores
+    from ..base.cores import n_cores
 
     global _CALC
     if n_workers > 1:
@@ -266,10 +266,10 @@ def _label(task: _Task) -> str:
     """Label one structure and write its frames; what went wrong with this one, in a line."""
     import warnings
 
-    from ..cores import one_blas_thread
-    from ..data import save_frames
-    from ..data.checks import check_frames
-    from ..labelling import label
+    from ..base.cores import one_blas_thread
+    from ..training.labels import save_frames
+    from ..training.labels.checks import check_frames
+    from ..training.labels.teacher import label
 
     try:
         with one_blas_thread(), warnings.catch_warnings():

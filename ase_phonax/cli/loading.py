@@ -11,10 +11,10 @@ _FOR_THE_REPORT = (UserWarning, RuntimeWarning)  # seekpath's edge cases are of 
 
 
 def read_structure(name: str, site_tolerance: float | None = None) -> Any:
-    """The structure in a file, as `structure_files.read_structure` reads and checks it."""
-    from .. import structure_files
+    """The structure in a file, as `structures.files.read_structure` reads and checks it."""
+    from ..structures import files
 
-    return structure_files.read_structure(name, site_tolerance)
+    return files.read_structure(name, site_tolerance)
 
 
 def check_model(model: str | None) -> None:
@@ -23,7 +23,7 @@ def check_model(model: str | None) -> None:
     Raises:
         ModelError: not there, or of a kind that is not read.
     """
-    from ..weights import find_reader
+    from ..models.loading import find_reader
 
     if model is not None:
         find_reader(model)

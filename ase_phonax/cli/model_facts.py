@@ -16,7 +16,7 @@ def model_facts(potential: Any, asked: str | None) -> dict[str, str]:
         potential: the model.
         asked: the name or file it was asked for by; None: the default. Only a name has a card, with its errors.
     """
-    from ..weights.registry import find_card
+    from ..models.registry import find_card
 
     known, card = potential.provenance, find_card(asked or potential.name)
     return {

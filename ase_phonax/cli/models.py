@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import InputError
+from ..base.errors import InputError
 
 MANY_ELEMENTS = 40  # more are not listed one by one
 _DESCRIPTION = """\
@@ -60,8 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from ..weights import list_models
-    from ..weights.registry import BOTH
+    from ..models.registry import BOTH, list_models
     from .tables import Table
 
     elements = _elements_of(arguments.elements or [])
@@ -126,7 +125,7 @@ def _named(name: str) -> Any:
     Raises:
         ModelError: there is none.
     """
-    from ..weights.registry import find_card, unknown_model
+    from ..models.registry import find_card, unknown_model
 
     card = find_card(name)
     if card is None:
@@ -136,8 +135,8 @@ def _named(name: str) -> Any:
 
 def _get(name: str) -> int:
     """Download one; say where it is."""
-    from ..weights.downloads import sha256_of
-    from ..weights.registry import download_model, find_card
+    from ..models.downloads import sha256_of
+    from ..models.registry import download_model, find_card
     from .progress import progress_bar
 
     card = find_card(name)
@@ -169,7 +168,7 @@ def _elements(symbols: Sequence[str]) -> str:
 
 def _shown(name: str) -> Any:
     """The card of a name, or what a file says of itself."""
-    from ..weights.registry import find_card
+    from ..models.registry import find_card
 
     return _contents(name) if find_card(name) is None and os.path.isfile(name) else _card(_named(name))
 
@@ -181,7 +180,7 @@ def _contents(name: str) -> Any:
     from .tables import Table
 
     with collected_warnings() as notes:
-        from ..weights import load_model
+        from ..models.loading import load_model
 
         potential = load_model(name)
     known = potential.provenance
@@ -204,7 +203,7 @@ def _contents(name: str) -> Any:
 
 
 def _card(card: Any) -> Any:
-    from ..weights.registry import BOTH
+    from ..models.registry import BOTH
     from .tables import Table
 
     convert = f", then ase-phonax convert {card.name} OUT.h5 --trust" if card.location.endswith(".model") else ""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ..molecules.normal_modes import NormalModes
     from ..molecules.stationary import Side
-    from ..relaxation import RelaxationReport
+    from ..structures.relaxation import RelaxationReport
 
 SUFFIX = "molecule"
 FILES = (
@@ -157,7 +157,7 @@ def _computed(
 
 
 def _default_model() -> str:
-    from ..weights import FOR_MOLECULES
+    from ..models.registry import FOR_MOLECULES
 
     return FOR_MOLECULES
 
@@ -179,8 +179,8 @@ def _structure(arguments: argparse.Namespace) -> Atoms:
         StructureError: it cannot be read.
         InputError: an isotope or an atom that is not there.
     """
-    from ..errors import InputError
-    from ..species import set_isotopes
+    from ..base.errors import InputError
+    from ..structures.species import set_isotopes
 
     atoms = loading.read_structure(arguments.structure)
     if arguments.no_cell:
@@ -200,7 +200,7 @@ def _structure(arguments: argparse.Namespace) -> Atoms:
 
 def _check(atoms: Atoms, calc: Any) -> None:
     """Before the relaxation, which would spoil what this is about."""
-    from ..errors import UnstableWarning
+    from ..base.errors import UnstableWarning
     from ..molecules.normal_modes import check_molecule
 
     check_molecule(atoms, float(calc.potential.cutoff))
@@ -293,7 +293,7 @@ def _write(
     from ase.io import write
     from ase.io.jsonio import write_json
 
-    from ..figures import save_figure
+    from ..base.drawing import save_figure
     from ..molecules import mode_files
     from ..molecules.pictures import draw_sticks
 

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
-from ..units import FREQUENCY_UNITS
+from ..base.errors import InputError
+from ..base.units import FREQUENCY_UNITS
 
 MAX_MESH = 500  # 500³ q-points are more than any memory holds, and none of them is needed
 MAX_TEMPERATURES = 10_000

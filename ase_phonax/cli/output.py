@@ -17,8 +17,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from ..claims import claim
-from ..errors import OutputError, UnstableWarning
+from ..base.claims import claim
+from ..base.errors import OutputError, UnstableWarning
 
 
 @contextmanager

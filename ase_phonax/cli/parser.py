@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from ..errors import InputError
+from ..base.errors import InputError
 
 
 class Parser(argparse.ArgumentParser):

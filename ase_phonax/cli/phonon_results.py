@@ -17,13 +17,17 @@ from phonopy.phonon.band_structure import BandStructure
 from phonopy.phonon.dos import ProjectedDos, TotalDos
 from phonopy.phonon.thermal_properties import ThermalProperties
 
-from .. import __version__, figures
-from ..band_paths import path_in_words
-from ..crystals import SpaceGroup
-from ..densities import IMAGINARY_THRESHOLD_THZ, FrequencyRange, MeshStep
-from ..files import write_whole
-from ..formulas import crystal_formula
-from ..relaxation import RelaxationReport
+from .. import __version__
+from ..base import drawing
+from ..base.files import write_whole
+from ..phonons import pictures
+from ..phonons.bands.paths import path_in_words
+from ..phonons.sampling.heat import MeshStep
+from ..phonons.sampling.meshes import IMAGINARY_THRESHOLD_THZ
+from ..phonons.sampling.stability import FrequencyRange
+from ..structures.formulas import crystal_formula
+from ..structures.relaxation import RelaxationReport
+from ..structures.space_groups import SpaceGroup
 from . import animation_section, displacements_section, follow_section, interchange_section, irreps_section
 from .output import write_summary
 from .progress import Stopwatch
@@ -32,7 +36,7 @@ from .summary_units import units_of
 if TYPE_CHECKING:
     import argparse
 
-    from ..supercells import SupercellChoice
+    from ..phonons.supercell.choice import SupercellChoice
     from .crystal import Crystal
     from .tables import Table
 
@@ -203,9 +207,9 @@ def write_results(results: PhononResults, folder: Path) -> None:
     sampling.total_dos.write(filename=folder / "total_dos.dat")
     sampling.projected_dos.write(filename=folder / "projected_dos.dat")
     sampling.thermal.write_yaml(filename=folder / "thermal_properties.yaml", volume=phonopy.primitive.volume)
-    title = figures.crystal_title(results.formula, results.space_group.international, results.model["model"])
-    figure = figures.bands_and_dos(phonopy, title, results.arguments.unit, sampling.bands_exact)
-    figures.save_figure(figure, folder / "bands")
+    title = pictures.crystal_title(results.formula, results.space_group.international, results.model["model"])
+    figure = pictures.bands_and_dos(phonopy, title, results.arguments.unit, sampling.bands_exact)
+    drawing.save_figure(figure, folder / "bands")
     for section in results.sections:
         section.write(folder)
     write_summary(summary(results), folder)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..densities import IMAGINARY_THRESHOLD_THZ
-from ..units import FREQUENCY_UNITS
+from ..base.units import FREQUENCY_UNITS
+from ..phonons.sampling.meshes import IMAGINARY_THRESHOLD_THZ
 from .model_facts import COMPARE, describe_model, imitates_another
 from .phonon_results import PhononResults
 from .tables import (

@@ -18,13 +18,7 @@ from . import (
     options,
 )
 from .config import add_config
-from .crystal import (
-    add_structure_options,
-    add_supercell_options,
-    find_supercell,
-    read_crystal,
-    relaxed,
-)
+from .crystal import add_structure_options, add_supercell_options, find_supercell, read_crystal, relaxed
 from .model_facts import model_facts
 from .output import atomic_directory, writing
 from .progress import Stopwatch, progress_bar, without_progress
@@ -155,8 +149,8 @@ def _checked(arguments: argparse.Namespace, cutoff: Any) -> Crystal:
 
 def _path(arguments: argparse.Namespace, crystal: Crystal, cell: Any) -> Any:
     """The band path, as `get_band_structure` takes it; names that the lattice lacks are refused."""
-    from ..band_paths import named_path
-    from ..in_plane_paths import layer_path
+    from ..phonons.bands.paths import named_path
+    from ..phonons.bands.plane_paths import layer_path
 
     if crystal.layer is not None:
         return layer_path(cell, crystal.layer.axis, arguments.path)
@@ -168,9 +162,10 @@ def _path(arguments: argparse.Namespace, crystal: Crystal, cell: Any) -> Any:
 def _compute(
     arguments: argparse.Namespace, crystal: Crystal, calc: Any, watch: Stopwatch, notes: list[str]
 ) -> PhononResults:
-    from .. import force_constants, phonons
-    from ..force_constants import crystal_atoms
-    from ..weights import DEFAULT
+    from ..models.registry import DEFAULT
+    from ..phonons.supercell import constants, objects
+    from ..phonons.supercell.checks import PROBES, checks
+    from ..phonons.supercell.constants import crystal_atoms
     from .phonon_results import PhononResults
 
     with watch.section("relaxation"):
@@ -178,21 +173,21 @@ def _compute(
     with watch.section("supercell"):
         matrix, choice = find_supercell(crystal, atoms, calc, arguments)
     with watch.section("force_constants"), progress_bar("force constants") as progress:
-        phonopy = phonons.get_phonopy(atoms, calc, matrix, symprec=arguments.symprec, progress=progress)
+        phonopy = objects.get_phonopy(atoms, calc, matrix, symprec=arguments.symprec, progress=progress)
     with watch.section("checks"), progress_bar("checks") as progress:
         primitive = crystal_atoms(phonopy.primitive)
-        probes = force_constants.PROBES * crystal.repeated
+        probes = PROBES * crystal.repeated
 
         def exact_at(q: Any, **how: Any) -> Any:
             return calc.get_dynamical_matrix(primitive, q, progress=progress, **how)
 
-        checks = force_constants.checks(phonopy, exact_at, probes)
-        errors = force_constants.interpolation_errors(phonopy, exact_at(probes), probes)  # remembered by the calculator
+        residuals = checks(phonopy, exact_at, probes)
+        errors = constants.interpolation_errors(phonopy, exact_at(probes), probes)  # remembered by the calculator
         worst_qpoint = probes[abs(errors).max(axis=1).argmax()]
     with watch.section("sampling"):
         born_section.prepare(arguments, phonopy)
         # Where the supercell does not suffice, bands at least are exact; not with charges, which have no exact form.
-        missed = checks["interpolation_error_thz"] > arguments.tolerance and _may_be_exact(arguments)
+        missed = residuals["interpolation_error_thz"] > arguments.tolerance and _may_be_exact(arguments)
         sampling = _sample(arguments, crystal, phonopy, calc, missed)
     with watch.section("sections"), progress_bar("symmetries and more") as progress:
         context = {
@@ -217,7 +212,7 @@ def _compute(
         relaxation=relaxation,
         choice=choice,
         phonopy=phonopy,
-        checks=checks,
+        checks=residuals,
         worst_qpoint=worst_qpoint,
         sampling=sampling,
         sections=[section for section in found if section is not None],
@@ -231,8 +226,9 @@ def _sample(arguments: argparse.Namespace, crystal: Crystal, phonopy: Phonopy, c
     """Bands, meshes and heat, from exact matrices where asked for, or where the supercell does not suffice."""
     import numpy as np
 
-    from .. import densities, phonons
-    from ..band_paths import SPACING
+    from ..phonons.bands.paths import SPACING
+    from ..phonons.bands.structure import get_band_structure
+    from ..phonons.sampling import heat, meshes, stability
     from .phonon_results import Sampling
 
     reason = "as asked" if arguments.exact else "the supercell misses the tolerance" if missed else ""
@@ -240,23 +236,23 @@ def _sample(arguments: argparse.Namespace, crystal: Crystal, phonopy: Phonopy, c
         exact = calc if reason else None
         path = _path(arguments, crystal, phonopy.primitive.cell)
         spacing = EXACT_SPACING if reason else SPACING
-        bands = phonons.get_band_structure(phonopy, path, exact=exact, spacing=spacing, progress=progress)
+        bands = get_band_structure(phonopy, path, exact=exact, spacing=spacing, progress=progress)
         lowest = min(float(np.min(f)) for f in bands.frequencies)
-        dips = exact is None and lowest < -densities.IMAGINARY_THRESHOLD_THZ
+        dips = exact is None and lowest < -meshes.IMAGINARY_THRESHOLD_THZ
         if dips and _may_be_exact(arguments):
             # Imaginary modes, or an artefact of interpolating: the picture shall not leave that open.
             reason = "interpolated ones dip below zero"
-            bands = phonons.get_band_structure(phonopy, path, exact=calc, spacing=EXACT_SPACING, progress=progress)
+            bands = get_band_structure(phonopy, path, exact=calc, spacing=EXACT_SPACING, progress=progress)
     with progress_bar("densities of states") as progress, _matrices(arguments.exact, phonopy, calc, progress):
         mesh, convergence = _mesh(arguments, phonopy, crystal)
-        thermal = densities.get_thermal_properties(phonopy, options.temperatures(arguments))
-        frequencies = densities.get_frequency_range(phonopy)
-        noise = densities.acoustic_noise(phonopy)
+        thermal = heat.get_thermal_properties(phonopy, options.temperatures(arguments))
+        frequencies = stability.get_frequency_range(phonopy)
+        noise = stability.acoustic_noise(phonopy)
         numbers = tuple(int(n) for n in mesh.mesh_numbers)
         exact_minimum = None
         if (frequencies.imaginary or reason) and not arguments.exact and arguments.born is None:
-            exact_minimum = densities.exact_minimum(phonopy, calc, bool(reason))
-        total, projected = densities.get_densities(phonopy, repeated=crystal.repeated)
+            exact_minimum = stability.exact_minimum(phonopy, calc, bool(reason))
+        total, projected = meshes.get_densities(phonopy, repeated=crystal.repeated)
     return Sampling(
         bands=bands,
         exact_because=reason,
@@ -278,16 +274,16 @@ def _may_be_exact(arguments: argparse.Namespace) -> bool:
 
 
 def _matrices(exact: bool, phonopy: Phonopy, calc: Any, progress: Any) -> Any:
-    from ..exact import exact_matrices
+    from ..phonons.supercell.patches import exact_matrices
 
     return exact_matrices(phonopy, calc, progress=progress) if exact else nullcontext()
 
 
 def _mesh(arguments: argparse.Namespace, phonopy: Phonopy, crystal: Crystal) -> tuple[Any, list[Any]]:
     """The mesh asked for; for exact matrices, unless one was asked for, the first that is fine enough."""
-    from .. import densities
+    from ..phonons.sampling import heat, meshes
 
     if arguments.exact and arguments.mesh is None and arguments.mesh_length is None:
-        return densities.converge_mesh(phonopy, repeated=crystal.repeated)
-    length = arguments.mesh_length or densities.MESH_LENGTH
-    return densities.get_mesh(phonopy, length, numbers=arguments.mesh, repeated=crystal.repeated), []
+        return heat.converge_mesh(phonopy, repeated=crystal.repeated)
+    length = arguments.mesh_length or meshes.MESH_LENGTH
+    return meshes.get_mesh(phonopy, length, numbers=arguments.mesh, repeated=crystal.repeated), []

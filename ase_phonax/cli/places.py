@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..errors import OutputError
+from ..base.errors import OutputError
 from . import options
 from .output import resolved
 

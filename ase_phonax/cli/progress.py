@@ -15,11 +15,11 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TextIO
 
-from ..claims import claim
-from ..errors import OutputError, UnstableWarning
-from ..files import without_waiting
-from ..input_files import parse_json
-from ..sharing import Lock
+from ..base.claims import claim
+from ..base.errors import OutputError, UnstableWarning
+from ..base.files import without_waiting
+from ..base.input_files import parse_json
+from ..base.sharing import Lock
 
 SILENT_SECONDS = 2.0  # anything quicker needs no word
 PLAIN_SECONDS = 10.0  # between lines where no terminal wipes them; a tenth of the waiting in long ones

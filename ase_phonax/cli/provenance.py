@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..errors import ModelError, UnstableWarning
-from ..sharing import ignored_warnings
+from ..base.errors import ModelError, UnstableWarning
+from ..base.sharing import ignored_warnings
 
 # Those of them that a run has imported have had a part in its numbers.
 LIBRARIES = ("numpy", "scipy", "ase", "phonopy", "spglib", "seekpath", "vesin", "jax", "h5py", "matplotlib")
@@ -75,7 +75,7 @@ def _model_path(model: Any) -> Path | None:
 
     What is to be said of a file that nothing vouches for was said when it was loaded.
     """
-    from ..weights import find_reader
+    from ..models.loading import find_reader
 
     try:
         with ignored_warnings(".* sha256", UnstableWarning):
@@ -86,7 +86,7 @@ def _model_path(model: Any) -> Path | None:
 
 def _sha256(path: Path) -> str | None:
     """None of what is no file, or is not there any more."""
-    from ..weights.downloads import sha256_of
+    from ..models.downloads import sha256_of
 
     try:
         return sha256_of(path)

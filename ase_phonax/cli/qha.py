@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import PhonaxError
+from ..base.errors import PhonaxError
 from . import loading, options, qha_table, volume_runs
 from .output import atomic_directory, writing
 from .progress import Stopwatch, progress_bar, without_progress
 
 if TYPE_CHECKING:
-    from ..volumes import QuasiHarmonic, VolumePoint
+    from ..phonons.volumes import QuasiHarmonic, VolumePoint
     from .volume_runs import Reference
 
 SUFFIX = "qha"
@@ -107,8 +107,8 @@ def run(arguments: argparse.Namespace) -> int:
     output = options.output_directory(arguments.structure, arguments.output, SUFFIX)
     with Stopwatch.logging_to(arguments.log) as watch, without_progress(arguments.quiet):
         with watch.section("imports"):
-            from ..volumes.quasi_harmonic import FILES
-            from ..volumes.reliability import expansion_errors
+            from ..phonons.volumes.quasi_harmonic import FILES
+            from ..phonons.volumes.reliability import expansion_errors
         ratios = _ratios(arguments)
         with loading.collected_warnings() as notes:
             with watch.section("structure"):
@@ -135,8 +135,8 @@ def _with_room(
 
     Volumes far out spoil the fit at temperatures that do not need them: added ones stay where results go further.
     """
-    from ..errors import RelaxationError
-    from ..volumes.room import MOST_ADDED, ratios_wanted
+    from ..base.errors import RelaxationError
+    from ..phonons.volumes.room import MOST_ADDED, ratios_wanted
 
     added: list[float] = []
     best = _minimised(arguments, points, watch)
@@ -184,7 +184,7 @@ class _Attempt:
 
 
 def _minimised(arguments: argparse.Namespace, points: tuple[VolumePoint, ...], watch: Stopwatch) -> _Attempt:
-    from ..volumes import get_quasi_harmonic
+    from ..phonons.volumes import get_quasi_harmonic
 
     with watch.section("qha"), progress_bar("free energies"), warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
@@ -206,8 +206,8 @@ def _ratios(arguments: argparse.Namespace) -> list[float]:
     """Volumes asked for over that of the crystal; refused here where the result would be none."""
     import numpy as np
 
-    from ..errors import InputError
-    from ..volumes.quasi_harmonic import MIN_VOLUMES, check_temperatures
+    from ..base.errors import InputError
+    from ..phonons.volumes.quasi_harmonic import MIN_VOLUMES, check_temperatures
 
     low, high = arguments.range
     if not -50 < low < high < 100:
@@ -232,9 +232,9 @@ def _ratios(arguments: argparse.Namespace) -> list[float]:
 
 
 def _write(folder: Path, reference: Reference, found: QuasiHarmonic, summary: dict[str, Any]) -> None:
-    from ..figures import save_figure
-    from ..volumes.pictures import draw_quasi_harmonic
-    from ..volumes.quasi_harmonic import write_quasi_harmonic
+    from ..base.drawing import save_figure
+    from ..phonons.volumes.pictures import draw_quasi_harmonic
+    from ..phonons.volumes.quasi_harmonic import write_quasi_harmonic
 
     write_quasi_harmonic(found, folder)
     save_figure(draw_quasi_harmonic(found, volume_runs.title(reference)), folder / "qha")

@@ -9,8 +9,8 @@ from . import volume_runs
 from .model_facts import describe_model
 
 if TYPE_CHECKING:
-    from ..volumes import QuasiHarmonic
-    from ..volumes.verdicts import Verdict
+    from ..phonons.volumes import QuasiHarmonic
+    from ..phonons.volumes.verdicts import Verdict
     from .tables import Table
     from .volume_runs import Reference
 
@@ -19,7 +19,7 @@ PRINTED = (0.0, 100.0, 300.0, 600.0, 1000.0)  # [K]
 
 def summary(found: QuasiHarmonic) -> dict[str, Any]:
     """What the command adds to that of `volume_runs`: built-in types only."""
-    from ..volumes.verdicts import DOUBTS
+    from ..phonons.volumes.verdicts import DOUBTS
 
     result = found.result
     temperatures = result.temperatures.tolist()
@@ -105,14 +105,14 @@ def _cells(found: QuasiHarmonic, verdict: Verdict) -> tuple[str, ...]:
 
 
 def _letter(doubt: str) -> str:
-    from ..volumes.verdicts import DOUBTS
+    from ..phonons.volumes.verdicts import DOUBTS
 
     return "abcdefgh"[list(DOUBTS).index(doubt)]
 
 
 def _explain(text: Table, doubts: set[str], summary: dict[str, Any]) -> None:
     """Below the rows: what ± and letters mean, and what is known of the model's errors."""
-    from ..volumes.verdicts import DOUBTS
+    from ..phonons.volumes.verdicts import DOUBTS
 
     text.row("±", "largest change of β without one of the volumes, or with an equation of higher order; ?: unknown")
     for name, words in DOUBTS.items():

@@ -7,7 +7,7 @@ import shutil
 import textwrap
 from collections.abc import Sequence
 
-from ..units import FREQUENCY_UNITS
+from ..base.units import FREQUENCY_UNITS
 
 PIPED, NARROWEST, WIDEST = 100, 50, 120  # columns: of a file; below and beyond them tables do not follow the terminal
 _LABEL = 22

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import OutputError
-from ..files import write_whole
-from ..input_files import parse_json
+from ..base.errors import OutputError
+from ..base.files import write_whole
+from ..base.input_files import parse_json
 from . import loading
 from .progress import print_above, progress_bar, without_progress
 from .provenance import provenance
@@ -168,7 +168,7 @@ def _keep_compiled() -> None:
     """
     import jax
 
-    from ..caches import cache_folder
+    from ..base.caches import cache_folder
 
     folder = cache_folder("compiled")
     if jax.config.values.get("jax_compilation_cache_dir") is None:  # the user's own choice counts more

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     from ase import Atoms
 
-    from ..relaxation import RelaxationReport
-    from ..volumes import VolumePoint
+    from ..phonons.volumes import VolumePoint
+    from ..structures.relaxation import RelaxationReport
     from .crystal import Crystal
     from .tables import Table
 
@@ -50,7 +50,7 @@ class Reference:
     @property
     def formula(self) -> str:
         """Of a formula unit."""
-        from ..formulas import crystal_formula
+        from ..structures.formulas import crystal_formula
 
         return crystal_formula(self.atoms)
 
@@ -84,7 +84,7 @@ def read_solid(arguments: argparse.Namespace) -> Crystal:
     Raises:
         StructureError: not a crystal, or a layer with vacuum.
     """
-    from ..errors import StructureError
+    from ..base.errors import StructureError
 
     crystal = read_crystal(arguments, lambda: 0.0)  # a layer is refused whatever the potential reaches
     if not all(crystal.repeated):
@@ -98,7 +98,7 @@ def read_solid(arguments: argparse.Namespace) -> Crystal:
 
 def relaxed_reference(arguments: argparse.Namespace, crystal: Crystal, watch: Stopwatch) -> Reference:
     """The crystal at the volume that counts as one, and the supercell of all volumes."""
-    from ..relaxation import relax
+    from ..structures.relaxation import relax
 
     with watch.section("model"), progress_bar("loading the model"):
         calc = loading.load_calculator(arguments.model, arguments.dtype)
@@ -119,8 +119,8 @@ def compute_volumes(
     arguments: argparse.Namespace, reference: Reference, ratios: Sequence[float], watch: Stopwatch
 ) -> tuple[VolumePoint, ...]:
     """Relaxation and force constants at each volume."""
-    from .. import relaxation
-    from ..volumes import phonons_at_volumes, points
+    from ..phonons.volumes import phonons_at_volumes, points
+    from ..structures import relaxation
 
     # Differences count, but forces in single precision have their noise.
     room = relaxation if arguments.dtype == "float32" else points
@@ -141,12 +141,12 @@ def _supercell_errors(reference: Reference, points: Sequence[VolumePoint], toler
     """How far frequencies interpolated from the supercell are from exact ones, nearest to the reference volume."""
     import numpy as np
 
-    from .. import force_constants
+    from ..phonons.supercell import checks, constants
 
     phonopy = min(points, key=lambda point: abs(point.ratio - 1)).phonopy
-    qpoints = force_constants.PROBES
-    exact = reference.calc.get_dynamical_matrix(force_constants.crystal_atoms(phonopy.primitive), qpoints)
-    errors = force_constants.interpolation_errors(phonopy, exact, qpoints)
+    qpoints = checks.PROBES
+    exact = reference.calc.get_dynamical_matrix(constants.crystal_atoms(phonopy.primitive), qpoints)
+    errors = constants.interpolation_errors(phonopy, exact, qpoints)
     rms = float(np.sqrt(np.mean(errors**2)))
     return {
         "supercell_meets_tolerance": rms <= tolerance_thz,
@@ -160,7 +160,7 @@ def _supercell_errors(reference: Reference, points: Sequence[VolumePoint], toler
 def summary(reference: Reference, points: Sequence[VolumePoint], arguments: argparse.Namespace) -> dict[str, Any]:
     """What both commands tell programs: built-in types only."""
     from .. import __version__
-    from ..weights import DEFAULT
+    from ..models.registry import DEFAULT
 
     return {
         "version": __version__,
@@ -246,10 +246,10 @@ def finished(text: Table, contents: dict[str, Any], output: Path) -> str:
 
 def title(reference: Reference) -> str:
     """Above a picture."""
-    from .. import figures
+    from ..phonons import pictures
 
     space_group = reference.crystal.space_group.international
-    return figures.crystal_title(reference.formula, space_group, reference.calc.potential.name)
+    return pictures.crystal_title(reference.formula, space_group, reference.calc.potential.name)
 
 
 def write_shared(folder: Path, points: Sequence[VolumePoint], contents: dict[str, Any]) -> None:

@@ -8,9 +8,9 @@ import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
 
-from ..errors import InputError
-from ..files import write_whole
-from ..units import BOHR_PER_ANGSTROM
+from ..base.errors import InputError
+from ..base.files import write_whole
+from ..base.units import BOHR_PER_ANGSTROM
 from .normal_modes import NormalModes
 
 AMPLITUDE = 0.3  # [Å] seen without a magnifying glass, and bonds still look like bonds

@@ -14,8 +14,8 @@ from ase.constraints import FixAtoms
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from ..errors import InputError, StructureError
-from ..units import CM1_PER_THZ, THZ_PER_SQRT_EV_A2_AMU
+from ..base.errors import InputError, StructureError
+from ..base.units import CM1_PER_THZ, THZ_PER_SQRT_EV_A2_AMU
 from .point_groups import TOLERANCE, PointGroup, find_point_group
 from .representations import Representation, displacement_matrices, representations
 

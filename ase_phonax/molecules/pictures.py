@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
-from ..figures import IMAGINARY, INK, QUIET, STYLE, formula_in_mathtext
-from ..formulas import molecular_formula
+from ..base.drawing import IMAGINARY, INK, QUIET, STYLE, formula_in_mathtext
+from ..structures.formulas import molecular_formula
 from .normal_modes import ModeSet, NormalModes
 
 ROWS = (("infrared", "#c0561a"), ("Raman", "#1f4e79"), ("silent", QUIET))

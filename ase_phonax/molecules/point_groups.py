@@ -15,8 +15,8 @@ from ase import Atoms
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from ..errors import InputError
-from ..structure_checks import check_structure
+from ..base.errors import InputError
+from ..structures.checks import check_structure
 
 TOLERANCE = 0.02  # [Å] between an atom and the image of another: what a relaxation to 1e-3 eV/Å leaves along soft modes
 LARGEST_TOLERANCE = 0.3  # [Å] half a bond to hydrogen is 0.4

@@ -12,9 +12,9 @@ from ase import Atoms
 from ase.neighborlist import natural_cutoffs, neighbor_list
 from numpy.typing import NDArray
 
-from ..errors import InputError, RelaxationError, StructureError, UnstableWarning
-from ..relaxation import RelaxationReport, held_force, largest_force, relax, report_unrelaxed
-from ..units import CM1_PER_THZ, THZ_PER_SQRT_EV_A2_AMU
+from ..base.errors import InputError, RelaxationError, StructureError, UnstableWarning
+from ..base.units import CM1_PER_THZ, THZ_PER_SQRT_EV_A2_AMU
+from ..structures.relaxation import RelaxationReport, held_force, largest_force, relax, report_unrelaxed
 from .normal_modes import NormalModes, check_molecule, held_but, normal_modes
 from .point_groups import TOLERANCE
 

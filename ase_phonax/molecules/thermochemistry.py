@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
-from ..sharing import ignored_warnings
-from ..units import CM1_PER_THZ, MEV_PER_THZ
+from ..base.errors import InputError
+from ..base.sharing import ignored_warnings
+from ..base.units import CM1_PER_THZ, MEV_PER_THZ
 from .normal_modes import NormalModes
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from .. import hdf5
-from ..errors import InputError
-from ..files import write_whole
-from ..input_files import parse_json
+from ..base import hdf5
+from ..base.errors import InputError
+from ..base.files import write_whole
+from ..base.input_files import parse_json
 
 FORMAT = "ase-phonax checkpoint"
 VERSION = 1

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
-from ..settings import build, convert, read_yaml, unknown_key
+from ..base.errors import InputError
+from ..base.settings import build, convert, read_yaml, unknown_key
 from .config_checks import check_architecture, check_config
 
 
@@ -17,7 +17,7 @@ class DataConfig:
     """Where the labels are.
 
     Attributes:
-        train: files of `data.read_frames`.
+        train: files of `labels.read_frames`.
         valid: files, or the part of the training frames (0 to 1) held out at random.
         keys: names of labels in ASE's files, e.g. {energy: REF_energy}.
         repeat: file -> how many times its frames count in an epoch.
@@ -64,7 +64,7 @@ class NetworkConfig:
     """The network to make; "auto" is taken from the data.
 
     Attributes:
-        architecture: a key of `networks.ARCHITECTURES`.
+        architecture: a key of `architectures.ARCHITECTURES`.
         elements: chemical symbols; "auto" for those of the training frames.
         average_neighbors: "auto" or a number.
         scale: size of the node energies' changes [eV], "auto" for the root mean square of the forces in eV/Å.

@@ -3,8 +3,8 @@
 import math
 from typing import Any
 
-from ..errors import InputError
-from ..networks import ARCHITECTURES
+from ..base.errors import InputError
+from ..models.architectures import ARCHITECTURES
 
 CHOICES = {
     ("loss", "penalty"): ("squared", "huber"),

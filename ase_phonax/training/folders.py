@@ -6,9 +6,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ..claims import claimed_folder
-from ..errors import OutputError
-from ..files import TEMPORARY
+from ..base.claims import claimed_folder
+from ..base.errors import OutputError
+from ..base.files import TEMPORARY
 from .checkpoints import NAME as CHECKPOINT
 from .history import CSV, FIGURE
 

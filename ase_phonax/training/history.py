@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..figures import save_figure
-from ..files import write_whole
+from ..base.drawing import save_figure
+from ..base.files import write_whole
 
 CSV, FIGURE = "history.csv", "history.png"
 _LOSS = "the course of the training would be lost; the last checkpoint is intact"

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from ..data.batches import Item, Planner, iterate, prepare
-from ..data.frames import Frame, count_labels, fingerprint
-from ..errors import InputError, TrainingError
-from ..potential import Potential, Provenance
+from ..base.errors import InputError, TrainingError
+from ..models.potential import Potential, Provenance
 from . import partition, placement, setup
+from .batches import Item, Planner, iterate, prepare
 from .checkpoints import PREVIOUS, read_checkpoint, save_checkpoint
 from .config import Config, NetworkConfig, TrainingConfig, as_config, as_dict
 from .folders import MODEL, make_way, working_in
 from .history import FIGURE, draw, write_csv
+from .labels.frames import Frame, count_labels, fingerprint
 
 # Learning rates where none is given.
 FROM_NOTHING, FROM_A_MODEL = 1e-2, 2e-5
@@ -88,7 +88,7 @@ def fine_tune(
 
     The others, and what is raised, are those of `train`.
     """
-    from ..weights import load_model
+    from ..models.loading import load_model
 
     potential = load_model(model)
     if potential.architecture is None:
@@ -165,7 +165,7 @@ class Run:
         self.rates = steps.learning_rates(config.optimiser, float(high), total, dtype)
         self.data = fingerprint([*training, *valid])
         self.counts = {"train": count_labels(training), "valid": count_labels(valid)}
-        from ..derivatives import cast
+        from ..derivatives.compiled.responses import cast
 
         self.state = steps.start(self.rules, cast(self.potential.parameters, dtype))
         self.best = _copy(self.state.average)
@@ -361,7 +361,7 @@ class Run:
         self.best_epoch, self.rows = header["best_epoch"], header["rows"]
 
     def _finish(self, folder: Path) -> TrainingResult:
-        from ..weights import save_model
+        from ..models.files.native import save_model
 
         best = self.config.run.keep == "best" and self.valid is not None and np.isfinite(self.best_loss)
         chosen, epoch = (self.best, self.best_epoch) if best else (self.state.average, self.epoch)

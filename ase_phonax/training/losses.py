@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import jraph
 from jax import Array
 
-from ..derivatives import edge_vectors
-from ..exchange import Exchange, TwistedExchange
-from ..potential import NodeEnergies
-from ..units import THZ_PER_SQRT_EV_A2_AMU
+from ..base.units import THZ_PER_SQRT_EV_A2_AMU
+from ..derivatives.compiled.exchange import Exchange, TwistedExchange
+from ..derivatives.compiled.responses import edge_vectors
+from ..models.potential import NodeEnergies
 
 # Eigenvalues closer than this part of the largest share one gradient.
 DEGENERATE = 1e-4
@@ -58,9 +58,9 @@ def predict(function: NodeEnergies, cutoff: float, kind: str, parameters: Any, b
 
     Args:
         function, cutoff: of the potential.
-        kind: of `data.batches.Shape`: "first" (no second derivatives), "real" (at q = 0), "wave" (any q), "spectrum".
+        kind: of `batches.Shape`: "first" (no second derivatives), "real" (at q = 0), "wave" (any q), "spectrum".
         parameters: tree; differentiable.
-        batch: padded graphs of `data.batches`.
+        batch: padded graphs of `training.batches`.
     """
     positions = batch.nodes["positions"]
     n, n_graphs = positions.shape[0], batch.n_node.shape[0]

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ..data.checks import check_frames
-from ..data.frames import Frame, SecondOrder, Spectrum, count_labels
-from ..data.near_misses import say_repeated
-from ..data.reading import read_frames
-from ..errors import InputError
+from ..base.errors import InputError
 from .config import DataConfig
+from .labels.checks import check_frames
+from .labels.frames import Frame, SecondOrder, Spectrum, count_labels
+from .labels.near_misses import say_repeated
+from .labels.reading import read_frames
 
 VALIDATED_WAVES = 4  # of a frame
 

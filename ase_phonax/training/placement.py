@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from ..data.batches import Item
-from ..errors import InputError
+from ..base.errors import InputError
+from .batches import Item
 from .config import OptimiserConfig
 
 # Of one piece, on processors: its arrays fit the cache of a core. A large batch then takes two thirds of the time and a

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..data.frames import Frame
-from ..data.reading import read_frames
-from ..errors import InputError
-from ..evaluation import Evaluator
-from ..force_constants import frequencies_thz
-from ..formulas import formula
+from ..base.errors import InputError
+from ..derivatives.conventions import frequencies_thz
+from ..derivatives.evaluator import Evaluator
+from ..structures.formulas import formula
+from .labels.frames import Frame
+from .labels.reading import read_frames
 
 UNITS = {
     "energy": "eV/atom",
@@ -57,14 +57,14 @@ def evaluate(
 
     Args:
         model: a `Potential`, a registered name, or a model file.
-        data: files of `data.read_frames`, or frames.
+        data: files of `labels.read_frames`, or frames.
         keys: names of labels in ASE's files.
         progress: progress(frames done, all frames).
 
     Raises:
         InputError, ModelError: what cannot be read; StructureError: an element the model does not know.
     """
-    from ..weights import load_model
+    from ..models.loading import load_model
 
     potential = load_model(model)
     frames = _as_frames(data, keys)

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols, covalent_radii
 
-from ..data.frames import Frame, count_labels, find_elements
-from ..errors import InputError
-from ..evaluation import Evaluator
-from ..graph import find_neighbours
-from ..networks import ARCHITECTURES, get_network, is_of_elements, make_potential
-from ..potential import Potential
+from ..base.errors import InputError
+from ..derivatives.evaluator import Evaluator
+from ..models.architectures import ARCHITECTURES, get_network, is_of_elements, make_potential
+from ..models.potential import Potential
+from ..structures.neighbours import find_neighbours
 from .config import LossConfig, NetworkConfig, TrainingConfig
+from .labels.frames import Frame, count_labels, find_elements
 from .periodic_table import likeness
 
 FITTED = 500  # frames that reference energies are fitted to, spread through all
@@ -71,7 +71,7 @@ def new_potential(config: TrainingConfig, frames: Sequence[Frame]) -> Potential:
     import jax
     import jax.numpy as jnp
 
-    from ..exchange import Exchange
+    from ..derivatives.compiled.exchange import Exchange
 
     network = config.network
     numbers = _numbers(network, frames)

@@ -10,8 +10,8 @@ import numpy as np
 import optax
 import optax.contrib
 
-from ..networks import is_of_elements
-from ..potential import NodeEnergies
+from ..models.architectures import is_of_elements
+from ..models.potential import NodeEnergies
 from .config import LossConfig, OptimiserConfig
 from .losses import Prediction, losses, predict
 

@@ -10,7 +10,7 @@ import numpy as np
 from ase import Atoms
 
 from ase_phonax import frame_of_hessian
-from ase_phonax.data import Frame
+from ase_phonax.training.labels import Frame
 
 HERE = Path(__file__).resolve().parent
 EV_PER_HARTREE, ANGSTROM_PER_BOHR = 27.211386245988, 0.529177210903

@@ -26,7 +26,7 @@ from _labels import add_row, dft_frames, parts, read_rows
 from ase import Atoms, units
 
 from ase_phonax import load_model
-from ase_phonax.exchange import Exchange
+from ase_phonax.derivatives.compiled.exchange import Exchange
 
 STEP = 0.5 * units.fs
 FRICTION = 0.01 / units.fs

@@ -23,7 +23,7 @@ from _labels import HERE, add_row, central_frame, dft_frames, drawn, parts, read
 from ase import Atoms
 
 from ase_phonax import PhonaxCalculator, evaluate, train
-from ase_phonax.data import Frame
+from ase_phonax.training.labels import Frame
 
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 # All 72 edges of the molecule are always within the cutoff: batches have one shape, one compiled step serves all.

@@ -72,8 +72,8 @@ def draw_errors(ax: Any, errors: dict[str, list[float]], name: str) -> None:
 def draw_bands(ax: Any, atoms: Any, calcs: list[Any], title: str) -> None:
     """Exact bands of both on the crystal's standard path, at the teacher's geometry."""
     from ase_phonax import get_band_structure, get_phonopy
-    from ase_phonax.figures import formula_in_mathtext
-    from ase_phonax.formulas import crystal_formula
+    from ase_phonax.base.drawing import formula_in_mathtext
+    from ase_phonax.structures.formulas import crystal_formula
 
     for calc, colour, width in zip(calcs, ("#9a9a9a", COLOURS["hessians"]), (2.2, 0.9), strict=True):
         harmonic = get_phonopy(atoms, calc, np.eye(3, dtype=int))

@@ -51,7 +51,7 @@ def label(options: argparse.Namespace) -> None:
     """Frames of all of them, by `ase-phonax label`; then D(q) of one strained frame of each that is not held out."""
     import ase.io
 
-    from ase_phonax.settings import read_yaml
+    from ase_phonax.base.settings import read_yaml
 
     settings = read_yaml(HERE / "recipe.yaml")
     label_by(settings | {"relax": options.quick or options.relax}, "structures", "labels", options)
@@ -174,7 +174,7 @@ def weighted(frames: list, typical: float) -> list:
 
 def settings_of(options: argparse.Namespace) -> dict:
     """The file's, and its sections `mace` and `imitation` apart."""
-    from ase_phonax.settings import read_yaml
+    from ase_phonax.base.settings import read_yaml
 
     settings = read_yaml(options.settings)
     settings["run"] |= {"devices": "all"}

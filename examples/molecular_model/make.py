@@ -122,7 +122,7 @@ def train(options: argparse.Namespace) -> None:
     """From nothing on GFN2-xTB, then on from there on PBE/def2-SVP."""
     from ase_phonax import fine_tune
     from ase_phonax import train as run
-    from ase_phonax.settings import read_yaml
+    from ase_phonax.base.settings import read_yaml
 
     settings = read_yaml(HERE / "train.yaml")
     for stage, source in zip(("first", "second"), SOURCES, strict=True):

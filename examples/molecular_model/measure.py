@@ -19,7 +19,7 @@ def run(options: argparse.Namespace) -> dict:
     from make import read_labels
 
     from ase_phonax import PhonaxCalculator
-    from ase_phonax.errors import PhonaxError
+    from ase_phonax.base.errors import PhonaxError
 
     calc = PhonaxCalculator(str(options.output / "second/model.h5"))
     rows, forces, failed = [], [], []

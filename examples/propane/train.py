@@ -19,7 +19,7 @@ import numpy as np
 from ase import Atoms
 
 from ase_phonax import PhonaxCalculator, evaluate, frame_of_hessian, train
-from ase_phonax.data import Frame
+from ase_phonax.training.labels import Frame
 
 HERE = Path(__file__).resolve().parent
 NETWORK = {

@@ -62,7 +62,7 @@ def available() -> list[str]:
 def labels(name: str, phonopy) -> list:
     frames = read_frames(DATA / f"frames_{name.split()[0]}.extxyz")
     if SETS[name]:
-        from ase_phonax.data.phonopy_labels import frame_of_phonopy
+        from ase_phonax.training.labels.phonopy_labels import frame_of_phonopy
 
         frames += [frame_of_phonopy(phonopy, "DFPT")] * len(frames)
     return frames
@@ -120,7 +120,7 @@ def path_points(n: int) -> tuple[np.ndarray, np.ndarray, list[float]]:
 
 def measure(model: Path, phonopy, atoms) -> dict:
     """Errors against DFPT, at the lattice of DFPT."""
-    from ase_phonax.force_constants import interpolated_dynamical_matrices
+    from ase_phonax.phonons.supercell.constants import interpolated_dynamical_matrices
 
     calc = PhonaxCalculator(model)
     mesh, (path, _, _) = zone_mesh(), path_points(POINTS)
@@ -158,7 +158,7 @@ def report(found: dict, phonopy, to: Path) -> None:
 def draw(found: dict, phonopy, path: Path) -> None:
     from matplotlib.figure import Figure
 
-    from ase_phonax.force_constants import interpolated_dynamical_matrices
+    from ase_phonax.phonons.supercell.constants import interpolated_dynamical_matrices
 
     points, places, corners = path_points(POINTS)
     dense, where, _ = path_points(101)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ase_phonax.weights import save_model
-from ase_phonax.weights.mace_checkpoint import read_mace
+from ase_phonax.models.files.mace_checkpoint import read_mace
+from ase_phonax.models.files.native import save_model
 
 from ..mace_models import FROZEN, HEAD, structures, torch_model, torch_results
 

@@ -1,0 +1,1 @@
+"""Derivatives in NumPy: nothing to compile, second derivatives from first-order responses."""

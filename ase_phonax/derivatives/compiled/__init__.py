@@ -1,0 +1,1 @@
+"""Derivatives through JAX: any function can be differentiated, on accelerators too."""

@@ -1,0 +1,57 @@
+"""From the lattice phase, in which derivatives are taken, to phonopy's: docs/conventions.md."""
+
+import numpy as np
+
+from ..base.units import THZ_PER_SQRT_EV_A2_AMU
+
+
+def phonopy_dynamical_matrices(
+    lattice: np.ndarray, qpoints: np.ndarray, scaled_positions: np.ndarray, masses: np.ndarray
+) -> np.ndarray:
+    """From the lattice phase to phonopy's convention.
+
+    D_ij(q) = exp[2 pi i q.(f_j - f_i)] sum_R Phi_ij(R) exp(2 pi i q.R) / sqrt(m_i m_j).
+
+    Args:
+        lattice: (n_q, 3n, 3n) sums over R [eV/Å²].
+        qpoints: (n_q, 3) reduced.
+        scaled_positions: (n, 3) of the atoms the lattice sums refer to, not wrapped.
+        masses: (n,) [amu].
+
+    Returns:
+        (n_q, 3n, 3n) complex [eV/Å²/amu].
+    """
+    phase = np.repeat(np.exp(2j * np.pi * np.asarray(qpoints) @ scaled_positions.T), 3, axis=1)
+    root = np.repeat(np.sqrt(masses), 3)
+    return phase.conj()[:, :, None] * lattice * phase[:, None, :] / np.outer(root, root)
+
+
+def phonopy_dynamical_gradients(
+    lattice: np.ndarray,
+    slopes: np.ndarray,
+    qpoints: np.ndarray,
+    scaled_positions: np.ndarray,
+    masses: np.ndarray,
+    cell: np.ndarray,
+) -> np.ndarray:
+    """dD/dk in phonopy's convention, k in 1/Å without 2 pi.
+
+    Args:
+        lattice: (n_q, 3n, 3n) as in `phonopy_dynamical_matrices` [eV/Å²].
+        slopes: (n_q, 3, 3n, 3n) its derivatives along the reduced components of q [eV/Å²].
+        cell: (3, 3) lattice vectors in rows [Å]; the others as there.
+
+    Returns:
+        (n_q, 3, 3n, 3n) along x, y, z [eV/Å/amu].
+    """
+    apart = np.repeat(np.repeat(scaled_positions[None] - scaled_positions[:, None], 3, 0), 3, 1)
+    full = slopes + 2j * np.pi * np.moveaxis(apart, -1, 0) * lattice[:, None]
+    along = [phonopy_dynamical_matrices(full[:, x], qpoints, scaled_positions, masses) for x in range(3)]
+    # q_x = a_x.k, so that d/dk = sum over x of a_x d/dq_x.
+    return np.einsum("xqij,xa->qaij", along, cell)
+
+
+def frequencies_thz(dynamical: np.ndarray) -> np.ndarray:
+    """Frequencies (..., 3n) [THz], ascending, imaginary ones negative, of D(q) [eV/Å²/amu]."""
+    eigenvalues = np.linalg.eigvalsh(dynamical)
+    return np.sign(eigenvalues) * np.sqrt(np.abs(eigenvalues)) * THZ_PER_SQRT_EV_A2_AMU

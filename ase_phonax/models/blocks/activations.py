@@ -1,0 +1,29 @@
+"""Nonlinear functions of scalars, with their derivatives and norms."""
+
+import numpy as np
+
+# sqrt of the mean square of the activation under a unit normal, as e3nn-jax computes it in float64
+# (`e3nn_jax.normalize_function`); frozen here because its float32 value differs in the sixth digit.
+SILU_NORM = 0.5964586854233045
+TANH_NORM = 0.6279282481638502
+
+
+def silu(x: np.ndarray, norm: float, order: int = 2) -> tuple[np.ndarray, ...]:
+    """x / (1 + exp(-x)) / norm and its derivatives up to the second."""
+    s = _sigmoid(x)
+    found = [x * s]
+    if order > 0:
+        found.append(s * (1 + x * (1 - s)))
+    if order > 1:
+        found.append(s * (1 - s) * (2 + x * (1 - 2 * s)))
+    return tuple(z if norm == 1 else z / norm for z in found)
+
+
+def tanh(x: np.ndarray, norm: float) -> tuple[np.ndarray, ...]:
+    """tanh(x) / norm and its first two derivatives."""
+    t = np.tanh(x)
+    return t / norm, (1 - t * t) / norm, -2 * t * (1 - t * t) / norm
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-np.maximum(x, -80)))  # no overflow

@@ -1,0 +1,1 @@
+"""Model files: readers and writers, and what is checked on the way."""

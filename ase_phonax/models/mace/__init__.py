@@ -1,0 +1,1 @@
+"""MACE: settings, the network as arrays, the network as a JAX function."""

@@ -1,0 +1,199 @@
+"""MACE: configuration, and the irreps that follow from it.
+
+Batatia, Kovács, Simm, Ortner, Csányi, NeurIPS 2022, arXiv:2206.07697; options of the foundation models:
+Batatia et al., arXiv:2401.00096.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ...base.errors import InputError
+from ..o3.irreps import EVEN_SCALAR, MOST, MOST_CHANNELS, Irrep, Irreps, check_cutoff, parse_irreps
+
+# What each choice may be.
+CHOICES = {
+    "basis": ("bessel", "gaussian"),
+    "distance_transform": ("none", "agnesi", "soft"),
+    "envelope_on": ("basis", "weights"),
+    "readouts": ("all", "last"),
+    "activation": ("silu", "tanh", "none"),
+}
+INTERACTIONS = ("plain", "residual", "density", "density residual")
+LEAST = {"n_layers": 1, "l_max": 0, "n_basis": 1, "envelope_p": 2, "readout_size": 1}
+
+
+@dataclass(frozen=True)
+class MACEConfig:
+    """Choices that fix the network; hashable, stored with the parameters.
+
+    Attributes:
+        n_species: number of elements.
+        cutoff: [Å].
+        hidden_irreps: features between layers, every irrep with as many channels as the even scalars.
+        n_layers: message-passing layers.
+        l_max: highest degree of the edge harmonics.
+        correlation: how many features are multiplied (body order less one), one number for each layer or one for all.
+        n_basis: radial functions; basis: "bessel" or "gaussian".
+        envelope_p: power of the polynomial envelope.
+        envelope_on: whether it multiplies the "basis" or the radial "weights".
+        distance_transform: of the distance in the basis, by the covalent radii: "none", "agnesi" or "soft".
+        transform_constants: (a, q, p) of Agnesi's, (steepness,) of the soft one; empty for the usual ones.
+        radial_sizes: hidden widths of the radial network.
+        edge_irreps: what senders pass on, in all layers but the first; empty for the features' own.
+        first_edge_irreps: the same in the first layer, scalars.
+        interactions: of the first layer and of the others: "plain" (no connection past the product), "residual"
+            (one, with weights per element), "density" or "density residual" (sums divided by a learned density).
+        readouts: of "all" layers, or of the "last" only.
+        readout_size: hidden width of the last readout; activation: in it. One layer has a linear readout.
+        pair_repulsion: add that of Ziegler, Biersack and Littmark between nuclei.
+        repulsion_constants: (four weights, exponent, prefactor); empty for the usual ones.
+        repulsion_p: power of its envelope, which ends it at the sum of the covalent radii.
+        numbers, radii: atomic numbers and covalent radii [Å] of the elements, where distances or repulsion need them.
+        average_neighbors: sums over neighbours are divided by it; kinds with densities divide by those instead.
+        scale, shift: node energy = scale * (readouts + repulsion) + shift + energy of the isolated atom [eV].
+    """
+
+    n_species: int
+    cutoff: float
+    hidden_irreps: str = "32x0e + 32x1o"
+    n_layers: int = 2
+    l_max: int = 3
+    correlation: tuple[int, ...] = (3,)
+    n_basis: int = 8
+    basis: str = "bessel"
+    envelope_p: int = 5
+    envelope_on: str = "basis"
+    distance_transform: str = "none"
+    transform_constants: tuple[float, ...] = ()
+    radial_sizes: tuple[int, ...] = (64, 64, 64)
+    edge_irreps: str = ""
+    first_edge_irreps: str = ""
+    interactions: tuple[str, ...] = ("residual", "residual")
+    readouts: str = "all"
+    readout_size: int = 16
+    activation: str = "silu"
+    pair_repulsion: bool = False
+    repulsion_constants: tuple[float, ...] = ()
+    repulsion_p: int = 6
+    numbers: tuple[int, ...] = ()
+    radii: tuple[float, ...] = ()
+    average_neighbors: float = 1.0
+    scale: float = 1.0
+    shift: float = 0.0
+
+    def __post_init__(self):
+        self._check_sizes()
+        self._check_choices()
+        self._check_irreps()
+        if self.needs_radii and not len(self.numbers) == len(self.radii) == self.n_species:
+            raise InputError(
+                f"numbers and radii are {self.numbers} and {self.radii}, for {self.n_species} elements",
+                "distances and repulsion are taken relative to the covalent radii",
+                "give the atomic number and the covalent radius of every element",
+            )
+
+    @property
+    def needs_radii(self) -> bool:
+        """Whether edges know their elements."""
+        return self.pair_repulsion or self.distance_transform != "none"
+
+    def correlation_of(self, layer: int) -> int:
+        """Of one layer."""
+        return self.correlation[layer if len(self.correlation) > 1 else 0]
+
+    def interaction_of(self, layer: int) -> str:
+        """Kind of one layer."""
+        return self.interactions[min(layer, len(self.interactions) - 1)]
+
+    def has_readout(self, layer: int) -> bool:
+        """Whether the features of a layer are read."""
+        return self.readouts == "all" or layer == self.n_layers - 1
+
+    def is_nonlinear(self, layer: int) -> bool:
+        """Whether they are read through a hidden layer."""
+        return 0 < layer == self.n_layers - 1
+
+    def _check_sizes(self) -> None:
+        check_cutoff(self.cutoff)
+        if not 0 < self.average_neighbors < float("inf"):
+            raise InputError(
+                f"average_neighbors is {self.average_neighbors!r}",
+                "sums over neighbours are divided by it, or by its root",
+                "give the number of neighbours within the cutoff, on average",
+            )
+        sizes = [(name, getattr(self, name), low) for name, low in LEAST.items()]
+        sizes += [("radial_sizes", width, 1) for width in self.radial_sizes]
+        sizes += [("correlation", order, 1) for order in self.correlation]
+        for name, value, low in sizes:
+            if not low <= value <= MOST.get(name, MOST_CHANNELS):
+                raise InputError(
+                    f"{name} is {getattr(self, name)!r}",
+                    "it counts something in the network",
+                    f"give {low} to {MOST.get(name, MOST_CHANNELS)}",
+                )
+        if len(self.correlation) not in (1, self.n_layers):
+            raise InputError(
+                f"correlation is {self.correlation}, for {self.n_layers} layers",
+                "every layer needs one",
+                "give one number for all layers, or one for each",
+            )
+
+    def _check_choices(self) -> None:
+        found = [(name, getattr(self, name), choices) for name, choices in CHOICES.items()]
+        found += [("interactions", kind, INTERACTIONS) for kind in self.interactions]
+        for name, value, choices in found:
+            if value not in choices:
+                raise InputError(
+                    f"{name} is {getattr(self, name)!r}",
+                    "it decides what the network computes",
+                    f"use {', '.join(map(repr, choices))}",
+                )
+        if len(self.interactions) not in (1, 2):
+            raise InputError(
+                f"interactions is {self.interactions}", "there is a first layer and others", "give one or two kinds"
+            )
+
+    def _check_irreps(self) -> None:
+        for name in ("hidden_irreps", "edge_irreps", "first_edge_irreps"):
+            text = getattr(self, name)
+            blocks = parse_irreps(text) if text else ()
+            muls = dict((ir, mul) for mul, ir in blocks)
+            if text and (EVEN_SCALAR not in muls or len(muls) < len(blocks)):
+                raise InputError(
+                    f"{name} are {text!r}", "energies are read from even scalars", "add a block of 0e; name none twice"
+                )
+            if name == "hidden_irreps" and len(set(muls.values())) > 1:
+                raise InputError(
+                    f"{name} are {text!r}",
+                    "products are taken channel by channel, of all irreps together",
+                    f"give each irrep {muls[EVEN_SCALAR]} channels",
+                )
+
+
+class LayerIrreps(NamedTuple):
+    """What enters a layer, what senders pass on, what is multiplied, what leaves."""
+
+    features: Irreps
+    senders: Irreps
+    factors: Irreps
+    out: Irreps
+
+
+def mace_irreps(config: MACEConfig) -> list[LayerIrreps]:
+    """Of every layer; the last keeps even scalars only, all that is read."""
+    hidden = parse_irreps(config.hidden_irreps)
+    channels = next(mul for mul, ir in hidden if ir == EVEN_SCALAR)
+    scalars: Irreps = ((channels, EVEN_SCALAR),)
+    natural = [Irrep(l, (-1) ** l) for l in range(config.l_max + 1)]
+    every = sorted([*natural, *(Irrep(ir.l, -ir.p) for ir in natural)], key=lambda ir: ir.rank)
+    features, result = scalars, []
+    for layer in range(config.n_layers):
+        passed = config.edge_irreps if layer else config.first_edge_irreps
+        present = {ir for _, ir in features}
+        senders = tuple((mul, ir) for mul, ir in parse_irreps(passed) if ir in present) if passed else features
+        # Without odd scalars in the features only natural parities are multiplied, as in the reference.
+        kinds = every if layer and any(ir == Irrep(0, -1) for _, ir in hidden) else natural
+        out = hidden if layer < config.n_layers - 1 else scalars
+        result.append(LayerIrreps(features, senders, tuple((channels, ir) for ir in kinds), out))
+        features = out
+    return result

@@ -1,0 +1,1 @@
+"""NequIP: settings, the network as arrays, the network as a JAX function."""

@@ -1,0 +1,111 @@
+"""What a NequIP network is made of: its settings, and the irreps of its layers."""
+
+from dataclasses import dataclass
+
+from ...base.errors import InputError
+from ..o3.irreps import EVEN_SCALAR, MOST, MOST_CHANNELS, Irrep, Irreps, check_cutoff, parse_irreps
+
+
+@dataclass(frozen=True)
+class NequIPConfig:
+    """Choices that fix the network; hashable, stored with the parameters.
+
+    Attributes:
+        n_species: number of elements.
+        cutoff: [Å].
+        hidden_irreps: features between layers, even and odd, e.g. "16x0e + 16x0o + 12x1o + 12x1e".
+        n_layers: message-passing layers.
+        l_max: highest degree of the edge harmonics.
+        n_basis: Bessel functions.
+        radial_sizes: hidden widths of the radial network.
+        radial_elements: the radial network sees the elements at both ends: its first linear map is multiplied by the
+            product of a trained row for each, near 1.
+        envelope_p: power of the polynomial envelope.
+        embedding: channels of the first features; 0 takes the one-hot species itself (Nequix).
+        self_connection: "species" (weights per element, NequIP) or "shared" (Nequix).
+        layer_norm: RMS layer norm before the gate (Nequix).
+        average_neighbors: sums over neighbours are divided by its square root.
+        scale, shift: node energy = scale * output + shift + energy of the isolated atom [eV].
+        radial_init: variance scale of the radial network's hidden layers at initialisation.
+    """
+
+    n_species: int
+    cutoff: float
+    hidden_irreps: str = "16x0e + 16x0o + 12x1o + 12x1e + 8x2e + 8x2o"
+    n_layers: int = 2
+    l_max: int = 2
+    n_basis: int = 8
+    radial_sizes: tuple[int, ...] = (64, 64)
+    envelope_p: int = 6
+    embedding: int = 16
+    self_connection: str = "species"
+    layer_norm: bool = False
+    average_neighbors: float = 1.0
+    scale: float = 1.0
+    shift: float = 0.0
+    radial_init: float = 2.0
+    radial_elements: bool = False
+
+    def __post_init__(self):
+        self._check_sizes()
+        if self.self_connection not in ("species", "shared"):
+            raise InputError(
+                f"self_connection is {self.self_connection!r}",
+                "it decides the shape of the parameters",
+                'use "species" or "shared"',
+            )
+        hidden = parse_irreps(self.hidden_irreps)
+        irreps = [ir for _, ir in hidden]
+        if len(set(irreps)) < len(irreps):
+            raise InputError(
+                f"hidden_irreps are {self.hidden_irreps!r}",
+                "parameters are stored under the names of irreps, and one of the two blocks would be lost",
+                "name each irrep once, with all its channels: 8x0e in place of 4x0e + 4x0e",
+            )
+        if any(ir.l for ir in irreps) and EVEN_SCALAR not in irreps:
+            raise InputError(
+                f"hidden_irreps {self.hidden_irreps!r} have no even scalars",
+                "the gates of the higher irreps are even scalars",
+                "add a block of 0e, for example 16x0e",
+            )
+
+    def _check_sizes(self) -> None:
+        check_cutoff(self.cutoff)
+        if not 0 < self.average_neighbors < float("inf"):
+            raise InputError(
+                f"average_neighbors is {self.average_neighbors!r}",
+                "sums over neighbours are divided by it, or by its root",
+                "give the number of neighbours within the cutoff, on average",
+            )
+        least = {"n_layers": 1, "l_max": 0, "n_basis": 1, "envelope_p": 2, "embedding": 0}
+        sizes = [(name, getattr(self, name), low) for name, low in least.items()]
+        for name, value, low in [*sizes, *(("radial_sizes", width, 1) for width in self.radial_sizes)]:
+            if not low <= value <= MOST.get(name, MOST_CHANNELS):
+                raise InputError(
+                    f"{name} is {getattr(self, name)!r}",
+                    "it counts something in the network",
+                    f"give {low} to {MOST.get(name, MOST_CHANNELS)}"
+                    + (" for each hidden layer" if name == "radial_sizes" else ""),
+                )
+
+
+def layer_irreps(config: NequIPConfig) -> list[tuple[Irreps, Irreps]]:
+    """Input and output irreps of every layer; the last keeps even scalars only, all that is read."""
+    hidden = parse_irreps(config.hidden_irreps)
+    scalars = tuple(block for block in hidden if block[1] == EVEN_SCALAR)
+    irreps: Irreps = ((config.embedding or config.n_species, EVEN_SCALAR),)
+    result = []
+    for i in range(config.n_layers):
+        wanted = hidden if i < config.n_layers - 1 else scalars
+        result.append((irreps, _reachable(irreps, config.l_max, wanted)))
+        irreps = result[-1][1]
+    return result
+
+
+def _reachable(irreps_in: Irreps, l_max: int, wanted: Irreps) -> Irreps:
+    """The wanted irreps that a message or the self-connection can fill (the first layer lacks some)."""
+    found = {ir for _, ir in irreps_in}
+    for _, ir_in in irreps_in:
+        for l in range(l_max + 1):
+            found.update(ir_in.times(Irrep(l, (-1) ** l)))
+    return tuple((mul, ir) for mul, ir in wanted if ir in found)

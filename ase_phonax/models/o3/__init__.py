@@ -1,0 +1,1 @@
+"""Rotations: irreducible representations, spherical harmonics, couplings."""

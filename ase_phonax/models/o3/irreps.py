@@ -1,0 +1,76 @@
+"""Names of the irreducible representations of O(3), and lists of them."""
+
+import re
+from typing import NamedTuple
+
+from ...base.errors import InputError
+
+
+class Irrep(NamedTuple):
+    """Degree l and parity p (+1 even, -1 odd) under inversion; written "0e", "1o", ..."""
+
+    l: int
+    p: int
+
+    @property
+    def dim(self) -> int:
+        """Components."""
+        return 2 * self.l + 1
+
+    def __str__(self) -> str:
+        return f"{self.l}{'e' if self.p == 1 else 'o'}"
+
+    def times(self, other: "Irrep") -> list["Irrep"]:
+        """Irreps of the product, ascending."""
+        return [Irrep(l, self.p * other.p) for l in range(abs(self.l - other.l), self.l + other.l + 1)]
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """To sort by: degree, then the parity of the harmonics first. Stored weights are in this order."""
+        return self.l, -self.p * (-1) ** self.l
+
+
+EVEN_SCALAR = Irrep(0, 1)
+
+Irreps = tuple[tuple[int, Irrep], ...]
+MOST_CHANNELS = 100_000
+HIGHEST_DEGREE = 12  # couplings of higher ones take minutes to compute, and nothing uses them
+# Of whatever else counts in a network; what is not named has as many as there may be channels.
+MOST = {"n_layers": 100, "l_max": HIGHEST_DEGREE, "n_basis": 1000, "envelope_p": 100, "correlation": 4}
+LONGEST_CUTOFF = 30.0  # Å: ten thousand neighbours of an atom
+
+
+def check_cutoff(cutoff: float) -> None:
+    """Refuse a cutoff at which nothing interacts, or everything.
+
+    Raises:
+        InputError: not between 0 and LONGEST_CUTOFF [Å].
+    """
+    if not 0 < cutoff <= LONGEST_CUTOFF:
+        raise InputError(
+            f"cutoff is {cutoff!r}",
+            "without neighbours nothing interacts, and thousands of them fit no memory",
+            f"give some Å, 4 to 6 usually, and no more than {LONGEST_CUTOFF:g}",
+        )
+
+
+def parse_irreps(text: str) -> Irreps:
+    """'16x0e + 8x1o' -> ((16, 0e), (8, 1o)), in the order given."""
+    blocks = []
+    for part in text.replace(" ", "").split("+"):
+        found = re.fullmatch(r"(?:(\d+)x)?(\d+)([eo])", part)
+        if found is None:
+            raise InputError(
+                f"the irreps are {text!r}",
+                f"{part!r} is none: they set the features of the network",
+                'write a multiplicity, a degree and a parity, for example "16x0e + 8x1o"',
+            )
+        mul, l, parity = found.groups()
+        if len(mul or "") > 9 or not 1 <= int(mul or 1) <= MOST_CHANNELS or len(l) > 9 or int(l) > HIGHEST_DEGREE:
+            raise InputError(
+                f"the irreps are {text[:80]!r}",
+                f"{part[:40]!r} has no channels, or more than any memory holds",
+                f"give 1 to {MOST_CHANNELS} channels of a degree from 0 to {HIGHEST_DEGREE}",
+            )
+        blocks.append((int(mul or 1), Irrep(int(l), 1 if parity == "e" else -1)))
+    return tuple(blocks)

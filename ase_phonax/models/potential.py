@@ -1,0 +1,143 @@
+"""A potential as data: what computes node energies, its parameters and where they come from."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+from ..base.errors import InputError
+from .parts import NetworkParts
+
+# (parameters, edge_vectors, species, exchange) -> node energies (n_nodes,) [eV]
+NodeEnergies = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the numbers come from; stored in the model file and in every summary of results.
+
+    Attributes:
+        training: for models trained here: configuration, sha256 of the data, errors; built-in types.
+    """
+
+    level_of_theory: str = "not stated"
+    training_set: str = "not stated"
+    licence: str = "not stated"
+    citation: str = ""
+    source: str = ""
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Potential:
+    """A message-passing potential E = sum_k E_k, ready to be evaluated and differentiated.
+
+    Attributes:
+        node_energies: pure function (parameters, edge_vectors (n_edges, 3) [Å], species (n_nodes,),
+            exchange) -> (n_nodes,) [eV]. Edge vectors point from receiver to sender; `species`
+            are positions in `numbers`. Must vanish smoothly for edges at or beyond the cutoff.
+        parameters: tree of NumPy arrays, in the precision they were trained in.
+        cutoff: largest edge length [Å].
+        n_layers: how many hops of edges a node energy depends on.
+        numbers: atomic numbers the potential knows, ascending.
+        name: what to call it in summaries.
+        architecture: key of `architectures.ARCHITECTURES`, None for a plain function.
+        config: the architecture's frozen configuration, None for a plain function.
+        parts: (parameters, dtype) -> the network as arrays, None for a plain function.
+        provenance: level of theory, training set, licence.
+    """
+
+    node_energies: NodeEnergies
+    parameters: Any
+    cutoff: float
+    n_layers: int
+    numbers: tuple[int, ...]
+    name: str = "unnamed"
+    architecture: str | None = None
+    config: Any = None
+    parts: Callable[[Any, np.dtype], NetworkParts] | None = None
+    provenance: Provenance = field(default_factory=Provenance)
+
+    def __post_init__(self):
+        if not (np.isfinite(self.cutoff) and self.cutoff > 0):
+            raise InputError(f"the cutoff is {self.cutoff!r} Å", "edges are cut there", "give a positive length in Å")
+        if int(self.n_layers) != self.n_layers or self.n_layers < 1:
+            raise InputError(
+                f"the number of layers is {self.n_layers!r}",
+                "it sets how far a node energy sees; too few hops give wrong constants without a sign of it",
+                "state the number of message-passing hops, 1 or more",
+            )
+        if list(self.numbers) != sorted(set(self.numbers)):
+            raise InputError(
+                f"the atomic numbers are {self.numbers}",
+                "species are positions in this list",
+                "give them ascending, once each",
+            )
+
+    def __repr__(self) -> str:
+        facts = f"{len(self.numbers)} elements, {self.n_parameters} parameters, cutoff {self.cutoff:g} Å"
+        return f"<{type(self).__name__} {self.name!r}: {facts}>"
+
+    def __deepcopy__(self, memo):
+        return self  # immutable: copies of a calculator share it, and with it the compiled functions
+
+    @property
+    def n_parameters(self) -> int:
+        """How many numbers the parameters hold."""
+        return sum(np.size(leaf) for leaf in _leaves(self.parameters))
+
+    def fingerprint(self) -> str:
+        """sha256 of configuration and parameters: names do not tell models apart."""
+        digest = hashlib.sha256(repr((self.architecture, _chosen(self.config), self.numbers)).encode())
+        for path, leaf in _named_leaves(self.parameters):
+            digest.update(path.encode() + np.ascontiguousarray(leaf).tobytes())
+        return digest.hexdigest()
+
+    @classmethod
+    def from_function(
+        cls,
+        node_energies: NodeEnergies,
+        *,
+        cutoff: float,
+        n_layers: int,
+        numbers: Sequence[int],
+        parameters: Any = None,
+        name: str = "function",
+    ) -> "Potential":
+        """Wrap a plain JAX function of edge vectors.
+
+        Args:
+            node_energies: as the attribute of the same name; JAX-traceable.
+            cutoff: [Å]; beyond it the function must be zero with as many derivatives as are used.
+            n_layers: hops of edges that one node energy depends on (1 for any sum over neighbours).
+            numbers: atomic numbers it is meant for.
+            parameters: first argument of the function; an empty dict when None.
+            name: shown in summaries.
+        """
+        return cls(
+            node_energies, {} if parameters is None else parameters, float(cutoff), n_layers, tuple(numbers), name
+        )
+
+
+def _leaves(tree: Any) -> list:
+    return [leaf for _, leaf in _named_leaves(tree)]
+
+
+def _chosen(config: Any) -> dict[str, Any] | str:
+    """Options that are not at their defaults: one that a later version adds does not make a model another."""
+    if not is_dataclass(config):
+        return repr(config)
+    return {f.name: value for f in fields(config) if (value := getattr(config, f.name)) != f.default}
+
+
+def _named_leaves(tree: Any, path: str = "") -> list[tuple[str, Any]]:
+    """(module/name, array), mappings in the order of their keys."""
+    if isinstance(tree, Mapping):
+        parts = sorted(tree.items())
+    elif isinstance(tree, (list, tuple)):
+        parts = [(str(k), part) for k, part in enumerate(tree)]
+    else:
+        return [(path, tree)]
+    return [leaf for key, part in parts for leaf in _named_leaves(part, f"{path}/{key}" if path else key)]

@@ -1,0 +1,1 @@
+"""Bands: paths through the Brillouin zone, band structures, group velocities."""

@@ -1,0 +1,1 @@
+"""How atoms move: in a mode, and at a temperature."""

@@ -1,0 +1,209 @@
+"""Pictures of phonons: bands beside their densities of states.
+
+Figures are built without pyplot, so nothing is left open and no display is needed; they are returned as
+`matplotlib.figure.Figure`, to be shown, changed or saved by the caller.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from ..base.drawing import (
+    BANDS,
+    ELEMENTS,
+    IMAGINARY,
+    INK,
+    QUIET,
+    STYLE,
+    as_plain_text,
+    formula_in_mathtext,
+    frequency_unit,
+    space_group_in_mathtext,
+)
+from .bands.paths import joints
+from .supercell.door import require_our_units
+
+VISIBLY_IMAGINARY_THZ = 0.05  # the acoustic noise at Gamma shall not redden a stable crystal
+SPIKE = 10  # times a typical density: a peak beyond is cut and named
+CHARACTER = 0.016  # width of a letter of a label, in units of the width of the band panel
+
+
+def bands_and_dos(phonopy: Any, title: str = "", unit: str = "THz", bands_exact: bool | None = None) -> Figure:
+    """Bands along the path at hand, and beside them on the same axis the densities of states.
+
+    Imaginary modes are drawn below zero, in red on a shaded ground. The outline of the densities is the
+    sum of the projections shown, one colour for each element. A peak that would flatten all others is cut, and its
+    height written beside it.
+
+    Args:
+        phonopy: a `Phonopy` object after `run_band_structure` and `run_projected_dos`.
+        title: above the picture; may hold mathtext.
+        unit: of frequencies, "THz", "cm-1" or "meV".
+        bands_exact: whether the bands are of exact D(q) or interpolated from the supercell, which the picture then
+            says; the object itself does not know.
+
+    Returns:
+        matplotlib Figure, 7 by 4 inches.
+    """
+    import matplotlib
+
+    require_our_units(phonopy)
+    factor, printed = frequency_unit(unit)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(7.0, 4.0), layout="constrained")
+        FigureCanvasAgg(figure)
+        left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3.2, 1.0))
+        bottom, top = _frequency_limits(phonopy.band_structure, phonopy.projected_dos)
+        left.set_ylim(factor * bottom, factor * top)
+        _draw_bands(left, phonopy.band_structure, factor)
+        _draw_densities(right, phonopy.projected_dos, phonopy.primitive.symbols, factor)
+        right.set_xlabel(f"DOS (1/{printed})")
+        if bottom < -VISIBLY_IMAGINARY_THZ:
+            _mark_imaginary(left, right, factor * bottom)
+        left.set_ylabel(f"Frequency ({printed})")
+        if bands_exact is not None:
+            say_whence(left, "bands exact" if bands_exact else interpolated_from(phonopy))
+        if title:
+            figure.suptitle(title, fontsize=10, color=INK)
+    return figure
+
+
+def interpolated_from(phonopy: Any) -> str:
+    """What a picture of interpolated bands says of them."""
+    return f"bands interpolated from {len(phonopy.supercell)} atoms"
+
+
+def say_whence(axes: Axes, text: str) -> None:
+    """Small print above the right end of a panel: how its curves were computed."""
+    axes.set_title(text, loc="right", fontsize=7, color=QUIET, pad=3)
+
+
+def crystal_title(formula: str, space_group: str, model: str) -> str:
+    """What stands above the pictures of a crystal."""
+    parts = formula_in_mathtext(formula), space_group_in_mathtext(space_group), as_plain_text(model)
+    return "    ".join(parts)
+
+
+def _frequency_limits(bands: Any, projected: Any) -> tuple[float, float]:
+    frequencies = np.concatenate([np.ravel(f) for f in bands.frequencies])
+    total = np.sum(projected.projected_dos, axis=0)
+    occupied = projected.frequency_points[total > 1e-3 * total.max(initial=0.0)]
+    lowest = min(frequencies.min(), occupied.min(initial=0.0))
+    highest = max(frequencies.max(), occupied.max(initial=0.0), 0.1)
+    margin = 0.04 * (highest - min(lowest, 0.0))
+    return (lowest - margin if lowest < -VISIBLY_IMAGINARY_THZ else 0.0), highest + margin
+
+
+def _draw_bands(axes: Axes, bands: Any, factor: float) -> None:
+    for distances, in_thz in zip(bands.distances, bands.frequencies, strict=True):
+        frequencies = factor * in_thz
+        axes.plot(distances, frequencies, color=BANDS, linewidth=1.0, solid_capstyle="round")
+        imaginary = in_thz.min(axis=0) < -VISIBLY_IMAGINARY_THZ
+        # Once more, as far as they lie below zero: lines that cross it between two points change colour where they do.
+        bottom = 1.1 * min(frequencies.min(), 0.0)
+        below = Rectangle((0.0, bottom), 1.0, -bottom, transform=axes.get_yaxis_transform())
+        for line in axes.plot(distances, frequencies[:, imaginary], color=IMAGINARY, linewidth=1.4):
+            line.set_clip_path(below)
+    _label_path(axes, bands)
+    axes.tick_params(axis="y", direction="in", color=INK)
+    axes.axhline(0.0, color=QUIET, linewidth=0.8, zorder=0)
+
+
+def _label_path(axes: Axes, bands: Any) -> None:
+    places, names = _special_points(bands)
+    start, end = bands.distances[0][0], bands.distances[-1][-1]
+    axes.set_xlim(start, end)
+    for place in places[1:-1]:
+        axes.axvline(place, color=QUIET, linewidth=0.6, zorder=0)
+    rows = _label_rows((places - start) / (end - start), [_visible_length(name) for name in names])
+    axes.set_xticks(places, ["\n" * row + name for row, name in zip(rows, names, strict=True)])
+    axes.tick_params(axis="x", length=0, pad=5)
+
+
+def _label_rows(places: NDArray[np.float64], lengths: list[int]) -> list[int]:
+    """The row below the axis in which each name finds room; `places` in units of the axis width."""
+    rows, taken = [], [-1.0] * len(lengths)
+    for place, length in zip(places, lengths, strict=True):
+        half = 0.5 * CHARACTER * (length + 1)
+        row = next(i for i, end in enumerate(taken) if place - half >= end)
+        taken[row] = place + half
+        rows.append(row)
+    return rows
+
+
+def _visible_length(mathtext: str) -> int:
+    return len(re.sub(r"\\mathrm|[${}_]", "", re.sub(r"\\[A-Z][a-z]+", "G", mathtext)))
+
+
+def _special_points(bands: Any) -> tuple[NDArray[np.float64], list[str]]:
+    """Places along the path where segments meet, and their names: "$U$|$K$" at a jump."""
+    places = np.array([bands.distances[0][0], *(distances[-1] for distances in bands.distances)])
+    if not bands.labels:
+        return places, [""] * len(places)
+    return places, ["|".join(names) for names in joints(bands.labels, bands.path_connections)]
+
+
+def _draw_densities(axes: Axes, projected: Any, symbols: list[str], factor: float) -> None:
+    frequencies, densities = factor * projected.frequency_points, np.asarray(projected.projected_dos) / factor
+    total, elements = densities.sum(axis=0), list(dict.fromkeys(symbols))
+    if len(elements) > 1:
+        axes.plot(total, frequencies, color=INK, linewidth=0.8, label="total")
+    for color, element in zip(ELEMENTS * 16, elements, strict=False):
+        mine = densities[[symbol == element for symbol in symbols]].sum(axis=0)
+        axes.fill_betweenx(frequencies, 0.0, mine, color=color, alpha=0.25, linewidth=0)
+        axes.plot(mine, frequencies, color=color, linewidth=1.0, label=element)
+    # A mode at one frequency for all q makes a spike that would flatten the rest.
+    typical = np.percentile(total[total > 0], 90) if np.any(total > 0) else 1.0
+    highest = 1.08 * min(total.max(), SPIKE * typical)
+    axes.set_xlim(0.0, highest)
+    _name_cut_peaks(axes, total, frequencies, highest)
+    axes.xaxis.set_major_locator(MaxNLocator(3, prune="lower"))
+    axes.tick_params(direction="in", color=INK)
+    axes.axhline(0.0, color=QUIET, linewidth=0.8, zorder=0)
+    axes.legend(frameon=False, fontsize=8, handlelength=1.2, loc="best", borderaxespad=0.3)
+
+
+def _name_cut_peaks(axes: Axes, total: NDArray[np.float64], frequencies: NDArray[np.float64], highest: float) -> None:
+    """An arrowhead at the edge of the panel, and the height, for each peak that goes beyond it."""
+    beyond = np.flatnonzero(total > highest)
+    for run in np.split(beyond, np.flatnonzero(np.diff(beyond) > 1) + 1):
+        if not len(run):
+            continue
+        peak = run[np.argmax(total[run])]
+        place = (highest, frequencies[peak])
+        axes.plot(*place, marker=">", markersize=4, color=INK, clip_on=False)
+        axes.annotate(
+            f"{total[peak]:.3g}",
+            place,
+            xytext=(-5, -3),
+            textcoords="offset points",
+            ha="right",
+            va="top",  # below: flat modes are often the highest, at the frame
+            fontsize=7,
+            color=INK,
+        )
+
+
+def _mark_imaginary(left: Axes, right: Axes, bottom: float) -> None:
+    for axes in (left, right):
+        axes.axhspan(bottom, 0.0, color=IMAGINARY, alpha=0.06, linewidth=0, zorder=0)
+    right.annotate(
+        "imaginary",
+        (1.0, 0.0),
+        xycoords="axes fraction",
+        xytext=(-3, 3),
+        textcoords="offset points",
+        ha="right",
+        va="bottom",
+        fontsize=8,
+        color=IMAGINARY,
+    )

@@ -1,0 +1,1 @@
+"""Meshes of wave vectors: densities of states, heat, the lowest frequency."""

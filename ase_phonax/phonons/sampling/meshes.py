@@ -1,0 +1,147 @@
+"""Phonons sampled over the Brillouin zone: meshes and densities of states.
+
+Every function takes a `Phonopy` object with force constants and returns phonopy's own results. Meshes
+are centred on Gamma: an even mesh beside it loses symmetry in centred lattices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from phonopy import Phonopy
+from phonopy.phonon.dos import ProjectedDos, TotalDos
+from phonopy.phonon.mesh import Mesh
+
+from ...base.errors import InputError
+from ...base.sharing import ignored_warnings
+from ..supercell.door import checked
+
+MESH_LENGTH = 100.0  # [Å] q-points along b: MESH_LENGTH * |b| / 2 pi, for total DOS and heat
+PROJECTED_MESH_LENGTH = 40.0  # [Å] the projected DOS needs every q-point, unreduced by symmetry
+EVERYWHERE = (True, True, True)
+LARGEST_MESH = 300**3  # q-points
+DOS_POINTS = 301
+IMAGINARY_THRESHOLD_THZ = 0.05  # below minus this a mode counts as imaginary: interpolation noise is smaller
+
+
+def get_mesh(
+    phonopy: Phonopy,
+    length: float = MESH_LENGTH,
+    *,
+    numbers: Sequence[int] | None = None,
+    repeated: tuple[bool, bool, bool] = EVERYWHERE,
+) -> Mesh:
+    """Frequencies on a mesh that holds Gamma and the full symmetry, reduced to irreducible q-points.
+
+    Args:
+        phonopy: with force constants.
+        length: q-points along each reciprocal vector b are length * |b| / 2 pi, at least 1 [Å].
+        numbers: (3,) of q-points along each reciprocal vector, instead of `length`.
+        repeated: directions that are sampled; the others, the vacuum of a layer, get one q-point.
+
+    Raises:
+        InputError: numbers that are no mesh, or more q-points than LARGEST_MESH.
+    """
+    checked(phonopy)
+    check_mesh(_numbers(phonopy, length) if numbers is None else numbers)
+    if numbers is None and all(repeated):
+        # phonopy picks symmetric numbers of its own for skewed cells, and says so; nothing is lost.
+        with ignored_warnings(".*from length input.*incompatible"):
+            return phonopy.run_mesh(float(length), is_gamma_center=True)
+    if numbers is None:
+        numbers = np.where(repeated, _numbers(phonopy, length), 1).tolist()
+    return phonopy.run_mesh(list(numbers), is_gamma_center=True)
+
+
+def check_mesh(numbers: Sequence[float] | NDArray[Any]) -> None:
+    """Refuse what is no mesh, or fits no memory: phonopy would panic, or not come back.
+
+    Args:
+        numbers: (3,) of q-points along each reciprocal vector.
+
+    Raises:
+        InputError: with the number of q-points.
+    """
+    counts = np.asarray(numbers, float).ravel()
+    if (
+        counts.shape != (3,)
+        or not np.all(np.isfinite(counts))
+        or np.any(counts < 1)
+        or np.any(counts != np.rint(counts))
+    ):
+        raise InputError(
+            f"the mesh {np.asarray(numbers).tolist()} is not made of three whole numbers above zero",
+            "it counts q-points along three reciprocal vectors",
+            "give three such as 20 20 20, or a length",
+        )
+    if np.prod(counts) > LARGEST_MESH:
+        raise InputError(
+            f"the mesh {' x '.join(f'{n:.0f}' for n in counts)} has {np.prod(counts):.3g} q-points",
+            f"beyond {LARGEST_MESH:.3g} they fit no memory, and heat has converged long before",
+            "take a coarser one; 100 Å is the length by default",
+        )
+
+
+def _numbers(phonopy: Phonopy, length: float) -> NDArray[np.int64]:
+    reciprocal_lengths = np.linalg.norm(np.linalg.inv(phonopy.primitive.cell), axis=0)
+    return np.maximum(1, np.rint(np.minimum(length * reciprocal_lengths, 1e15))).astype(np.int64)
+
+
+def sampled_mesh(phonopy: Phonopy) -> Mesh:
+    """The mesh that the object holds.
+
+    Raises:
+        InputError: none has been run.
+    """
+    checked(phonopy)
+    if not isinstance(phonopy.mesh, Mesh):
+        raise InputError(
+            "the Phonopy object has no mesh of frequencies",
+            "densities of states and thermal properties are sums over one",
+            "run ase_phonax.phonons.sampling.meshes.get_mesh(phonopy) first",
+        )
+    return phonopy.mesh
+
+
+def get_densities(
+    phonopy: Phonopy, length: float = PROJECTED_MESH_LENGTH, *, repeated: tuple[bool, bool, bool] = EVERYWHERE
+) -> tuple[TotalDos, ProjectedDos]:
+    """Total density of states from the mesh at hand, and its projections on atoms.
+
+    Run `get_mesh` first. The projected one needs eigenvectors at all q-points and therefore a coarser
+    mesh of its own, which is the one that phonopy keeps afterwards. Both are on one frequency grid.
+
+    Args:
+        phonopy: after `get_mesh`.
+        length: of the projected mesh, as in `get_mesh` [Å].
+        repeated: as in `get_mesh`.
+
+    Raises:
+        InputError: as `get_mesh`.
+
+    Returns:
+        total (n_frequencies,) and projected (n_atoms, n_frequencies) densities [states/THz/primitive cell].
+    """
+    frequencies = sampled_mesh(phonopy).frequencies
+    lowest, highest = float(frequencies.min()), float(frequencies.max())
+    margin = 0.02 * max(highest - lowest, 1e-3)
+    # A stable crystal starts at zero: its acoustic noise would put the first point at -1e-7.
+    start = 0.0 if lowest > -IMAGINARY_THRESHOLD_THZ else lowest - margin
+    end = highest + margin
+    pitch = (end - start) / (DOS_POINTS - 1)
+    total = phonopy.run_total_dos(freq_min=start, freq_max=end, freq_pitch=pitch)
+    numbers = np.where(repeated, _numbers(phonopy, length), 1)
+    check_mesh(numbers)
+    phonopy.run_mesh(numbers, is_gamma_center=True, is_mesh_symmetry=False, with_eigenvectors=True)
+    return total, phonopy.run_projected_dos(freq_min=start, freq_max=end, freq_pitch=pitch)
+
+
+def _gamma_acoustics(qpoints: NDArray[np.float64], frequencies: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(n_qpoints, n_bands) true for the three modes nearest zero at q-points equivalent to Gamma."""
+    acoustic = np.zeros(frequencies.shape, dtype=bool)
+    for i in np.flatnonzero(np.abs(qpoints - np.rint(qpoints)).max(axis=1) < 1e-8):
+        acoustic[i, np.argsort(np.abs(frequencies[i]))[:3]] = True
+    return acoustic

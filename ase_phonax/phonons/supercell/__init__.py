@@ -1,0 +1,1 @@
+"""Supercells: phonopy objects, their force constants, how large they must be."""

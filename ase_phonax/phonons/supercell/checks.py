@@ -1,0 +1,122 @@
+"""What force constants have to fulfil, measured."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from phonopy import Phonopy
+
+from ...base.errors import InputError
+from ...derivatives.stars import exact_operations, rotated
+from ...structures.space_groups import get_operations
+from .constants import _images_of, compact_constants, crystal_atoms, interpolation_errors
+from .door import checked
+
+# Incommensurate wave vectors at which interpolated and exact D(q) are compared: fixed, so that two runs
+# print the same number, and spread evenly over the zone: the additive recurrence of powers of 1/g, where
+# g^4 = g + 1 (M. Roberts, "The unreasonable effectiveness of quasirandom sequences", 2018).
+PROBES = (0.5 + np.outer(np.arange(1, 11), 1.2207440846057596 ** -np.arange(1.0, 4.0))) % 1.0 - 0.5
+
+
+def checks(
+    phonopy: Phonopy, exact: Callable[..., np.ndarray], qpoints: Sequence | np.ndarray = PROBES
+) -> dict[str, float]:
+    """Numerical noise, symmetry of the structure, error of the supercell.
+
+    Args:
+        phonopy: with compact or full force constants.
+        exact: exact(q-points, symmetry=...) -> D(q) of `phonopy.primitive` in phonopy's convention
+            [eV/Å²/amu]; with symmetry=False each q-point by itself.
+        qpoints: where interpolation is compared with it.
+
+    Returns:
+        acoustic_sum_rule, hermiticity, space_group_residual: largest violation over the largest constant
+            (the last one also that of an exact D(q) over its own largest entry);
+        interpolation_error_thz, interpolation_error_max_thz: RMS and largest, over branches and q, of the
+            frequency differences.
+
+    Raises:
+        InputError: no force constants; or NAC parameters, which the exact matrices know nothing of.
+    """
+    if checked(phonopy).nac_params is not None:
+        raise InputError(
+            "the Phonopy object has nac_params",
+            "its interpolated D(q) then holds a dipole term that the exact D(q) of a short-range model lacks",
+            "compare before setting nac_params",
+        )
+    constants = compact_constants(phonopy)
+    largest = np.abs(constants).max() or 1.0
+    qpoints = np.asarray(qpoints, float)
+    operations = exact_operations(crystal_atoms(phonopy.primitive), phonopy.symmetry.tolerance)
+    # One wave vector once more, moved by an operation: constants are unfolded with the symmetry, so that
+    # only an exact matrix can say whether it holds.
+    last = len(operations.rotations) - 1
+    moved = np.linalg.solve(operations.rotations[last].T, qpoints[0])
+    found, image = exact(qpoints, symmetry=True), exact(moved[None], symmetry=False)[0]
+    difference = interpolation_errors(phonopy, found, qpoints)
+    asymmetry = np.abs(rotated(found[0], last, operations) - image).max() / (np.abs(image).max() or 1.0)
+    return {
+        "acoustic_sum_rule": float(np.abs(constants.sum(axis=1)).max() / largest),
+        "hermiticity": float(_hermiticity(phonopy, constants) / largest),
+        "space_group_residual": float(max(asymmetry, _space_group_residual(phonopy, constants) / largest)),
+        "interpolation_error_thz": float(np.sqrt(np.mean(difference**2))),
+        "interpolation_error_max_thz": float(np.abs(difference).max()),
+    }
+
+
+def _image_finder(phonopy: Phonopy) -> Callable[[np.ndarray], np.ndarray]:
+    """Positions (m, 3) [Å] -> indices of the supercell atoms nearest to there, modulo its lattice."""
+    primitive, supercell = phonopy.primitive, phonopy.supercell
+    to_primitive = np.linalg.inv(primitive.cell)
+    repeats = np.rint(supercell.cell @ to_primitive).astype(int)
+    size = abs(round(np.linalg.det(repeats)))
+    to_supercell = np.rint(np.linalg.inv(repeats) * size).astype(int)
+    home = primitive.positions @ to_primitive
+
+    def keys(positions: np.ndarray) -> list[tuple[int, ...]]:
+        from_home = positions @ to_primitive - home[:, None]
+        cells = np.rint(from_home).astype(int)
+        j = np.linalg.norm((from_home - cells) @ primitive.cell, axis=2).argmin(axis=0)
+        cosets = cells[j, np.arange(len(positions))] @ to_supercell % size
+        return list(map(tuple, np.column_stack([j, cosets]).tolist()))
+
+    table = {key: index for index, key in enumerate(keys(supercell.positions))}
+    return lambda positions: np.array([table[key] for key in keys(positions)])
+
+
+def _hermiticity(phonopy: Phonopy, constants: np.ndarray) -> float:
+    """Largest |Phi(i, k) - Phi(k, i)^T|, the partner found by lattice translation."""
+    primitive, supercell = phonopy.primitive, phonopy.supercell
+    find, worst = _image_finder(phonopy), 0.0
+    j = _images_of(phonopy)
+    home = supercell.positions[primitive.p2s_map]
+    for i in range(len(primitive)):
+        # Seen from k's representative in the home cell, atom i lies at the opposite lattice vector.
+        partner = find(home[i] + home[j] - supercell.positions)
+        worst = max(worst, float(np.abs(constants[i] - constants[j, partner].transpose(0, 2, 1)).max()))
+    return worst
+
+
+def _space_group_residual(phonopy: Phonopy, constants: np.ndarray) -> float:
+    """Largest |Phi(gi, gk) - W Phi(i, k) W^T| over the operations of the crystal that keep the supercell.
+
+    Others have no meaning on that supercell: an anisotropic one is checked against fewer.
+    """
+    primitive, supercell = phonopy.primitive, phonopy.supercell
+    rotations, translations = get_operations(crystal_atoms(primitive), phonopy.symmetry.tolerance)
+    find, worst = _image_finder(phonopy), 0.0
+    j = _images_of(phonopy)
+    home = supercell.positions[primitive.p2s_map]
+    for rotation, translation in zip(rotations, translations, strict=True):
+        w = primitive.cell.T @ rotation @ np.linalg.inv(primitive.cell.T)
+        lattice = supercell.cell @ w.T @ np.linalg.inv(supercell.cell)
+        if not np.allclose(lattice, np.rint(lattice), atol=1e-3):
+            continue
+        shift = translation @ primitive.cell
+        for i in range(len(primitive)):
+            moved = home[i] @ w.T + shift
+            target = j[find(moved[None])[0]]
+            # Translate so that the image of i is its representative again.
+            images = find(supercell.positions @ w.T + shift - moved + home[target])
+            rotated = np.einsum("ab,kbc,dc->kad", w, constants[i], w)
+            worst = max(worst, float(np.abs(constants[target, images] - rotated).max()))
+    return worst

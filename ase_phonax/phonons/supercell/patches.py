@@ -1,0 +1,90 @@
+"""phonopy's own classes on exact D(q): bands, meshes and irreps without a supercell in between.
+
+phonopy builds all its dynamical matrices in one function. Inside `exact_matrices` that function answers
+for one `Phonopy` object with matrices from the potential; everything that phonopy computes there from
+D(q) is then exact. Results are phonopy's objects and stay what they are after the block. Other objects, in
+this thread and in others, are answered as ever; blocks of several threads do not wait for each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from phonopy import Phonopy
+from phonopy.harmonic import dynamical_matrix as _harmonic
+from phonopy.phonon import mesh as _mesh
+from phonopy.phonon import qpoints as _qpoints
+
+from ...base.errors import InputError
+from ...base.sharing import Replacement
+from .constants import crystal_atoms
+from .door import checked_for_potential
+
+
+@contextmanager
+def exact_matrices(
+    phonopy: Phonopy, calc: Any, qpoints: ArrayLike | None = None, progress: Any = None
+) -> Iterator[None]:
+    """Let phonopy see the exact D(q) of a crystal in place of the one interpolated from its supercell.
+
+    Covered: `run_band_structure`, `run_mesh`, `run_qpoints`, `run_irreps` and what follows from their
+    results (densities of states, thermal properties). phonopy's group velocities differentiate the
+    supercell's constants and are *not* exact: see `ase_phonax.get_group_velocities`.
+
+    Args:
+        phonopy: with force constants (of any supercell), which stay as they are.
+        calc: the `PhonaxCalculator` they belong to; it remembers each star of wave vectors.
+        qpoints: (n_q, 3) computed at once beforehand, where phonopy would ask one by one.
+        progress: called with (done, total) columns.
+
+    Raises:
+        InputError: the object has nac_params. A short-range model has no dipole term, and until a
+            separation of D(q) into short range and dipoles is fixed the sum is not defined (docs/conventions.md).
+    """
+    if checked_for_potential(phonopy).nac_params is not None:
+        raise InputError(
+            "exact D(q) was asked for together with nac_params",
+            "the non-analytic correction adds a dipole term to constants of a supercell; what it would add to the"
+            " exact matrices of a short-range model is not defined",
+            "use one of the two: the correction on a stated supercell, or exact matrices without it",
+        )
+    primitive = crystal_atoms(phonopy.primitive)
+    if qpoints is not None:
+        calc.get_dynamical_matrix(primitive, qpoints, progress=progress)
+    ours = phonopy.dynamical_matrix
+
+    def exact(q: Any) -> NDArray[np.complex128]:
+        found = calc.get_dynamical_matrix(primitive, np.reshape(q, (-1, 3)), progress=progress)
+        found = (found + found.conj().transpose(0, 2, 1)) / 2  # as phonopy does with its own
+        return found[0] if np.ndim(q) == 1 else found
+
+    entry = ours, exact
+    with _PATCH.in_place():
+        _OPEN.append(entry)
+        try:
+            yield
+        finally:
+            _OPEN.remove(entry)
+
+
+# The dynamical matrices whose blocks are open, in any thread, and what answers for them; the latest counts.
+_OPEN: list[tuple[Any, Any]] = []
+
+
+def _answering(original: Any) -> Any:
+    """phonopy's function, which asks the potential for matrices of the blocks that are open."""
+
+    def matrices(dm: Any, q: Any, *arguments: Any, **options: Any) -> Any:
+        for ours, exact in reversed(_OPEN.copy()):  # blocks of other threads may open and end meanwhile
+            if dm is ours:
+                return exact(q)
+        return original(dm, q, *arguments, **options)
+
+    return matrices
+
+
+_PATCH = Replacement((_harmonic, _mesh, _qpoints), "get_dynamical_matrices_at_qpoints", _answering)

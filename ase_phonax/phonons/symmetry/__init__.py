@@ -1,0 +1,1 @@
+"""Symmetry of modes: irreducible representations and activity."""

@@ -1,0 +1,183 @@
+"""Is this a structure that can be computed: the door for atoms.
+
+What passes `require_crystal` is finite, has no two atoms on one place and repeats in three directions.
+"""
+
+import numpy as np
+from ase import Atoms
+from ase.data import chemical_symbols
+from ase.geometry import complete_cell
+from ase.neighborlist import neighbor_list
+
+from ..base.errors import StructureError
+from .lattices import cell_heights, short_vectors, with_short_vectors
+from .species import warn_of_moments
+
+FULL_OCCUPANCY = 1e-3  # of one atom: files round to about this
+CLOSEST_DISTANCE = 0.4  # [Å] H2 is 0.74: anything nearer is a damaged file, not chemistry
+SMALLEST_HEIGHT = 0.5  # [Å] of the shortest vectors of a lattice: below it they are taken as lying in a plane
+SMALLEST_VOLUME = 1e-9  # [Å³]
+# Doubles of this size are 1e-10 Å apart: positions, and vectors between them, are rounded to no more than that.
+FARTHEST = 1e6  # [Å]
+
+
+def check_structure(atoms: Atoms) -> None:
+    """Refuse a structure no potential can say anything about.
+
+    Raises:
+        StructureError: no atoms, unknown species, positions or cell that are not finite, a cell without volume, sites
+            that are occupied in part, or two atoms closer than CLOSEST_DISTANCE (periodic images counted).
+    """
+    if len(atoms) == 0:
+        raise StructureError(
+            "the structure has no atoms", "there is nothing to compute", "check that the file is complete"
+        )
+    check_finite(atoms)
+    check_elements(atoms)
+    check_cell(atoms)
+    check_repeats(atoms)
+    _check_occupancies(atoms)
+    _check_distances(atoms)
+    warn_of_moments(atoms)
+
+
+def check_elements(atoms: Atoms) -> None:
+    """Refuse atomic numbers that no element has.
+
+    Raises:
+        StructureError: naming the first such atom.
+    """
+    unknown = (atoms.numbers < 1) | (atoms.numbers >= len(chemical_symbols))
+    if np.any(unknown):
+        index = int(np.argmax(unknown))
+        raise StructureError(
+            f"atom {index}, counted from 0, has no known element (atomic number {atoms.numbers[index]})",
+            "the potential needs the element of every atom",
+            "name the elements in the file; POSCAR needs them on the line above the counts",
+        )
+
+
+def check_cell(atoms: Atoms) -> None:
+    """Refuse a periodic direction without a cell vector, and vectors in one plane.
+
+    Raises:
+        StructureError: with the cell.
+    """
+    cell = atoms.cell.array
+    # complete_cell fills missing vectors only for directions that are not periodic.
+    missing = atoms.pbc & ~cell.any(axis=1)
+    if missing.any() or abs(np.linalg.det(complete_cell(cell))) < SMALLEST_VOLUME:
+        raise StructureError(
+            f"the cell {cell.tolist()} has no volume but pbc is {atoms.pbc.tolist()}",
+            "periodic images would coincide",
+            "give three independent cell vectors, or set pbc to False in the directions without one",
+        )
+
+
+def check_repeats(atoms: Atoms) -> None:
+    """Refuse a cell whose images of one atom lie on top of each other: a search for neighbours would take hours.
+
+    Raises:
+        StructureError: with the cell.
+    """
+    shortest = np.linalg.norm(short_vectors(atoms.cell.array, atoms.pbc)[0], axis=1)[atoms.pbc].min(initial=np.inf)
+    if shortest < CLOSEST_DISTANCE:
+        raise StructureError(
+            f"the cell {atoms.cell.array.tolist()} repeats every atom after {shortest:.3g} Å",
+            f"atoms nearer than {CLOSEST_DISTANCE} Å lie on top of each other: no potential is meant for that",
+            "check the lengths and angles of the cell, and their units",
+        )
+
+
+def require_crystal(atoms: Atoms) -> None:
+    """Refuse a structure that has no phonons in three dimensions.
+
+    Raises:
+        StructureError: as `check_structure`; or not periodic in all three directions; or cell vectors
+            that lie in one plane.
+    """
+    check_finite(atoms)
+    if not all(atoms.pbc):
+        flags = " ".join("T" if periodic else "F" for periodic in atoms.pbc)
+        raise StructureError(
+            f"the structure is not periodic in three directions (pbc = {flags})",
+            "force constants, q-points and supercells are defined for a three-dimensional crystal only",
+            "set atoms.pbc = True if it is a crystal; for a molecule use `ase-phonax molecule` or calc.get_vibrations",
+        )
+    heights = cell_heights(short_vectors(atoms.cell.array, atoms.pbc)[0])
+    if not heights.min() > SMALLEST_HEIGHT:
+        raise StructureError(
+            f"the cell is flat or empty: of its shortest vectors, opposite faces are {heights.min():.3g} Å apart",
+            "its three vectors do not span space, so the crystal cannot be repeated",
+            "check the cell in the file (lattice vectors, units of length)",
+        )
+    check_structure(atoms)
+
+
+def check_finite(atoms: Atoms) -> None:
+    """Refuse positions and cells that are not numbers, or so large that they are not exact.
+
+    Raises:
+        StructureError: naming the first bad one.
+    """
+    for name, values in (("position", atoms.positions), ("cell vector", atoms.cell.array)):
+        if np.abs(values).max(initial=0.0) <= FARTHEST:  # false for NaN, too
+            continue
+        index = int(np.argmin((np.abs(values) <= FARTHEST).all(axis=1)))
+        if np.isfinite(values[index]).all():
+            raise StructureError(
+                f"the {name} {index} is {values[index]} Å",
+                f"beyond {FARTHEST:g} Å numbers are rounded to more than 1e-10 Å, and energies and forces with them",
+                "wrap the atoms into the cell (atoms.wrap()), or check the units of length",
+            )
+        raise StructureError(
+            f"the {name} {index} is not a finite number: {values[index]}",
+            "every energy and force computed from it would be NaN",
+            "repair the structure; a job that failed often leaves such a file",
+        )
+
+
+def is_full(site: dict[str, float]) -> bool:
+    """Whether one element fills a site, of which ASE's CIF reader says how much each has."""
+    return len(site) == 1 and abs(sum(site.values()) - 1) <= FULL_OCCUPANCY
+
+
+def _check_occupancies(atoms: Atoms) -> None:
+    # Of a mixed site ASE makes an atom of the most frequent element, and keeps what the file said here.
+    stated = atoms.info.get("occupancy")
+    if not isinstance(stated, dict):
+        return
+    kinds = atoms.arrays.get("spacegroup_kinds")
+    partial = []
+    for kind, site in stated.items():
+        if not isinstance(site, dict) or is_full(site):
+            continue
+        where = f"site {kind}"
+        if kinds is not None:
+            members = np.flatnonzero(kinds.astype(str) == str(kind)).tolist()
+            if not members:  # a mixed site is listed once for each of its elements, and has its atoms once
+                continue
+            where = f"atoms {', '.join(map(str, members[:4]))}" + (" ..." if len(members) > 4 else "")
+        partial.append(f"{where}: " + " + ".join(f"{x:g} {symbol}" for symbol, x in site.items()))
+    if partial:
+        raise StructureError(
+            f"sites are occupied in part (atoms counted from 0): {'; '.join(partial)}",
+            "a potential takes whole atoms: it would be computed as if one element filled each of these sites",
+            "give an ordered structure, such as a supercell with the atoms distributed; where that is done already,"
+            ' delete atoms.info["occupancy"]',
+        )
+
+
+def _check_distances(atoms: Atoms) -> None:
+    # The search would take hours in a skewed cell. It says nothing of a flat one, which others refuse.
+    first, second, distances = neighbor_list("ijd", with_short_vectors(atoms), CLOSEST_DISTANCE)
+    if len(distances) == 0:
+        return
+    nearest = int(np.argmin(distances))
+    i, j = sorted((int(first[nearest]), int(second[nearest])))
+    symbols = atoms.get_chemical_symbols()
+    raise StructureError(
+        f"atoms {i} ({symbols[i]}) and {j} ({symbols[j]}), counted from 0, are {distances[nearest]:.3g} Å apart",
+        f"atoms nearer than {CLOSEST_DISTANCE} Å lie on top of each other: no potential is meant for that",
+        "check for duplicated atoms, partially occupied sites, fractional coordinates read as Å, or a wrong cell",
+    )

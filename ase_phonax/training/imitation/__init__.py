@@ -1,0 +1,1 @@
+"""A small network that learns the features of a large one."""

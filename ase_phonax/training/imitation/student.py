@@ -1,0 +1,245 @@
+"""A network's first parameters from what another network computes inside.
+
+A teacher holds more than energies: what leaves each of its layers is hundreds of numbers for every atom, and how these
+numbers answer to a displacement is hundreds more. The student learns to give them, up to linear maps of each irrep's
+channels that are learned beside it and thrown away. That needs values and one forward derivative: no labels, and a
+fraction of the arithmetic of a step on forces. Features as targets: Romero et al., arXiv:1412.6550; derivatives as
+targets: Czarnecki et al., arXiv:1706.04859.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from ase import Atoms
+from ase.data import chemical_symbols
+
+from ...base.errors import InputError, TrainingError
+from ...derivatives.compiled.responses import cast
+from ...models.architectures import get_network
+from ...models.potential import Potential, Provenance
+from .. import placement, setup, steps
+from ..batches import Item, Planner, iterate, prepare
+from ..config import Config, LossConfig, NetworkConfig, OptimiserConfig, RunConfig, as_config
+from ..labels.frames import Frame, find_elements
+from ..loop import FROM_NOTHING, Report
+from .lessons import Answers, answers, first_heads, lesson_loss, make_lessons, make_target, measure_scales
+
+
+def imitate(
+    config: Config,
+    teacher: Any,
+    frames: Sequence[Frame],
+    structures: Sequence[Atoms],
+    report: Report | None = None,
+) -> Potential:
+    """A new network that computes what another does, to be trained on; in single precision.
+
+    Args:
+        config: as for `train`. What counts are the network, the optimiser, and seed, devices and shapes of the run.
+            Reference energies are the mean energies that the teacher gives to atoms of each element.
+        teacher: a `Potential`, a registered name, or a model file.
+        frames: labelled ones, which it will be trained on: sizes and elements are taken from them.
+        structures: where the two are compared; see `learn`.
+        report: called with the row of each epoch.
+
+    Raises:
+        InputError: the configuration, networks that do not tell what is inside them, nothing to compare, elements that
+            the teacher lacks or that no structure has.
+        TrainingError: a loss that is not finite.
+    """
+    from ...models.loading import load_model
+
+    found, known = as_config(config), load_model(teacher)
+    if not frames:
+        raise InputError("there are no frames", "sizes and elements are taken from them", "give those to train on")
+    _check_types("frames", frames, Frame, "give what read_frames returns; frame_of_atoms makes one of Atoms")
+    if found.network.energies != NetworkConfig().energies:
+        raise InputError(
+            f"network.energies is {found.network.energies!r}",
+            "reference energies are those of the teacher's atoms",
+            "leave it out; fine_tune.energies: shift moves them to the labels' afterwards",
+        )
+    _check_telling(f"the teacher {known.name}", known)
+    network = replace(found.network, energies="zero")
+    with jax.enable_x64(False):
+        student = setup.new_potential(replace(found, network=network), frames)
+        return learn(student, known, structures, found.optimiser, found.run, report)
+
+
+def learn(
+    student: Potential,
+    teacher: Potential,
+    structures: Sequence[Atoms],
+    optimiser: OptimiserConfig,
+    run: RunConfig,
+    report: Report | None = None,
+) -> Potential:
+    """A student that computes what the teacher does, as far as its channels hold it.
+
+    The teacher's first layer is compared with the student's first, its last with the student's last, each between with
+    one between, spread evenly: a student with fewer layers has some compared with several (of two the first with all
+    but the teacher's last, a single one with all), one with more has some that nobody teaches. Node energies are
+    compared with node energies. Each structure has one random direction, along which the answers of all these are
+    compared too.
+
+    JAX's precision is taken as it is set: `imitate` calls this with double precision off.
+
+    Args:
+        student: its parameters are where it starts.
+        teacher: a NequIP-type network that knows the student's elements.
+        structures: disordered ones teach more than crystals at rest, whose atoms are all alike.
+        optimiser: all but `patience`, for which there is no validation.
+        run: seed of directions and of the order of structures; devices and shapes.
+        report: called with the row of each epoch.
+
+    Raises:
+        InputError, TrainingError: as `imitate`.
+    """
+    _check(student, teacher, structures, optimiser)
+    lessons = make_lessons(student, teacher)
+    # 7 for directions, as 2 is for the frames held out. The order of epoch 7 draws the same, for something else.
+    rng = np.random.default_rng((run.seed, 7))
+    frames = [Frame(atoms, energy=0.0) for atoms in structures]
+    directions = [rng.normal(size=(len(a), 3)) for a in structures]
+    seen = look_inside(teacher, frames, directions)
+    numbers = [atoms.numbers for atoms in structures]
+    scales = measure_scales(seen, numbers, lessons, student)
+    targets = [make_target(s, z, scales, student) for s, z in zip(seen, numbers, strict=True)]
+    del seen
+    items = _items(student, frames, directions, targets)
+
+    n_devices = placement.n_devices(run.devices)
+    pieces = placement.n_pieces(optimiser, items, n_devices)
+    rules = steps.Rules.of(LossConfig(), optimiser, (), pieces)
+    planner = Planner(items, optimiser.batch_size, n_shapes=run.n_shapes, n_stacked=n_devices * pieces)
+    per_epoch = len(planner.epoch(run.seed, 0))
+    high = FROM_NOTHING if optimiser.learning_rate == "auto" else float(optimiser.learning_rate)
+    rates = steps.learning_rates(optimiser, high, per_epoch * optimiser.epochs, np.dtype(np.float32))
+    step = steps.step_down(partial(lesson_loss, inside(student), student.cutoff, lessons), rules)
+    top = {**student.parameters["~"], "atom_energies": scales.elements - student.config.shift}
+    parameters = {**student.parameters, "~": top, "heads": first_heads(lessons, rng)}
+    state = steps.start(rules, cast(parameters, np.dtype(np.float32)))
+    place, copy = placement.places(n_devices)
+    state, sizes = copy(state), {"elements": np.float32(scales.elements), "energies": np.float32(scales.energies)}
+    for epoch in range(optimiser.epochs):
+        sums: dict[str, float] = {}
+        plan = planner.epoch(run.seed, epoch)
+        for number, (_, members, batch) in enumerate(iterate(planner, plan, (run.seed, epoch))):
+            state, loss, parts, _ = step(state, place(batch), rates[epoch * per_epoch + number], sizes)
+            for name, value in {"loss": loss, **parts}.items():
+                sums[name] = sums.get(name, 0.0) + float(value) * len(members)
+        row = {"epoch": epoch + 1, **{name: value / len(items) for name, value in sums.items()}}
+        if not np.isfinite(row["loss"]):
+            raise TrainingError(
+                f"the loss of epoch {epoch + 1} is {row['loss']}",
+                "the parameters would never recover",
+                "lower optimiser.learning_rate or optimiser.clip",
+            )
+        if report:
+            report(row)
+    learned = {m: {k: np.asarray(x) for k, x in t.items()} for m, t in state.average.items() if m != "heads"}
+    return replace(student, parameters=learned, provenance=_provenance(teacher, len(structures)))
+
+
+def inside(potential: Potential) -> Any:
+    """See `models.blocks.function.Network.inside`; None where a potential does not tell."""
+    network = None if potential.architecture is None else get_network(potential.architecture, potential.config)
+    return getattr(network, "inside", None)
+
+
+def _check_types(what: str, given: Sequence[Any], kind: type, remedy: str) -> None:
+    """Atoms and frames are easily taken for each other, and a single structure for a list of them."""
+    for k, one in enumerate(given):
+        if not isinstance(one, kind):
+            raise InputError(
+                f"{what}[{k}] is of the type {type(one).__name__}, not {kind.__name__}",
+                "frames hold labels, structures are compared without any",
+                remedy,
+            )
+
+
+def _check_telling(who: str, potential: Potential) -> None:
+    if inside(potential) is None:
+        raise InputError(
+            f"{who} does not tell what leaves its layers",
+            "there is nothing to compare",
+            "use NequIP-type networks for teacher and student",
+        )
+
+
+def _check(student: Potential, teacher: Potential, structures: Sequence[Atoms], optimiser: OptimiserConfig) -> None:
+    for who, potential in (("the student", student), (f"the teacher {teacher.name}", teacher)):
+        _check_telling(who, potential)
+    if not structures:
+        raise InputError("there are no structures", "there is nothing to compare", "give some that the teacher knows")
+    _check_types("structures", structures, Atoms, "give ASE's Atoms; those of a frame are frame.atoms")
+    if optimiser.patience:
+        raise InputError(
+            f"optimiser.patience is {optimiser.patience}",
+            "imitation has no validation that could stop improving",
+            "leave it out",
+        )
+    there = set(find_elements([Frame(atoms) for atoms in structures]))
+    own = set(student.numbers)
+    problems = {
+        f"the teacher {teacher.name} lacks": (own - set(teacher.numbers), "take another teacher, or a student without"),
+        "the student lacks": (there - own, "leave such structures out, or make a student with"),
+        "no structure has": (own - there, "add structures with"),
+    }
+    for problem, (numbers, remedy) in problems.items():
+        if numbers:
+            symbols = ", ".join(chemical_symbols[z] for z in sorted(numbers))
+            raise InputError(
+                f"{problem} {symbols}",
+                "an element is learned from atoms of it, by a teacher that knows it",
+                f"{remedy} {symbols}",
+            )
+
+
+def _provenance(teacher: Potential, count: int) -> Provenance:
+    theirs = teacher.provenance
+    return Provenance(
+        level_of_theory=f"imitates {teacher.name} ({theirs.level_of_theory})",
+        training_set=f"{count} structures, by what {teacher.name} computes inside",
+        licence=theirs.licence,
+        citation=theirs.citation,
+        source="ase_phonax.imitate",
+    )
+
+
+def look_inside(
+    potential: Potential, frames: Sequence[Frame], directions: Sequence[np.ndarray]
+) -> list[tuple[Answers, Answers]]:
+    """Values and changes of each frame, features of all layers joined.
+
+    Args:
+        directions: (n, 3) of each frame.
+    """
+    items = _items(potential, frames, directions, None)
+    planner = Planner(items, 8, n_shapes=4)
+    function = partial(answers, inside(potential), potential.cutoff)
+    run = jax.jit(function, compiler_options=steps.compiler_options())
+    parameters = cast(potential.parameters, np.dtype(np.float32))
+    found: list[Any] = [None] * len(items)
+    for _, members, batch in iterate(planner, planner.in_order(), (0, 0)):
+        both = [Answers(np.concatenate(x.features, -1), np.asarray(x.energies)) for x in run(parameters, batch)]
+        start = 0
+        for k in members:
+            here = slice(start, start + len(frames[k].atoms))
+            found[k] = tuple(Answers(x.features[here], x.energies[here]) for x in both)
+            start = here.stop
+    return found
+
+
+def _items(potential: Potential, frames: Sequence[Frame], directions: Sequence[np.ndarray], targets: Any) -> list[Item]:
+    """Graphs with directions, and targets where there are some, among the node arrays."""
+    items = prepare(frames, potential.cutoff, potential.numbers, potential.name, curvature=False, spectrum=False)
+    result = []
+    for k, (item, moved) in enumerate(zip(items, directions, strict=True)):
+        more = {"direction": moved} | ({} if targets is None else {"target": targets[k]})
+        result.append(replace(item, graph=item.graph._replace(nodes=item.graph.nodes | more)))
+    return result

@@ -1,0 +1,176 @@
+"""Labelled structures: what a potential is trained on and tested against."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+
+from ...base.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class SecondOrder:
+    """Second derivatives of the energy of a structure, at some wave vectors.
+
+    A molecule, or a cell whose images all move together, has its Hessian at q = 0.
+
+    Attributes:
+        qpoints: (n_q, 3) reduced, of the cell of the frame.
+        matrices: (n_q, 3n, 3n) complex, sum_R Phi(R) exp(2 pi i q.R), lattice phase, no masses [eV/Å²].
+    """
+
+    qpoints: np.ndarray
+    matrices: np.ndarray
+
+    @property
+    def is_real(self) -> bool:
+        """Whether q = 0 is all there is: then real arithmetic on the ordinary graph will do."""
+        return not np.any(self.qpoints)
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """Frequencies alone, where the matrices behind them are not known.
+
+    Attributes:
+        qpoints: (n_q, 3) reduced.
+        frequencies: (n_q, 3n) [THz], ascending, imaginary ones negative.
+    """
+
+    qpoints: np.ndarray
+    frequencies: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One structure with any mix of labels; None is a label that is not known.
+
+    Attributes:
+        atoms: without calculator and constraints; masses matter for spectra only.
+        energy: of the whole cell [eV].
+        forces: (n, 3) [eV/Å].
+        stress: (3, 3) [eV/Å³], positive under tension (ASE's sign).
+        second: second derivatives.
+        spectrum: frequencies.
+        weights: label -> factor of its part of the loss: energy, forces, stress, curvature, spectrum.
+        origin: where it was read, for messages.
+    """
+
+    atoms: Atoms
+    energy: float | None = None
+    forces: np.ndarray | None = None
+    stress: np.ndarray | None = None
+    second: SecondOrder | None = None
+    spectrum: Spectrum | None = None
+    weights: tuple[tuple[str, float], ...] = ()
+    origin: str = ""
+
+    def __post_init__(self):
+        n = len(self.atoms)
+        shapes = {
+            "positions": (self.atoms.positions, (n, 3)),
+            "weights": (np.array([weight for _, weight in self.weights], float), (len(self.weights),)),
+            "energy": (self.energy, ()),
+            "forces": (self.forces, (n, 3)),
+            "stress": (self.stress, (3, 3)),
+        }
+        if self.second is not None:
+            m = len(self.second.qpoints)
+            shapes["wave vectors"] = (self.second.qpoints, (m, 3))
+            shapes["second derivatives"] = (self.second.matrices, (m, 3 * n, 3 * n))
+        if self.spectrum is not None:
+            m = len(self.spectrum.qpoints)
+            shapes["wave vectors of the spectrum"] = (self.spectrum.qpoints, (m, 3))
+            shapes["frequencies"] = (self.spectrum.frequencies, (m, 3 * n))
+        for label, (value, shape) in shapes.items():
+            if value is not None:
+                self._check(label, np.asarray(value), shape)
+        unknown = {label for label, _ in self.weights} - set(LABELS)
+        if unknown:
+            raise InputError(
+                f"{self.origin or 'a frame'} has weights for {', '.join(sorted(unknown))}",
+                "there is no such label, and the weight would be ignored",
+                f"weights can be given for {', '.join(LABELS)}",
+            )
+        negative = {label: weight for label, weight in self.weights if weight < 0}
+        if negative:
+            raise InputError(
+                f"{self.origin or 'a frame'} has the weights {negative}",
+                "training would move away from these labels",
+                "give positive weights, or 0 to leave a label out",
+            )
+        if self.second is not None and self.spectrum is not None:
+            self._check_same_qpoints()
+
+    def _check(self, label: str, value: np.ndarray, shape: tuple[int, ...]) -> None:
+        if value.shape != shape:
+            raise InputError(
+                f"{self.origin or 'a frame'} ({self.atoms.get_chemical_formula()}): {label} of shape {value.shape}",
+                f"{len(self.atoms)} atoms need {shape}",
+                "check how the file was written",
+            )
+        if not np.isfinite(value).all():
+            raise InputError(
+                f"{self.origin or 'a frame'} ({self.atoms.get_chemical_formula()}): {label} with "
+                f"{np.count_nonzero(~np.isfinite(value))} values that are not finite",
+                "one of them would turn every parameter into NaN",
+                "remove the frame; it often comes from a calculation that did not converge",
+            )
+
+    def _check_same_qpoints(self) -> None:
+        assert self.second is not None
+        assert self.spectrum is not None
+        here, there = np.asarray(self.second.qpoints), np.asarray(self.spectrum.qpoints)
+        if here.shape != there.shape or not np.allclose(here, there, rtol=0, atol=1e-9):
+            raise InputError(
+                f"{self.origin or 'a frame'} has second derivatives at {len(here)} and a spectrum at {len(there)} "
+                "wave vectors that are not the same",
+                "both are compared at the wave vector that is drawn",
+                "leave the spectrum out (the matrices hold it), or make two frames of it",
+            )
+
+    def weight(self, label: str) -> float:
+        """Factor of a label's part of the loss."""
+        return dict(self.weights).get(label, 1.0)
+
+
+LABELS = ("energy", "forces", "stress", "curvature", "spectrum")
+
+
+def find_elements(frames: Sequence[Frame]) -> tuple[int, ...]:
+    """Atomic numbers that occur, ascending."""
+    return tuple(sorted({int(z) for frame in frames for z in frame.atoms.numbers}))
+
+
+def count_labels(frames: Sequence[Frame]) -> dict[str, int]:
+    """How many frames carry each label."""
+    names = {"energy": "energy", "forces": "forces", "stress": "stress", "curvature": "second", "spectrum": "spectrum"}
+    return {label: sum(getattr(f, name) is not None for f in frames) for label, name in names.items()}
+
+
+def fingerprint(frames: Sequence[Frame]) -> str:
+    """Hexadecimal sha256 of everything that training reads of the frames, in their order.
+
+    Of the values, not of how they happen to be held: a float32 array and its copy in a file have the same.
+    """
+    digest = hashlib.sha256()
+
+    def add(value, dtype=float) -> None:
+        array = np.ascontiguousarray(np.zeros(0) if value is None else value, dtype)
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(array.tobytes())
+
+    for frame in frames:
+        atoms = frame.atoms
+        add(atoms.numbers, np.int64)
+        for value in (atoms.positions, atoms.cell.array, atoms.pbc, atoms.get_masses()):
+            add(value)
+        for value in (frame.energy, frame.forces, frame.stress):
+            add(value)
+        for pair in (frame.second, frame.spectrum):
+            for value in (None, None) if pair is None else vars(pair).values():
+                add(value, complex)
+        add([frame.weight(label) for label in LABELS])
+    return digest.hexdigest()

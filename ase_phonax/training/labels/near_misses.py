@@ -1,0 +1,108 @@
+"""What frames hold and is not learned from: labels under other names, and frames that come twice."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+
+from ...base.errors import UnstableWarning
+from .frames import Frame
+
+# What a label may be called by others, and how many numbers it then has, of n atoms.
+ALIKE: dict[str, tuple[tuple[str, ...], Callable[[int], tuple[int, ...]]]] = {
+    "energy": (("energy",), lambda n: (1,)),
+    "forces": (("force", "gradient"), lambda n: (3 * n,)),
+    "stress": (("stress", "virial"), lambda n: (6, 9)),
+    "second": (("hessian", "force_constants"), lambda n: (9 * n**2,)),
+}
+VIRIAL = "; from a virial, stress = -virial / volume where it is positive under pressure, as most write it"
+
+
+def say_unread(images: Sequence[Atoms], frames: Sequence[Frame], path: Path) -> None:
+    """Warn of what looks like a label that a frame does not have: it goes by another name, and was not read.
+
+    Args:
+        images: of one file, with their `info` and `arrays`.
+        frames: what was made of them.
+    """
+    unread: dict[str, int] = {}
+    for atoms, frame in zip(images, frames, strict=True):
+        for name, value in {**atoms.info, **atoms.arrays}.items():
+            if any(_is_alike(label, str(name), value, len(atoms)) and getattr(frame, label) is None for label in ALIKE):
+                unread[str(name)] = unread.get(str(name), 0) + 1
+    if unread:
+        what = ", ".join(f"{name} ({n} frames)" for name, n in sorted(unread.items()))
+        warnings.warn(
+            f"{path}: not read: {what}. If these are labels, name them in keys, such as keys: {{energy: REF_energy}}"
+            + (VIRIAL if any("virial" in name.lower() for name in unread) else ""),
+            UnstableWarning,
+            stacklevel=5,
+        )
+
+
+def _is_alike(label: str, name: str, value: Any, n: int) -> bool:
+    words, sizes = ALIKE[label]
+    if "weight" in name.lower() or not any(word in name.lower() for word in words):
+        return False
+    try:
+        return np.asarray(value, float).size in sizes(n)
+    except (TypeError, ValueError):
+        return False
+
+
+def say_repeated(training: Sequence[Frame], valid: Sequence[Frame]) -> None:
+    """Warn of frames that come twice: they count twice, and a validation on what was trained on says nothing.
+
+    Frames are the same where elements, positions, cell and periodicity are, and a kind of label is in both.
+    """
+    seen: dict[bytes, list[Frame]] = {}
+    repeated = [frame for frame in training if _seen(frame, seen, remember=True)]
+    if repeated:
+        warnings.warn(
+            f"{len(repeated)} of {len(training)} training frames come twice, the first is {_name(repeated[0])}: they"
+            " count twice. List each file once, or say it with data.repeat.",
+            UnstableWarning,
+            stacklevel=3,
+        )
+    leaked = [frame for frame in valid if _seen(frame, seen, remember=False)]
+    if leaked:
+        warnings.warn(
+            f"{len(leaked)} of {len(valid)} validation frames are training frames, too, the first is"
+            f" {_name(leaked[0])}: the errors reported, and the epoch that is kept, are too good to be true. Take them"
+            " out of one side.",
+            UnstableWarning,
+            stacklevel=3,
+        )
+
+
+def _seen(frame: Frame, seen: dict[bytes, list[Frame]], *, remember: bool) -> bool:
+    """Whether a frame of the same structure and a label of the same kind was there before."""
+    atoms = frame.atoms
+    key = b"".join(
+        (atoms.numbers.tobytes(), atoms.pbc.tobytes(), _rounded(atoms.positions), _rounded(atoms.cell.array))
+    )
+    others = seen.setdefault(key, []) if remember else seen.get(key, [])
+    twice = any(_labels(frame) & _labels(other) for other in others)
+    if remember:
+        others.append(frame)
+    return twice
+
+
+def _rounded(values: np.ndarray) -> bytes:
+    return (np.round(values, 7) + 0.0).tobytes()  # 1e-7 Å: what text files keep
+
+
+def _labels(frame: Frame) -> set[tuple[str, bytes]]:
+    """Its kinds of labels; second derivatives at other wave vectors are others."""
+    found = {(name, b"") for name in ("energy", "forces", "stress") if getattr(frame, name) is not None}
+    for name in ("second", "spectrum"):
+        if (values := getattr(frame, name)) is not None:
+            found |= {(name, _rounded(q)) for q in values.qpoints}
+    return found
+
+
+def _name(frame: Frame) -> str:
+    return frame.origin or frame.atoms.get_chemical_formula()

@@ -1,0 +1,278 @@
+"""Frames from files: whatever ASE reads, ASE's VibrationsData, phonopy's yaml files, and our own HDF5."""
+
+import difflib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.stress import voigt_6_to_full_3x3_stress
+
+from ...base.errors import InputError, in_words
+from ...base.input_files import check_nesting, require_file, shown
+from ...structures.checks import check_elements
+from ...structures.files import check_contents, known_format
+from .checks import check_frames
+from .frames import LABELS, Frame, SecondOrder
+from .near_misses import say_unread
+from .store import read_store
+
+# What may be named by keys.
+KEYS = ("energy", "forces", "stress", "hessian")
+
+
+def read_frames(files: str | os.PathLike | Sequence[str | os.PathLike], keys: Mapping[str, str] | None = None) -> list:
+    """Labelled frames of one or several files, checked for units and signs.
+
+    By ending: `.h5` and `.hdf5` are files of `save_frames`; `.json` is ASE's VibrationsData (or its JSON database);
+    `.yaml` and `.yaml.xz` are phonopy's; everything else goes to ASE, all frames of it (extxyz, db, vasprun.xml,
+    OUTCAR, ...). From ASE, energies are the free energy where it is stated, since forces belong to it; a Hessian is
+    `info["hessian"]`, 9 n² numbers in eV/Å². `info["energy_weight"]` and its like for forces, stress and curvature,
+    or `info["weight"]` for all, are weights.
+
+    Args:
+        files: path or paths; a path may hold wildcards in its last part.
+        keys: other names of labels, e.g. {"energy": "REF_energy"}; then only those are looked for.
+
+    Raises:
+        InputError: a file is missing, unreadable, has frames without labels, or labels whose size or sign
+            contradict each other.
+    """
+    if isinstance(files, (str, os.PathLike)):
+        files = [files]
+    wrong = set(keys or ()) - set(KEYS)
+    if wrong:
+        raise InputError(
+            f"keys names {', '.join(sorted(wrong))}",
+            "there is no such label",
+            f"keys can be given for {', '.join(KEYS)}",
+        )
+    frames = [frame for file in files for path in _expand(Path(file)) for frame in _read(path, keys)]
+    check_frames(frames)
+    return frames
+
+
+def _expand(path: Path) -> list[Path]:
+    try:
+        several = any(c in path.name for c in "*?[") and not path.exists() and sorted(path.parent.glob(path.name))
+    except (OSError, ValueError, NotImplementedError):  # said below
+        several = []
+    for each in several or [path]:
+        require_file(each, "the file of frames", "its frames would be missing")
+    return several or [path]
+
+
+def _read(path: Path, keys: Mapping[str, str] | None) -> list[Frame]:
+    name = path.name.lower()
+    if name.endswith(".db"):
+        return _database(path, keys)
+    for endings, reader in READERS.items():
+        if name.endswith(endings):
+            return reader(path)
+    return _through_ase(path, keys)
+
+
+def _through_phonopy(path: Path) -> list[Frame]:
+    from .phonopy_labels import read_phonopy  # phonopy takes half a second to import
+
+    return read_phonopy(path)
+
+
+def _vibrations(path: Path) -> list[Frame]:
+    from ase.io.jsonio import read_json
+
+    try:
+        check_nesting(path.read_text(encoding="utf-8"))
+        found = read_json(path)
+        if not hasattr(found, "get_hessian"):
+            return _through_ase(path, None)
+        atoms, indices, hessian = found.get_atoms(), found.get_indices(), found.get_hessian()
+    except InputError:
+        raise
+    except Exception as error:  # whatever JSON and ASE's decoder meet
+        raise _unreadable(path, error) from error
+    if len(indices) != len(atoms):
+        raise InputError(
+            f"{path}: the Hessian is of {len(indices)} of the {len(atoms)} atoms",
+            "the response of the others is not known",
+            "compute the Hessian of all atoms",
+        )
+    return [frame_of_hessian(atoms, hessian, origin=str(path))]
+
+
+# A kind of file is one reader and one line here; everything else goes to ASE.
+READERS: dict[tuple[str, ...], Callable[[Path], list[Frame]]] = {
+    (".h5", ".hdf5"): read_store,
+    (".yaml", ".yml", ".yaml.xz"): _through_phonopy,
+    (".json",): _vibrations,
+}
+
+
+def frame_of_hessian(
+    atoms: Atoms, hessian: np.ndarray, *, energy: float | None = None, forces: Any = None, origin: str = ""
+) -> Frame:
+    """A frame with its Hessian.
+
+    Args:
+        atoms: a molecule, or a cell whose images all move together.
+        hessian: (n, 3, n, 3) or (3n, 3n), positive at a minimum [eV/Å²].
+        energy: [eV]; forces: (n, 3) [eV/Å].
+
+    Raises:
+        InputError: another shape.
+    """
+    n, hessian = len(atoms), np.asarray(hessian, float)
+    if hessian.shape not in ((n, 3, n, 3), (3 * n, 3 * n)):
+        raise InputError(
+            f"{origin or 'a frame'}: the Hessian has shape {hessian.shape}",
+            "the order of its indices decides what couples to what",
+            f"give ({n}, 3, {n}, 3), atom and axis, atom and axis, or ({3 * n}, {3 * n})",
+        )
+    second = SecondOrder(np.zeros((1, 3)), hessian.reshape(1, 3 * n, 3 * n).astype(complex))
+    return Frame(
+        _bare(atoms), energy, None if forces is None else np.asarray(forces, float), None, second, origin=origin
+    )
+
+
+def _bare(atoms: Atoms) -> Atoms:
+    return Atoms(
+        numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc, masses=atoms.get_masses()
+    )
+
+
+def _through_ase(path: Path, keys: Mapping[str, str] | None) -> list[Frame]:
+    from ase.io import read
+
+    # "vasprun.xml-001" ends in nothing that ASE knows.
+    known = "vasp-xml" if path.name.startswith("vasprun") and ".xml" in path.name else None
+    try:
+        # ASE's reader of xyz files ends at a blank line, without a word of what follows.
+        known = known or known_format(path)
+        check_contents(path, known)
+        images = read(path, index=":", format=known)
+    except InputError:
+        raise
+    except Exception as error:  # its parsers raise whatever they meet
+        raise _unreadable(path, error) from error
+    return _frames_of(list(images), keys, path)
+
+
+def _database(path: Path, keys: Mapping[str, str] | None) -> list[Frame]:
+    """Rows of an ASE database; `ase.io.read` would leave out their key-value pairs and data."""
+    from ase.db import connect
+
+    images = []
+    try:
+        with connect(path, serial=True) as rows:
+            for row in rows.select():
+                atoms = row.toatoms()
+                atoms.info.update({**row.key_value_pairs, **row.data})
+                images.append(atoms)
+    except Exception as error:  # SQLite and JSON raise whatever they meet
+        raise _unreadable(path, error) from error
+    return _frames_of(images, keys, path)
+
+
+def _frames_of(images: Sequence[Atoms], keys: Mapping[str, str] | None, path: Path) -> list[Frame]:
+    for label, key in (keys or {}).items():
+        if not any(key in _named(atoms) for atoms in images):
+            there = sorted({name for atoms in images for name in _named(atoms)} - {"numbers", "positions"})
+            raise InputError(
+                f"{path}: no frame has {key!r}, which keys names for {label}",
+                "the label would be missing from all of them",
+                f"correct the key; the frames hold {', '.join(there) or 'none'}",
+            )
+    frames = [frame_of_atoms(atoms, keys, f"{path}:{k}") for k, atoms in enumerate(images)]
+    if not keys:
+        say_unread(images, frames, path)
+    return frames
+
+
+def frame_of_atoms(atoms: Atoms, keys: Mapping[str, str] | None = None, origin: str = "") -> Frame:
+    """The labels that ASE Atoms carry: results of its calculator, or `info` and `arrays` under `keys`.
+
+    Raises:
+        InputError: no label at all, or one of a wrong shape.
+    """
+    check_elements(atoms)
+    found = _labels(atoms, keys)
+    if not found:
+        there = sorted([*atoms.info, *(set(atoms.arrays) - {"numbers", "positions"})])
+        raise InputError(
+            f"{origin or 'a frame'} has no energy, no forces, no stress and no Hessian",
+            "there is nothing to learn from it",
+            "name the keys of the labels, e.g. keys: {energy: REF_energy, forces: REF_forces}; it holds "
+            + (", ".join(there) or "none"),
+        )
+    _check_weight_names(atoms, origin)
+    given = {name: atoms.info.get(name, 1.0) for name in ("weight", *(f"{label}_weight" for label in LABELS))}
+    numbers = {name: _as_numbers(name, value, origin) for name, value in {**found, **given}.items()}
+    energy, stress, hessian = (numbers.get(label) for label in ("energy", "stress", "hessian"))
+    if stress is not None:
+        stress = voigt_6_to_full_3x3_stress(stress) if stress.shape == (6,) else stress
+        stress = stress.reshape(3, 3) if stress.size == 9 else stress
+    n = len(atoms)
+    second = None
+    if hessian is not None:
+        square = hessian.reshape(3 * n, 3 * n) if hessian.size == 9 * n**2 else hessian
+        second = frame_of_hessian(atoms, square, origin=origin).second
+    weights = {label: float(numbers["weight"] * numbers[f"{label}_weight"]) for label in LABELS}
+    return Frame(
+        _bare(atoms),
+        energy if energy is None or energy.ndim else float(energy),  # type: ignore[arg-type]  # refused there
+        numbers.get("forces"),
+        stress,
+        second,
+        None,
+        tuple((label, w) for label, w in weights.items() if w != 1),
+        origin,
+    )
+
+
+def _as_numbers(name: str, value: Any, origin: str) -> np.ndarray:
+    try:
+        return np.asarray(value, float)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{origin or 'a frame'}: {name} is {str(value)[:60]!r}",
+            "it has to be numbers",
+            "check how the file was written, and the keys of the labels",
+        ) from error
+
+
+def _named(atoms: Atoms) -> dict[str, Any]:
+    """Everything a label may be called: ASE's readers move what they know from info and arrays to results."""
+    results = dict(atoms.calc.results) if atoms.calc is not None else {}
+    return {**atoms.info, **atoms.arrays, **results}
+
+
+def _labels(atoms: Atoms, keys: Mapping[str, str] | None) -> dict[str, Any]:
+    here = _named(atoms)
+    if keys:
+        return {label: here[key] for label, key in keys.items() if key in here}
+    if "free_energy" in here:
+        here["energy"] = here["free_energy"]
+    return {label: here[label] for label in KEYS if label in here}
+
+
+def _check_weight_names(atoms: Atoms, origin: str) -> None:
+    known = ("weight", *(f"{label}_weight" for label in LABELS))
+    for name in set(atoms.info) - set(known):
+        near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.85)
+        if near or name in ("config_weight", "hessian_weight"):
+            raise InputError(
+                f"{origin or 'a frame'} has info[{name!r}]",
+                "it looks like a weight, and would be ignored",
+                f"rename it, for example to {near[0] if near else 'weight or curvature_weight'!r}; known are "
+                + ", ".join(known),
+            )
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"{shown(path)} cannot be read ({in_words(error)})",
+        "its frames would be missing",
+        "check that the file is complete; formats are those of ase.io.read, save_frames, VibrationsData and phonopy",
+    )

@@ -1,0 +1,148 @@
+"""Structures labelled by a potential: relaxed, perturbed, and all derivatives taken. What a student learns from.
+
+The perturbations are those of Fang, Geiger, Checkelsky, Smidt, arXiv:2403.11347: the equilibrium, and Gaussian noise on
+positions and cells of the cell and of its 2x2x2 repeat.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+
+from ...base.errors import InputError
+from ...calculator import PhonaxCalculator
+from ...derivatives.evaluator import Evaluator
+from ...structures.checks import check_structure
+from ...structures.relaxation import relax
+from . import Frame, SecondOrder
+
+LARGEST, MOST_FRAMES = 100, 100_000  # repeats and Å; frames and wave vectors of one row
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """One row of the table: `count` frames made in the same way.
+
+    Attributes:
+        repeat: of the cell along each vector.
+        positions: standard deviation of each Cartesian component of each atom [Å].
+        cell: of each component of the repeat's own vectors, the atoms following [Å].
+        count: frames.
+        waves: random wave vectors whose matrices are labels; on a repeat, or a molecule, any number means q = 0.
+    """
+
+    repeat: int = 1
+    positions: float = 0.0
+    cell: float = 0.0
+    count: int = 1
+    waves: int = 1
+
+    def __post_init__(self):
+        if min(self.repeat, self.count) < 1 or min(self.positions, self.cell, self.waves) < 0:
+            raise InputError(
+                f"the perturbation {self}",
+                "it describes no frames",
+                "repeat and count are 1 or more, nothing is negative",
+            )
+        if max(self.repeat, self.positions, self.cell) > LARGEST or max(self.count, self.waves) > MOST_FRAMES:
+            raise InputError(
+                f"the perturbation {self}",
+                "it would not end, or leave no structure",
+                f"repeat is {LARGEST} or less, noise as many Å, count and waves {MOST_FRAMES:,} or less",
+            )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How structures become frames.
+
+    Attributes:
+        relax: positions and cell first, keeping the space group.
+        fmax, smax, max_steps: of that (`relaxation.relax`) [eV/Å, eV/Å³].
+        max_atoms: repeats with more are left out.
+        perturbations: the table.
+        seed: of the noise and the wave vectors; those of a structure depend on its number alone.
+    """
+
+    relax: bool = True
+    fmax: float = 1e-3
+    smax: float = 1e-4
+    max_steps: int = 500
+    max_atoms: int = 100
+    perturbations: tuple[Perturbation, ...] = (
+        Perturbation(waves=4),
+        Perturbation(positions=0.1, count=2),
+        Perturbation(positions=0.1, cell=0.05, count=2),
+        Perturbation(repeat=2, positions=0.1),
+        Perturbation(repeat=2, positions=0.1, cell=0.05),
+    )
+    seed: int = 0
+
+
+def label(atoms: Atoms, calc: PhonaxCalculator, recipe: Recipe, number: int = 0, origin: str = "") -> list[Frame]:
+    """The frames of one structure.
+
+    Args:
+        atoms: crystal, or molecule without periodicity (then cells and repeats do not apply).
+        calc: of the teacher.
+        number: of the structure, part of the seed.
+        origin: what the frames say of where they come from.
+
+    Returns:
+        Frames with energy, forces, stress (crystals) and second derivatives, in the order of the table.
+
+    Raises:
+        StructureError: the structure cannot be computed.
+        RelaxationError: it does not relax.
+    """
+    check_structure(atoms)
+    rng, evaluator = np.random.default_rng((recipe.seed, number)), Evaluator(calc.potential, calc.dtype)
+    start = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+    if recipe.relax:
+        relaxed, _ = relax(start, calc, fmax=recipe.fmax, smax=recipe.smax, max_steps=recipe.max_steps)
+        start = Atoms(relaxed.numbers, positions=relaxed.positions, cell=relaxed.cell, pbc=relaxed.pbc)
+    frames = []
+    for row in recipe.perturbations:
+        if row.repeat > 1 and (not start.pbc.any() or len(start) * row.repeat ** start.pbc.sum() > recipe.max_atoms):
+            continue
+        for _ in range(row.count):
+            moved = perturbed(start, row, rng)
+            qpoints = waves(row, moved, rng)
+            frames.append(labelled(moved, evaluator, qpoints, origin))
+    return frames
+
+
+def perturbed(atoms: Atoms, row: Perturbation, rng: np.random.Generator) -> Atoms:
+    """A repeat with noise on the periodic vectors, the atoms following, then on the positions."""
+    moved = atoms.repeat(np.where(atoms.pbc, row.repeat, 1))
+    if row.cell and atoms.pbc.any():
+        noise = row.cell * rng.standard_normal((3, 3)) * atoms.pbc[:, None]
+        moved.set_cell(moved.cell.array + noise, scale_atoms=True)
+    moved.positions += row.positions * rng.standard_normal((len(moved), 3))
+    return moved
+
+
+def waves(row: Perturbation, atoms: Atoms, rng: np.random.Generator) -> np.ndarray:
+    """(n_q, 3) random wave vectors of a cell that is periodic in three directions; else Γ."""
+    if not row.waves:
+        return np.zeros((0, 3))
+    if row.repeat > 1 or not atoms.pbc.all():
+        return np.zeros((1, 3))
+    return rng.random((row.waves, 3)) - 0.5
+
+
+def labelled(atoms: Atoms, evaluator: Evaluator, qpoints: np.ndarray, origin: str = "") -> Frame:
+    """A structure with what the potential says of it.
+
+    Args:
+        qpoints: (n_q, 3) where second derivatives are taken; none at all if empty.
+    """
+    energies, forces, virial = evaluator.energy_forces_stress(atoms)
+    return Frame(
+        atoms,
+        energy=float(energies.sum(dtype=np.float64)),
+        forces=np.asarray(forces, float),
+        stress=np.asarray(virial, float) / atoms.get_volume() if atoms.pbc.all() else None,
+        second=SecondOrder(qpoints, np.array(evaluator.lattice_matrices(atoms, qpoints))) if len(qpoints) else None,
+        origin=origin,
+    )
