@@ -20,10 +20,10 @@ sys.setrecursionlimit(1_000_000)
 from ase_phonax import load_model, read_frames
 from ase_phonax.cli.label import _read_note
 from ase_phonax.cli.progress import _is_log
-from ase_phonax.errors import PhonaxError
-from ase_phonax.settings import read_yaml
-from ase_phonax.structure_files import read_structure
-from ase_phonax.weights.registry import _read_card
+from ase_phonax.base.errors import PhonaxError
+from ase_phonax.base.settings import read_yaml
+from ase_phonax.structures.files import read_structure
+from ase_phonax.models.registry import _read_card
 from pathlib import Path
 read = {"card": _read_card, "note": _read_note, "model": load_model, "structure": read_structure,
         "frames": read_frames, "settings": read_yaml}

@@ -162,7 +162,8 @@ before = dict(jax.config.values)
 import numpy as np
 from ase.build import bulk
 from tests.analytic import silicon_potential
-from ase_phonax import PhonaxCalculator, get_phonopy, networks, weights
+from ase_phonax import PhonaxCalculator, get_phonopy
+from ase_phonax.models import architectures, loading
 atoms = bulk("Si")
 calc = PhonaxCalculator(silicon_potential())
 calc.get_forces(atoms), calc.get_hessian(atoms), calc.get_dynamical_matrix(atoms, [0.1, 0.2, 0.3])

@@ -84,15 +84,15 @@ def test_what_goes_wrong_in_a_process_comes_out_of_it():
 CODE = """
 import os, signal, sys, time
 from pathlib import Path
-from ase_phonax import labelling
+from ase_phonax.training.labels import teacher
 from ase_phonax.cli import main
 signal.signal(signal.SIGINT, signal.default_int_handler)
-wrapped = labelling.label
+wrapped = teacher.label
 def slow(*arguments, **options):
     Path(f"begun-{os.getpid()}").touch()
     time.sleep(1.0)
     return wrapped(*arguments, **options)
-labelling.label = slow
+teacher.label = slow
 if __name__ == "__main__":
     sys.exit(main())
 """
