@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .phonons.instabilities.imaginary import find_imaginary_modes
     from .phonons.motion.animations import animate, modulate
     from .phonons.motion.displacements import get_directional_densities, get_participation, get_thermal_motion
-    from .phonons.pictures import bands_and_dos
+    from .phonons.pictures import bands_and_dos, draw_bands, draw_densities
     from .phonons.polar import get_gamma_splitting, set_nac
     from .phonons.sampling.heat import converge_mesh, get_thermal_properties
     from .phonons.sampling.meshes import get_densities, get_mesh
@@ -61,6 +61,8 @@ __all__ = [
     "choose_supercell",
     "converge_mesh",
     "download_model",
+    "draw_bands",
+    "draw_densities",
     "draw_gruneisen",
     "draw_quasi_harmonic",
     "draw_sticks",
@@ -124,6 +126,8 @@ _HOMES = {
     "choose_supercell": "phonons.supercell.choice",
     "converge_mesh": "phonons.sampling.heat",
     "download_model": "models.registry",
+    "draw_bands": "phonons.pictures",
+    "draw_densities": "phonons.pictures",
     "draw_gruneisen": "phonons.volumes.pictures",
     "draw_quasi_harmonic": "phonons.volumes.pictures",
     "draw_sticks": "molecules.pictures",

@@ -6,15 +6,17 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from ase.cell import Cell
 from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
 
 from ase_phonax.base import drawing
-from ase_phonax.base.errors import OutputError
+from ase_phonax.base.errors import InputError, OutputError
 from ase_phonax.calculator import PhonaxCalculator
 from ase_phonax.molecules.pictures import NO_INTENSITIES, draw_sticks
 from ase_phonax.molecules.stationary import stationary_modes
 from ase_phonax.phonons import pictures
 from ase_phonax.phonons.bands.structure import get_band_structure
 from ase_phonax.phonons.sampling import meshes
+from ase_phonax.phonons.supercell.objects import get_phonopy
 from ase_phonax.phonons.volumes import get_gruneisen, get_quasi_harmonic, phonons_at_volumes
 from ase_phonax.phonons.volumes.pictures import draw_gruneisen, draw_quasi_harmonic
 from ase_phonax.structures.formulas import crystal_formula, formula, molecular_formula
@@ -222,3 +224,28 @@ def test_formulas_count_the_cell_where_asked_and_are_hills_for_molecules():
     assert molecular_formula(molecule("CH3CH2OH")) == formula(molecule("CH3CH2OH")) == "C2H6O"
     assert formula(bulk("NaCl", "rocksalt", a=5.6, cubic=True)) == "Na4Cl4"
     assert pictures.crystal_title("SiO2", "P3_221", "a$b").startswith(r"$\mathrm{Si}\mathrm{O}_{2}$    $P3_{2}21$")
+
+
+def test_bands_and_densities_are_drawn_on_axes_that_are_given(salt):
+    """Kills: a unit left out, a second object that wipes the first, an entry of the legend for every branch."""
+    figure = Figure()
+    left, right = figure.subplots(1, 2)
+    assert pictures.draw_bands(salt, left, unit="cm-1", color="tab:green", label="pairs") is left
+    pictures.draw_bands(salt, left, unit="cm-1", label="once more")
+    assert [text.get_text() for text in left.legend().get_texts()] == ["pairs", "once more"]
+    first = [line for line in left.get_lines() if line.get_color() == "tab:green"]
+    drawn = np.concatenate([line.get_ydata() for line in first])
+    bands = np.concatenate([np.ravel(f.T) for f in salt.band_structure.frequencies])
+    np.testing.assert_allclose(np.sort(drawn), np.sort(bands) * (1e10 / 299792458), rtol=1e-10)
+    pictures.draw_densities(salt, right)
+    total = next(line for line in right.get_lines() if line.get_label() == "total")
+    np.testing.assert_allclose(total.get_xdata(), np.sum(salt.projected_dos.projected_dos, axis=0))
+
+
+def test_what_has_not_been_computed_is_not_drawn():
+    bare = get_phonopy(skewed_salt(), PairCalculator(like=0.0), 2)
+    ax = Figure().subplots()
+    with pytest.raises(InputError, match="has no bands"):
+        pictures.draw_bands(bare, ax)
+    with pytest.raises(InputError, match="no projected densities"):
+        pictures.draw_densities(bare, ax)

@@ -29,6 +29,7 @@ from ..base.drawing import (
     frequency_unit,
     space_group_in_mathtext,
 )
+from ..base.errors import InputError
 from .bands.paths import joints
 from .supercell.door import require_our_units
 
@@ -77,6 +78,57 @@ def bands_and_dos(phonopy: Any, title: str = "", unit: str = "THz", bands_exact:
     return figure
 
 
+def draw_bands(phonopy: Any, ax: Axes, unit: str = "THz", color: str = BANDS, label: str | None = None) -> Axes:
+    """Bands along the path at hand, on axes of yours; those of several objects on the same ones to compare them.
+
+    Args:
+        phonopy: a `Phonopy` object after `run_band_structure`, such as `get_band_structure` leaves it.
+        ax: to draw on; its limits along the path and its ticks are set. Objects that are compared need the same path.
+        unit: of frequencies, "THz", "cm-1" or "meV".
+        color: of the bands; imaginary ones are red.
+        label: for a legend.
+
+    Returns:
+        the axes.
+
+    Raises:
+        InputError: there are no bands, or the object is in units of another program.
+    """
+    require_our_units(phonopy)
+    if phonopy.band_structure is None:
+        raise InputError("the Phonopy object has no bands", "there is nothing to draw", "call get_band_structure first")
+    factor, printed = frequency_unit(unit)
+    _draw_bands(ax, phonopy.band_structure, factor, color, label)
+    ax.set_ylabel(f"Frequency ({printed})")
+    return ax
+
+
+def draw_densities(phonopy: Any, ax: Axes, unit: str = "THz") -> Axes:
+    """Densities of states, total and of each element, on axes of yours; frequencies run upwards, as beside bands.
+
+    Args:
+        phonopy: a `Phonopy` object after `get_densities` or `run_projected_dos`.
+        ax: to draw on; its limits along the density are set.
+        unit: of frequencies, "THz", "cm-1" or "meV".
+
+    Returns:
+        the axes.
+
+    Raises:
+        InputError: there are no projected densities, or the object is in units of another program.
+    """
+    require_our_units(phonopy)
+    if phonopy.projected_dos is None:
+        raise InputError(
+            "the Phonopy object has no projected densities of states", "nothing to draw", "call get_densities first"
+        )
+    factor, printed = frequency_unit(unit)
+    _draw_densities(ax, phonopy.projected_dos, phonopy.primitive.symbols, factor)
+    ax.set_xlabel(f"DOS (1/{printed})")
+    ax.set_ylabel(f"Frequency ({printed})")
+    return ax
+
+
 def interpolated_from(phonopy: Any) -> str:
     """What a picture of interpolated bands says of them."""
     return f"bands interpolated from {len(phonopy.supercell)} atoms"
@@ -103,10 +155,13 @@ def _frequency_limits(bands: Any, projected: Any) -> tuple[float, float]:
     return (lowest - margin if lowest < -VISIBLY_IMAGINARY_THZ else 0.0), highest + margin
 
 
-def _draw_bands(axes: Axes, bands: Any, factor: float) -> None:
+def _draw_bands(axes: Axes, bands: Any, factor: float, color: str = BANDS, label: str | None = None) -> None:
     for distances, in_thz in zip(bands.distances, bands.frequencies, strict=True):
         frequencies = factor * in_thz
-        axes.plot(distances, frequencies, color=BANDS, linewidth=1.0, solid_capstyle="round")
+        lines = axes.plot(distances, frequencies, color=color, linewidth=1.0, solid_capstyle="round")
+        if label:
+            lines[0].set_label(label)
+            label = None  # one entry of the legend for all bands
         imaginary = in_thz.min(axis=0) < -VISIBLY_IMAGINARY_THZ
         # Once more, as far as they lie below zero: lines that cross it between two points change colour where they do.
         bottom = 1.1 * min(frequencies.min(), 0.0)
