@@ -84,7 +84,7 @@ def import_all() -> None:
         *(
             "spglib",
             "yaml",
-            "ase_phonax.cli.phonon_results",
+            "ase_phonax.studies.phonon_study",
             "ase_phonax.training.labels.phonopy_labels",
             "ase_phonax.training.labels.teacher",
         ),

@@ -1,6 +1,5 @@
 """Modes that move: waves of the right direction, the right masses, in cells they fit."""
 
-import argparse
 import json
 
 import numpy as np
@@ -12,13 +11,15 @@ from ase.io import read
 
 from ase_phonax.base.errors import InputError
 from ase_phonax.base.units import THZ_PER_SQRT_EV_A2_AMU
-from ase_phonax.cli import animation_section
 from ase_phonax.cli.tables import Table
 from ase_phonax.phonons.motion import animations
 from ase_phonax.phonons.motion.animations import animate, checked_qpoint, largest_displacement, modulate, write_v_sim
 from ase_phonax.phonons.supercell.objects import get_phonopy
+from ase_phonax.studies.section import Context
+from ase_phonax.studies.sections import animation as animation_section
 
 from .pair_potential import PairCalculator
+from .typed import typed
 
 
 @pytest.fixture(scope="module")
@@ -159,12 +160,10 @@ def test_the_v_sim_file_holds_all_modes_and_nothing_is_left_in_the_object(rocksa
 
 
 def section(phonopy, *words):
-    parser = argparse.ArgumentParser()
-    animation_section.add_options(parser)
-    arguments = parser.parse_args(list(words))
+    settings = typed(*words)
     atoms = Atoms(phonopy.primitive.symbols, cell=phonopy.primitive.cell, pbc=True)
-    animation_section.check_options(arguments, atoms)
-    return animation_section.compute(arguments, phonopy, None, unit="THz")
+    animation_section.check(settings, atoms)
+    return animation_section.compute(Context(settings, phonopy))
 
 
 def test_nothing_asked_for_is_nothing_found(rocksalt):

@@ -1,6 +1,5 @@
 """How far atoms move, which take part, in which direction: exact answers and independent sums."""
 
-import argparse
 import json
 
 import numpy as np
@@ -11,7 +10,6 @@ from ase.io import read
 from scipy.stats import unitary_group
 
 from ase_phonax.base.errors import InputError, UnstableWarning
-from ase_phonax.cli import displacements_section
 from ase_phonax.cli.tables import Table
 from ase_phonax.phonons.motion.displacements import (
     get_directional_densities,
@@ -22,8 +20,11 @@ from ase_phonax.phonons.motion.displacements import (
 from ase_phonax.phonons.sampling import meshes
 from ase_phonax.phonons.supercell.objects import build_phonopy, get_phonopy
 from ase_phonax.structures.relaxation import relax
+from ase_phonax.studies.section import Context
+from ase_phonax.studies.sections import motion
 
 from .pair_potential import PairCalculator
+from .typed import typed
 
 HBAR_SQUARED_PER_AMU = 4.18015929e-3  # ħ² / (amu Å² eV), CODATA 2018
 BOLTZMANN = 8.617333262e-5  # [eV/K]
@@ -222,11 +223,9 @@ def test_meshes_and_densities_of_the_object_stay_as_they_are(carbide):
 
 
 def section(phonopy, *words, **context):
-    parser = argparse.ArgumentParser()
-    displacements_section.add_options(parser)
-    arguments = parser.parse_args(list(words))
-    displacements_section.check_options(arguments, Atoms())
-    return displacements_section.compute(arguments, phonopy, None, **context)
+    settings = typed(*words)
+    motion.check(settings, Atoms())
+    return motion.compute(Context(settings, phonopy, **context))
 
 
 def test_nothing_asked_for_is_nothing_found(copper):
@@ -235,7 +234,7 @@ def test_nothing_asked_for_is_nothing_found(copper):
 
 def test_the_section_writes_what_it_announces(carbide, tmp_path):
     words = "--thermal-displacements 100 300 --participation-ratio --pdos-directions --pdos-along 1 1 0"
-    found = section(carbide, *words.split(), unit="cm-1")
+    found = section(carbide, *words.split(), "--unit", "cm-1")
     found.write(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(found.files())
     assert "thermal_displacements_100K.cif" in found.files()
@@ -258,11 +257,8 @@ def test_a_temperature_is_chosen_where_none_is_named(copper):
 
 
 def test_a_layer_has_no_finite_displacements_and_says_so(copper):
-    class Layer:
-        repeated = (True, True, False)
-
     with pytest.warns(UnstableWarning, match="free layer grow without limit"):
-        found = section(copper, "--thermal-displacements", "--participation-ratio", crystal=Layer())
+        found = section(copper, "--thermal-displacements", "--participation-ratio", repeated=(True, True, False))
     assert found.motion is None
     assert found.files() == ("participation_ratio.dat",)
 

@@ -20,16 +20,16 @@ from ase.io import read, write
 
 from ase_phonax.base.errors import ModelError, OutputError, UnstableWarning
 from ase_phonax.cli import loading, main
-from ase_phonax.cli.crystal import MAX_ATOMS, TOLERANCE_THZ
-from ase_phonax.cli.options import coordinate
-from ase_phonax.cli.output import atomic_directory
-from ase_phonax.cli.phonon_results import FILES
-from ase_phonax.cli.tables import frequencies_in_words, interpolation_in_words, matrix_in_words, vector_in_words
 from ase_phonax.derivatives.conventions import frequencies_thz
 from ase_phonax.models.potential import Provenance
 from ase_phonax.models.registry import DEFAULT, list_models
 from ase_phonax.phonons.supercell import checks as supercell_checks
 from ase_phonax.phonons.supercell import constants as supercell_constants
+from ase_phonax.studies.options import coordinate
+from ase_phonax.studies.output import atomic_directory
+from ase_phonax.studies.phonon_results import FILES
+from ase_phonax.studies.settings import MAX_ATOMS, TOLERANCE_THZ
+from ase_phonax.studies.words import frequencies_in_words, interpolation_in_words, matrix_in_words, vector_in_words
 
 from .pair_potential import PairCalculator
 

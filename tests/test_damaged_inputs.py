@@ -18,9 +18,9 @@ from ase_phonax import get_phonopy
 from ase_phonax.base.errors import PhonaxError
 from ase_phonax.base.settings import build, read_yaml
 from ase_phonax.cli.config import apply_config
-from ase_phonax.cli.crystal import add_structure_options, add_supercell_options, read_crystal
-from ase_phonax.cli.parser import Parser
 from ase_phonax.structures.files import read_structure, read_structures
+from ase_phonax.studies.crystal import find_crystal
+from ase_phonax.studies.settings import PhononSettings
 from ase_phonax.training import read_config
 from ase_phonax.training.labels import read_frames
 from ase_phonax.training.labels.teacher import Recipe
@@ -151,10 +151,7 @@ def files(folder: Path) -> list[tuple[Path, object]]:
 
 
 def crystal(path: Path) -> None:
-    parser = Parser()
-    add_structure_options(parser)
-    add_supercell_options(parser)
-    read_crystal(parser.parse_args([str(path), "--symprec", "0.01"]), lambda: 5.0)
+    find_crystal(read_structure(str(path)), PhononSettings(symprec=0.01), lambda: 5.0)
 
 
 def command_line(path: Path) -> None:

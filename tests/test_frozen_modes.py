@@ -1,6 +1,5 @@
 """Crystals displaced along a mode: energies that the frequency predicts, symmetries that group theory predicts."""
 
-import argparse
 import json
 
 import numpy as np
@@ -11,7 +10,6 @@ from ase.build import bulk
 from ase.io import read
 
 from ase_phonax.base.errors import InputError, RelaxationError, UnstableWarning
-from ase_phonax.cli import follow_section
 from ase_phonax.cli.tables import Table
 from ase_phonax.phonons.instabilities.directions import special_directions
 from ase_phonax.phonons.instabilities.frozen import follow_mode, mode_pattern, scan_mode
@@ -20,9 +18,12 @@ from ase_phonax.phonons.symmetry.irreps import find_irreps
 from ase_phonax.structures.commensurate_cells import commensurate_cell
 from ase_phonax.structures.relaxation import relax
 from ase_phonax.structures.space_groups import get_space_group
+from ase_phonax.studies.section import Context
+from ase_phonax.studies.sections import instability
 
 from .crystals import CRYSTALS
 from .pair_potential import PairCalculator
+from .typed import typed
 
 # Said as it should be, and asserted in two tests; in the others the scan ends on purpose while the energy falls.
 pytestmark = [
@@ -243,14 +244,8 @@ def test_an_empty_object_is_refused():
 # ---- the section of the command --------------------------------------------------------------------
 
 
-def parsed(*words: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    follow_section.add_options(parser)
-    return argparse.Namespace(**vars(parser.parse_args(words)), fix_cell=False, no_relax=True)
-
-
 def test_the_section_lists_imaginary_modes_and_how_to_follow_them(tilting, tmp_path):
-    section = follow_section.compute(parsed(), tilting, CALC, noise_thz=0.0, unit="THz")
+    section = instability.compute(Context(typed("--no-relax"), tilting, CALC))
     text = Table("title")
     section.describe(text)
     assert "imaginary modes (THz; degeneracy in parentheses)" in str(text)
@@ -266,17 +261,16 @@ def test_the_section_lists_imaginary_modes_and_how_to_follow_them(tilting, tmp_p
 
 def test_the_section_says_nothing_of_a_stable_crystal():
     phonopy = get_phonopy(bulk("CsCl", "cesiumchloride", 3.5), CALC, 2)
-    section = follow_section.compute(parsed(), phonopy, CALC)
+    section = instability.compute(Context(typed("--no-relax"), phonopy, CALC))
     text = Table("title")
     section.describe(text)
     assert (str(text), section.files(), section.summary()) == ("title", (), {"imaginary": []})
 
 
 def test_the_section_writes_the_scan_and_the_relaxed_structure(simple_cubic, tmp_path):
-    arguments = parsed("--follow", "0.5", "0.5", "0", "1", "--amplitudes", "0.3", "0.6")
-    arguments.no_relax = False
+    settings = typed("--follow", "0.5", "0.5", "0", "1", "--amplitudes", "0.3", "0.6", "--unit", "cm-1")
     with pytest.warns(UnstableWarning) as warned:
-        section = follow_section.compute(arguments, simple_cubic, METAL, unit="cm-1")
+        section = instability.compute(Context(settings, simple_cubic, METAL))
     assert any("still falls at the largest amplitude, 0.6 Å" in str(w.message) for w in warned)
     text = Table("title")
     section.describe(text)
@@ -301,9 +295,8 @@ def test_a_relaxation_that_fails_keeps_the_scan(simple_cubic, monkeypatch):
         raise RelaxationError("no way down", "", "")
 
     monkeypatch.setattr("ase_phonax.phonons.instabilities.frozen.relax", fail)
-    section = follow_section.compute(
-        parsed("--follow", "0.5", "0.5", "0", "1", "--amplitudes", "0.1"), simple_cubic, METAL
-    )
+    settings = typed("--follow", "0.5", "0.5", "0", "1", "--amplitudes", "0.1", "--no-relax")
+    section = instability.compute(Context(settings, simple_cubic, METAL))
     text = Table("title")
     section.describe(text)
     assert "FAILED: no way down" in str(text)
@@ -323,4 +316,4 @@ def test_a_relaxation_that_fails_keeps_the_scan(simple_cubic, monkeypatch):
 )
 def test_the_section_refuses_before_anything_is_computed(words, text):
     with pytest.raises(InputError, match=text):
-        follow_section.check_options(parsed(*words), perovskite())
+        instability.check(typed(*words), perovskite())

@@ -6,11 +6,11 @@ from ase import Atoms
 from ase.build import bulk
 
 from ase_phonax.base.errors import InputError
-from ase_phonax.cli import follow_section
 from ase_phonax.phonons.bands.structure import get_band_structure
 from ase_phonax.phonons.instabilities.imaginary import find_imaginary_modes, special_points
 from ase_phonax.phonons.supercell.constants import crystal_atoms
 from ase_phonax.phonons.supercell.objects import build_phonopy, get_phonopy
+from ase_phonax.studies.sections import instability
 
 from .pair_potential import PairCalculator
 
@@ -92,9 +92,9 @@ def test_an_empty_object_is_refused():
 def test_names_come_from_the_bands_where_there_are_any():
     """Kills labels shifted by one where the path jumps (X–R|M–R in a simple cubic lattice)."""
     phonopy = get_phonopy(perovskite(), CALC, 2)
-    assert follow_section._path_points(phonopy) is None
+    assert instability._path_points(phonopy) is None
     get_band_structure(phonopy, spacing=0.5)
-    points = follow_section._path_points(phonopy)
+    points = instability._path_points(phonopy)
     places = {"Γ": (0, 0, 0), "X": (0, 0.5, 0), "M": (0.5, 0.5, 0), "R": (0.5, 0.5, 0.5)}
     assert {name for name, _ in points} == set(places)
     for name, q in points:

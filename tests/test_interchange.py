@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from argparse import ArgumentParser
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +18,7 @@ from ase.spectrum.band_structure import BandStructure as AseBandStructure
 
 from ase_phonax.base.errors import InputError, UnstableWarning
 from ase_phonax.base.units import THZ_PER_SQRT_EV_A2_AMU
-from ase_phonax.cli import interchange_section, loading, main
+from ase_phonax.cli import loading, main
 from ase_phonax.cli.tables import Table
 from ase_phonax.derivatives.conventions import frequencies_thz
 from ase_phonax.phonons.bands.paths import mathtext_label
@@ -36,9 +35,12 @@ from ase_phonax.phonons.polar import set_nac
 from ase_phonax.phonons.sampling.heat import get_thermal_properties
 from ase_phonax.phonons.sampling.meshes import get_densities, get_mesh
 from ase_phonax.phonons.supercell.objects import get_phonopy
+from ase_phonax.studies.section import Context
+from ase_phonax.studies.sections import formats
 
 from .crystals import triclinic
 from .pair_potential import PairCalculator
+from .typed import typed
 
 QPOINTS = [[0.0, 0.0, 0.0], [0.5, 0.0, 0.5], [0.13, 0.27, -0.41]]
 
@@ -313,17 +315,11 @@ def test_euphonic_gives_our_frequencies(written, tmp_path, with_hdf5):
 # ---- the section ---------------------------------------------------------------------------------------
 
 
-def arguments(*options: str):
-    parser = ArgumentParser()
-    interchange_section.add_options(parser)
-    return parser.parse_args(options)
-
-
 def test_the_section_writes_what_was_asked_for_and_nothing_else(tmp_path):
     phonopy = salt(2)
-    interchange_section.check_options(arguments(), bulk("NaCl", "rocksalt", a=5.6))
-    assert interchange_section.compute(arguments(), phonopy, None) is None
-    section = interchange_section.compute(arguments("--phononwebsite", "--ase-bands"), phonopy, None)
+    formats.check(typed(), bulk("NaCl", "rocksalt", a=5.6))
+    assert formats.compute(Context(typed(), phonopy)) is None
+    section = formats.compute(Context(typed("--phononwebsite", "--ase-bands"), phonopy))
     section.write(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(section.files())
     assert section.files() == ("phononwebsite.json", "bands_ase.json")
@@ -335,4 +331,4 @@ def test_the_section_writes_what_was_asked_for_and_nothing_else(tmp_path):
     section.describe(text)
     assert "ase band-structure bands_ase.json" in str(text)
     assert section.summary() == {}
-    assert interchange_section.compute(arguments("--ase-bands"), phonopy, None).files() == ("bands_ase.json",)
+    assert formats.compute(Context(typed("--ase-bands"), phonopy)).files() == ("bands_ase.json",)

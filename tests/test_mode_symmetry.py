@@ -1,8 +1,6 @@
 """Labels and activities that textbooks print: they follow from the group, whatever the potential."""
 
-import argparse
 from collections import Counter
-from types import SimpleNamespace
 
 import numpy as np
 import phonopy.phonon.character_table
@@ -13,14 +11,17 @@ from ase.build import bulk
 from ase.spacegroup import crystal
 
 from ase_phonax.base.errors import InputError, UnstableWarning
-from ase_phonax.cli import irreps_section
 from ase_phonax.cli.tables import Table
 from ase_phonax.phonons.supercell.objects import get_phonopy
 from ase_phonax.phonons.symmetry.irreps import find_irreps, write_irreps
 from ase_phonax.structures import space_groups
+from ase_phonax.studies.section import Context
+from ase_phonax.studies.sections import symmetry
+from ase_phonax.studies.settings import PhononSettings
 
 from .crystals import CRYSTALS
 from .pair_potential import PairCalculator
+from .typed import typed
 
 pytestmark = pytest.mark.filterwarnings("ignore:The supercell keeps")
 
@@ -219,15 +220,9 @@ def test_the_file_has_phonopys_fields_and_the_activities(tmp_path, monkeypatch):
     assert {mode["infrared"] for mode in other["normal_modes"]} == {None}
 
 
-def parsed(*words: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    irreps_section.add_options(parser)
-    return parser.parse_args(words)
-
-
 def test_the_section_prints_gamma_always_and_other_points_on_request(tmp_path):
     phonopy = phonopy_of(bulk("NaCl", "rocksalt", 5.6), 2)
-    section = irreps_section.compute(parsed("--irreps-q", "0.5", "0", "0.5"), phonopy, None, unit="THz", progress=None)
+    section = symmetry.compute(Context(typed("--irreps-q", "0.5", "0", "0.5"), phonopy))
     text = Table("title")
     section.describe(text)
     assert "at Γ, m-3m            T1u 0.000 (3) acoustic;  T1u " in str(text)
@@ -238,25 +233,24 @@ def test_the_section_prints_gamma_always_and_other_points_on_request(tmp_path):
     gamma = section.summary()["irreps"][0]
     assert [mode["label"] for mode in gamma["modes"]] == ["T1u", "T1u"]
     assert [mode["infrared"] for mode in gamma["modes"]] == [False, True]
-    assert len(irreps_section.compute(parsed(), phonopy, None).irreps) == 1
+    assert len(symmetry.compute(Context(typed(), phonopy)).irreps) == 1
 
 
 def test_infrared_modes_without_charges_are_said_to_be_unsplit():
     words = "without charges (--born)"
     salt, diamond = phonopy_of(bulk("NaCl", "rocksalt", 5.6), 2), phonopy_of(bulk("C", "diamond", 5.0), 2)
-    layer = SimpleNamespace(layer="in its vacuum")  # in two dimensions they coincide with charges, too
+    layer = {"repeated": (True, True, False)}  # in two dimensions they coincide with charges, too
     for filled, born, context, said in [
         (salt, None, {}, True),
         (salt, "BORN", {}, False),
-        (salt, None, {"crystal": layer}, False),
+        (salt, None, layer, False),
         (diamond, None, {}, False),
     ]:
         text = Table("title")
-        arguments = argparse.Namespace(irreps_q=None, born=born)
-        irreps_section.compute(arguments, filled, None, **context).describe(text)
+        symmetry.compute(Context(PhononSettings(born=born), filled, **context)).describe(text)
         assert (words in str(text)) == said
 
 
 def test_the_section_refuses_wave_vectors_before_anything_is_computed():
     with pytest.raises(InputError, match="not three finite numbers"):
-        irreps_section.check_options(parsed("--irreps-q", "0.5", "nan", "0"), bulk("NaCl", "rocksalt", 5.6))
+        symmetry.check(typed("--irreps-q", "0.5", "nan", "0"), bulk("NaCl", "rocksalt", 5.6))

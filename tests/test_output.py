@@ -19,8 +19,8 @@ from ase.io import read, write
 from ase_phonax.base.claims import claim, claimed_folder
 from ase_phonax.base.errors import OutputError, UnstableWarning
 from ase_phonax.cli import main
-from ase_phonax.cli.output import atomic_directory
 from ase_phonax.cli.progress import Stopwatch
+from ase_phonax.studies.output import atomic_directory
 
 ROOT = Path(__file__).parents[1]
 OWN = ("summary.json", "bands.png", "mode_*.extxyz")
@@ -167,7 +167,7 @@ WRITER = """
 import sys, time
 from pathlib import Path
 from ase_phonax.cli.interruption import stopped_by_signals
-from ase_phonax.cli.output import atomic_directory
+from ase_phonax.studies.output import atomic_directory
 with stopped_by_signals():
     while True:
         with atomic_directory(Path("out"), overwrite=True, own_files=("*",)) as folder:

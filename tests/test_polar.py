@@ -1,7 +1,6 @@
 """Charges given from outside: what they do at Gamma, and what is refused."""
 
-from argparse import ArgumentParser
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 import phonopy as phonopy_package
@@ -12,14 +11,16 @@ from ase.build import bulk
 from ase_phonax import exact_matrices
 from ase_phonax.base.errors import InputError
 from ase_phonax.base.units import THZ_PER_SQRT_EV_A2_AMU
-from ase_phonax.cli import born_section
 from ase_phonax.cli.tables import Table
 from ase_phonax.phonons.polar import NAC_FACTOR, directions_of_path, get_gamma_splitting, read_correction, set_nac
 from ase_phonax.phonons.supercell.checks import checks
 from ase_phonax.phonons.supercell.objects import get_phonopy
+from ase_phonax.studies.section import Context
+from ase_phonax.studies.sections import polar
 
 from .crystals import CRYSTALS
 from .pair_potential import PairCalculator
+from .typed import typed
 
 # CODATA 2018, SI
 CHARGE, PERMITTIVITY, AMU = 1.602176634e-19, 8.8541878128e-12, 1.66053906660e-27
@@ -292,19 +293,13 @@ def test_exact_routes_refuse_an_object_with_charges():
         checks(phonopy, lambda q, **how: calc.get_dynamical_matrix(bulk("NaCl", "rocksalt", a=5.6), q))
 
 
-def arguments(*options: str) -> SimpleNamespace:
-    parser = ArgumentParser()
-    born_section.add_options(parser)
-    return SimpleNamespace(**vars(parser.parse_args(options)), symprec=1e-3, exact=False, path=None)
-
-
 def test_the_section_prints_charges_and_every_direction(born_file, tmp_path):
-    asked = arguments("--born", str(born_file()))
+    asked = typed("--born", str(born_file()))
     phonopy = salt()
-    born_section.check_options(asked, bulk("NaCl", "rocksalt", a=5.7))
-    born_section.prepare(asked, phonopy)
+    polar.check(asked, bulk("NaCl", "rocksalt", a=5.7))
+    polar.prepare(asked, phonopy)
     bands = phonopy.run_band_structure([[[0, 0, 0], [0.25, 0, 0.25]]])
-    section = born_section.compute(asked, phonopy, None, unit="THz")
+    section = polar.compute(Context(asked, phonopy))
     assert phonopy.band_structure is bands  # the section does not start anything anew
     text = Table("")
     section.describe(text)
@@ -316,17 +311,17 @@ def test_the_section_prints_charges_and_every_direction(born_file, tmp_path):
     assert len(found["gamma_directions"]) == 3
     assert found["gamma_directions"][0]["frequencies_thz"][5] == pytest.approx(bands.frequencies[0][0].max())
     assert section.files() == ()
-    assert born_section.compute(arguments(), salt(), None) is None
+    assert polar.compute(Context(typed(), salt())) is None
 
 
 def test_the_section_refuses_what_cannot_be_combined(born_file):
     atoms = bulk("NaCl", "rocksalt", a=5.6)
-    born_section.check_options(arguments(), atoms)
+    polar.check(typed(), atoms)
     with pytest.raises(InputError, match="without --born"):
-        born_section.check_options(arguments("--nac-direction", "1", "0", "0"), atoms)
-    both = arguments("--born", str(born_file()))
-    both.exact = True
+        polar.check(typed("--nac-direction", "1", "0", "0"), atoms)
+    both = typed("--born", str(born_file()))
+    both = replace(both, exact=True)
     with pytest.raises(InputError, match="--exact and --born"):
-        born_section.check_options(both, atoms)
+        polar.check(both, atoms)
     with pytest.raises(InputError, match="no BORN file of this crystal"):
-        born_section.check_options(arguments("--born", str(born_file(BORN * 2))), atoms)
+        polar.check(typed("--born", str(born_file(BORN * 2))), atoms)

@@ -20,10 +20,11 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
 from ase_phonax import PhonaxCalculator, __version__, save_frames
-from ase_phonax.cli import loading, main, summary_units
+from ase_phonax.cli import loading, main
 from ase_phonax.cli.provenance import provenance
 from ase_phonax.cli.training_runs import EpochTable
 from ase_phonax.models.registry import list_models
+from ase_phonax.studies import summary_units
 
 from . import toy_network  # registers the architecture
 from .labelled import moved_clusters

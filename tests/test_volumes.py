@@ -19,9 +19,8 @@ from scipy.optimize import minimize_scalar
 from ase_phonax import PhonaxCalculator
 from ase_phonax.base.errors import InputError, StructureError, UnstableWarning
 from ase_phonax.cli import gruneisen as gruneisen_command
-from ase_phonax.cli import loading, volume_runs
+from ase_phonax.cli import loading
 from ase_phonax.cli import qha as qha_command
-from ase_phonax.cli.crystal import Crystal
 from ase_phonax.phonons.sampling import meshes
 from ase_phonax.phonons.sampling.heat import get_thermal_properties
 from ase_phonax.phonons.volumes import get_gruneisen, get_quasi_harmonic, phonons_at_volumes
@@ -34,6 +33,8 @@ from ase_phonax.phonons.volumes.verdicts import judge
 from ase_phonax.structures.layers import as_layer
 from ase_phonax.structures.relaxation import relax
 from ase_phonax.structures.space_groups import reduce_to_primitive
+from ase_phonax.studies import gruneisen_study, settings, volume_study
+from ase_phonax.studies.crystal import Crystal
 
 from .pair_potential import PairCalculator
 
@@ -478,18 +479,18 @@ def ase_phonax(monkeypatch, tmp_path, capsys):
 
 
 def test_defaults_of_the_commands_are_those_of_the_library():
-    assert gruneisen_command.STRAIN == gruneisen_room.STRAIN
-    assert gruneisen_command.MESH_LENGTH == gruneisen_room.MESH_LENGTH
-    assert (qha_command.T_MAX, qha_command.T_STEP) == (qha_room.T_MAX, qha_room.T_STEP)
-    assert (qha_command.MESH_LENGTH, qha_command.EQUATIONS) == (qha_room.MESH_LENGTH, qha_room.EQUATIONS)
-    percent = np.linspace(qha_command.LOWEST, qha_command.HIGHEST, qha_command.N_VOLUMES)
+    assert settings.STRAIN == gruneisen_room.STRAIN
+    assert settings.VOLUME_MESH_LENGTH == gruneisen_room.MESH_LENGTH
+    assert (settings.T_MAX, settings.T_STEP) == (qha_room.T_MAX, qha_room.T_STEP)
+    assert (settings.VOLUME_MESH_LENGTH, settings.EQUATIONS) == (qha_room.MESH_LENGTH, qha_room.EQUATIONS)
+    percent = np.linspace(settings.LOWEST, settings.HIGHEST, settings.N_VOLUMES)
     np.testing.assert_allclose(1 + percent / 100, qha_room.RATIOS)
 
 
 def test_the_command_gruneisen_writes_what_it_announces(ase_phonax, tmp_path):
     table = ase_phonax("gruneisen", "Cu.vasp", "--supercell", "3", "--mesh-length", "30")
     folder = tmp_path / "Cu-gruneisen"
-    assert sorted(path.name for path in folder.iterdir()) == sorted(gruneisen_command.FILES)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(gruneisen_study.FILES)
     summary = json.loads((folder / "summary.json").read_text())
     assert f"{summary['gruneisen_average']:.3f}, weighted by heat capacity" in table
     assert summary["n_atoms_primitive"] == 1
@@ -580,7 +581,7 @@ def test_a_layer_with_vacuum_has_no_volume_that_matters(ase_phonax, monkeypatch)
     sheet = bulk("Cu", "sc", 2.5)
     sheet.set_cell([2.5, 2.5, 20.0])
     layer = Crystal(sheet, 1, None, False, as_layer(sheet, 4.5))
-    monkeypatch.setattr(volume_runs, "read_crystal", lambda arguments, cutoff: layer)
+    monkeypatch.setattr(volume_study, "find_crystal", lambda atoms, settings, cutoff, name: layer)
     for command in ("gruneisen", "qha"):
         with pytest.raises(StructureError, match="layer with vacuum"):
             ase_phonax(command, "Cu.vasp")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-_FOR_THE_REPORT = (UserWarning, RuntimeWarning)  # seekpath's edge cases are of the second kind
+from ..studies.notes import collected_warnings
+
+__all__ = ["check_model", "collected_warnings", "load_calculator", "read_structure"]
 
 
 def read_structure(name: str, site_tolerance: float | None = None) -> Any:
@@ -38,23 +37,3 @@ def load_calculator(model: str | None, dtype: str) -> Any:
     from ..calculator import PhonaxCalculator
 
     return PhonaxCalculator(model, dtype=dtype)
-
-
-@contextmanager
-def collected_warnings() -> Iterator[list[str]]:
-    """User and run-time warnings of the block as texts, each once, for the report instead of the terminal."""
-    texts: list[str] = []
-
-    def keep(message: Any, category: Any, filename: Any, lineno: Any, file: Any = None, line: Any = None) -> None:
-        text = " ".join(str(message).split())
-        if not issubclass(category, _FOR_THE_REPORT):
-            show(message, category, filename, lineno, file, line)
-        elif text not in texts:
-            texts.append(text)
-
-    with warnings.catch_warnings():
-        show = warnings.showwarning
-        for category in _FOR_THE_REPORT:
-            warnings.simplefilter("always", category)
-        warnings.showwarning = keep
-        yield texts

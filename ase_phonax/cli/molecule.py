@@ -7,13 +7,14 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..studies.model_facts import model_facts
+from ..studies.output import atomic_directory, output_directory, write_summary, writing
+from ..studies.summary_units import units_of
+from . import arguments as skeleton
 from . import loading, options
-from .model_facts import model_facts
 from .molecule_table import molecule_table
-from .output import atomic_directory, write_summary, writing
 from .progress import Stopwatch, progress_bar, without_progress
 from .provenance import provenance, read_files
-from .summary_units import units_of
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -61,12 +62,12 @@ def add_parser(commands: Any) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    options.add_structure(parser, "MOLECULE", "file of any format ASE reads (xyz, mol, sdf, ...)")
-    options.add_model(parser, "the one for molecules that ships")
+    parser.add_argument("structure", metavar="MOLECULE", help="file of any format ASE reads (xyz, mol, sdf, ...)")
+    skeleton.add_model(parser, "the one for molecules that ships")
     structure = parser.add_argument_group("structure")
     structure.add_argument("--no-relax", action="store_true", help="take the structure as it is; forces are reported")
     structure.add_argument("--no-cell", action="store_true", help="a molecule in a box: forget the box")
-    options.add_masses(structure)
+    skeleton.add_options(parser, skeleton.IsotopeOptions)
     structure.add_argument(
         "--atoms", metavar="N", nargs="+", type=_atom_range, help="only these move, counted from 1: 1 2 5-8"
     )
@@ -104,14 +105,14 @@ def add_parser(commands: Any) -> None:
         type=float,
         help="total electronic spin (default: 0, or 1/2 for an odd number of electrons)",
     )
-    options.add_output(parser, SUFFIX)
-    options.add_reporting(parser)
+    skeleton.add_output(parser, SUFFIX)
+    skeleton.add_reporting(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Compute, write and print."""
-    output = arguments.output = options.output_directory(arguments.structure, arguments.output, SUFFIX)
+    output = arguments.output = output_directory(arguments.structure, arguments.output, SUFFIX)
     with Stopwatch.logging_to(arguments.log) as watch, without_progress(arguments.quiet):
         with loading.collected_warnings() as notes:
             with watch.section("structure"):

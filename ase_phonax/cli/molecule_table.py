@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .model_facts import describe_model
+from ..studies.model_facts import describe_model
 from .tables import Table
 
 MAX_NEAR = 6  # lines of accidental degeneracies

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..base.errors import OutputError
-from . import options
-from .output import resolved
+from ..studies.output import output_directory, resolved
 
 _WRITTEN = ("log", "json", "csv")  # options that name one file to write
 
@@ -61,7 +60,7 @@ def _folder(arguments: argparse.Namespace) -> Path | None:
     if output is None and "\0" in getattr(arguments, "structure", ""):
         return None  # of a structure that is no path, which its reader says
     if hasattr(arguments, "output_suffix"):
-        output = options.output_directory(arguments.structure, output, arguments.output_suffix)
+        output = output_directory(arguments.structure, output, arguments.output_suffix)
     return None if output is None else resolved(output)
 
 

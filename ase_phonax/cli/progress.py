@@ -10,7 +10,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TextIO
@@ -20,6 +20,7 @@ from ..base.errors import OutputError, UnstableWarning
 from ..base.files import without_waiting
 from ..base.input_files import parse_json
 from ..base.sharing import Lock
+from ..studies.watch import Progress, Watch
 
 SILENT_SECONDS = 2.0  # anything quicker needs no word
 PLAIN_SECONDS = 10.0  # between lines where no terminal wipes them; a tenth of the waiting in long ones
@@ -156,13 +157,16 @@ def print_above(text: str) -> None:
         print(text, flush=True)
 
 
-class Stopwatch:
-    """Wall-clock seconds by section, in the order they were entered; a log of them where one is wanted."""
+class Stopwatch(Watch):
+    """What a terminal shows of a run, and a log where one is wanted."""
 
     def __init__(self, log: TextIO | None = None) -> None:
-        self.seconds: dict[str, float] = {}
-        self._start = time.perf_counter()
+        super().__init__()
         self._log = log
+
+    def progress(self, description: str) -> AbstractContextManager[Progress]:
+        """A bar."""
+        return progress_bar(description)
 
     @classmethod
     @contextmanager
@@ -188,7 +192,7 @@ class Stopwatch:
         """A line in the log, if there is one; a log that cannot be written any more ends with a warning."""
         if self._log is None:
             return
-        line = {"event": event, "elapsed_s": round(time.perf_counter() - self._start, 3), **values}
+        line = {"event": event, "elapsed_s": round(self.elapsed(), 3), **values}
         try:
             self._log.write(json.dumps(line, ensure_ascii=False) + "\n")
             self._log.flush()
@@ -196,22 +200,6 @@ class Stopwatch:
             words = f"the log {self._log.name} ends before {event!r}: {error.strerror or error}"
             warnings.warn(words, UnstableWarning, stacklevel=2)
             self._log = None
-
-    @contextmanager
-    def section(self, name: str) -> Iterator[None]:
-        """Add the time spent in the block to a section."""
-        start = time.perf_counter()
-        self.note("begin", {"section": name})
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
-            self.note("end", {"section": name, "section_s": round(self.seconds[name], 3)})
-
-    def rounded(self) -> dict[str, float]:
-        """Sections and "total", to milliseconds."""
-        times = {name: round(value, 3) for name, value in self.seconds.items()}
-        return {**times, "total": round(time.perf_counter() - self._start, 3)}
 
 
 @contextmanager

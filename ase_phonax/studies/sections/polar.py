@@ -1,102 +1,108 @@
-"""Polar crystals as `ase-phonax phonons` shows them: charges given, modes split at Gamma."""
+"""Polar crystals: charges given, modes split at Gamma."""
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..base.units import FREQUENCY_UNITS
+from ...base.units import FREQUENCY_UNITS
+from ..options import Settings, number, option, path
+from ..section import Context, Section
 
 if TYPE_CHECKING:
     from ase import Atoms
     from phonopy import Phonopy
 
-    from ..phonons.polar import GammaSplitting, NonAnalyticCorrection
-    from .tables import Table
+    from ...phonons.polar import GammaSplitting, NonAnalyticCorrection
+    from ..report import Report
+    from ..settings import PhononSettings
+
+_GROUP = "polar crystals"
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """`--born` and `--nac-direction`."""
-    group = parser.add_argument_group("polar crystals")
-    group.add_argument(
-        "--born",
-        metavar="BORN",
-        type=Path,
-        default=None,
-        help="Born charges and dielectric tensor in phonopy's format: LO and TO modes split at Γ, in bands and"
+@dataclass(frozen=True)
+class PolarSettings(Settings):
+    """Charges, and directions in which Gamma is approached."""
+
+    born: Path | None = option(
+        None,
+        path,
+        _GROUP,
+        "Born charges and dielectric tensor in phonopy's format: LO and TO modes split at Γ, in bands and"
         " densities of states (default: none, and they do not)",
+        metavar="BORN",
     )
-    group.add_argument(
-        "--nac-direction",
-        metavar=("QA", "QB", "QC"),
-        nargs=3,
-        type=float,
-        action="append",
-        default=None,
-        help="with --born: frequencies at Γ approached along this direction, in reduced coordinates of the reciprocal"
+    nac_direction: tuple[tuple[float, float, float], ...] | None = option(
+        None,
+        number,
+        _GROUP,
+        "with --born: frequencies at Γ approached along this direction, in reduced coordinates of the reciprocal"
         " primitive cell; may be given several times (default: the directions in which the band path leaves Γ)",
+        metavar=("QA", "QB", "QC"),
+        n_values=3,
+        repeated=True,
     )
 
 
-def check_options(arguments: argparse.Namespace, atoms: Atoms) -> None:
+def check(settings: PhononSettings, atoms: Atoms) -> None:
     """Read the file against the primitive cell, and refuse what cannot be combined.
 
     Raises:
         InputError: a direction that is none, or without charges; exact matrices with charges; a bad file.
     """
-    from ..base.errors import InputError
-    from ..phonons.polar import checked_directions, read_correction
+    from ...base.errors import InputError
+    from ...phonons.polar import checked_directions, read_correction
 
-    if arguments.nac_direction is not None:
-        checked_directions(arguments.nac_direction)
-        if arguments.born is None:
+    if settings.nac_direction is not None:
+        checked_directions(settings.nac_direction)
+        if settings.born is None:
             raise InputError(
                 "--nac-direction is given without --born",
                 "without charges frequencies at Γ do not depend on the direction",
                 "give the charges as well, or leave the direction out",
             )
-    if arguments.born is None:
+    if settings.born is None:
         return
-    if getattr(arguments, "exact", False):
+    if settings.exact:
         raise InputError(
             "--exact and --born are given together",
             "how much of the interaction of dipoles the exact matrices of a potential of finite range contain is not"
             " known, so that what a correction should add to them is not defined",
             "use one of the two: --born with a stated --supercell, or exact matrices without it",
         )
-    read_correction(arguments.born, atoms, arguments.symprec)
+    read_correction(settings.born, atoms, settings.symprec)
 
 
-def prepare(arguments: argparse.Namespace, phonopy: Phonopy) -> None:
+def prepare(settings: PhononSettings, phonopy: Phonopy) -> None:
     """Switch the correction on: after the checks, which refuse it, and before bands and meshes."""
-    from ..phonons.polar import set_nac
+    from ...phonons.polar import set_nac
 
-    if arguments.born is not None:
-        set_nac(phonopy, arguments.born)
+    if settings.born is not None:
+        set_nac(phonopy, settings.born)
 
 
-def compute(arguments: argparse.Namespace, phonopy: Phonopy, calc: Any, **context: Any) -> BornSection | None:
+def compute(context: Context) -> PolarPart | None:
     """Frequencies at Gamma by direction; None without charges."""
-    from ..phonons.polar import get_gamma_splitting, read_correction
+    from ...phonons.polar import get_gamma_splitting, read_correction
 
-    if arguments.born is None:
+    settings, phonopy = context.settings, context.phonopy
+    if settings.born is None:
         return None
     if phonopy.nac_params is None:
-        prepare(arguments, phonopy)
-    return BornSection(
-        file=str(arguments.born),
-        correction=read_correction(arguments.born, phonopy.primitive, phonopy.symmetry.tolerance),
-        splitting=get_gamma_splitting(phonopy, arguments.nac_direction, path=getattr(arguments, "path", None)),
+        prepare(settings, phonopy)
+    return PolarPart(
+        file=str(settings.born),
+        correction=read_correction(settings.born, phonopy.primitive, phonopy.symmetry.tolerance),
+        splitting=get_gamma_splitting(phonopy, settings.nac_direction, path=settings.path),
         symbols=tuple(phonopy.primitive.symbols),
         supercell=tuple(tuple(int(n) for n in row) for row in phonopy.supercell_matrix),
-        unit=str(context.get("unit", "THz")),
+        unit=settings.unit,
     )
 
 
 @dataclass(frozen=True)
-class BornSection:
+class PolarPart:
     """What was read and found; `unit` is the one of printed frequencies."""
 
     file: str
@@ -133,10 +139,10 @@ class BornSection:
             }
         }
 
-    def describe(self, text: Table) -> None:
+    def describe(self, text: Report) -> None:
         """Charges, what was changed in them, and a row for each direction."""
-        from ..phonons.polar import charges_by_element
-        from .tables import frequencies_in_words, matrix_in_words
+        from ...phonons.polar import charges_by_element
+        from ..words import frequencies_in_words, matrix_in_words
 
         used = self.correction
         text.group(f"polar crystal, charges of {self.file} ({FREQUENCY_UNITS[self.unit][1]})")
@@ -162,3 +168,6 @@ class BornSection:
 
     def write(self, folder: Path) -> None:
         """Nothing: see `files`."""
+
+
+SECTION = Section(check, compute, before_sampling=prepare)

@@ -1,49 +1,46 @@
-"""What `ase-phonax qha` tells: summary.json and the table, every temperature with its reason or its doubts."""
+"""What a quasi-harmonic study tells programs and people: every temperature with its reason or its doubts."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from . import volume_runs
-from .model_facts import describe_model
 
 if TYPE_CHECKING:
     from ..phonons.volumes import QuasiHarmonic
     from ..phonons.volumes.verdicts import Verdict
-    from .tables import Table
-    from .volume_runs import Reference
+    from .report import Report
 
 PRINTED = (0.0, 100.0, 300.0, 600.0, 1000.0)  # [K]
 
 
-def summary(found: QuasiHarmonic) -> dict[str, Any]:
-    """What the command adds to that of `volume_runs`: built-in types only."""
+def summary(expansion: QuasiHarmonic) -> dict[str, Any]:
+    """What is added to that of every study at several volumes: built-in types only."""
     from ..phonons.volumes.verdicts import DOUBTS
 
-    result = found.result
+    result = expansion.result
     temperatures = result.temperatures.tolist()
-    rows = [found.at(temperature) for temperature in temperatures]
+    rows = [expansion.at(temperature) for temperature in temperatures]
     names = [name for name in rows[0] if name != "temperature_k"]
-    spreads = [verdict.expansion_spread_per_k for verdict in found.verdicts]
-    doubts = [list(verdict.doubts) for verdict in found.verdicts]
-    left_out = zip(found.left_out, found.reasons, strict=True)
+    spreads = [verdict.expansion_spread_per_k for verdict in expansion.verdicts]
+    doubts = [list(verdict.doubts) for verdict in expansion.verdicts]
+    left_out = zip(expansion.left_out, expansion.reasons, strict=True)
     return {
-        "pressure_gpa": found.pressure_gpa,
+        "pressure_gpa": expansion.pressure_gpa,
         "equation_of_state": result.eos_name,
-        "mesh": list(found.mesh_numbers),
-        "ratios_fitted": [point.ratio for point in found.points],
-        "modes_lost": list(found.modes_lost),
-        "ratios_left_out": [point.ratio for point in found.left_out],
+        "mesh": list(expansion.mesh_numbers),
+        "ratios_fitted": [point.ratio for point in expansion.points],
+        "modes_lost": list(expansion.modes_lost),
+        "ratios_left_out": [point.ratio for point in expansion.left_out],
         "left_out": [{"ratio": point.ratio, "reason": reason} for point, reason in left_out],
         "temperatures_k": temperatures,
         # Differences over temperature have no value at the lowest one: null, not phonopy's filler 0.
         "curves": {name: [_known(row[name]) for row in rows] for name in names},
         "thermal_expansion_spread_per_k": [None, *map(_known, spreads[1:])],
-        "fit_residual": [verdict.residual for verdict in found.verdicts],
+        "fit_residual": [verdict.residual for verdict in expansion.verdicts],
         "doubts": doubts,
         "doubts_in_words": {name: words for name, words in DOUBTS.items() if any(name in row for row in doubts)},
-        "refused": [{"temperature_k": verdict.temperature_k, "reason": verdict.refusal} for verdict in found.refused],
+        "refused": [
+            {"temperature_k": verdict.temperature_k, "reason": verdict.refusal} for verdict in expansion.refused
+        ],
         "lattice_parameters": result.lattice.lattice_parameters.tolist() if result.lattice else None,
     }
 
@@ -53,49 +50,44 @@ def _known(value: float) -> float | None:
     return value if value == value else None
 
 
-def table(reference: Reference, found: QuasiHarmonic, summary: dict[str, Any], output: Path) -> str:
-    """The same for people."""
-    from .tables import Table
-
-    text = Table(f"{reference.formula}   {reference.crystal.space_group}   {summary['model']}, {summary['dtype']}")
-    describe_model(text, summary)
-    points = sorted((*found.points, *found.left_out), key=lambda point: point.volume)
-    volume_runs.describe(text, reference, points, summary)
-    for point, reason in zip(found.left_out, found.reasons, strict=True):
+def describe(text: Report, expansion: QuasiHarmonic, summary: dict[str, Any]) -> None:
+    """The same for people, below structure and volumes."""
+    for point, reason in zip(expansion.left_out, expansion.reasons, strict=True):
         text.row("left out of the fit", f"{point.name}: {reason}")
-    text.group(f"quasi-harmonic, {found.pressure_gpa:g} GPa, per primitive cell ({found.result.eos_name} equation)")
+    text.group(
+        f"quasi-harmonic, {expansion.pressure_gpa:g} GPa, per primitive cell ({expansion.result.eos_name} equation)"
+    )
     head = ("T (K)", "V (Å³)", "β (10⁻⁶/K)", "B (GPa)", "Cp (J/K/mol)", "G (eV)", "γ", "doubt")
-    verdicts = [_verdict(found, temperature) for temperature in _printed(found)]
-    text.columns(head, [_cells(found, verdict) for verdict in verdicts if not verdict.refusal])
+    verdicts = [_verdict(expansion, temperature) for temperature in _printed(expansion)]
+    text.columns(head, [_cells(expansion, verdict) for verdict in verdicts if not verdict.refusal])
     for verdict in verdicts:
         if verdict.refusal:
             text.row(f"{verdict.temperature_k:g} K", f"refused: {verdict.refusal}")
     _explain(text, {name for verdict in verdicts for name in verdict.doubts}, summary)
-    return volume_runs.finished(text, summary, output)
 
 
-def _printed(found: QuasiHarmonic) -> list[float]:
+def _printed(expansion: QuasiHarmonic) -> list[float]:
     """Temperatures of the table [K], the last one with results and the first one refused among them."""
-    temperatures = found.result.temperatures.tolist()
-    asked = temperatures[-1] if not found.refused else found.refused[-1].temperature_k
-    first = [verdict.temperature_k for verdict in found.refused[1:2] if verdict.temperature_k < asked]
+    temperatures = expansion.result.temperatures.tolist()
+    asked = temperatures[-1] if not expansion.refused else expansion.refused[-1].temperature_k
+    first = [verdict.temperature_k for verdict in expansion.refused[1:2] if verdict.temperature_k < asked]
     return sorted({*(t for t in PRINTED if t < asked), temperatures[-1], *first, asked})
 
 
-def _verdict(found: QuasiHarmonic, temperature: float) -> Verdict:
-    return min((*found.verdicts, *found.refused), key=lambda verdict: abs(verdict.temperature_k - temperature))
+def _verdict(expansion: QuasiHarmonic, temperature: float) -> Verdict:
+    return min((*expansion.verdicts, *expansion.refused), key=lambda verdict: abs(verdict.temperature_k - temperature))
 
 
-def _cells(found: QuasiHarmonic, verdict: Verdict) -> tuple[str, ...]:
+def _cells(expansion: QuasiHarmonic, verdict: Verdict) -> tuple[str, ...]:
     """A row of the table."""
-    row = found.at(verdict.temperature_k)
-    expansion = _number(1e6 * row["thermal_expansion_per_k"], 2)
-    if expansion != "–":
-        expansion += f" ± {_number(1e6 * verdict.expansion_spread_per_k, 1, '?')}"
+    row = expansion.at(verdict.temperature_k)
+    coefficient = _number(1e6 * row["thermal_expansion_per_k"], 2)
+    if coefficient != "–":
+        coefficient += f" ± {_number(1e6 * verdict.expansion_spread_per_k, 1, '?')}"
     return (
         f"{row['temperature_k']:g}",
         f"{row['volume']:.4f}",
-        expansion,
+        coefficient,
         f"{row['bulk_modulus_gpa']:.2f}",
         _number(row["heat_capacity_p_J_K_mol"], 3),
         f"{row['gibbs_free_energy']:.6f}",
@@ -110,7 +102,7 @@ def _letter(doubt: str) -> str:
     return "abcdefgh"[list(DOUBTS).index(doubt)]
 
 
-def _explain(text: Table, doubts: set[str], summary: dict[str, Any]) -> None:
+def _explain(text: Report, doubts: set[str], summary: dict[str, Any]) -> None:
     """Below the rows: what ± and letters mean, and what is known of the model's errors."""
     from ..phonons.volumes.verdicts import DOUBTS
 

@@ -1,4 +1,4 @@
-"""What `ase-phonax phonons` found, as a table for people."""
+"""Phonons of a crystal, told to people."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 from ..base.units import FREQUENCY_UNITS
 from ..phonons.sampling.meshes import IMAGINARY_THRESHOLD_THZ
 from .model_facts import COMPARE, describe_model, imitates_another
-from .phonon_results import PhononResults
-from .tables import (
-    Table,
+from .phonon_results import PhononStudy
+from .report import Report
+from .study import describe_end
+from .words import (
     frequencies_in_words,
     frequency,
     interpolation_in_words,
@@ -20,9 +21,9 @@ from .tables import (
 )
 
 
-def table(results: PhononResults, output: Path) -> str:
-    """The same for people."""
-    text = Table(f"{results.formula}   {results.space_group}   {results.model['model']}, {results.arguments.dtype}")
+def report(results: PhononStudy, folder: Path | None) -> Report:
+    """Title, structure, frequencies, checks, heat, what the sections have found, and the end."""
+    text = Report(f"{results.formula}   {results.space_group}   {results.model['model']}, {results.dtype}")
     describe_model(text, results.model)
     _describe_structure(text, results)
     _describe_frequencies(text, results)
@@ -36,26 +37,18 @@ def table(results: PhononResults, output: Path) -> str:
     highest = results.sampling.frequencies.maximum_thz
     worst = checks["interpolation_error_max_thz"]
     words = interpolation_in_words(
-        error, worst, results.tolerance_thz, highest, vector_in_words(results.worst_qpoint.tolist())
+        error, worst, results.settings.tolerance, highest, vector_in_words(results.worst_qpoint.tolist())
     )
     text.row("supercell", f"{error:.2g} THz RMS, {worst:.2g} THz at most, against exact D(q)   {words}")
     _describe_heat(text, results)
-    for section in results.sections:
-        section.describe(text)
-    if results.notes:
-        text.group("notes")
-        for note in results.notes:
-            text.paragraph(f"- {note}")
-    times = results.watch.rounded()
-    text.group("seconds")
-    text.paragraph(", ".join(f"{name.replace('_', ' ')} {seconds:.1f}" for name, seconds in times.items()))
-    text.group(f"results in {output}")
-    text.paragraph(", ".join(results.files))
-    return str(text)
+    for part in results.parts:
+        part.describe(text)
+    describe_end(text, results, folder)
+    return text
 
 
-def _describe_structure(text: Table, results: PhononResults) -> None:
-    relaxation, crystal, arguments = results.relaxation, results.crystal, results.arguments
+def _describe_structure(text: Report, results: PhononStudy) -> None:
+    relaxation, crystal, settings = results.relaxation, results.crystal, results.settings
     n_atoms = len(results.phonopy.primitive)
     text.group("structure")
     if crystal.n_atoms_given > n_atoms:
@@ -72,20 +65,20 @@ def _describe_structure(text: Table, results: PhononResults) -> None:
     if crystal.layer is not None:
         note = f": {crystal.layer.note}" if crystal.layer.note else ""
         text.row("layer", f"vacuum along cell vector {crystal.layer.axis + 1}, never repeated{note}")
-    if arguments.no_relax:
+    if settings.no_relax:
         text.row("relaxation", "none, as asked")
     else:
-        cell = "cell fixed" if arguments.fix_cell else f"volume {100 * relaxation.volume_change:+.2f} %"
+        cell = "cell fixed" if settings.fix_cell else f"volume {100 * relaxation.volume_change:+.2f} %"
         text.row("relaxation", f"{relaxation.n_steps} steps, symmetry kept, {cell}")
     residual = f"{relaxation.max_force:.1e} eV/Å, {relaxation.max_stress or 0.0:.1e} eV/Å³"
-    if not arguments.no_relax:
+    if not settings.no_relax:
         residual += f" (before: {relaxation.initial_max_force:.1e}, {relaxation.initial_max_stress or 0.0:.1e})"
     text.row("largest force, stress", residual)
     matrix = matrix_in_words(results.phonopy.supercell_matrix.tolist())
     text.row("supercell", f"{matrix}, {len(results.phonopy.supercell)} atoms{_choice_in_words(results)}")
 
 
-def _choice_in_words(results: PhononResults) -> str:
+def _choice_in_words(results: PhononStudy) -> str:
     choice = results.choice
     if choice is None:
         return ", as asked"
@@ -99,8 +92,8 @@ def _choice_in_words(results: PhononResults) -> str:
     )
 
 
-def _describe_frequencies(text: Table, results: PhononResults) -> None:
-    sampling, unit = results.sampling, results.arguments.unit
+def _describe_frequencies(text: Report, results: PhononStudy) -> None:
+    sampling, unit = results.sampling, results.settings.unit
     found = sampling.frequencies
     printed = FREQUENCY_UNITS[unit][1]
     text.group(f"frequencies ({printed}; imaginary as negative)")
@@ -120,7 +113,7 @@ def _describe_frequencies(text: Table, results: PhononResults) -> None:
         change = sampling.convergence[-1].change(sampling.convergence[-2]) if len(sampling.convergence) > 1 else 0.0
         text.row("mesh", f"{numbers}, exact D(q); heat at 300 K changed by {100 * change:.2g} % from the last one")
     else:
-        text.row("mesh", f"{numbers}, {'exact D(q)' if results.arguments.exact else 'interpolated'}")
+        text.row("mesh", f"{numbers}, {'exact D(q)' if results.settings.exact else 'interpolated'}")
     threshold = f"{FREQUENCY_UNITS[unit][0] * IMAGINARY_THRESHOLD_THZ:.2g} {printed}, acoustic modes at Γ left aside"
     if sampling.unstable:
         advice = f"; {COMPARE}" if imitates_another(results.model) else ""
@@ -136,7 +129,7 @@ def _describe_frequencies(text: Table, results: PhononResults) -> None:
         text.row("stability", f"no imaginary modes (beyond {threshold})")
 
 
-def _describe_heat(text: Table, results: PhononResults) -> None:
+def _describe_heat(text: Report, results: PhononStudy) -> None:
     temperature, heat = results.heat()
     units = results.formula_units
     text.group(f"heat at {temperature:g} K, per mole of {results.formula}")
@@ -146,7 +139,7 @@ def _describe_heat(text: Table, results: PhononResults) -> None:
     if units > 1:
         text.row("", f"thermal_properties.yaml: per mole of cells of {units} {results.formula}, {units} times as much")
     error = results.checks["interpolation_error_thz"]
-    if error > results.tolerance_thz and not results.arguments.exact:
+    if error > results.settings.tolerance and not results.settings.exact:
         text.row(
             "accuracy",
             f"frequencies of the mesh are interpolated with an error of {error:.2g} THz: --exact or a larger supercell",

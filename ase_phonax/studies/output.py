@@ -81,6 +81,15 @@ def writing(target: Path) -> Iterator[None]:
         ) from error
 
 
+def output_directory(structure: str, output: Path | None, suffix: str) -> Path:
+    """Where results go: `output`, or "<stem of the structure>-<suffix>" in the working directory."""
+    if output is not None:
+        return output
+    stem = Path(structure.split("@")[0]).name
+    # POSCAR and CONTCAR have no suffix; NaCl.relaxed.cif loses only its last.
+    return Path(f"{Path(stem).stem or 'structure'}-{suffix}")
+
+
 def write_summary(contents: dict[str, Any], folder: Path) -> None:
     """summary.json, of built-in types, in UTF-8.
 

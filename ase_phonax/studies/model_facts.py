@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .tables import Table
+from .report import Report
 
 COMPARE = "this model imitates another: compare with a larger one (`ase-phonax models`)"
 
@@ -34,7 +34,7 @@ def imitates_another(facts: dict[str, Any]) -> bool:
     return facts["level_of_theory"].startswith("imitates")
 
 
-def describe_model(text: Table, facts: dict[str, Any]) -> None:
+def describe_model(text: Report, facts: dict[str, Any]) -> None:
     """Lines below the title."""
     licence = facts["licence"]
     text.row("level of theory", facts["level_of_theory"] + ("" if licence == "not stated" else f"; licence {licence}"))

@@ -1,15 +1,14 @@
-"""What `ase-phonax phonons` found: as files, and as JSON for programs."""
+"""Phonons of a crystal as data, as files, and as JSON for programs."""
 
 from __future__ import annotations
 
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 from phonopy import Phonopy
 from phonopy.file_IO import write_force_constants_to_hdf5
@@ -28,17 +27,17 @@ from ..phonons.sampling.stability import FrequencyRange
 from ..structures.formulas import crystal_formula
 from ..structures.relaxation import RelaxationReport
 from ..structures.space_groups import SpaceGroup
-from . import animation_section, displacements_section, follow_section, interchange_section, irreps_section
 from .output import write_summary
-from .progress import Stopwatch
+from .sections import SECTIONS
+from .settings import PhononSettings
+from .study import Study
 from .summary_units import units_of
 
 if TYPE_CHECKING:
-    import argparse
-
     from ..phonons.supercell.choice import SupercellChoice
     from .crystal import Crystal
-    from .tables import Table
+    from .report import Report
+    from .section import Part
 
 FILES = (
     "summary.json",
@@ -52,39 +51,7 @@ FILES = (
     "force_constants.hdf5",
     "relaxed.extxyz",
 )
-# What sections may write: an earlier run with other options can be replaced.
-MORE_FILES: tuple[str, ...] = (
-    irreps_section.FILE,
-    follow_section.MODES_FILE,
-    follow_section.SCAN_FILE,
-    follow_section.RELAXED_FILE,
-    interchange_section.WEBSITE_FILE,
-    interchange_section.ASE_FILE,
-    *displacements_section.OWN_FILES,
-    *animation_section.OWN_FILES,
-)
 ROOM_TEMPERATURE = 300.0  # [K]
-
-
-def own_files() -> tuple[str, ...]:
-    """Names, or patterns of names, that this command may have written."""
-    return FILES + MORE_FILES
-
-
-class Section(Protocol):
-    """What one of `phonons.SECTIONS` found."""
-
-    def files(self) -> tuple[str, ...]:
-        """Names written."""
-
-    def summary(self) -> dict[str, Any]:
-        """Its share of summary.json: built-in types only."""
-
-    def describe(self, text: Table) -> None:
-        """Its groups of the table."""
-
-    def write(self, folder: Path) -> None:
-        """Write `files`."""
 
 
 @dataclass(frozen=True)
@@ -126,28 +93,33 @@ class Sampling:
 
 
 @dataclass(frozen=True)
-class PhononResults:
-    """Everything one run found; units as in phonopy (THz, eV/Å²) and in `RelaxationReport`.
+class PhononStudy(Study):
+    """Everything that one run of `phonon_study` has found; units as in phonopy (THz, eV/Å²) and `RelaxationReport`.
 
     Attributes:
-        worst_qpoint: where interpolation from the supercell is furthest from exact D(q), of those compared.
-        provenance: of `provenance.provenance`.
+        crystal: as it entered.
+        atoms: relaxed, with energy, forces and stress.
+        choice: how the supercell was chosen; None where it was asked for.
+        phonopy: with force constants, bands, densities of states and heat.
+        checks: of the force constants; relative to the largest, and THz.
+        worst_qpoint: (3,) where interpolation from the supercell is furthest from exact D(q), of those compared.
+        sampling: bands, densities and heat.
+        parts: what the sections have found.
     """
 
-    arguments: argparse.Namespace
+    # What sections may write counts as well: an earlier run with other options can be replaced.
+    OWN_FILES = (*FILES, *(name for section in SECTIONS for name in section.own_files))
+
+    settings: PhononSettings
     crystal: Crystal
     atoms: Atoms
-    model: dict[str, str]
     relaxation: RelaxationReport
     choice: SupercellChoice | None
     phonopy: Phonopy
     checks: dict[str, float]
     worst_qpoint: np.ndarray
     sampling: Sampling
-    sections: list[Section]
-    watch: Stopwatch
-    notes: list[str]
-    provenance: dict[str, Any]
+    parts: tuple[Part, ...]
 
     @property
     def formula(self) -> str:
@@ -180,19 +152,27 @@ class PhononResults:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Names of all files written."""
-        return FILES + tuple(name for section in self.sections for name in section.files())
+        """Names of all files that `write` writes."""
+        return FILES + tuple(name for part in self.parts for name in part.files())
 
-    @property
-    def tolerance_thz(self) -> float:
-        """Interpolation error that is small enough."""
-        return float(self.arguments.tolerance)
+    def to_dict(self) -> dict[str, Any]:
+        """The contents of summary.json: built-in types only."""
+        return _summary(self)
+
+    def report(self, folder: Path | None = None) -> Report:
+        """The same for people."""
+        from .phonon_report import report
+
+        return report(self, folder)
+
+    def write_into(self, folder: Path) -> None:
+        """Write all files into an existing folder."""
+        _write(self, folder)
 
 
-def write_results(results: PhononResults, folder: Path) -> None:
-    """Write all files into an existing folder."""
+def _write(results: PhononStudy, folder: Path) -> None:
     phonopy = results.phonopy
-    write(folder / "relaxed.extxyz", _with_plain_results(results.atoms), format="extxyz")
+    write(folder / "relaxed.extxyz", results.atoms, format="extxyz")
     phonopy.save(folder / "phonopy_params.yaml")
     constants: Any = io.BytesIO()  # where a disk is full while HDF5 writes to it, its library ends the process
     write_force_constants_to_hdf5(
@@ -208,23 +188,22 @@ def write_results(results: PhononResults, folder: Path) -> None:
     sampling.projected_dos.write(filename=folder / "projected_dos.dat")
     sampling.thermal.write_yaml(filename=folder / "thermal_properties.yaml", volume=phonopy.primitive.volume)
     title = pictures.crystal_title(results.formula, results.space_group.international, results.model["model"])
-    figure = pictures.bands_and_dos(phonopy, title, results.arguments.unit, sampling.bands_exact)
+    figure = pictures.bands_and_dos(phonopy, title, results.settings.unit, sampling.bands_exact)
     drawing.save_figure(figure, folder / "bands")
-    for section in results.sections:
-        section.write(folder)
-    write_summary(summary(results), folder)
+    for part in results.parts:
+        part.write(folder)
+    write_summary(results.to_dict(), folder)
 
 
-def summary(results: PhononResults) -> dict[str, Any]:
-    """The contents of summary.json: built-in types only."""
-    phonopy, relaxation, arguments = results.phonopy, results.relaxation, results.arguments
+def _summary(results: PhononStudy) -> dict[str, Any]:
+    phonopy, relaxation, settings = results.phonopy, results.relaxation, results.settings
     sampling, frequencies, choice = results.sampling, results.sampling.frequencies, results.choice
     temperature, heat = results.heat()
-    found: dict[str, Any] = {
+    summary: dict[str, Any] = {
         "version": __version__,
         **results.model,
-        "dtype": arguments.dtype,
-        "structure_file": arguments.structure,
+        "dtype": results.dtype,
+        "structure_file": results.origin.structure,
         "formula": results.formula,
         "space_group": results.space_group.international,
         "space_group_number": results.space_group.number,
@@ -240,8 +219,8 @@ def summary(results: PhononResults) -> dict[str, Any]:
         "supercells_tried": []
         if choice is None
         else [{"matrix": m.tolist(), "n_atoms": n, "error_thz": e} for m, n, e in choice.tried],
-        "relaxed": not arguments.no_relax,
-        "fixed_cell": arguments.fix_cell,
+        "relaxed": not settings.no_relax,
+        "fixed_cell": settings.fix_cell,
         "energy": relaxation.energy,
         "max_force": relaxation.max_force,
         "max_stress": relaxation.max_stress,
@@ -270,20 +249,12 @@ def summary(results: PhononResults) -> dict[str, Any]:
         "bands_exact": sampling.bands_exact,
         "bands_exact_because": sampling.exact_because,
         "mesh": list(sampling.mesh_numbers),
-        "mesh_exact": arguments.exact,
+        "mesh_exact": settings.exact,
         "mesh_convergence": [vars(step) for step in sampling.convergence],
         "warnings": list(results.notes),
         "files": list(results.files),
-        "timings_s": results.watch.rounded(),
+        "timings_s": results.timings_s,
     }
-    for section in results.sections:
-        found |= section.summary()
-    return found | {"units": units_of(found), "provenance": results.provenance}
-
-
-def _with_plain_results(atoms: Atoms) -> Atoms:
-    """A copy with energy, forces and stress attached, and nothing a writer might stumble over."""
-    copy = atoms.copy()
-    names = ("energy", "free_energy", "forces", "stress")
-    copy.calc = SinglePointCalculator(copy, **{name: atoms.calc.get_property(name, atoms) for name in names})
-    return copy
+    for part in results.parts:
+        summary |= part.summary()
+    return summary | {"units": units_of(summary), "provenance": results.provenance}

@@ -1,115 +1,112 @@
-"""How atoms move, as `ase-phonax phonons` shows it where asked: displacements, participation, directions."""
+"""How atoms move: mean square displacements, participation, densities of states along directions."""
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..base.units import FREQUENCY_UNITS
-from .tables import frequency, vector_in_words
+from ...base.units import FREQUENCY_UNITS
+from ..options import Settings, flag, number, option
+from ..section import Context, Section
+from ..words import frequency, vector_in_words
 
 if TYPE_CHECKING:
     import numpy as np
     from ase import Atoms
-    from phonopy import Phonopy
     from phonopy.phonon.dos import ProjectedDos
 
-    from ..phonons.motion.displacements import Participation, ThermalMotion
-    from .tables import Table
+    from ...phonons.motion.displacements import Participation, ThermalMotion
+    from ..report import Report
+    from ..settings import PhononSettings
 
 MATRICES_FILE = "thermal_displacement_matrices.yaml"
 PARTICIPATION_FILE = "participation_ratio.dat"
 AXES_FILE = "projected_dos_xyz.dat"
 OWN_FILES = (MATRICES_FILE, "thermal_displacements_*K.cif", PARTICIPATION_FILE, AXES_FILE, "projected_dos_along_*.dat")
+_GROUP = "motion of the atoms"
 TEMPERATURE = 300.0  # [K] where none is named
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """`--thermal-displacements`, `--participation-ratio`, `--pdos-directions`, `--pdos-along`."""
-    group = parser.add_argument_group("motion of the atoms")
-    group.add_argument(
-        "--thermal-displacements",
-        metavar="K",
-        nargs="*",
-        type=float,
-        default=None,
-        help="mean square displacements at these temperatures, as a yaml file of phonopy's and one CIF for each"
+@dataclass(frozen=True)
+class MotionSettings(Settings):
+    """What is asked of how atoms move."""
+
+    thermal_displacements: tuple[float, ...] | None = option(
+        None,
+        number,
+        _GROUP,
+        "mean square displacements at these temperatures, as a yaml file of phonopy's and one CIF for each"
         f" temperature (none named: {TEMPERATURE:g} K)",
+        metavar="K",
+        n_values="*",
     )
-    group.add_argument(
-        "--participation-ratio", action="store_true", help="which share of the atoms takes part in each mode of a mesh"
-    )
-    group.add_argument(
-        "--pdos-directions",
-        action="store_true",
-        help="density of states projected on each element and each Cartesian axis",
-    )
-    group.add_argument(
-        "--pdos-along",
+    participation_ratio: bool = flag(_GROUP, "which share of the atoms takes part in each mode of a mesh")
+    pdos_directions: bool = flag(_GROUP, "density of states projected on each element and each Cartesian axis")
+    pdos_along: tuple[tuple[float, float, float], ...] | None = option(
+        None,
+        number,
+        _GROUP,
+        "... and on this direction along the vectors of the primitive cell; may be given several times",
         metavar=("U", "V", "W"),
-        nargs=3,
-        type=float,
-        action="append",
-        default=None,
-        help="... and on this direction along the vectors of the primitive cell; may be given several times",
+        n_values=3,
+        repeated=True,
     )
 
 
-def check_options(arguments: argparse.Namespace, atoms: Atoms) -> None:
+def check(settings: PhononSettings, atoms: Atoms) -> None:
     """Refuse temperatures and directions that are none.
 
     Raises:
         InputError: naming them.
     """
-    from ..phonons.motion.displacements import checked_direction, checked_temperatures
+    from ...phonons.motion.displacements import checked_direction, checked_temperatures
 
-    if arguments.thermal_displacements is not None:
-        checked_temperatures(arguments.thermal_displacements or [TEMPERATURE])
-    for direction in arguments.pdos_along or []:
+    if settings.thermal_displacements is not None:
+        checked_temperatures(settings.thermal_displacements or [TEMPERATURE])
+    for direction in settings.pdos_along or []:
         checked_direction(direction)
 
 
-def compute(arguments: argparse.Namespace, phonopy: Phonopy, calc: Any, **context: Any) -> DisplacementsSection | None:
+def compute(context: Context) -> MotionPart | None:
     """What was asked for, or None."""
-    from ..phonons.motion.displacements import get_directional_densities, get_participation, get_thermal_motion
+    from ...phonons.motion.displacements import get_directional_densities, get_participation, get_thermal_motion
 
-    wanted = arguments.thermal_displacements
-    directions = [None] if arguments.pdos_directions else []
-    directions += arguments.pdos_along or []
-    if wanted is None and not arguments.participation_ratio and not directions:
+    settings, phonopy = context.settings, context.phonopy
+    wanted = settings.thermal_displacements
+    directions: list[tuple[float, float, float] | None] = [None] if settings.pdos_directions else []
+    directions += settings.pdos_along or ()
+    if wanted is None and not settings.participation_ratio and not directions:
         return None
     motion = None
     if wanted is not None and _extends_in_space(context):
         motion = get_thermal_motion(phonopy, list(dict.fromkeys(wanted)) or [TEMPERATURE])
-    return DisplacementsSection(
+    return MotionPart(
         symbols=tuple(phonopy.primitive.symbols),
         motion=motion,
-        participation=get_participation(phonopy) if arguments.participation_ratio else None,
+        participation=get_participation(phonopy) if settings.participation_ratio else None,
         densities=tuple((axis, get_directional_densities(phonopy, axis)) for axis in directions),
-        unit=str(context.get("unit", "THz")),
+        unit=settings.unit,
     )
 
 
-def _extends_in_space(context: dict[str, Any]) -> bool:
+def _extends_in_space(context: Context) -> bool:
     """Whether <u²> is finite at all; said where it is not."""
     import warnings
 
-    from ..base.errors import UnstableWarning
+    from ...base.errors import UnstableWarning
 
-    if all(getattr(context.get("crystal"), "repeated", (True,))):
-        return True
-    warnings.warn(
-        "Thermal displacements are left out: those of a free layer grow without limit with its size.",
-        UnstableWarning,
-        stacklevel=2,
-    )
-    return False
+    if context.is_layer:
+        warnings.warn(
+            "Thermal displacements are left out: those of a free layer grow without limit with its size.",
+            UnstableWarning,
+            stacklevel=2,
+        )
+    return not context.is_layer
 
 
 @dataclass(frozen=True)
-class DisplacementsSection:
+class MotionPart:
     """What was found; None and () for what was not asked for.
 
     Attributes:
@@ -123,7 +120,7 @@ class DisplacementsSection:
     symbols: tuple[str, ...]
     motion: ThermalMotion | None = None
     participation: Participation | None = None
-    densities: tuple[tuple[list[float] | None, ProjectedDos], ...] = field(default=())
+    densities: tuple[tuple[tuple[float, float, float] | None, ProjectedDos], ...] = field(default=())
     unit: str = "THz"
 
     def files(self) -> tuple[str, ...]:
@@ -158,7 +155,7 @@ class DisplacementsSection:
             }
         return found
 
-    def describe(self, text: Table) -> None:
+    def describe(self, text: Report) -> None:
         """Groups of the table."""
         if self.motion is not None:
             text.group("thermal displacements U_iso (Å²), in the limit of a dense mesh")
@@ -192,7 +189,7 @@ class DisplacementsSection:
         for name, direction, density in self._named_densities():
             (folder / name).write_text(_columns(self.symbols, direction, density), encoding="utf-8")
 
-    def _named_densities(self) -> list[tuple[str, list[float] | None, ProjectedDos]]:
+    def _named_densities(self) -> list[tuple[str, tuple[float, float, float] | None, ProjectedDos]]:
         named, count = [], 0
         for direction, density in self.densities:
             count += direction is not None
@@ -214,7 +211,7 @@ def _by_element(symbols: tuple[str, ...], values: np.ndarray) -> str:
     return ", ".join(words)
 
 
-def _columns(symbols: tuple[str, ...], direction: list[float] | None, density: ProjectedDos) -> str:
+def _columns(symbols: tuple[str, ...], direction: tuple[float, float, float] | None, density: ProjectedDos) -> str:
     """A table: frequency [THz], then for each element its density [1/THz] along each axis, or the direction."""
     import numpy as np
 
@@ -228,3 +225,6 @@ def _columns(symbols: tuple[str, ...], direction: list[float] | None, density: P
     table = np.column_stack([density.frequency_points, *(row for element in summed for row in element)])
     lines += ["  ".join(f"{value:16.10f}" for value in row) for row in table]
     return "\n".join(lines) + "\n"
+
+
+SECTION = Section(check, compute, own_files=OWN_FILES)

@@ -1,130 +1,116 @@
-"""Modes that move and modes frozen in, as `ase-phonax phonons` writes them where asked."""
+"""Modes that move and modes frozen in."""
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..base.units import FREQUENCY_UNITS
-from .tables import frequency, vector_in_words
+from ...base.units import FREQUENCY_UNITS
+from ..options import Settings, fraction, number, option, whole
+from ..section import Context, Section
+from ..words import frequency, vector_in_words
 
 if TYPE_CHECKING:
     from ase import Atoms
     from phonopy import Phonopy
     from phonopy.phonon.modulation import Modulation
 
-    from ..phonons.motion.animations import Animation
-    from .tables import Table
+    from ...phonons.motion.animations import Animation
+    from ..report import Report
+    from ..settings import PhononSettings
 
-AMPLITUDE, FRAMES = 0.3, 24  # as `motion.animations`, which a parser cannot import cheaply; a test compares them
+_GROUP = "animations and modulations"
+AMPLITUDE, FRAMES = 0.3, 24  # as `motion.animations`, which cannot be imported cheaply; a test compares them
 MODULATED_FILE, MODULATION_FILE = "modulated.extxyz", "modulation.yaml"
 OWN_FILES = ("animation_*.extxyz", "animation_*.ascii", MODULATED_FILE, MODULATION_FILE)
 
 
-def number(text: str) -> float:
-    """A number or a fraction: "0.5", "1/3"."""
-    try:
-        return float(Fraction(text))
-    except (ValueError, ZeroDivisionError, OverflowError):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor a fraction such as 1/3") from None
+@dataclass(frozen=True)
+class AnimationSettings(Settings):
+    """Which modes are animated or frozen in, and how."""
 
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """`--animate` and what belongs to it, `--modulate`."""
-    group = parser.add_argument_group("animations and modulations")
-    group.add_argument(
-        "--animate",
-        metavar="Q",
-        nargs="+",
-        type=number,
-        action="append",
-        default=None,
-        help="QA QB QC MODE [MODE ...]: modes at this wave vector (reduced coordinates of the primitive cell; fractions"
+    animate: tuple[tuple[float, ...], ...] | None = option(
+        None,
+        fraction,
+        _GROUP,
+        "QA QB QC MODE [MODE ...]: modes at this wave vector (reduced coordinates of the primitive cell; fractions"
         " such as 1/3 are read), counted from 1 by ascending frequency, over one period, as extended XYZ and for v_sim;"
         " may be given several times",
+        metavar="Q",
+        n_values="+",
+        repeated=True,
     )
-    group.add_argument(
-        "--animation-amplitude",
-        metavar="Å",
-        type=float,
-        default=AMPLITUDE,
-        help="largest displacement of an atom (default: %(default)g)",
+    animation_amplitude: float = option(
+        AMPLITUDE, number, _GROUP, "largest displacement of an atom (default: %(default)g)", metavar="Å"
     )
-    group.add_argument(
-        "--animation-frames", metavar="N", type=int, default=FRAMES, help="frames of a period (default: %(default)d)"
-    )
-    group.add_argument(
-        "--animation-cells",
+    animation_frames: int = option(FRAMES, whole, _GROUP, "frames of a period (default: %(default)d)", metavar="N")
+    animation_cells: tuple[int, int, int] | None = option(
+        None,
+        whole,
+        _GROUP,
+        "primitive cells drawn (default: the fewest that hold whole waves)",
         metavar=("NA", "NB", "NC"),
-        nargs=3,
-        type=int,
-        default=None,
-        help="primitive cells drawn (default: the fewest that hold whole waves)",
+        n_values=3,
     )
-    group.add_argument(
-        "--modulate",
+    modulate: tuple[tuple[float, ...], ...] | None = option(
+        None,
+        fraction,
+        _GROUP,
+        "freeze a mode into the crystal, with this largest displacement [Å] and phase [degrees]; several add up",
         metavar=("QA", "QB", "QC", "MODE", "AMPLITUDE", "PHASE"),
-        nargs=6,
-        type=number,
-        action="append",
-        default=None,
-        help="freeze a mode into the crystal, with this largest displacement [Å] and phase [degrees]; several add up",
+        n_values=6,
+        repeated=True,
     )
 
 
-def check_options(arguments: argparse.Namespace, atoms: Atoms) -> None:
+def check(settings: PhononSettings, atoms: Atoms) -> None:
     """Refuse wave vectors, modes and numbers that make no picture.
 
     Raises:
         InputError: naming them.
     """
-    from ..phonons.motion import animations
+    from ...phonons.motion import animations
 
     n_atoms = len(atoms)
-    animations.check_picture(arguments.animation_amplitude, arguments.animation_frames)
-    for qpoint, modes in _requests(arguments):
-        animations.checked_cells(animations.checked_qpoint(qpoint), arguments.animation_cells, n_atoms)
+    animations.check_picture(settings.animation_amplitude, settings.animation_frames)
+    for qpoint, modes in _requests(settings):
+        animations.checked_cells(animations.checked_qpoint(qpoint), settings.animation_cells, n_atoms)
         for mode in modes:
             animations.check_mode(mode, n_atoms)
-    animations.checked_modulations(_modulations(arguments), None, n_atoms)
+    animations.checked_modulations(_modulations(settings), None, n_atoms)
 
 
-def compute(arguments: argparse.Namespace, phonopy: Phonopy, calc: Any, **context: Any) -> AnimationSection | None:
+def compute(context: Context) -> AnimationPart | None:
     """What was asked for, or None."""
-    from ..phonons.motion.animations import animate, modulate
+    from ...phonons.motion.animations import animate, modulate
 
-    found = [
+    settings, phonopy = context.settings, context.phonopy
+    animations = [
         animate(
             phonopy,
             qpoint,
             mode,
-            amplitude=arguments.animation_amplitude,
-            n_frames=arguments.animation_frames,
-            cells=arguments.animation_cells,
+            amplitude=settings.animation_amplitude,
+            n_frames=settings.animation_frames,
+            cells=settings.animation_cells,
         )
-        for qpoint, modes in _requests(arguments)
+        for qpoint, modes in _requests(settings)
         for mode in modes
     ]
-    frozen = _modulations(arguments)
-    if not found and not frozen:
+    frozen = _modulations(settings)
+    if not animations and not frozen:
         return None
-    return AnimationSection(
-        phonopy,
-        tuple(found),
-        modulate(phonopy, frozen) if frozen else None,
-        str(context.get("unit", "THz")),
-    )
+    modulated = modulate(phonopy, frozen) if frozen else None
+    return AnimationPart(phonopy, tuple(animations), modulated, settings.unit)
 
 
-def _requests(arguments: argparse.Namespace) -> list[tuple[list[float], list[int]]]:
+def _requests(settings: PhononSettings) -> list[tuple[list[float], list[int]]]:
     """(q-point, modes) of each `--animate`."""
-    from ..base.errors import InputError
+    from ...base.errors import InputError
 
     requests = []
-    for numbers in arguments.animate or []:
+    for numbers in settings.animate or []:
         modes = numbers[3:]
         if not modes or any(mode != int(mode) for mode in modes):
             raise InputError(
@@ -132,19 +118,20 @@ def _requests(arguments: argparse.Namespace) -> list[tuple[list[float], list[int
                 "a mode is one of those at a wave vector",
                 "give three coordinates and whole numbers, such as --animate 0.5 0.5 0 4",
             )
-        requests.append((numbers[:3], [int(mode) for mode in modes]))
+        requests.append((list(numbers[:3]), [int(mode) for mode in modes]))
     return requests
 
 
-def _modulations(arguments: argparse.Namespace) -> list[tuple[list[float], int, float, float]]:
+def _modulations(settings: PhononSettings) -> list[tuple[list[float], Any, float, float]]:
     """(q-point, mode, amplitude, phase) of each `--modulate`; a mode that is no whole number stays what it is."""
     return [
-        (row[:3], int(row[3]) if row[3] == int(row[3]) else row[3], row[4], row[5]) for row in arguments.modulate or []
+        (list(row[:3]), int(row[3]) if row[3] == int(row[3]) else row[3], row[4], row[5])
+        for row in settings.modulate or []
     ]
 
 
 @dataclass(frozen=True)
-class AnimationSection:
+class AnimationPart:
     """What was found.
 
     Attributes:
@@ -185,7 +172,7 @@ class AnimationSection:
             found["modulated_n_atoms"] = len(self.modulated[0])
         return found
 
-    def describe(self, text: Table) -> None:
+    def describe(self, text: Report) -> None:
         """Groups of the table."""
         if self.animations:
             text.group("animations")
@@ -207,7 +194,7 @@ class AnimationSection:
 
         from ase.io import write
 
-        from ..phonons.motion.animations import write_v_sim
+        from ...phonons.motion.animations import write_v_sim
 
         for animation in self.animations:
             animation.write(folder / _frames_name(animation))
@@ -231,3 +218,6 @@ def _v_sim_name(qpoint: Any) -> str:
 
 def _q_in_name(qpoint: Any) -> str:
     return "q_" + "_".join(f"{round(float(x), 4) + 0.0:g}" for x in qpoint)
+
+
+SECTION = Section(check, compute, own_files=OWN_FILES)

@@ -1,102 +1,111 @@
-"""Unstable crystals in `ase-phonax phonons`: imaginary modes listed, and one of them followed."""
+"""Unstable crystals: imaginary modes listed, and one of them followed."""
 
 from __future__ import annotations
 
-import argparse
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import options
+from ..crystal import with_plain_results
+from ..options import Settings, coordinate, number, option
+from ..section import Context, Section
 
 if TYPE_CHECKING:
     from ase import Atoms
     from phonopy import Phonopy
 
-    from ..phonons.instabilities.frozen import FollowedMode, ModeScan
-    from ..phonons.instabilities.imaginary import ImaginaryMode
-    from .tables import Table
+    from ...phonons.instabilities.frozen import FollowedMode, ModeScan
+    from ...phonons.instabilities.imaginary import ImaginaryMode
+    from ..report import Report
+    from ..settings import PhononSettings
 
 MODES_FILE, SCAN_FILE, RELAXED_FILE = "imaginary_modes.yaml", "follow_scan.extxyz", "follow_relaxed.extxyz"
 MAX_ROWS = 12
+_GROUP = "unstable crystals"
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """`--follow` and `--amplitudes`."""
-    group = parser.add_argument_group("unstable crystals")
-    group.add_argument(
-        "--follow",
-        metavar=("QA", "QB", "QC", "MODE"),
-        nargs=4,
-        type=options.coordinate,
-        help="displace the crystal along a mode, in the smallest supercell that its wave fits, and relax the lowest"
+@dataclass(frozen=True)
+class InstabilitySettings(Settings):
+    """Which mode is followed, and in which steps."""
+
+    follow: tuple[float, float, float, float] | None = option(
+        None,
+        coordinate,
+        _GROUP,
+        "displace the crystal along a mode, in the smallest supercell that its wave fits, and relax the lowest"
         " structure met, its symmetry kept: q in reduced coordinates of the primitive cell, then the mode, counted from"
         " 1 in ascending frequency. Of degenerate modes the first is the most symmetric direction (default: none)",
+        metavar=("QA", "QB", "QC", "MODE"),
+        n_values=4,
     )
-    group.add_argument(
-        "--amplitudes",
-        metavar="Å",
-        nargs="+",
-        type=float,
-        help="largest displacement of an atom at each step of --follow (default: 0 to 0.6 in steps of 0.05, and the"
+    amplitudes: tuple[float, ...] | None = option(
+        None,
+        number,
+        _GROUP,
+        "largest displacement of an atom at each step of --follow (default: 0 to 0.6 in steps of 0.05, and the"
         " negative ones where they differ)",
+        metavar="Å",
+        n_values="+",
     )
 
 
-def check_options(arguments: argparse.Namespace, atoms: Atoms) -> None:
+def check(settings: PhononSettings, atoms: Atoms) -> None:
     """Refuse modes that do not exist and waves that fit no supercell.
 
     Raises:
         InputError: saying which number is wrong.
     """
-    from ..base.errors import InputError
-    from ..phonons.instabilities.frozen import check_mode, check_size, checked_amplitudes
+    from ...base.errors import InputError
+    from ...phonons.instabilities.frozen import check_mode, check_size, checked_amplitudes
 
-    if arguments.follow is None:
-        if arguments.amplitudes is not None:
+    if settings.follow is None:
+        if settings.amplitudes is not None:
             raise InputError(
                 "--amplitudes was given without --follow",
                 "they are steps along one mode",
                 "add --follow QA QB QC MODE, such as --follow 0.5 0.5 0.5 1",
             )
         return
-    *qpoint, mode = arguments.follow
+    mode: Any  # the check says what is wrong with one that is no whole number
+    *qpoint, mode = settings.follow
     check_size(qpoint, atoms.cell[:], len(atoms))
     check_mode(mode, 3 * len(atoms))
-    if arguments.amplitudes is not None:
-        checked_amplitudes(arguments.amplitudes)
+    if settings.amplitudes is not None:
+        checked_amplitudes(settings.amplitudes)
 
 
-def compute(arguments: argparse.Namespace, phonopy: Phonopy, calc: Any, **context: Any) -> FollowSection:
+def compute(context: Context) -> InstabilityPart:
     """Look for imaginary modes, always; follow the one asked for."""
-    from ..base.errors import RelaxationError
-    from ..phonons.instabilities.frozen import relax_lowest, scan_mode
-    from ..phonons.instabilities.imaginary import find_imaginary_modes
-    from ..phonons.symmetry.irreps import find_irreps
+    from ...base.errors import RelaxationError
+    from ...phonons.instabilities.frozen import relax_lowest, scan_mode
+    from ...phonons.instabilities.imaginary import find_imaginary_modes
+    from ...phonons.symmetry.irreps import find_irreps
+
+    settings, phonopy, unit, exact = context.settings, context.phonopy, context.settings.unit, context.exact
 
     def labels(q: Any) -> dict[int, str | None]:
-        sets = find_irreps(phonopy, q, noise_thz=context.get("noise_thz", 0.0)).sets
-        return {number: found.label for found in sets for number in found.modes}
+        sets = find_irreps(phonopy, q, noise_thz=context.noise_thz).sets
+        return {mode: modes.label for modes in sets for mode in modes.modes}
 
     imaginary = tuple(find_imaginary_modes(phonopy, _path_points(phonopy), labels=labels))
-    unit, exact = str(context.get("unit", "THz")), bool(context.get("exact"))
-    if arguments.follow is None:
-        return FollowSection(imaginary, unit, exact=exact)
-    *qpoint, mode = arguments.follow
-    scan = scan_mode(phonopy, calc, qpoint, int(mode), arguments.amplitudes)
+    if settings.follow is None:
+        return InstabilityPart(imaginary, unit, exact=exact)
+    *qpoint, mode = settings.follow
+    scan = scan_mode(phonopy, context.calc, qpoint, int(mode), settings.amplitudes)
     # The stress of a cell that was not relaxed, or that holds a vacuum, is none of the mode's business.
-    crystal = context.get("crystal")
-    fixed = arguments.fix_cell or arguments.no_relax or not all(getattr(crystal, "repeated", (True,)))
+    fixed = settings.fix_cell or settings.no_relax or context.is_layer
+    tolerance = phonopy.primitive_symmetry.tolerance
     try:
-        followed = relax_lowest(scan, calc, fix_cell=bool(fixed), symprec=phonopy.primitive_symmetry.tolerance)
+        followed = relax_lowest(scan, context.calc, fix_cell=fixed, symprec=tolerance)
     except RelaxationError as error:
-        return FollowSection(imaginary, unit, scan, None, bool(fixed), error.what, exact)
-    return FollowSection(imaginary, unit, scan, followed, bool(fixed), exact=exact)
+        return InstabilityPart(imaginary, unit, scan, None, fixed, error.what, exact)
+    followed = replace(followed, relaxed=with_plain_results(followed.relaxed))
+    return InstabilityPart(imaginary, unit, scan, followed, fixed, exact=exact)
 
 
 @dataclass(frozen=True)
-class FollowSection:
+class InstabilityPart:
     """What was found.
 
     Attributes:
@@ -152,9 +161,9 @@ class FollowSection:
             }
         return found
 
-    def describe(self, text: Table) -> None:
+    def describe(self, text: Report) -> None:
         """A group of imaginary modes where there are any, and one of the mode followed."""
-        from .tables import frequency, vector_in_words
+        from ..words import frequency, vector_in_words
 
         if self.imaginary:
             text.group(f"imaginary modes ({_unit_in_words(self.unit)}; degeneracy in parentheses)")
@@ -198,16 +207,16 @@ class FollowSection:
                 frames.append(frame)
             write(folder / SCAN_FILE, frames, format="extxyz")
         if self.followed is not None:
-            write(folder / RELAXED_FILE, _with_plain_results(self.followed.relaxed), format="extxyz")
+            write(folder / RELAXED_FILE, self.followed.relaxed, format="extxyz")
 
     def _space_group_of_pattern(self) -> str:
-        from ..structures.space_groups import get_space_group
+        from ...structures.space_groups import get_space_group
 
         assert self.scan is not None, "asked for only where a mode was followed"
         return str(get_space_group(self.scan.pattern.displaced(0.1), 1e-3))
 
-    def _describe_scan(self, text: Table, scan: ModeScan) -> None:
-        from .tables import frequency, matrix_in_words, vector_in_words
+    def _describe_scan(self, text: Report, scan: ModeScan) -> None:
+        from ..words import frequency, matrix_in_words, vector_in_words
 
         pattern = scan.pattern
         text.group(f"along mode {pattern.mode} at q = {vector_in_words(pattern.qpoint.tolist())}")
@@ -229,7 +238,7 @@ class FollowSection:
 
 def _path_points(phonopy: Phonopy) -> list[tuple[str, Any]] | None:
     """Names and wave vectors of the ends of the segments that bands were drawn along; None without bands."""
-    from ..phonons.bands.paths import plain_label
+    from ...phonons.bands.paths import plain_label
 
     bands = phonopy.band_structure
     if bands is None or not bands.labels:
@@ -260,16 +269,9 @@ def _name(where: str) -> str:
 
 
 def _unit_in_words(unit: str) -> str:
-    from ..base.units import FREQUENCY_UNITS
+    from ...base.units import FREQUENCY_UNITS
 
     return FREQUENCY_UNITS[unit][1]
 
 
-def _with_plain_results(atoms: Atoms) -> Atoms:
-    """A copy with energy, forces and stress attached, and nothing a writer might stumble over."""
-    from ase.calculators.singlepoint import SinglePointCalculator
-
-    copy = atoms.copy()
-    names = ("energy", "forces", "stress")
-    copy.calc = SinglePointCalculator(copy, **{name: atoms.calc.get_property(name, atoms) for name in names})
-    return copy
+SECTION = Section(check, compute, own_files=(MODES_FILE, SCAN_FILE, RELAXED_FILE), needs_exact=True)

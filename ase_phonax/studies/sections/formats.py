@@ -2,65 +2,61 @@
 
 from __future__ import annotations
 
-import argparse
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ..options import Settings, flag
+from ..section import Context, Section
 
 if TYPE_CHECKING:
     from ase import Atoms
     from phonopy import Phonopy
     from phonopy.phonon.band_structure import BandStructure
 
-    from .tables import Table
+    from ..report import Report
+    from ..settings import PhononSettings
 
 WEBSITE_FILE = "phononwebsite.json"
 ASE_FILE = "bands_ase.json"
+_GROUP = "files for other programs"
 PAGE = "https://henriquemiranda.github.io/phononwebsite/phonon.html"
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """`--phononwebsite` and `--ase-bands`."""
-    group = parser.add_argument_group("files for other programs")
-    group.add_argument(
-        "--phononwebsite",
-        action="store_true",
-        help=f"write {WEBSITE_FILE}: every mode of the bands, to be watched on {PAGE} (default: no)",
+@dataclass(frozen=True)
+class FormatSettings(Settings):
+    """Which files for other programs are written."""
+
+    phononwebsite: bool = flag(
+        _GROUP, f"write {WEBSITE_FILE}: every mode of the bands, to be watched on {PAGE} (default: no)"
     )
-    group.add_argument(
-        "--ase-bands",
-        action="store_true",
-        help=f"write {ASE_FILE} in eV, for `ase band-structure` and ase.io.jsonio (default: no)",
-    )
+    ase_bands: bool = flag(_GROUP, f"write {ASE_FILE} in eV, for `ase band-structure` and ase.io.jsonio (default: no)")
 
 
-def check_options(arguments: argparse.Namespace, atoms: Atoms) -> None:
+def check(settings: PhononSettings, atoms: Atoms) -> None:
     """Nothing can be wrong with two switches."""
 
 
-def compute(arguments: argparse.Namespace, phonopy: Phonopy, calc: Any, **context: Any) -> InterchangeSection | None:
+def compute(context: Context) -> FormatsPart | None:
     """The contents of the files asked for, from the bands at hand; None where none was."""
-    from ..phonons.formats import phonon_website, to_ase_bands
-    from ..phonons.supercell.constants import crystal_atoms
-    from ..phonons.supercell.patches import exact_matrices
-    from ..structures.formulas import crystal_formula
+    from ...phonons.formats import phonon_website, to_ase_bands
+    from ...phonons.supercell.constants import crystal_atoms
+    from ...structures.formulas import crystal_formula
 
-    if not (arguments.phononwebsite or arguments.ase_bands):
+    settings, phonopy = context.settings, context.phonopy
+    if not (settings.phononwebsite or settings.ase_bands):
         return None
-    bands = _bands(arguments, phonopy)
+    bands = _bands(settings, phonopy)
     website = ase = None
-    if arguments.phononwebsite:
-        formula = crystal_formula(crystal_atoms(phonopy.primitive))
-        with exact_matrices(phonopy, calc) if getattr(arguments, "exact", False) else nullcontext():
-            website = phonon_website(phonopy, bands, formula)
-    if arguments.ase_bands:
+    if settings.phononwebsite:
+        website = phonon_website(phonopy, bands, crystal_formula(crystal_atoms(phonopy.primitive)))
+    if settings.ase_bands:
         ase = to_ase_bands(bands, phonopy.primitive.cell)
-    return InterchangeSection(website, ase)
+    return FormatsPart(website, ase)
 
 
 @dataclass(frozen=True)
-class InterchangeSection:
+class FormatsPart:
     """What is to be written: the page's dictionary, ASE's band structure; None where not asked for."""
 
     website: dict[str, Any] | None
@@ -75,7 +71,7 @@ class InterchangeSection:
         """Nothing that other entries do not say."""
         return {}
 
-    def describe(self, text: Table) -> None:
+    def describe(self, text: Report) -> None:
         """Where to look at the files."""
         text.group("files for other programs")
         if self.website is not None:
@@ -86,7 +82,7 @@ class InterchangeSection:
 
     def write(self, folder: Path) -> None:
         """Write them."""
-        from ..phonons.formats import write_json
+        from ...phonons.formats import write_json
 
         if self.website is not None:
             write_json(self.website, folder / WEBSITE_FILE)
@@ -94,9 +90,12 @@ class InterchangeSection:
             self.ase_bands.write(folder / ASE_FILE)
 
 
-def _bands(arguments: argparse.Namespace, phonopy: Phonopy) -> BandStructure:
-    from ..phonons.bands.structure import get_band_structure
+def _bands(settings: PhononSettings, phonopy: Phonopy) -> BandStructure:
+    from ...phonons.bands.structure import get_band_structure
 
     if phonopy.band_structure is not None:
         return phonopy.band_structure
-    return get_band_structure(phonopy, getattr(arguments, "path", None))
+    return get_band_structure(phonopy, settings.path)
+
+
+SECTION = Section(check, compute, own_files=(WEBSITE_FILE, ASE_FILE))

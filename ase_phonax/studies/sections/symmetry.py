@@ -1,69 +1,68 @@
-"""Symmetry of modes as `ase-phonax phonons` shows it: always at Gamma, elsewhere where asked."""
+"""Symmetry of modes: always at Gamma, elsewhere where asked."""
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..base.units import FREQUENCY_UNITS
-from . import options
+from ...base.units import FREQUENCY_UNITS
+from ..options import Settings, coordinate, option
+from ..section import Context, Section
 
 if TYPE_CHECKING:
     from ase import Atoms
-    from phonopy import Phonopy
 
-    from ..phonons.symmetry.irreps import ModeSet, QpointIrreps
-    from .tables import Table
+    from ...phonons.symmetry.irreps import ModeSet, QpointIrreps
+    from ..report import Report
+    from ..settings import PhononSettings
 
 FILE = "irreps.yaml"
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """`--irreps-q`."""
-    group = parser.add_argument_group("symmetry of modes")
-    group.add_argument(
-        "--irreps-q",
-        metavar=("QA", "QB", "QC"),
-        nargs=3,
-        type=options.coordinate,
-        action="append",
-        default=None,
-        help="irreducible representations at this wave vector as well as at Γ, in reduced coordinates of the primitive"
+@dataclass(frozen=True)
+class SymmetrySettings(Settings):
+    """At which wave vectors labels are found."""
+
+    irreps_q: tuple[tuple[float, float, float], ...] | None = option(
+        None,
+        coordinate,
+        "symmetry of modes",
+        "irreducible representations at this wave vector as well as at Γ, in reduced coordinates of the primitive"
         " cell; may be given several times (default: Γ only)",
+        metavar=("QA", "QB", "QC"),
+        n_values=3,
+        repeated=True,
     )
 
 
-def check_options(arguments: argparse.Namespace, atoms: Atoms) -> None:
+def check(settings: PhononSettings, atoms: Atoms) -> None:
     """Refuse wave vectors that are none.
 
     Raises:
         InputError: not three finite numbers.
     """
-    from ..phonons.symmetry.irreps import checked_qpoint
+    from ...phonons.symmetry.irreps import checked_qpoint
 
-    for qpoint in arguments.irreps_q or []:
+    for qpoint in settings.irreps_q or ():
         checked_qpoint(qpoint)
 
 
-def compute(
-    arguments: argparse.Namespace, phonopy: Phonopy, calc: Any, *, noise_thz: float = 0.0, **context: Any
-) -> IrrepsSection:
+def compute(context: Context) -> IrrepsPart:
     """Irreducible representations at Gamma, then at each q-point asked for."""
-    from ..phonons.symmetry.irreps import find_irreps
+    from ...phonons.symmetry.irreps import find_irreps
 
-    qpoints = [(0.0, 0.0, 0.0), *map(tuple, arguments.irreps_q or [])]
-    found = [find_irreps(phonopy, qpoint, noise_thz=noise_thz) for qpoint in dict.fromkeys(qpoints)]
+    settings = context.settings
+    qpoints = [(0.0, 0.0, 0.0), *(settings.irreps_q or ())]
+    irreps = [find_irreps(context.phonopy, q, noise_thz=context.noise_thz) for q in dict.fromkeys(qpoints)]
     # In two dimensions they do coincide at Γ: there is nothing to add.
-    crystal = context.get("crystal")
-    split = getattr(arguments, "born", None) is not None or (crystal is not None and crystal.layer is not None)
-    unsplit = not split and any(entry.infrared for entry in found[0].sets)
-    return IrrepsSection(tuple(found), str(context.get("unit", "THz")), unsplit)
+    split = settings.born is not None or context.is_layer
+    unsplit = not split and any(entry.infrared for entry in irreps[0].sets)
+    return IrrepsPart(tuple(irreps), settings.unit, unsplit)
 
 
 @dataclass(frozen=True)
-class IrrepsSection:
+class IrrepsPart:
     """What was found, Gamma first.
 
     Attributes:
@@ -104,9 +103,9 @@ class IrrepsSection:
             ]
         }
 
-    def describe(self, text: Table) -> None:
+    def describe(self, text: Report) -> None:
         """One group: a row of symbols for each q-point."""
-        from .tables import vector_in_words
+        from ..words import vector_in_words
 
         text.group(f"symmetry of modes ({FREQUENCY_UNITS[self.unit][1]}; degeneracy in parentheses)")
         for entry in self.irreps:
@@ -121,15 +120,18 @@ class IrrepsSection:
 
     def write(self, folder: Path) -> None:
         """Write irreps.yaml."""
-        from ..phonons.symmetry.irreps import write_irreps
+        from ...phonons.symmetry.irreps import write_irreps
 
         write_irreps(self.irreps, folder / FILE)
 
     def _in_words(self, found: ModeSet) -> str:
         """ "T2g 15.212 (3) Raman"."""
-        from .tables import frequency
+        from ..words import frequency
 
         parts = [found.label or "?", frequency(found.frequency_thz, self.unit)]
         if found.degeneracy > 1:
             parts.append(f"({found.degeneracy})")
         return " ".join([*parts, found.activity]).rstrip()
+
+
+SECTION = Section(check, compute, own_files=(FILE,), needs_exact=True)

@@ -1,0 +1,170 @@
+"""What the studies of crystals share: the structure as it enters, its relaxation, its supercell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from ase import Atoms
+
+    from ..phonons.supercell.choice import SupercellChoice
+    from ..structures.layers import Layer
+    from ..structures.relaxation import RelaxationReport
+    from ..structures.space_groups import SpaceGroup
+    from .settings import PhononSettings, SupercellSettings, VolumeSettings
+    from .watch import Watch
+
+MAX_SUPERCELL_ATOMS = 10_000  # phonopy itself takes hours to set up larger ones
+
+
+@dataclass(frozen=True)
+class Crystal:
+    """The structure as it enters: `atoms` to compute, reduced from `n_atoms_given` of the file.
+
+    Attributes:
+        layer: how it lies in its vacuum; None for a crystal in three dimensions.
+    """
+
+    atoms: Atoms
+    n_atoms_given: int
+    space_group: SpaceGroup
+    had_constraints: bool
+    layer: Layer | None = None
+
+    @property
+    def repeated(self) -> tuple[bool, bool, bool]:
+        """Directions that supercells, paths and meshes extend in; not the vacuum of a layer."""
+        return (True, True, True) if self.layer is None else tuple(i != self.layer.axis for i in range(3))  # type: ignore[return-value]
+
+
+def find_crystal(
+    given: Atoms,
+    settings: PhononSettings | VolumeSettings,
+    cutoff: Callable[[], float],
+    name: str = "the structure",
+) -> Crystal:
+    """The crystal in given atoms, primitive unless told otherwise; supercells that cannot be are refused here.
+
+    Args:
+        given: not changed.
+        cutoff: of the potential [Å], asked for a layer only: its images must not feel each other.
+        name: of the structure, for messages.
+
+    Raises:
+        StructureError, SupercellError: what cannot be computed.
+    """
+    from ..structures.checks import require_crystal
+    from ..structures.layers import as_layer, reduce_layer, require_single_layer, vacuum_axis
+    from ..structures.space_groups import get_space_group, reduce_to_primitive
+    from ..structures.supercells import as_supercell_matrix
+
+    if not settings.keep_cell:
+        given = _unskewed(given, name)
+    if vacuum_axis(given) is None:
+        require_crystal(given)
+        layer = None
+        atoms = given.copy() if settings.keep_cell else reduce_to_primitive(given, settings.symprec)
+        group = get_space_group(given, settings.symprec)
+    else:
+        layer = as_layer(given, cutoff())
+        group = get_space_group(layer.atoms, settings.symprec)
+        layer = layer if settings.keep_cell else reduce_layer(layer, settings.symprec)
+        atoms = layer.atoms.copy()
+    had_constraints = bool(given.constraints)
+    atoms.set_constraint()
+    if settings.supercell is not None:
+        matrix = as_supercell_matrix(list(settings.supercell))
+        refuse_enormous(len(atoms), matrix)
+        if layer is not None:
+            require_single_layer(matrix, layer.axis)
+    return Crystal(atoms, len(given), group, had_constraints, layer)
+
+
+def _unskewed(atoms: Atoms, name: str) -> Atoms:
+    """The same crystal in short vectors, where those of the file are too skewed for supercells and paths."""
+    import warnings
+
+    from ..base.errors import UnstableWarning
+    from ..structures.checks import SMALLEST_HEIGHT
+    from ..structures.lattices import cell_heights, with_short_vectors
+
+    if not all(atoms.pbc) or not 0 < cell_heights(atoms.cell[:]).min() <= SMALLEST_HEIGHT:
+        return atoms
+    warnings.warn(
+        f"the cell of {name} is skewed: opposite faces are {cell_heights(atoms.cell[:]).min():.3g} Å apart. Taken were"
+        " short vectors of the same lattice; no atom was moved.",
+        UnstableWarning,
+        stacklevel=2,
+    )
+    return with_short_vectors(atoms)
+
+
+def relaxed(crystal: Crystal, calc: Any, settings: PhononSettings, watch: Watch) -> tuple[Atoms, RelaxationReport]:
+    """The relaxed structure with its report; or the structure as it is, and the forces on it."""
+    from ..structures.relaxation import relax, report_unrelaxed
+
+    with watch.progress("forces" if settings.no_relax else "relaxation") as progress:
+        if settings.no_relax:
+            return report_unrelaxed(crystal.atoms, calc, settings.symprec)
+        return relax(
+            crystal.atoms,
+            calc,
+            fix_cell=settings.fix_cell,
+            vacuum_axis=None if crystal.layer is None else crystal.layer.axis,
+            symprec=settings.symprec,
+            callback=lambda step, force, stress: progress(step, 0),
+        )
+
+
+def find_supercell(
+    crystal: Crystal, atoms: Atoms, calc: Any, settings: SupercellSettings, watch: Watch
+) -> tuple[np.ndarray, SupercellChoice | None]:
+    """The supercell asked for, or the one chosen and how."""
+    import numpy as np
+
+    from ..phonons.supercell.choice import choose_supercell
+    from ..structures.supercells import as_supercell_matrix, supercell_for_height
+
+    if settings.supercell is not None:
+        return as_supercell_matrix(list(settings.supercell)), None
+    if settings.min_length is not None:
+        matrix = supercell_for_height(atoms.cell[:], settings.min_length)
+        matrix[np.diag(~np.array(crystal.repeated))] = 1
+        refuse_enormous(len(atoms), matrix)
+        return matrix, None
+    with watch.progress("choosing the supercell") as progress:
+        choice = choose_supercell(
+            atoms, calc, settings.tolerance, settings.max_atoms, repeated=crystal.repeated, progress=progress
+        )
+    return choice.matrix, choice
+
+
+def refuse_enormous(n_atoms: int, matrix: np.ndarray) -> None:
+    """Refuse what phonopy would take hours to set up.
+
+    Raises:
+        SupercellError: more than MAX_SUPERCELL_ATOMS.
+    """
+    import numpy as np
+
+    from ..base.errors import SupercellError
+
+    total = n_atoms * round(float(np.linalg.det(matrix)))
+    if total > MAX_SUPERCELL_ATOMS:
+        raise SupercellError(
+            f"the supercell {matrix.tolist()} has {total} atoms",
+            f"above {MAX_SUPERCELL_ATOMS} setting it up takes phonopy hours, and constants fade long before its edge",
+            "take a smaller one, or leave it to --tolerance to find one",
+        )
+
+
+def with_plain_results(atoms: Atoms, names: Sequence[str] = ("energy", "forces", "stress")) -> Atoms:
+    """A copy with results attached, and neither a calculator nor what a writer might stumble over."""
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    copy = atoms.copy()
+    copy.calc = SinglePointCalculator(copy, **{name: atoms.calc.get_property(name, atoms) for name in names})
+    return copy

@@ -1,0 +1,103 @@
+"""Warnings met on the way become notes of the results, in each thread its own."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from ..base.sharing import Lock
+
+_FOR_THE_REPORT = (UserWarning, RuntimeWarning)  # seekpath's edge cases are of the second kind
+_ANYTHING = "(?s:.*)"
+_HEARD: ContextVar[list[Warning] | None] = ContextVar("heard", default=None)
+_LOCK = Lock()  # of what follows
+_listening = 0  # blocks that are open, of all threads
+_show: Any = warnings.showwarning  # as it was before the first of them
+
+
+@contextmanager
+def collected_warnings(*, again: bool = False) -> Iterator[list[str]]:
+    """User and run-time warnings of the block as texts, each once, for the report instead of the terminal.
+
+    Args:
+        again: warn of them when the block has ended well: for callers in Python, who have filters of their own.
+    """
+    heard, texts = _Notes(), list[str]()
+    heard.texts = texts
+    with heard_warnings(heard):
+        yield texts
+    if again:
+        for warning in heard.first:
+            warnings.warn(warning, stacklevel=3)
+
+
+class _Notes(list[Warning]):
+    """Warnings as they come, and the texts of those that are new."""
+
+    texts: list[str]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first: list[Warning] = []
+
+    def append(self, warning: Warning) -> None:
+        super().append(warning)
+        text = " ".join(str(warning).split())
+        if text not in self.texts:
+            self.texts.append(text)
+            self.first.append(warning)
+
+
+@contextmanager
+def heard_warnings(heard: list[Warning] | None = None) -> Iterator[list[Warning]]:
+    """User and run-time warnings of the block, every time they come, in this thread alone; the innermost block hears.
+
+    `warnings.catch_warnings` is for one thread at a time: the block that ends last restores the filters of another.
+
+    Args:
+        heard: list that takes them; a new one unless given.
+    """
+    heard = [] if heard is None else heard
+    token = _HEARD.set(heard)
+    try:
+        with _listener():
+            yield heard
+    finally:
+        _HEARD.reset(token)
+
+
+@contextmanager
+def _listener() -> Iterator[None]:
+    """Python asks us what to do with a warning. Blocks of several threads may overlap, and end in any order."""
+    global _listening, _show
+    with _LOCK:
+        _listening += 1
+        filters: Any = warnings.filters
+        for category in _FOR_THE_REPORT:
+            warnings.filterwarnings("always", _ANYTHING, category)
+        if warnings.showwarning is not _hear:
+            _show = warnings.showwarning
+            warnings.showwarning = _hear
+    try:
+        yield
+    finally:
+        with _LOCK:
+            _listening -= 1
+            if not _listening:
+                now: Any = warnings.filters  # somebody's catch_warnings may have put another list in place, or a copy
+                for some in (filters, now):
+                    some[:] = [entry for entry in some if getattr(entry[1], "pattern", None) != _ANYTHING]
+                if warnings.showwarning is _hear:
+                    warnings.showwarning = _show
+
+
+def _hear(message: Any, category: Any, filename: Any, lineno: Any, file: Any = None, line: Any = None) -> None:
+    """In place of `warnings.showwarning`."""
+    heard = _HEARD.get()
+    if heard is None or not issubclass(category, _FOR_THE_REPORT):
+        _show(message, category, filename, lineno, file, line)
+    else:
+        heard.append(message)

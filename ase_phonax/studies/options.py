@@ -1,0 +1,281 @@
+"""What a setting is: its default, how it is written, what it means and what is refused, all in one place.
+
+Settings are frozen dataclasses whose fields are made by `option` and `flag`. From them Python's arguments, the options
+of the command line with their help, and the keys of configuration files are made and checked. Importing this is cheap.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Self
+
+from ..base.errors import InputError
+from ..base.settings import unknown_key
+
+MAX_MESH = 500  # 500³ q-points are more than any memory holds, and none of them is needed
+_KEY = "option"  # in the metadata of a field
+
+
+class Unfit(ValueError):
+    """A value that a setting cannot have; the text says why."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """How a setting is written and explained.
+
+    Attributes:
+        kind: makes one value of a text or of a value in Python, or raises Unfit; None for what is switched on or off.
+        group: heading of the help.
+        help: what it means; %(default)s stands for the default.
+        metavar: how its values are called in the help; of several values, several names.
+        n_values: how many values belong to it: None for one that stands alone, a number, "+" or "*".
+        repeated: it may be given several times.
+        choices: the only values that are understood.
+        either: of all options with this word at most one is given.
+    """
+
+    kind: Callable[[Any], Any] | None
+    group: str
+    help: str
+    metavar: str | tuple[str, ...] | None = None
+    n_values: int | str | None = None
+    repeated: bool = False
+    choices: tuple[str, ...] = ()
+    either: str = ""
+
+
+def option(default: Any, kind: Callable[[Any], Any], group: str, help: str, **rest: Any) -> Any:
+    """A field of settings with values; the arguments are those of `Option`."""
+    return dataclasses.field(default=default, metadata={_KEY: Option(kind, group, help, **rest)})
+
+
+def flag(group: str, help: str, *, either: str = "") -> Any:
+    """A field of settings that is off unless switched on."""
+    return dataclasses.field(default=False, metadata={_KEY: Option(None, group, help, either=either)})
+
+
+def options_of(settings: type) -> Iterator[tuple[dataclasses.Field[Any], Option]]:
+    """Fields of settings and what they are as options, in the order of the help."""
+    return ((field, field.metadata[_KEY]) for field in dataclasses.fields(settings))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings that are checked when they are made: each by its kind, then all together.
+
+    Several values can be any sequence, of arrays as well; they are kept as tuples.
+
+    Raises:
+        InputError: a value that does not fit, two that exclude each other.
+    """
+
+    def __post_init__(self) -> None:
+        given: dict[str, str] = {}
+        for field, setting in options_of(type(self)):
+            value = _fitting(type(self).__name__, field, setting, getattr(self, field.name))
+            object.__setattr__(self, field.name, value)
+            if setting.either and value not in (None, field.default):
+                if other := given.get(setting.either):
+                    raise InputError(
+                        f"{type(self).__name__}: {field.name} and {other} are given together",
+                        "each of them decides the same thing",
+                        "leave one of the two out",
+                    )
+                given[setting.either] = field.name
+        self._check()
+
+    def _check(self) -> None:
+        """Refuse values that make no sense together."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Built-in types only, as JSON and YAML have them."""
+        return {field.name: _plain(getattr(self, field.name)) for field, _ in options_of(type(self))}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Of `to_dict`, or of a part of it: what is left out has its default.
+
+        Raises:
+            InputError: a name that is none, or a value that does not fit.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        for name in values:
+            if name not in known:
+                raise unknown_key(cls.__name__, str(name), str(name), known)
+        return cls(**values)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _fitting(owner: str, field: dataclasses.Field[Any], setting: Option, value: Any) -> Any:
+    try:
+        return fitting(setting, value)
+    except Unfit as error:
+        raise InputError(
+            f"{owner}: {field.name}: {error}",
+            "nothing was computed",
+            f"{field.name} means: {setting.help % {'default': field.default}}",
+        ) from None
+
+
+def fitting(setting: Option, value: Any) -> Any:
+    """A value of Python as a setting keeps it.
+
+    Raises:
+        Unfit: saying what is wrong with it.
+    """
+    if value is None and setting.kind is not None:
+        return None
+    if setting.kind is None:
+        if not isinstance(value, bool):
+            raise Unfit(f"{value!r} is neither True nor False")
+        return value
+    if setting.repeated:
+        rows = list(value.tolist() if _is_array(value) else value)
+        alone = rows and not isinstance(rows[0], (list, tuple)) and not _is_array(rows[0])
+        return tuple(_values(setting, row) for row in ([rows] if alone else rows))
+    if setting.n_values is not None:
+        return _values(setting, value)
+    if setting.choices and value not in setting.choices:
+        raise Unfit(f"{value!r} is none of {', '.join(setting.choices)}")
+    return setting.kind(value)
+
+
+def _values(setting: Option, value: Any) -> tuple[Any, ...]:
+    assert setting.kind is not None, "what has values has a kind"
+    values = _sequence(value)
+    if isinstance(setting.n_values, int) and len(values) != setting.n_values:
+        names = f", {' '.join(setting.metavar)}" if isinstance(setting.metavar, tuple) else ""
+        raise Unfit(f"{len(values)} values where there are {setting.n_values}{names}")
+    if setting.n_values == "+" and not values:
+        raise Unfit("no value where there is one or more")
+    return tuple(map(setting.kind, values))
+
+
+def _is_array(value: Any) -> bool:
+    return getattr(value, "ndim", 0) > 0
+
+
+def _sequence(value: Any) -> Sequence[Any]:
+    """The entries of any sequence, rows of a matrix one after the other; a value that stands alone is one entry."""
+    if _is_array(value):
+        value = value.tolist()
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        return [value]
+    entries = list(value)
+    if entries and all(isinstance(row, (list, tuple)) and all(_is_number(x) for x in row) for row in entries):
+        return [x for row in entries for x in row]
+    return entries
+
+
+def _is_number(value: Any) -> bool:
+    return hasattr(value, "__float__")
+
+
+# ---- kinds of values: each takes a text, or what stands for it in Python -----------------------------
+
+
+def number(value: Any) -> float:
+    """Any number; what reads it says which ones make no sense."""
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise Unfit(f"invalid float value: {value!r}") from None
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, str):
+        return int(value)
+    if isinstance(value, bool):
+        raise ValueError
+    return operator.index(value)
+
+
+def whole(value: Any) -> int:
+    """Any whole number."""
+    try:
+        return _whole(value)
+    except (TypeError, ValueError):
+        raise Unfit(f"invalid int value: {value!r}") from None
+
+
+def integer(value: Any) -> int:
+    """Any whole number, of an option that may swallow the word after it: the error says where the structure belongs."""
+    try:
+        return _whole(value)
+    except (TypeError, ValueError):
+        hint = " (the structure comes before the options)" if isinstance(value, str) else ""
+        raise Unfit(f"{value!r} is not an integer{hint}") from None
+
+
+def positive_integer(value: Any) -> int:
+    """A whole number above zero."""
+    count = integer(value)
+    if count < 1:
+        raise Unfit(f"{value!r} is not a positive number")
+    return count
+
+
+def positive(value: Any) -> float:
+    """A positive number."""
+    try:
+        size = number(value)
+    except Unfit:
+        size = float("nan")
+    if not 0 < size < float("inf"):
+        raise Unfit(f"{value!r} is not a positive number")
+    return size
+
+
+def mesh_number(value: Any) -> int:
+    """A number of q-points along one direction."""
+    count = integer(value)
+    if not 1 <= count <= MAX_MESH:
+        raise Unfit(f"{count} q-points along one direction: a mesh has 1 to {MAX_MESH}")
+    return count
+
+
+def coordinate(value: Any) -> float:
+    """A coordinate of a wave vector: 0.25 or 1/3; 0.3333 means 1/3, as all simple fractions typed with four digits."""
+    try:
+        size = float(Fraction(value)) if isinstance(value, str) and "/" in value else float(value)
+    except (TypeError, ValueError, ZeroDivisionError):
+        raise Unfit(f"{value!r} is not a coordinate of a wave vector, such as 0.25 or 1/3") from None
+    if not abs(size) < 1e3:
+        return size  # the section says what is wrong with it
+    simple = float(Fraction(size).limit_denominator(12))
+    return simple if abs(simple - size) < 5e-5 else size
+
+
+def fraction(value: Any) -> float:
+    """A number or a fraction: "0.5", "1/3"."""
+    try:
+        return float(Fraction(value if isinstance(value, str) else float(value)))
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+        raise Unfit(f"{value!r} is neither a number nor a fraction such as 1/3") from None
+
+
+def text(value: Any) -> str:
+    """A text."""
+    if not isinstance(value, str):
+        raise Unfit(f"{value!r} is not a text")
+    return value
+
+
+def path(value: Any) -> Path:
+    """The name of a file."""
+    if not isinstance(value, (str, Path)):
+        raise Unfit(f"{value!r} is not the name of a file")
+    return Path(value)

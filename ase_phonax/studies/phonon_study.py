@@ -1,0 +1,211 @@
+"""Phonons of a crystal: relaxed, in the smallest supercell that suffices, with exact bands where that one fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+from ..base.errors import check_calculator
+from .crystal import Crystal, find_crystal, find_supercell, relaxed, with_plain_results
+from .model_facts import model_facts
+from .notes import collected_warnings
+from .phonon_results import PhononStudy, Sampling
+from .provenance import Origin
+from .section import Context
+from .sections import SECTIONS
+from .settings import PhononSettings
+from .watch import Watch
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from phonopy import Phonopy
+
+STUDY = PhononStudy
+EXACT_SPACING = 0.04  # [1/Å] twice that of interpolated bands: exact ones are smooth, and each q costs something
+
+
+def phonon_study(
+    atoms: Atoms, calc: Any, settings: PhononSettings | None = None, watch: Watch | None = None
+) -> PhononStudy:
+    """All that `ase-phonax phonons` computes, in one call.
+
+    The crystal is reduced to a primitive cell and relaxed with its symmetry kept; the smallest supercell within the
+    tolerance is found; bands, densities of states, heat, symmetries of modes and imaginary modes follow, and whatever
+    else the settings ask for. Bands are exact where the supercell misses the tolerance, or has imaginary modes.
+
+    Args:
+        atoms: a crystal, or a layer with vacuum; not changed. Its masses count.
+        calc: a `PhonaxCalculator`; several studies may share it, in threads as well.
+        settings: those of `ase-phonax phonons`; the defaults unless given.
+        watch: is told of sections and progress.
+
+    Returns:
+        Results as data: `to_dict()` is what summary.json holds, `phonopy` the object, `report()` the table and
+        `write(folder)` all files. It can be sent from one process to another; the calculator stays behind.
+
+    Raises:
+        InputError: settings that make no sense together, or for this crystal.
+        StructureError, SupercellError: what cannot be computed.
+        RelaxationError: the crystal does not come to rest.
+    """
+    check_calculator(calc, "get_dynamical_matrix")
+    settings = settings or PhononSettings()
+    with collected_warnings(again=True) as notes:
+        crystal = prepare(atoms, settings, lambda: float(calc.potential.cutoff))
+        return compute(crystal, calc, settings, watch or Watch(), Origin(), notes)
+
+
+def prepare(
+    atoms: Atoms, settings: PhononSettings, cutoff: Callable[[], float], name: str = "the structure"
+) -> Crystal:
+    """The crystal; every setting that depends on it is tried before anything long is computed."""
+    crystal = find_crystal(atoms, settings, cutoff, name)
+    if settings.path is not None:
+        _path(settings, crystal, crystal.atoms.cell[:])
+    for section in SECTIONS:
+        section.check(settings, crystal.atoms)
+    return crystal
+
+
+def _path(settings: PhononSettings, crystal: Crystal, cell: Any) -> Any:
+    """The band path, as `get_band_structure` takes it; names that the lattice lacks are refused."""
+    from ..phonons.bands.paths import named_path
+    from ..phonons.bands.plane_paths import layer_path
+
+    if crystal.layer is not None:
+        return layer_path(cell, crystal.layer.axis, settings.path)
+    if settings.path is not None:
+        named_path(settings.path, cell)
+    return settings.path
+
+
+def compute(
+    crystal: Crystal, calc: Any, settings: PhononSettings, watch: Watch, origin: Origin, notes: list[str]
+) -> PhononStudy:
+    """What is asked of a crystal that was prepared.
+
+    Args:
+        notes: texts of warnings, which may go on growing.
+    """
+    from ..phonons.supercell import constants, objects
+    from ..phonons.supercell.checks import PROBES, checks
+    from ..phonons.supercell.constants import crystal_atoms
+
+    with watch.section("relaxation"):
+        atoms, relaxation = relaxed(crystal, calc, settings, watch)
+    with watch.section("supercell"):
+        matrix, choice = find_supercell(crystal, atoms, calc, settings, watch)
+    with watch.section("force_constants"), watch.progress("force constants") as progress:
+        phonopy = objects.get_phonopy(atoms, calc, matrix, symprec=settings.symprec, progress=progress)
+    with watch.section("checks"), watch.progress("checks") as progress:
+        primitive = crystal_atoms(phonopy.primitive)
+        probes = PROBES * crystal.repeated
+
+        def exact_at(q: Any, **how: Any) -> Any:
+            return calc.get_dynamical_matrix(primitive, q, progress=progress, **how)
+
+        residuals = checks(phonopy, exact_at, probes)
+        errors = constants.interpolation_errors(phonopy, exact_at(probes), probes)  # remembered by the calculator
+        worst_qpoint = probes[abs(errors).max(axis=1).argmax()]
+    with watch.section("sampling"):
+        for section in SECTIONS:
+            if section.before_sampling is not None:
+                section.before_sampling(settings, phonopy)
+        # Where the supercell does not suffice, bands at least are exact; not with charges, which have no exact form.
+        missed = residuals["interpolation_error_thz"] > settings.tolerance and _may_be_exact(settings)
+        sampling = _sample(settings, crystal, phonopy, calc, missed, watch)
+    with watch.section("sections"), watch.progress("symmetries and more") as progress:
+        parts = []
+        for section in SECTIONS:
+            # Single wave vectors are as exact as the bands; whole meshes where that was asked for.
+            exact = settings.exact or (sampling.bands_exact and section.needs_exact)
+            context = Context(settings, phonopy, calc, crystal.repeated, sampling.noise_thz, exact)
+            with _matrices(exact, phonopy, calc, progress):
+                parts.append(section.compute(context))
+    return PhononStudy(
+        settings=settings,
+        origin=origin,
+        dtype=origin.precision(calc),
+        model=model_facts(calc.potential, origin.model),
+        provenance=origin.provenance(),
+        notes=notes,
+        timings_s=watch.rounded(),
+        crystal=crystal,
+        atoms=with_plain_results(atoms, ("energy", "free_energy", "forces", "stress")),
+        relaxation=relaxation,
+        choice=choice,
+        phonopy=phonopy,
+        checks=residuals,
+        worst_qpoint=worst_qpoint,
+        sampling=sampling,
+        parts=tuple(part for part in parts if part is not None),
+    )
+
+
+def _sample(
+    settings: PhononSettings, crystal: Crystal, phonopy: Phonopy, calc: Any, missed: bool, watch: Watch
+) -> Sampling:
+    """Bands, meshes and heat, from exact matrices where asked for, or where the supercell does not suffice."""
+    import numpy as np
+
+    from ..phonons.bands.paths import SPACING
+    from ..phonons.bands.structure import get_band_structure
+    from ..phonons.sampling import heat, meshes, stability
+
+    reason = "as asked" if settings.exact else "the supercell misses the tolerance" if missed else ""
+    with watch.progress("bands") as progress:
+        exact = calc if reason else None
+        path = _path(settings, crystal, phonopy.primitive.cell)
+        spacing = EXACT_SPACING if reason else SPACING
+        bands = get_band_structure(phonopy, path, exact=exact, spacing=spacing, progress=progress)
+        lowest = min(float(np.min(f)) for f in bands.frequencies)
+        dips = exact is None and lowest < -meshes.IMAGINARY_THRESHOLD_THZ
+        if dips and _may_be_exact(settings):
+            # Imaginary modes, or an artefact of interpolating: the picture shall not leave that open.
+            reason = "interpolated ones dip below zero"
+            bands = get_band_structure(phonopy, path, exact=calc, spacing=EXACT_SPACING, progress=progress)
+    with watch.progress("densities of states") as progress, _matrices(settings.exact, phonopy, calc, progress):
+        mesh, convergence = _mesh(settings, phonopy, crystal)
+        thermal = heat.get_thermal_properties(phonopy, settings.temperatures_k)
+        frequencies = stability.get_frequency_range(phonopy)
+        noise = stability.acoustic_noise(phonopy)
+        numbers = tuple(int(n) for n in mesh.mesh_numbers)
+        exact_minimum = None
+        if (frequencies.imaginary or reason) and not settings.exact and settings.born is None:
+            exact_minimum = stability.exact_minimum(phonopy, calc, bool(reason))
+        total, projected = meshes.get_densities(phonopy, repeated=crystal.repeated)
+    return Sampling(
+        bands=bands,
+        exact_because=reason,
+        total_dos=total,
+        projected_dos=projected,
+        mesh_numbers=numbers,
+        convergence=convergence,
+        thermal=thermal,
+        frequencies=frequencies,
+        exact_minimum=exact_minimum,
+        noise_thz=noise,
+        # Frequencies are of bands and mesh; exact bands have taken the place of those that dipped.
+        interpolation_imaginary=not settings.exact and (frequencies.imaginary or dips),
+    )
+
+
+def _may_be_exact(settings: PhononSettings) -> bool:
+    return settings.born is None and not settings.no_exact
+
+
+def _matrices(exact: bool, phonopy: Phonopy, calc: Any, progress: Any) -> Any:
+    from ..phonons.supercell.patches import exact_matrices
+
+    return exact_matrices(phonopy, calc, progress=progress) if exact else nullcontext()
+
+
+def _mesh(settings: PhononSettings, phonopy: Phonopy, crystal: Crystal) -> tuple[Any, list[Any]]:
+    """The mesh asked for; for exact matrices, unless one was asked for, the first that is fine enough."""
+    from ..phonons.sampling import heat, meshes
+
+    if settings.exact and settings.mesh is None and settings.mesh_length is None:
+        return heat.converge_mesh(phonopy, repeated=crystal.repeated)
+    length = settings.mesh_length or meshes.MESH_LENGTH
+    return meshes.get_mesh(phonopy, length, numbers=settings.mesh, repeated=crystal.repeated), []

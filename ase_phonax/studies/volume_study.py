@@ -1,0 +1,258 @@
+"""What studies at several volumes share: the crystal they start from, its volumes, what they write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .crystal import find_crystal, find_supercell, with_plain_results
+from .model_facts import describe_model
+from .output import write_summary
+from .report import Report
+from .study import Study
+
+if TYPE_CHECKING:
+    import numpy as np
+    from ase import Atoms
+
+    from ..phonons.volumes import VolumePoint
+    from ..structures.relaxation import RelaxationReport
+    from .crystal import Crystal
+    from .settings import VolumeSettings
+    from .watch import Watch
+
+STRUCTURES_FILE = "volumes.extxyz"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The crystal whose volume counts as one.
+
+    Attributes:
+        crystal: as read.
+        atoms: relaxed.
+        model: name of the potential.
+        relaxation: what the relaxation did.
+        matrix: (3, 3) supercell of every volume.
+    """
+
+    crystal: Crystal
+    atoms: Atoms
+    model: str
+    relaxation: RelaxationReport
+    matrix: np.ndarray
+
+    @property
+    def formula(self) -> str:
+        """Of a formula unit."""
+        from ..structures.formulas import crystal_formula
+
+        return crystal_formula(self.atoms)
+
+    @property
+    def formula_units(self) -> int:
+        """How many formula units the primitive cell holds."""
+        return int(self.atoms.symbols.formula.reduce()[1])
+
+
+def prepare(
+    atoms: Atoms, settings: VolumeSettings, cutoff: Callable[[], float], name: str = "the structure"
+) -> Crystal:
+    """The crystal, primitive unless told otherwise.
+
+    Raises:
+        StructureError: not a crystal, or a layer with vacuum.
+    """
+    from ..base.errors import StructureError
+
+    crystal = find_crystal(atoms, settings, lambda: 0.0, name)  # a layer is refused whatever the potential reaches
+    if not all(crystal.repeated):
+        raise StructureError(
+            "the structure is a layer with vacuum",
+            "the volume of its cell is mostly vacuum, and nothing depends on that",
+            "give a crystal that fills space",
+        )
+    return crystal
+
+
+def relaxed_reference(crystal: Crystal, calc: Any, settings: VolumeSettings, watch: Watch) -> Reference:
+    """The crystal at the volume that counts as one, and the supercell of all volumes."""
+    from ..structures.relaxation import relax
+
+    with watch.section("relaxation"), watch.progress("relaxation") as progress:
+        atoms, report = relax(
+            crystal.atoms,
+            calc,
+            fix_volume=settings.keep_volume,
+            symprec=settings.symprec,
+            callback=lambda step, force, stress: progress(step, 0),
+        )
+    with watch.section("supercell"):
+        matrix, _ = find_supercell(crystal, atoms, calc, settings, watch)
+    return Reference(crystal, with_plain_results(atoms), calc.potential.name, report, matrix)
+
+
+def compute_volumes(
+    reference: Reference, calc: Any, settings: VolumeSettings, ratios: Sequence[float], dtype: str, watch: Watch
+) -> tuple[VolumePoint, ...]:
+    """Relaxation and force constants at each volume."""
+    from ..phonons.volumes import phonons_at_volumes, points
+    from ..structures import relaxation
+
+    # Differences count, but forces in single precision have their noise.
+    room = relaxation if dtype == "float32" else points
+    with watch.section("volumes"), watch.progress("volumes") as progress:
+        computed = phonons_at_volumes(
+            reference.atoms,
+            calc,
+            reference.matrix,
+            ratios,
+            symprec=settings.symprec,
+            fmax=room.FMAX,
+            smax=room.SMAX,
+            progress=progress,
+        )
+    return tuple(replace(point, atoms=with_plain_results(point.atoms)) for point in computed)
+
+
+def supercell_errors(calc: Any, points: Sequence[VolumePoint], tolerance_thz: float) -> dict[str, Any]:
+    """How far frequencies interpolated from the supercell are from exact ones, nearest to the reference volume."""
+    import numpy as np
+
+    from ..phonons.supercell import checks, constants
+
+    phonopy = min(points, key=lambda point: abs(point.ratio - 1)).phonopy
+    qpoints = checks.PROBES
+    exact = calc.get_dynamical_matrix(constants.crystal_atoms(phonopy.primitive), qpoints)
+    errors = constants.interpolation_errors(phonopy, exact, qpoints)
+    rms = float(np.sqrt(np.mean(errors**2)))
+    return {
+        "supercell_meets_tolerance": rms <= tolerance_thz,
+        "supercell_tolerance_thz": tolerance_thz,
+        "interpolation_error_thz": rms,
+        "interpolation_error_max_thz": float(np.abs(errors).max()),
+        "interpolation_error_max_qpoint": qpoints[np.abs(errors).max(axis=1).argmax()].tolist(),
+    }
+
+
+@dataclass(frozen=True)
+class VolumeStudy(Study):
+    """What a study at several volumes has found.
+
+    Attributes:
+        reference: the crystal whose volume counts as one.
+        points: all volumes, ascending, each relaxed, with its phonopy object.
+        supercell: errors of interpolating from the supercell nearest to the reference volume, by their names.
+    """
+
+    settings: VolumeSettings
+    reference: Reference
+    points: tuple[VolumePoint, ...]
+    supercell: dict[str, Any]
+
+    def shared_summary(self) -> dict[str, Any]:
+        """What all of them tell programs: built-in types only."""
+        from .. import __version__
+
+        reference = self.reference
+        return {
+            "version": __version__,
+            **self.model,
+            "dtype": self.dtype,
+            "structure_file": self.origin.structure,
+            "formula": reference.formula,
+            "space_group": reference.crystal.space_group.international,
+            "space_group_number": reference.crystal.space_group.number,
+            "n_atoms_given": reference.crystal.n_atoms_given,
+            "n_atoms_primitive": len(reference.atoms),
+            "formula_units_per_cell": reference.formula_units,
+            "supercell_matrix": reference.matrix.tolist(),
+            **self.supercell,
+            "kept_volume": self.settings.keep_volume,
+            "volume": float(reference.atoms.cell.volume),
+            "volume_change": reference.relaxation.volume_change,
+            "volumes": [
+                {
+                    "ratio": point.ratio,
+                    "volume": point.volume,
+                    "energy": point.energy,
+                    "max_force": point.relaxation.max_force,
+                    "relaxation_steps": point.relaxation.n_steps,
+                    "min_frequency_thz": point.frequencies.minimum_thz,
+                    "max_frequency_thz": point.frequencies.maximum_thz,
+                    "imaginary_modes": point.imaginary,
+                    "imaginary_in_supercell_only": point.artefact,
+                }
+                for point in self.points
+            ],
+            "provenance": self.provenance,
+        }
+
+    def end_of_summary(self) -> dict[str, Any]:
+        """Entries that come last."""
+        return {"warnings": self.notes, "files": list(self.files), "timings_s": self.timings_s}
+
+    def title(self) -> str:
+        """Above a picture."""
+        from ..phonons import pictures
+
+        space_group = self.reference.crystal.space_group.international
+        return pictures.crystal_title(self.reference.formula, space_group, self.reference.model)
+
+
+def begun_report(study: VolumeStudy, summary: dict[str, Any]) -> Report:
+    """Title, structure, supercell and volumes.
+
+    Args:
+        summary: of the study; "ratios_added" in it are volumes that nobody asked for.
+    """
+    reference = study.reference
+    text = Report(f"{reference.formula}   {reference.crystal.space_group}   {summary['model']}, {summary['dtype']}")
+    describe_model(text, summary)
+    _describe(text, reference, study.points, summary)
+    return text
+
+
+def _describe(text: Report, reference: Reference, points: Sequence[VolumePoint], contents: dict[str, Any]) -> None:
+    from .words import interpolation_in_words, matrix_in_words, vector_in_words
+
+    text.group("structure")
+    n_atoms, n_given = len(reference.atoms), reference.crystal.n_atoms_given
+    given = f"{n_atoms} atom{'s' * (n_atoms > 1)} as given"
+    text.row("cell", f"reduced from {n_given} atoms to {n_atoms}" if n_given > n_atoms else given)
+    report = reference.relaxation
+    change = f"volume {100 * report.volume_change:+.2f} %" if report.volume_change else "volume kept"
+    text.row("relaxation", f"{report.n_steps} steps, symmetry kept, {change}")
+    text.row("reference volume", f"{reference.atoms.cell.volume:.4f} Å³")
+    n_supercell = len(points[0].phonopy.supercell)
+    text.row("supercell", f"{matrix_in_words(reference.matrix.tolist())}, {n_supercell} atoms, at every volume")
+    error, worst = contents["interpolation_error_thz"], contents["interpolation_error_max_thz"]
+    words = interpolation_in_words(
+        error,
+        worst,
+        contents["supercell_tolerance_thz"],
+        max(point.frequencies.maximum_thz for point in points),
+        vector_in_words(contents["interpolation_error_max_qpoint"]),
+    )
+    text.row("its error", f"{error:.2g} THz RMS, {worst:.2g} THz at most, against exact D(q)   {words}")
+    text.group("volumes (atoms and shape of the cell relaxed at each)")
+    for point in points:
+        state = f"imaginary: {point.instability}" if point.imaginary else "stable"
+        state += "; imaginary in this supercell only" if point.artefact else ""
+        state += "; added" if point.ratio in contents.get("ratios_added", ()) else ""
+        text.row(point.name, f"{point.energy:.6f} eV   up to {point.frequencies.maximum_thz:.3f} THz   {state}")
+
+
+def write_shared(folder: Path, points: Sequence[VolumePoint], summary: dict[str, Any]) -> None:
+    """The relaxed structures, one frame for each volume, and summary.json."""
+    from ase.io import write
+
+    frames = []
+    for point in points:
+        frame = with_plain_results(point.atoms)
+        frame.info["volume_ratio"] = point.ratio
+        frames.append(frame)
+    write(folder / STRUCTURES_FILE, frames, format="extxyz")
+    write_summary(summary, folder)

@@ -1,0 +1,86 @@
+"""Numbers as a person reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..base.units import FREQUENCY_UNITS
+
+_DEGENERATE_THZ = 5e-4
+_COARSE = 0.2  # of the highest frequency: a tolerance beyond it says little
+LARGEST_ERROR = 4.0  # times the tolerance: of a hundred errors the largest is about three times their RMS
+
+
+def frequency(value_thz: float, unit: str = "THz") -> str:
+    """A frequency in a unit of `units.FREQUENCY_UNITS`, without the sign of a rounding error."""
+    factor = FREQUENCY_UNITS[unit][0]
+    digits = 3 if factor < 10 else 1  # 0.03 of the last place of 1/cm is 0.001 THz
+    value = factor * value_thz
+    return f"{value if abs(value) >= 0.5 * 10.0**-digits else 0.0:.{digits}f}"
+
+
+def frequencies_in_words(values_thz: Sequence[float], unit: str = "THz") -> str:
+    """Ascending frequencies, degenerate ones once: "0.000 (3)  4.933 (2)  7.840"."""
+    groups: list[list[float]] = []
+    for value in values_thz:
+        if groups and value - groups[-1][-1] < _DEGENERATE_THZ:
+            groups[-1].append(value)
+        else:
+            groups.append([value])
+    return "  ".join(
+        frequency(sum(group) / len(group), unit) + (f" ({len(group)})" if len(group) > 1 else "") for group in groups
+    )
+
+
+def vector_in_words(vector: Sequence[float]) -> str:
+    """A q-point: "(0, 0.5, 0.5)"."""
+    return "(" + ", ".join(f"{round(float(x), 4) + 0.0:g}" for x in vector) + ")"
+
+
+def matrix_in_words(matrix: Sequence[Sequence[int]]) -> str:
+    """A supercell matrix: "3 × 3 × 2", or its rows where it is not diagonal."""
+    rows = [[int(n) for n in row] for row in matrix]
+    if all(rows[i][j] == 0 for i in range(3) for j in range(3) if i != j):
+        return " × ".join(str(rows[i][i]) for i in range(3))
+    return ", ".join(" ".join(map(str, row)) for row in rows)
+
+
+def noise_in_words(value: float) -> str:
+    """What a violation of an exact invariance, relative to the largest constant, means."""
+    if value < 1e-9:
+        return "rounding"
+    return "noise of single precision" if value < 1e-4 else "LARGE: the constants should not be used"
+
+
+def symmetry_in_words(value: float) -> str:
+    """What a space-group residual, relative to the largest constant, means."""
+    if value < 1e-9:
+        return "rounding"
+    if value < 1e-4:
+        return "small: noise, or a structure not quite symmetric"
+    return "LARGE: structure or supercell do not have the symmetry found"
+
+
+def interpolation_in_words(
+    error_thz: float, largest_thz: float, tolerance_thz: float, highest_thz: float, where: str
+) -> str:
+    """What the error of interpolating between the supercell's q-points means for its size.
+
+    Args:
+        error_thz, largest_thz: RMS and largest over branches and q-points [THz].
+        tolerance_thz: of the RMS; `LARGEST_ERROR` times that, of the largest.
+        highest_thz: frequency of the crystal.
+        where: the q-point of the largest error.
+    """
+    if error_thz > tolerance_thz:
+        return "visible in the bands: take a larger supercell" + (" (much larger)" if error_thz > 0.3 else "")
+    if tolerance_thz > _COARSE * highest_thz:
+        share = f"{100 * tolerance_thz / highest_thz:.0f} % of the highest frequency" if highest_thz > 0 else "large"
+        return f"within the tolerance of {tolerance_thz:g} THz, but that is {share}: give a smaller --tolerance"
+    limit = LARGEST_ERROR * tolerance_thz
+    if largest_thz > limit:
+        return (
+            f"large enough by RMS (up to {tolerance_thz:g} THz), but one mode is off by {largest_thz:.2g} THz at"
+            f" q = {where}, more than {limit:g} THz: --exact, or a smaller --tolerance"
+        )
+    return f"the supercell is large enough (RMS up to {tolerance_thz:g}, largest up to {limit:g} THz)"
