@@ -23,7 +23,7 @@ from ase_phonax.studies.crystal import find_crystal
 from ase_phonax.studies.settings import PhononSettings
 from ase_phonax.training import read_config
 from ase_phonax.training.labels import read_frames
-from ase_phonax.training.labels.teacher import Recipe
+from ase_phonax.training.labels.teacher import LabelRecipe
 
 from .labelled import cluster, moved_clusters
 from .pair_potential import PairCalculator
@@ -145,7 +145,7 @@ def files(folder: Path) -> list[tuple[Path, object]]:
         found.append((folder / name, read_frames))
     add("train.yaml", TEXT, read_config)
     recipe = "relax: true\nfmax: 0.001\nseed: 0\nperturbations:\n  - {waves: 4}\n  - {repeat: 2, positions: 0.1}\n"
-    add("recipe.yaml", recipe, lambda path: build(Recipe, read_yaml(path), str(path)))
+    add("recipe.yaml", recipe, lambda path: build(LabelRecipe, read_yaml(path), str(path)))
     add("cli.yaml", "supercell: [2, 2, 2]\nmesh: [4, 4, 4]\nno_relax: true\n", command_line)
     return found
 

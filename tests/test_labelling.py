@@ -12,9 +12,9 @@ from ase_phonax import PhonaxCalculator, read_frames
 from ase_phonax.base.errors import InputError, StructureError
 from ase_phonax.cli import main
 from ase_phonax.training.labels.frames import fingerprint
-from ase_phonax.training.labels.teacher import Perturbation, Recipe, label, perturbed
+from ase_phonax.training.labels.teacher import LabelRecipe, Perturbation, label, perturbed
 
-RECIPE = Recipe(
+RECIPE = LabelRecipe(
     fmax=0.01,
     smax=1e-3,
     perturbations=(
@@ -84,7 +84,7 @@ def test_molecules_have_hessians_and_neither_cells_nor_repeats(calc):
 
 
 def test_large_repeats_are_left_out(calc):
-    assert [len(f.atoms) for f in label(SALT, calc, Recipe(relax=False, max_atoms=15))] == [2] * 5
+    assert [len(f.atoms) for f in label(SALT, calc, LabelRecipe(relax=False, max_atoms=15))] == [2] * 5
 
 
 def test_an_element_the_teacher_does_not_know(calc):

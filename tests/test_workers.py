@@ -15,8 +15,8 @@ from ase.io import write
 from ase_phonax import read_frames
 from ase_phonax.base.claims import claimed_folder
 from ase_phonax.base.errors import InputError, StructureError
+from ase_phonax.base.processes import Death, in_processes
 from ase_phonax.cli import main
-from ase_phonax.cli.workers import Death, in_processes
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 60.0  # [s] on a machine that does a lot else

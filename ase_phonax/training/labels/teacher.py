@@ -4,12 +4,14 @@ The perturbations are those of Fang, Geiger, Checkelsky, Smidt, arXiv:2403.11347
 positions and cells of the cell and of its 2x2x2 repeat.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
 
 from ...base.errors import InputError
+from ...base.settings import build
 from ...calculator import PhonaxCalculator
 from ...derivatives.evaluator import Evaluator
 from ...structures.checks import check_structure
@@ -53,14 +55,16 @@ class Perturbation:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class LabelRecipe:
     """How structures become frames.
 
     Attributes:
         relax: positions and cell first, keeping the space group.
-        fmax, smax, max_steps: of that (`relaxation.relax`) [eV/Å, eV/Å³].
+        fmax: largest force at the end of that [eV/Å].
+        smax: largest volume x stress / n_atoms at its end [eV].
+        max_steps: of that.
         max_atoms: repeats with more are left out.
-        perturbations: the table.
+        perturbations: the table; its rows may be given as mappings, such as {"positions": 0.1, "count": 2}.
         seed: of the noise and the wave vectors; those of a structure depend on its number alone.
     """
 
@@ -78,8 +82,22 @@ class Recipe:
     )
     seed: int = 0
 
+    def __post_init__(self):
+        rows = tuple(
+            build(Perturbation, row, "the recipe", inside=f"perturbations[{k}]") if isinstance(row, Mapping) else row
+            for k, row in enumerate(self.perturbations)
+        )
+        object.__setattr__(self, "perturbations", rows)
+        if min(self.fmax, self.smax) <= 0 or min(self.max_steps, self.max_atoms) < 1 or self.seed < 0:
+            raise InputError(
+                f"the recipe with fmax {self.fmax:g}, smax {self.smax:g}, max_steps {self.max_steps}, max_atoms"
+                f" {self.max_atoms}, seed {self.seed}",
+                "no structure could be relaxed or perturbed so",
+                "fmax and smax are positive, max_steps and max_atoms 1 or more, seed 0 or more",
+            )
 
-def label(atoms: Atoms, calc: PhonaxCalculator, recipe: Recipe, number: int = 0, origin: str = "") -> list[Frame]:
+
+def label(atoms: Atoms, calc: PhonaxCalculator, recipe: LabelRecipe, number: int = 0, origin: str = "") -> list[Frame]:
     """The frames of one structure.
 
     Args:

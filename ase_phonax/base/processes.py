@@ -14,7 +14,7 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from ..base.errors import InputError, PhonaxError, in_words
+from .errors import InputError, PhonaxError, in_words
 
 _JOIN_SECONDS = 5.0
 
