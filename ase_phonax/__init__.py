@@ -41,14 +41,20 @@ if TYPE_CHECKING:
     from .phonons.volumes.pictures import draw_gruneisen, draw_quasi_harmonic
     from .structures.layers import as_layer
     from .structures.relaxation import relax
+    from .studies.labelling import label_structures
+    from .studies.molecule_settings import MoleculeSettings
+    from .studies.molecule_study import molecule_study
     from .training import Scores, TrainingConfig, evaluate, fine_tune, train
     from .training.imitation.student import imitate
     from .training.labels import Frame, frame_of_atoms, frame_of_hessian, frame_of_phonopy, read_frames, save_frames
+    from .training.labels.teacher import LabelRecipe
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Frame",
+    "LabelRecipe",
+    "MoleculeSettings",
     "PhonaxCalculator",
     "PhonaxError",
     "Potential",
@@ -92,11 +98,13 @@ __all__ = [
     "get_thermal_motion",
     "get_thermal_properties",
     "imitate",
+    "label_structures",
     "layer_path",
     "list_models",
     "load_model",
     "modes_of_vibrations",
     "modulate",
+    "molecule_study",
     "normal_modes",
     "phonon_website",
     "phonons_at_volumes",
@@ -115,6 +123,8 @@ __all__ = [
 
 _HOMES = {
     "Frame": "training.labels",
+    "LabelRecipe": "training.labels.teacher",
+    "MoleculeSettings": "studies.molecule_settings",
     "PhonaxCalculator": "calculator",
     "PhonaxError": "base.errors",
     "Potential": "models.potential",
@@ -157,11 +167,13 @@ _HOMES = {
     "get_thermal_motion": "phonons.motion.displacements",
     "get_thermal_properties": "phonons.sampling.heat",
     "imitate": "training.imitation.student",
+    "label_structures": "studies.labelling",
     "layer_path": "phonons.bands.plane_paths",
     "list_models": "models.registry",
     "load_model": "models.loading",
     "modes_of_vibrations": "molecules.normal_modes",
     "modulate": "phonons.motion.animations",
+    "molecule_study": "studies.molecule_study",
     "normal_modes": "molecules.normal_modes",
     "phonon_website": "phonons.formats",
     "phonons_at_volumes": "phonons.volumes",

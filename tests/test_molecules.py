@@ -15,7 +15,6 @@ from ase.vibrations import VibrationsData
 from ase_phonax import PhonaxCalculator, Potential
 from ase_phonax.base.errors import InputError, RelaxationError, StructureError
 from ase_phonax.cli import main
-from ase_phonax.cli.molecule_table import molecule_table
 from ase_phonax.molecules.axial_tables import axial_table
 from ase_phonax.molecules.mode_files import mode_frames, write_molden
 from ase_phonax.molecules.normal_modes import modes_of_vibrations, normal_modes
@@ -24,6 +23,7 @@ from ase_phonax.molecules.point_groups import find_point_group
 from ase_phonax.molecules.representations import character_table, representations
 from ase_phonax.molecules.stationary import follow_imaginary, stationary_modes
 from ase_phonax.molecules.thermochemistry import gas_properties
+from ase_phonax.studies.molecule_report import molecule_report
 
 from .molecules import deuterated, get_molecule, product_rule, richardson_row, springs, turned
 from .pair_potential import PairCalculator
@@ -499,7 +499,7 @@ def test_a_dimer_has_one_vibration_and_five_whole_body_motions(metal, inside, ca
     assert "5 projected out" in capsys.readouterr().out
 
 
-def test_accidental_degeneracies_are_named_by_their_modes_and_not_all_of_many(tmp_path):
+def test_accidental_degeneracies_are_named_by_their_modes_and_not_all_of_many():
     sets = [
         {
             "modes": [k + 1],
@@ -515,7 +515,7 @@ def test_accidental_degeneracies_are_named_by_their_modes_and_not_all_of_many(tm
     summary |= {"level_of_theory": "none", "model_errors": "", "licence": "MIT"}
     summary |= {"point_group": "C1", "symmetry_deviation": 0.0, "symmetry_tolerance": 0.02, "other_point_groups": []}
     summary |= {"representation": "9 A", "sets": sets, "whole_body_cm1": [0.0], "imaginary_modes": 0, "warnings": []}
-    text = molecule_table(summary, tmp_path)
+    text = molecule_report(summary).text()
     assert "modes 1 (A) and 2 (A): 1.0 cm⁻¹ apart" in text
     assert text.count("near degeneracy") == 6
     assert "and 2 more pairs" in text

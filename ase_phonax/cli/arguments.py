@@ -141,6 +141,8 @@ def _add(group: Any, field: dataclasses.Field[Any], setting: Option, words: dict
         how["metavar"] = setting.metavar
     if setting.n_values is not None:
         how["nargs"] = setting.n_values
+    if setting.unnamed is not None:
+        how |= {"nargs": "?", "const": setting.unnamed}
     if setting.repeated:
         how["action"] = "append"
     if setting.choices:

@@ -100,8 +100,9 @@ def _as_arguments(values: dict[str, Any], parser: argparse.ArgumentParser, name:
         elif options[spelled].nargs == 0:
             arguments += _flag(key, value, name)
         else:
-            # A list of lists is an option given several times.
-            several = isinstance(value, list) and bool(value) and all(isinstance(item, list) for item in value)
+            # A list of lists is an option given several times, and a list for one that takes a value each time.
+            alone = isinstance(options[spelled], argparse._AppendAction) and options[spelled].nargs is None
+            several = isinstance(value, list) and bool(value) and all(alone or isinstance(item, list) for item in value)
             for one in value if several else [value]:
                 arguments += [f"--{spelled}", *(str(x) for x in (one if isinstance(one, list) else [one]))]
     return arguments

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.errors import StructureError
-from . import loading, options
+from ..studies.provenance import Origin
+from . import loading
+from .arguments import add_reporting, reporting
 from .config import add_config
-from .progress import Stopwatch, progress_bar, without_progress
-from .provenance import provenance
+from .provenance import command_of
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from ..studies.labelling import LabelledStructure, LabelStudy
+    from ..studies.labelling import LabelStudy
     from ..training.labels.teacher import LabelRecipe
 
 _DESCRIPTION = """\
@@ -68,16 +69,19 @@ def add_parser(commands: Any) -> None:
     output = parser.add_argument_group("output")
     output.add_argument("--output", metavar="FOLDER", type=Path, default=Path("labels"), help="default: %(default)s")
     output.add_argument("--overwrite", action="store_true", help="remove the labels in that folder first")
-    options.add_reporting(parser, quiet="no bars")
+    parser.add_argument("--quiet", action="store_true", help="no bars")
+    add_reporting(parser)
     add_config(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Label what is not labelled yet."""
-    with Stopwatch.logging_to(arguments.log) as watch, without_progress(arguments.quiet):
+    with reporting(arguments) as watch:
         with watch.section("imports"):
-            from ..studies.labelling import frame_files
+            from ..models.registry import DEFAULT
+            from ..studies.labelling import frame_files, label_structures
+
         recipe = _recipe(arguments.recipe)
         with watch.section("model"), loading.collected_warnings() as notes:
             calc = loading.load_calculator(arguments.model, arguments.dtype)
@@ -85,8 +89,25 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"note: {note}", file=sys.stderr)
         with watch.section("structures"):
             names, structures = _structures(arguments.structures)
+        settings = [name for name in (arguments.recipe, arguments.config) if name is not None]
+        origin = Origin(
+            model_file=arguments.model or DEFAULT,
+            command=command_of(arguments),
+            files=(*arguments.structures, *settings),
+            dtype=arguments.dtype,
+        )
         try:
-            study = _labelled(arguments, watch, names, structures, calc, recipe)
+            study = label_structures(
+                structures,
+                calc,
+                arguments.output,
+                recipe,
+                names=names,
+                n_workers=arguments.workers or None,
+                overwrite=arguments.overwrite,
+                watch=watch,
+                origin=origin,
+            )
         except KeyboardInterrupt:
             n_labelled = sum(path.exists() for path in frame_files(structures, arguments.output))
             again = "the same command without --overwrite" if arguments.overwrite else "the same command"
@@ -94,40 +115,9 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"interrupted; {words}", file=sys.stderr)
             watch.note("interrupted", {"n_structures": len(structures), "n_labelled": n_labelled})
             return INTERRUPTED
-        watch.note("results", study.summary())
+        watch.note("results", study.to_dict())
         _print(study)
     return 0 if len(study.failures) < len(structures) else StructureError.exit_code
-
-
-def _labelled(
-    arguments: argparse.Namespace,
-    watch: Stopwatch,
-    names: list[str],
-    structures: list[Atoms],
-    calc: Any,
-    recipe: LabelRecipe,
-) -> LabelStudy:
-    from ..models.registry import DEFAULT
-    from ..studies.labelling import label_structures
-
-    def told(structure: LabelledStructure) -> None:
-        watch.note("structure", {"structure": structure.name, "problem": structure.problem})
-
-    read = [name for name in (arguments.recipe, arguments.config) if name is not None]
-    started = provenance(arguments, [*arguments.structures, *read], arguments.model or DEFAULT)
-    with watch.section("labels"), progress_bar("structures") as progress:
-        return label_structures(
-            structures,
-            calc,
-            arguments.output,
-            recipe,
-            names=names,
-            n_workers=arguments.workers or None,
-            overwrite=arguments.overwrite,
-            progress=progress,
-            told=told,
-            note={"files": arguments.structures, "provenance": started},
-        )
 
 
 def _print(study: LabelStudy) -> None:

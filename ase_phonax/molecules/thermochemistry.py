@@ -12,6 +12,8 @@ from ..base.sharing import ignored_warnings
 from ..base.units import CM1_PER_THZ, MEV_PER_THZ
 from .normal_modes import NormalModes
 
+TEMPERATURE, PRESSURE = 298.15, 101325.0  # [K], [Pa]
+
 
 @dataclass(frozen=True)
 class GasProperties:
@@ -43,8 +45,8 @@ class GasProperties:
 def gas_properties(
     modes: NormalModes,
     energy: float,
-    temperature: float = 298.15,
-    pressure: float = 101325.0,
+    temperature: float = TEMPERATURE,
+    pressure: float = PRESSURE,
     spin: float | None = None,
 ) -> GasProperties:
     """Thermochemistry of `IdealGasThermo`, with the symmetry number of the point group.
@@ -70,12 +72,8 @@ def gas_properties(
             "a gas has both above zero",
             "give something like 298.15 K and 101325 Pa",
         )
-    if spin is not None and not (spin >= 0 and float(2 * spin).is_integer()):
-        raise InputError(
-            f"the spin is {spin:g}",
-            "a total spin is 0, 1/2, 1, ...: 2S + 1 states share the entropy",
-            "give half the number of unpaired electrons",
-        )
+    if spin is not None:
+        check_spin(spin)
     atoms = modes.atoms
     spin = int(atoms.numbers.sum()) % 2 / 2 if spin is None else spin
     energies = np.abs(modes.wavenumbers) / CM1_PER_THZ * MEV_PER_THZ / 1000
@@ -101,3 +99,13 @@ def gas_properties(
         float(spin),
         int(np.sum(modes.wavenumbers < 0)),
     )
+
+
+def check_spin(spin: float) -> None:
+    """Refuse a number that is no total electronic spin, with an InputError."""
+    if not (spin >= 0 and float(2 * spin).is_integer()):
+        raise InputError(
+            f"the spin is {spin:g}",
+            "a total spin is 0, 1/2, 1, ...: 2S + 1 states share the entropy",
+            "give half the number of unpaired electrons",
+        )

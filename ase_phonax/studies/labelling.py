@@ -13,9 +13,9 @@ import os
 import pickle
 import re
 import warnings
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ from ..base.processes import in_processes
 from ..calculator import PhonaxCalculator
 from ..training.labels import Frame, read_frames, save_frames, teacher
 from ..training.labels.checks import check_frames
+from .provenance import Origin
+from .watch import Watch
 
 NOTE, FAILURES, FRAMES = "labels.json", "failures.csv", "frames"
 _FRAME_FILE = re.compile(r"\d+-.*\.h5")
@@ -82,7 +84,7 @@ class LabelStudy:
         """
         return read_frames([str(structure.path) for structure in self.structures if not structure.problem])
 
-    def summary(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """In built-in types, for programs."""
         return {
             "folder": str(self.folder),
@@ -101,9 +103,8 @@ def label_structures(
     names: Sequence[str] | None = None,
     n_workers: int | None = None,
     overwrite: bool = False,
-    progress: Callable[[int, int], None] | None = None,
-    told: Callable[[LabelledStructure], None] | None = None,
-    note: Mapping[str, Any] | None = None,
+    watch: Watch | None = None,
+    origin: Origin | None = None,
 ) -> LabelStudy:
     """Relax and perturb structures, and write energies, forces, stresses and second derivatives of each to a file.
 
@@ -116,13 +117,12 @@ def label_structures(
         calc: of the model whose labels they get. Several processes get copies of it.
         folder: made where there is none; nobody else labels into it meanwhile.
         recipe: relaxation and perturbations; the default one if None.
-        names: of the structures; numbers if None.
+        names: where the structures come from, such as "salts.xyz@3"; numbers if None.
         n_workers: processes, which divide the cores; one for each core if None. One computes in this process. In a
             script, several need its usual `if __name__ == "__main__":`.
         overwrite: remove the labels of earlier starts in that folder first.
-        progress: called with (structures done, all structures) as each ends.
-        told: called with each structure as it ends.
-        note: more that `labels.json` shall say, in built-in types.
+        watch: is told of progress, and of each structure as it ends.
+        origin: what `labels.json` shall say of the files they were read from.
 
     Raises:
         InputError: no structure, or labels of another recipe, model or of other structures in that folder.
@@ -132,33 +132,33 @@ def label_structures(
         raise StructureError("there are no structures", "there is nothing to label", "give at least one")
     if n_workers is not None and n_workers < 1:
         raise InputError(f"the number of processes is {n_workers}", "somebody has to compute", "give 1 or more")
-    folder, recipe = Path(folder), recipe or teacher.LabelRecipe()
+    folder, recipe, watch = Path(folder), recipe or teacher.LabelRecipe(), watch or Watch()
     tasks = _tasks(structures, names, folder)
-    problems: dict[int, str] = {}
-    with claimed_folder(folder):
+    with watch.section("labels"), claimed_folder(folder):
         if overwrite:
             _remove_labels(folder)
-        _note_or_compare(folder, recipe, calc, structures, note or {})
+        _note_or_compare(folder, recipe, calc, tasks, origin or Origin())
         _remove_parts(folder)  # of a start that was killed
         left = [task for task in tasks if not task.structure.path.exists()]
         n_processes = min(n_workers or n_cores(), max(1, len(left)))
         try:
-            with closing(_results(left, partial(_label, calc, recipe), n_processes)) as results:
+            with (
+                watch.progress("structures") as progress,
+                closing(_results(left, partial(_label, calc, recipe), n_processes)) as results,
+            ):
+                failures = []
                 for done, (task, problem) in enumerate(results, len(tasks) - len(left) + 1):
-                    ended = _with_problem(task.structure, problem)
-                    if told:
-                        told(ended)
-                    if progress:
-                        progress(done, len(tasks))
+                    progress(done, len(tasks))
+                    watch.note("structure", {"structure": task.structure.name, "problem": problem})
                     if problem:
-                        problems[ended.number] = problem
-                        _write_failures(folder, [_with_problem(tasks[k].structure, problems[k]) for k in problems])
+                        failures.append(replace(task.structure, problem=problem))
+                        _write_failures(folder, failures)
         finally:
             _remove_parts(folder)
-        if not problems:
+        if not failures:
             (folder / FAILURES).unlink(missing_ok=True)  # of an earlier start
-    ends = tuple(_with_problem(task.structure, problems.get(task.structure.number, "")) for task in tasks)
-    return LabelStudy(folder, ends)
+    failed = {failure.number: failure for failure in failures}
+    return LabelStudy(folder, tuple(failed.get(task.structure.number, task.structure) for task in tasks))
 
 
 def frame_files(structures: Sequence[Atoms], folder: str | os.PathLike) -> list[Path]:
@@ -187,10 +187,6 @@ def _tasks(structures: Sequence[Atoms], names: Sequence[str] | None, folder: Pat
         _Task(LabelledStructure(k, name, _formula(atoms), path), atoms)
         for k, (name, atoms, path) in enumerate(zip(names, structures, files, strict=True))
     ]
-
-
-def _with_problem(structure: LabelledStructure, problem: str) -> LabelledStructure:
-    return LabelledStructure(structure.number, structure.name, structure.formula, structure.path, problem)
 
 
 def _formula(atoms: Atoms) -> str:
@@ -246,7 +242,7 @@ def _label(calc: PhonaxCalculator, recipe: teacher.LabelRecipe, task: _Task) -> 
 
 
 def _note_or_compare(
-    folder: Path, recipe: teacher.LabelRecipe, calc: PhonaxCalculator, structures: Sequence[Atoms], more: Mapping
+    folder: Path, recipe: teacher.LabelRecipe, calc: PhonaxCalculator, tasks: Sequence[_Task], origin: Origin
 ) -> None:
     """Note in the folder what its labels are of; refuse to mix them with others."""
     content = {
@@ -254,14 +250,15 @@ def _note_or_compare(
         "model": calc.potential.name,
         "model_fingerprint": calc.potential.fingerprint(),
         "level_of_theory": calc.potential.provenance.level_of_theory,
-        "dtype": str(calc.dtype),
-        "structures": _digest(structures),
+        "dtype": origin.precision(calc),
+        "files": [file for file in dict.fromkeys(task.structure.name.rpartition("@")[0] for task in tasks) if file],
+        "structures": _digest([task.atoms for task in tasks]),
     }
     content = json.loads(json.dumps(content))
     path = folder / NOTE
     if path.exists():
         there = _read_note(path)
-        differing = [key for key in content if content[key] != there.get(key)]
+        differing = [key for key in content if key != "files" and content[key] != there.get(key)]
         if differing:
             raise InputError(
                 f"{folder} holds labels made with other {' and '.join(differing)}",
@@ -273,7 +270,8 @@ def _note_or_compare(
     except OSError as error:
         raise OutputError(f"{folder} cannot be written: {error.strerror or error}", _LOSS, _REMEDY) from error
     if not path.exists():
-        write_whole(path, json.dumps({**content, **more}, indent=1) + "\n", loss=_LOSS, remedy=_REMEDY)
+        text = json.dumps(content | {"provenance": origin.provenance()}, indent=1)
+        write_whole(path, text + "\n", loss=_LOSS, remedy=_REMEDY)
 
 
 def _digest(structures: Sequence[Atoms]) -> str:

@@ -38,6 +38,7 @@ class Option:
         repeated: it may be given several times.
         choices: the only values that are understood.
         either: of all options with this word at most one is given.
+        unnamed: value of the option where it is written without one; None where it has to have one.
     """
 
     kind: Callable[[Any], Any] | None
@@ -48,6 +49,7 @@ class Option:
     repeated: bool = False
     choices: tuple[str, ...] = ()
     either: str = ""
+    unnamed: Any = None
 
 
 def option(default: Any, kind: Callable[[Any], Any], group: str, help: str, **rest: Any) -> Any:

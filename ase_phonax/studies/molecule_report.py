@@ -1,24 +1,26 @@
-"""Normal modes of a molecule as a person reads them in a terminal."""
+"""Normal modes of a molecule as a person reads them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..studies.model_facts import describe_model
-from .tables import Table
+from .model_facts import describe_model
+from .report import Report
 
 MAX_NEAR = 6  # lines of accidental degeneracies
 
 
-def molecule_table(summary: dict[str, Any], output: Path) -> str:
+def molecule_report(summary: dict[str, Any], files: Sequence[str] = (), folder: Path | None = None) -> Report:
     """What is printed at the end.
 
     Args:
         summary: what goes into summary.json.
-        output: folder with the results.
+        files: their names.
+        folder: where they lie; None where they have not been written.
     """
-    text = Table(f"{summary['formula']}   {summary['model']}")
+    text = Report(f"{summary['formula']}   {summary['model']}")
     describe_model(text, summary)
     text.group("structure")
     text.row("relaxation", f"{summary['relaxation_steps']} steps" if summary["relaxed"] else "none, as asked")
@@ -31,8 +33,8 @@ def molecule_table(summary: dict[str, Any], output: Path) -> str:
         for other in summary["other_point_groups"]:
             text.row("", f"AMBIGUOUS: {other['point_group']} with --tolerance {other['tolerance']:.2g}")
         text.group(f"vibrations (1/cm): {summary['representation'] or 'none'}")
-        for found in summary["sets"]:
-            text.row(*_set_row(found))
+        for modes in summary["sets"]:
+            text.row(*_set_row(modes))
         near = _near(summary["sets"])
         for a, b in near[:MAX_NEAR]:
             both = f"modes {_numbers(a['modes'])} ({a['label']}) and {_numbers(b['modes'])} ({b['label']})"
@@ -53,25 +55,26 @@ def molecule_table(summary: dict[str, Any], output: Path) -> str:
         _gas_rows(text, summary["ideal_gas"])
     for note in summary["warnings"]:
         text.row("note", note)
-    text.group(f"results in {output}")
-    text.paragraph(", ".join(sorted(path.name for path in output.iterdir())))
-    return str(text)
+    if folder is not None:
+        text.group(f"results in {folder}")
+        text.paragraph(", ".join(files))
+    return text
 
 
 def _wavenumber(value: float) -> str:
     return f"{-value:.1f}i" if value < 0 else f"{value:.1f}"
 
 
-def _mean(found: dict[str, Any]) -> float:
-    return sum(found["wavenumbers_cm1"]) / len(found["wavenumbers_cm1"])
+def _mean(modes: dict[str, Any]) -> float:
+    return sum(modes["wavenumbers_cm1"]) / len(modes["wavenumbers_cm1"])
 
 
-def _set_row(found: dict[str, Any]) -> tuple[str, str]:
-    activity = " + ".join(["IR"] * found["infrared"] + ["Raman"] * found["raman"]) or "silent"
-    values = found["wavenumbers_cm1"]
-    printed = _wavenumber(_mean(found)) if max(values) - min(values) < 0.05 else " ".join(map(_wavenumber, values))
-    mixed = "" if found["purity"] > 0.99 else f"   {100 * found['purity']:.0f} % of this symmetry"
-    return f"{_numbers(found['modes']):<10}{found['label']}", f"{printed:>10}   {activity}{mixed}"
+def _set_row(modes: dict[str, Any]) -> tuple[str, str]:
+    activity = " + ".join(["IR"] * modes["infrared"] + ["Raman"] * modes["raman"]) or "silent"
+    values = modes["wavenumbers_cm1"]
+    printed = _wavenumber(_mean(modes)) if max(values) - min(values) < 0.05 else " ".join(map(_wavenumber, values))
+    mixed = "" if modes["purity"] > 0.99 else f"   {100 * modes['purity']:.0f} % of this symmetry"
+    return f"{_numbers(modes['modes']):<10}{modes['label']}", f"{printed:>10}   {activity}{mixed}"
 
 
 def _numbers(modes: Any) -> str:
@@ -109,7 +112,7 @@ def _stability_row(summary: dict[str, Any]) -> str:
     return f"imaginary: {which}. Not a minimum but {kind}{advice}"
 
 
-def _gas_rows(text: Any, gas: dict[str, Any]) -> None:
+def _gas_rows(text: Report, gas: dict[str, Any]) -> None:
     from ase.units import kJ, mol
 
     text.group(f"ideal gas at {gas['temperature']:g} K and {gas['pressure']:g} Pa")

@@ -1,0 +1,84 @@
+"""Settings of the study of a molecule: every default, help text and check of an option stands here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .options import Settings, Unfit, flag, number, option, positive, positive_integer
+
+TOLERANCE = 0.02  # [Å] molecules.point_groups, which cannot be imported cheaply; a test compares them
+TEMPERATURE, PRESSURE = 298.15, 101325.0  # [K], [Pa] molecules.thermochemistry; as well
+
+_STRUCTURE, _SYMMETRY, _MODES, _GAS = "structure", "symmetry", "modes", "ideal gas"
+
+
+def atom_range(value: Any) -> tuple[int, ...]:
+    """ "5-8" as (5, 6, 7, 8), and a number as one of them."""
+    first, _, last = str(value).partition("-") if isinstance(value, str) else (value, "", "")
+    start = positive_integer(first)
+    end = positive_integer(last) if last else start
+    if end < start:
+        raise Unfit(f"{value!r} runs backwards: ranges are like 5-8")
+    return tuple(range(start, end + 1))
+
+
+@dataclass(frozen=True)
+class BeginningSettings(Settings):
+    """What is done with the structure before anything else."""
+
+    no_relax: bool = flag(_STRUCTURE, "take the structure as it is; forces are reported")
+    no_cell: bool = flag(_STRUCTURE, "a molecule in a box: forget the box")
+
+
+@dataclass(frozen=True)
+class MoleculeSettings(BeginningSettings):
+    """Everything that `molecule_study` can be told; names and values are those of `ase-phonax molecule --help`.
+
+    Atoms and modes are counted from 1, and "5-8" among `atoms` are four of them.
+    """
+
+    atoms: tuple[int, ...] | None = option(
+        None, atom_range, _STRUCTURE, "only these move, counted from 1: 1 2 5-8", metavar="N", n_values="+"
+    )
+    tolerance: float = option(
+        TOLERANCE,
+        positive,
+        _SYMMETRY,
+        "largest distance between an atom and the image of another (default: %(default)s)",
+        metavar="Å",
+    )
+    animate: tuple[int, ...] | None = option(
+        None,
+        positive_integer,
+        _MODES,
+        "write one period of these modes, counted from 1 in ascending frequency",
+        metavar="MODE",
+        n_values="+",
+    )
+    follow: int | None = option(
+        None,
+        positive_integer,
+        _MODES,
+        "slide down both sides of a saddle point along this imaginary mode (1 unless another is named)",
+        metavar="MODE",
+        unnamed=1,
+    )
+    temperature: float = option(TEMPERATURE, positive, _GAS, "default: %(default)s", metavar="K")
+    pressure: float = option(PRESSURE, positive, _GAS, "default: %(default)s", metavar="Pa")
+    spin: float | None = option(
+        None,
+        number,
+        _GAS,
+        "total electronic spin (default: 0, or 1/2 for an odd number of electrons)",
+        metavar="S",
+    )
+
+    def _check(self) -> None:
+        if self.atoms is not None:
+            ranges: Any = self.atoms  # one for each value that was given
+            object.__setattr__(self, "atoms", tuple(sorted({atom for part in ranges for atom in part})))
+        if self.spin is not None:
+            from ..molecules.thermochemistry import check_spin
+
+            check_spin(self.spin)

@@ -1,0 +1,289 @@
+"""A molecule: relaxed, its normal modes with symmetry and activity, its gas, and what lies beside a saddle point."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..base.errors import InputError, UnstableWarning, check_calculator
+from .crystal import with_plain_results
+from .model_facts import model_facts
+from .molecule_report import molecule_report
+from .molecule_settings import MoleculeSettings
+from .notes import collected_warnings
+from .output import write_summary
+from .provenance import Origin
+from .study import Study
+from .summary_units import units_of
+from .watch import Watch
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from ..molecules.normal_modes import NormalModes
+    from ..molecules.stationary import Side
+    from ..molecules.thermochemistry import GasProperties
+    from ..structures.relaxation import RelaxationReport
+    from .report import Report
+
+_ALWAYS = ("summary.json", "vibrations.json", "relaxed.extxyz", "modes.molden")
+_STICKS = ("sticks.png", "sticks.pdf")
+_RESULTS = ("energy", "forces")  # of a structure in a file
+
+
+def molecule_study(
+    atoms: Atoms, calc: Any, settings: MoleculeSettings | None = None, watch: Watch | None = None
+) -> MoleculeStudy:
+    """All that `ase-phonax molecule` computes, in one call.
+
+    The molecule is relaxed until forces are rounding; its Hessian gives normal modes, their irreducible
+    representations, infrared and Raman activity, and the thermochemistry of an ideal gas of it.
+
+    Args:
+        atoms: one molecule, without periodicity; not changed. Its masses and held atoms (`FixAtoms`) count.
+        calc: a `PhonaxCalculator`; several studies may share it, in threads as well.
+        settings: those of `ase-phonax molecule`; the defaults unless given.
+        watch: is told of sections and progress.
+
+    Returns:
+        Results as data: `to_dict()` is what summary.json holds, `modes` and `gas` are the objects, `report()` the
+        table and `write(folder)` all files. It can be sent from one process to another; the calculator stays behind.
+
+    Raises:
+        InputError: settings that make no sense together, or for this molecule.
+        StructureError: no molecule, or elements that the model does not know.
+        RelaxationError: the molecule does not come to rest, or comes apart.
+    """
+    check_calculator(calc, "get_vibrations")
+    settings = settings or MoleculeSettings()
+    with collected_warnings(again=True) as notes:
+        molecule = prepare(atoms, settings, lambda: float(calc.potential.cutoff))
+        return compute(molecule, calc, settings, watch or Watch(), Origin(), notes)
+
+
+def prepare(
+    atoms: Atoms, settings: MoleculeSettings, cutoff: Callable[[], float], name: str = "the structure"
+) -> Atoms:
+    """The molecule without its box, if it is to be without; atoms that are to move are there.
+
+    Raises:
+        InputError: an atom that is not there.
+    """
+    molecule = atoms.copy()
+    if settings.no_cell:
+        molecule.set_cell(None)
+        molecule.pbc = False
+    if settings.atoms is not None and settings.atoms[-1] > len(molecule):
+        raise InputError(
+            f"--atoms names atom {settings.atoms[-1]} of {len(molecule)}",
+            "there is none to move",
+            f"give numbers from 1 to {len(molecule)}",
+        )
+    return molecule
+
+
+def compute(
+    molecule: Atoms, calc: Any, settings: MoleculeSettings, watch: Watch, origin: Origin, notes: list[str]
+) -> MoleculeStudy:
+    """What is asked of a molecule that was prepared.
+
+    Args:
+        notes: texts of warnings, which may go on growing.
+    """
+    from ..molecules.mode_files import check_mode
+    from ..molecules.stationary import stationary_modes
+
+    _check(molecule, float(calc.potential.cutoff))
+    with watch.section("modes"), watch.progress("relaxation") as relaxing:
+        modes, relaxation = stationary_modes(
+            molecule,
+            calc,
+            relaxed=not settings.no_relax,
+            callback=lambda step, force, stress: relaxing(step, 0),
+            progress=relaxing.under("Hessian"),
+            indices=None if settings.atoms is None else [atom - 1 for atom in settings.atoms],
+            tolerance=settings.tolerance,
+        )
+    for mode in settings.animate or ():
+        check_mode(modes, mode)
+    sides = None
+    if settings.follow is not None:
+        with watch.section("following"), watch.progress("following") as following:
+            sides = _sides(modes, calc, settings.follow, lambda step, force, stress: following(step, 0))
+    relaxed = modes.atoms
+    relaxed.calc = calc
+    return MoleculeStudy(
+        settings=settings,
+        origin=origin,
+        dtype=origin.precision(calc),
+        model=model_facts(calc.potential, origin.model),
+        provenance=origin.provenance(),
+        notes=notes,
+        atoms=with_plain_results(relaxed, _RESULTS),
+        modes=modes,
+        relaxation=relaxation,
+        gas=_gas(modes, relaxation.energy, settings),
+        sides=sides,
+        timings_s=watch.rounded(),
+    )
+
+
+def _check(molecule: Atoms, cutoff: float) -> None:
+    """Before the relaxation, which would spoil what this is about."""
+    from ..molecules.normal_modes import check_molecule
+
+    check_molecule(molecule, cutoff)
+    n_electrons = int(molecule.numbers.sum())
+    if n_electrons % 2:
+        warnings.warn(
+            f"{n_electrons} electrons, an odd number: a radical, or an ion whose charge is not in the file. The model "
+            "knows neither spin nor charge; few were trained on such molecules.",
+            UnstableWarning,
+            stacklevel=2,
+        )
+
+
+def _sides(modes: NormalModes, calc: Any, mode: int, callback: Any) -> tuple[Side, Side]:
+    from ..molecules.stationary import follow_imaginary
+
+    plus, minus = follow_imaginary(modes, calc, mode, callback=callback)
+    return (
+        replace(plus, atoms=with_plain_results(plus.atoms, _RESULTS)),
+        replace(minus, atoms=with_plain_results(minus.atoms, _RESULTS)),
+    )
+
+
+def _gas(modes: NormalModes, energy: float, settings: MoleculeSettings) -> GasProperties | None:
+    from ..molecules.thermochemistry import gas_properties
+
+    if modes.point_group is None:
+        return None
+    return gas_properties(modes, energy, settings.temperature, settings.pressure, settings.spin)
+
+
+@dataclass(frozen=True)
+class MoleculeStudy(Study):
+    """What `molecule_study` has found.
+
+    Attributes:
+        atoms: the molecule that the modes belong to, with its energy and forces.
+        modes: wavenumbers, displacements, point group, sets, and ASE's `VibrationsData`.
+        relaxation: what the relaxation did.
+        gas: an ideal gas of it; None where only some atoms move.
+        sides: where it comes to rest on both sides of a saddle point; None unless that was asked for.
+    """
+
+    OWN_FILES = (*_ALWAYS, *_STICKS, "mode_*.extxyz", "follow_*.extxyz")
+
+    settings: MoleculeSettings
+    atoms: Atoms
+    modes: NormalModes
+    relaxation: RelaxationReport
+    gas: GasProperties | None
+    sides: tuple[Side, Side] | None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of all files that `write` writes."""
+        names = {*_ALWAYS, *self._animations().values(), *self._followed()}
+        return tuple(sorted(names | set(_STICKS if self.modes.sets else ())))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The contents of summary.json: built-in types only, units under "units"."""
+        from .. import __version__
+        from ..molecules.point_groups import find_point_group
+
+        modes, relaxation = self.modes, self.relaxation
+        summary: dict[str, Any] = {
+            "version": __version__,
+            **self.model,
+            "formula": modes.atoms.get_chemical_formula(),
+            "n_atoms": len(modes.atoms),
+            "relaxed": not self.settings.no_relax,
+            "energy": relaxation.energy,
+            "max_force": relaxation.max_force,
+            "unrelaxed_max_force": relaxation.initial_max_force,
+            "held_force": relaxation.held_force,
+            "relaxation_steps": relaxation.n_steps,
+            "wavenumbers_cm1": modes.wavenumbers.tolist(),
+            "imaginary_modes": len(modes.imaginary),
+            "imaginary": modes.imaginary,
+            "whole_body_motions": len(modes.whole_body_cm1),
+            "whole_body_cm1": modes.whole_body_cm1.tolist(),
+            "warnings": self.notes,
+            "provenance": self.provenance,
+            **_symmetry_summary(modes),
+        }
+        if self.gas is not None:
+            summary["ideal_gas"] = asdict(self.gas)
+        if self.sides is not None:
+            summary["followed"] = [
+                {"energy_from_saddle": side.energy, "point_group": find_point_group(side.atoms).symbol}
+                for side in self.sides
+            ]
+        summary["timings_s"] = self.timings_s
+        return summary | {"units": units_of(summary)}
+
+    def report(self, folder: Path | None = None) -> Report:
+        """The same for people."""
+        return molecule_report(self.to_dict(), self.files, folder)
+
+    def write_into(self, folder: Path) -> None:
+        """Write all files into an existing folder."""
+        from ase.io import write
+        from ase.io.jsonio import write_json
+
+        from ..base.drawing import save_figure
+        from ..molecules import mode_files
+        from ..molecules.pictures import draw_sticks
+
+        write(folder / "relaxed.extxyz", self.atoms, format="extxyz")
+        write_json(folder / "vibrations.json", self.modes.vibrations)
+        mode_files.write_molden(self.modes, folder / "modes.molden")
+        if self.modes.sets:
+            save_figure(draw_sticks(self.modes), folder / "sticks")
+        for mode, name in self._animations().items():
+            mode_files.write_mode(self.modes, mode, folder / name)
+        for name, side in self._followed().items():
+            write(folder / name, side.atoms, format="extxyz")
+        write_summary(self.to_dict(), folder)
+
+    def _animations(self) -> dict[int, str]:
+        """Mode -> name of its file."""
+        return {mode: f"mode_{mode}.extxyz" for mode in self.settings.animate or ()}
+
+    def _followed(self) -> dict[str, Side]:
+        """Name of its file -> side."""
+        names = (f"follow_{self.settings.follow}_{way}.extxyz" for way in ("plus", "minus"))
+        return dict(zip(names, self.sides or (), strict=False))
+
+
+def _symmetry_summary(modes: NormalModes) -> dict[str, Any]:
+    """What the point group says; nothing where only some atoms move."""
+    group = modes.point_group
+    if group is None:
+        return {}
+    return {
+        "point_group": group.symbol,
+        "symmetry_deviation": group.deviation,
+        "symmetry_tolerance": group.tolerance,
+        "other_point_groups": [{"tolerance": t, "point_group": s} for t, s in group.neighbours],
+        "representation": modes.representation,
+        "sets": [
+            {
+                "modes": s.modes,
+                "wavenumbers_cm1": s.wavenumbers,
+                "label": s.label,
+                "infrared": s.infrared,
+                "raman": s.raman,
+                "purity": s.purity,
+            }
+            for s in modes.sets
+        ],
+    }
+
+
+STUDY = MoleculeStudy
