@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .phonons.volumes.pictures import draw_gruneisen, draw_quasi_harmonic
     from .structures.layers import as_layer
     from .structures.relaxation import relax
+    from .studies.evaluation import evaluation_study
     from .studies.labelling import label_structures
     from .studies.molecule_settings import MoleculeSettings
     from .studies.molecule_study import molecule_study
@@ -73,6 +74,7 @@ __all__ = [
     "draw_quasi_harmonic",
     "draw_sticks",
     "evaluate",
+    "evaluation_study",
     "exact_matrices",
     "find_imaginary_modes",
     "find_irreps",
@@ -142,6 +144,7 @@ _HOMES = {
     "draw_quasi_harmonic": "phonons.volumes.pictures",
     "draw_sticks": "molecules.pictures",
     "evaluate": "training",
+    "evaluation_study": "studies.evaluation",
     "exact_matrices": "phonons.supercell.patches",
     "find_imaginary_modes": "phonons.instabilities.imaginary",
     "find_irreps": "phonons.symmetry.irreps",

@@ -8,8 +8,8 @@ import pytest
 from ase.build import bulk
 from ase.io import write
 
+from ase_phonax import evaluation_study
 from ase_phonax.cli import main
-from ase_phonax.studies.evaluation import evaluation_study
 
 RUN = ["evaluate", "phonax-small", "frame.extxyz", "--key", "energy=REF_energy", "--key", "forces=REF_forces"]
 KEYS = {"energy": "REF_energy", "forces": "REF_forces"}
@@ -45,6 +45,8 @@ def test_earlier_results_are_replaced_on_request_only(inside, capsys):
     assert main([*RUN, "--output", "out", "--overwrite"]) == 0
     assert main([*RUN, "--output", "out", "--overwrite", "--json", "out/scores.json"]) == 5
     assert "where the results go" in capsys.readouterr().err
+    assert main([*RUN, "--overwrite"]) == 2
+    assert "without --output" in capsys.readouterr().err
 
 
 def test_python_gets_the_same(inside, capsys):

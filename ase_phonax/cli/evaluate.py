@@ -57,6 +57,10 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Compare, write and print."""
     output, keys = arguments.output, _keys(arguments.key)
+    if arguments.overwrite and output is None:
+        raise InputError(
+            "--overwrite was given without --output", "there is no folder whose results it could replace", "name it"
+        )
     with reporting(arguments) as watch:
         with watch.section("imports"):
             from ..studies.evaluation import FILES, evaluation_study
