@@ -15,8 +15,8 @@ from phonopy.structure.atoms import PhonopyAtoms
 from .base.errors import InputError
 from .base.sharing import Lock, Remembered
 from .derivatives import conventions
-from .derivatives.evaluator import Evaluator
-from .derivatives.route import Progress
+from .derivatives.evaluator import Evaluator, checked_route
+from .derivatives.route import COMPILED, Progress
 from .derivatives.stars import Stars, exact_operations, obeyed_operations
 from .models.loading import load_model
 from .models.potential import Potential
@@ -30,6 +30,7 @@ from .phonons.supercell.constants import (
 )
 from .phonons.supercell.door import checked_for_potential
 from .phonons.supercell.objects import build_phonopy, warn_of_order
+from .structures.checks import refuse_partial_constraints
 from .structures.lattices import in_short_vectors
 from .structures.space_groups import SYMPREC
 
@@ -47,11 +48,11 @@ class PhonaxCalculator(Calculator):
     >>> forces = atoms.get_forces()
     >>> hessian = atoms.calc.get_hessian(atoms)  # (n, 3, n, 3) eV/Å²
 
-    Everything is evaluated in `dtype`. Networks run in NumPy, with nothing to compile. What goes through JAX
-    (`compiled=True`, and potentials that are plain functions) enters float64 by the scoped `enable_x64` inside
-    each call and leaves with NumPy arrays: no global JAX setting is changed. There a run at a fixed number of
-    atoms compiles once, and again only when the number of neighbours outgrows the padded capacity (at least
-    10 % above the first structure, never shrinking).
+    Everything is evaluated in `dtype`, by one of two routes. Networks run in NumPy, with nothing to compile. What
+    goes through JAX (`route="compiled"`, and potentials that are plain functions) enters float64 by the scoped
+    `enable_x64` inside each call and leaves with NumPy arrays: no global JAX setting is changed. There a run at a
+    fixed number of atoms compiles once, and again only when the number of neighbours outgrows the padded capacity
+    (at least 10 % above the first structure, never shrinking).
 
     Several threads may share one: each gets what it asked for. Questions about energies, forces and stress wait for
     each other, dynamical matrices are computed side by side. It is pickled with its potential and last results.
@@ -59,33 +60,55 @@ class PhonaxCalculator(Calculator):
     Args:
         model: path of a model file, a name of `list_models()`, or a `Potential`; None: the one that ships.
         dtype: "float64" (default) or "float32" (faster; noise 1e-6 to 1e-5 of the largest constant).
-        compiled: energies, forces and stress through JAX: seconds to compile, then faster for the smallest
-            networks (docs/performance.md), slower for large ones. Second derivatives do not depend on it.
+        compiled: the same as `route="compiled"`.
+        route: "arrays", or "compiled" by JAX: seconds to compile, then faster for the smallest networks on CPUs
+            (docs/performance.md), and able to use an accelerator. Both give the same numbers to rounding. None:
+            arrays, unless an accelerator is named or the potential is a plain function.
+        device: where compiled functions run: "cpu", "gpu", "gpu:1" or a `jax.Device`; None as JAX chooses. How many
+            columns of second derivatives are taken at once follows from its memory.
         **kwargs: passed to ASE's Calculator (`atoms`, `directory`, ...).
+
+    Attributes:
+        evaluator: the potential in this precision, by this route: per-atom energies, and second derivatives in the
+            lattice phase of docs/conventions.md.
 
     Raises:
         ModelError: the model cannot be found or read.
-        InputError: another dtype, or what names no model.
+        InputError: another dtype, what names no model, no route or one that does not suit the potential, a device
+            that is not there.
     """
 
     # Stress is offered for three-dimensional periodicity only; ASE raises PropertyNotImplementedError otherwise.
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress", "hessian"]
+    default_parameters = {"route": None, "device": None}  # left out by `todict` where nothing was asked for
     nolabel = True  # `ase run` would pass a label otherwise
+    evaluator: Evaluator
 
-    def __init__(self, model: Any = None, dtype: str = "float64", *, compiled: bool = False, **kwargs: Any):
+    def __init__(
+        self,
+        model: Any = None,
+        dtype: str = "float64",
+        *,
+        compiled: bool = False,
+        route: str | None = None,
+        device: Any = None,
+        **kwargs: Any,
+    ):
         if (dtype if isinstance(dtype, str) else np.dtype(dtype).name) not in ("float64", "float32"):
             raise InputError(
                 f"dtype is {dtype!r}",
                 "second derivatives need real numbers of known noise",
                 'use "float64" or "float32"',
             )
+        route, device = checked_route(route, compiled, device)
         self.potential: Potential = load_model(DEFAULT if model is None else model)
         self.dtype = np.dtype(dtype)
-        self._evaluator = Evaluator(self.potential, self.dtype, compiled, models_with)
+        self.evaluator = Evaluator(self.potential, self.dtype, route, device, models_with)
         self._stars: Remembered[Stars] = Remembered()
         self._one_at_a_time = Lock()  # around the atoms and results that ASE keeps
         name = str(model) if isinstance(model, (str, os.PathLike)) else self.potential.name
-        super().__init__(model=name, dtype=self.dtype.name, compiled=compiled, **kwargs)
+        compiled = route == COMPILED
+        super().__init__(model=name, dtype=self.dtype.name, compiled=compiled, route=route, device=device, **kwargs)
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         """Energy, forces and stress together, and the Hessian where it is asked for (ASE's interface)."""
@@ -103,7 +126,7 @@ class PhonaxCalculator(Calculator):
             )
         if "energy" not in self.results or system_changes:
             self.results = {}  # where this is refused or interrupted, none of other atoms are left
-            energies, forces, virial = self._evaluator.energy_forces_stress(structure)
+            energies, forces, virial = self.evaluator.energy_forces_stress(structure)
             energy = float(energies.sum(dtype=np.float64))
             # A new dictionary: callers that skip ASE's reset must not find the Hessian of other positions.
             self.results = {"energy": energy, "free_energy": energy, "energies": energies, "forces": forces}
@@ -111,7 +134,7 @@ class PhonaxCalculator(Calculator):
                 # |V|: the volume of a left-handed cell is as real as any other.
                 self.results["stress"] = full_3x3_to_voigt_6_stress(virial / abs(np.linalg.det(structure.cell.array)))
         if "hessian" in properties:
-            self.results["hessian"] = self._hessian(structure, np.arange(len(structure)), None)
+            self.results["hessian"] = self.evaluator.hessian(structure, np.arange(len(structure)))
 
     # What ASE remembers, atoms and results, is asked for and replaced in steps: by one thread at a time.
 
@@ -170,7 +193,7 @@ class PhonaxCalculator(Calculator):
         from ase.vibrations import VibrationsData  # brings matplotlib
 
         if indices is None:
-            _refuse_partial_constraints(atoms)
+            refuse_partial_constraints(atoms)
             indices = VibrationsData.indices_from_constraints(atoms)
         if len(indices) == 0 < len(atoms):  # an empty structure gets an error of its own
             raise InputError(
@@ -179,7 +202,7 @@ class PhonaxCalculator(Calculator):
                 "loosen the constraints, or name atoms in `indices`",
             )
         rows = np.arange(len(atoms))[np.asarray(indices, int)]  # counts negative ones from the end
-        block = self._hessian(atoms, rows, progress)[:, :, rows, :]
+        block = self.evaluator.hessian(atoms, rows, progress)[:, :, rows, :]
         return VibrationsData(atoms, block, indices=rows)
 
     def get_force_constants(
@@ -257,7 +280,7 @@ class PhonaxCalculator(Calculator):
             StructureError: not periodic in three directions, or an atom out of reach of all others.
         """
         atoms = crystal_atoms(atoms)
-        qpoints = _wave_vectors(qpoints)
+        qpoints = conventions.wave_vectors(qpoints)
         lattice = self._lattice_matrices(atoms, qpoints, symmetry, progress)
         scaled = np.linalg.solve(atoms.cell.array.T, atoms.positions.T).T
         return conventions.phonopy_dynamical_matrices(lattice, qpoints, scaled, atoms.get_masses())
@@ -274,9 +297,9 @@ class PhonaxCalculator(Calculator):
             (n_q, 3, 3n, 3n) complex: dD/dk along x, y, z, with k in 1/Å without 2 pi [eV/Å/amu].
         """
         atoms = crystal_atoms(atoms)
-        qpoints = _wave_vectors(qpoints)
+        qpoints = conventions.wave_vectors(qpoints)
         lattice = self._lattice_matrices(atoms, qpoints, True, progress)
-        slopes = self._evaluator.lattice_slopes(atoms, qpoints, progress)
+        slopes = self.evaluator.lattice_slopes(atoms, qpoints, progress)
         scaled = np.linalg.solve(atoms.cell.array.T, atoms.positions.T).T
         return conventions.phonopy_dynamical_gradients(
             lattice, slopes, qpoints, scaled, atoms.get_masses(), atoms.cell[:]
@@ -294,14 +317,14 @@ class PhonaxCalculator(Calculator):
 
         Operations (rotations, translations) of the space group are looked for where none are given.
         """
-        self._evaluator.require_neighbours(atoms)
+        self.evaluator.require_neighbours(atoms)
         given = atoms
         # Operations in long vectors are integers of many digits, and products with them are rounded.
         atoms, qpoints = in_short_vectors(atoms, qpoints)
         operations = operations if atoms is given else None
 
         def compute(qpoints: np.ndarray, displacements: list[np.ndarray] | None) -> list[np.ndarray]:
-            return self._evaluator.lattice_matrices(atoms, qpoints, displacements, progress)
+            return self.evaluator.lattice_matrices(atoms, qpoints, displacements, progress)
 
         if not symmetry:
             return np.array(compute(qpoints, None))
@@ -317,36 +340,4 @@ class PhonaxCalculator(Calculator):
     def _forget(self) -> None:
         """Drop what is remembered of the last structure's second derivatives."""
         self._stars.forget()
-        self._evaluator.forget()
-
-    def _hessian(self, atoms: Atoms, rows: np.ndarray, progress: Progress | None) -> np.ndarray:
-        return self._evaluator.hessian(atoms, rows, progress)
-
-
-def _refuse_partial_constraints(atoms: Atoms) -> None:
-    """ASE's container takes atoms whole: FixCartesian would drop all of an atom, other kinds would be overlooked."""
-    from ase.constraints import FixAtoms, FixCartesian, FixSymmetry
-
-    def whole(constraint: Any) -> bool:
-        fixed = isinstance(constraint, FixCartesian) and bool(np.all(constraint.mask))
-        return fixed or isinstance(constraint, FixAtoms | FixSymmetry)
-
-    partial = sorted({type(constraint).__name__ for constraint in atoms.constraints if not whole(constraint)})
-    if partial:
-        raise InputError(
-            f"the structure has constraints of the kind {', '.join(partial)}",
-            "vibrations are those of atoms that move freely, or not at all",
-            "remove them (atoms.set_constraint()), hold whole atoms with FixAtoms, or name those that move: `indices`",
-        )
-
-
-def _wave_vectors(qpoints: Any) -> np.ndarray:
-    """(n_q, 3), checked."""
-    found = np.asarray(qpoints, float)
-    if found.ndim not in (1, 2) or found.shape[-1] != 3 or not np.isfinite(found).all():
-        raise InputError(
-            f"the wave vectors are {np.array2string(found, threshold=9)}",
-            "each needs three finite reduced coordinates",
-            "give (3,) or (n_q, 3) numbers",
-        )
-    return found.reshape(-1, 3)
+        self.evaluator.forget()

@@ -11,8 +11,10 @@ from ase.build import bulk
 from ase_phonax import PhonaxCalculator
 from ase_phonax.base.errors import StructureError
 from ase_phonax.derivatives.arrays.linear_response import Response
+from ase_phonax.derivatives.arrays.route import ArraysRoute
 from ase_phonax.derivatives.compiled import responses
 from ase_phonax.derivatives.compiled.graphs import build_graph, pad
+from ase_phonax.derivatives.compiled.route import CompiledRoute
 from ase_phonax.derivatives.evaluator import Evaluator
 from ase_phonax.models.blocks.activations import silu, tanh
 from ase_phonax.models.blocks.distances import bessel_basis, polynomial_envelope
@@ -42,6 +44,11 @@ def twins(architecture, config):
     return Evaluator(potential, DOUBLE), (potential.node_energies, CUTOFF, potential.parameters, graph)
 
 
+def expansion(evaluator: Evaluator, atoms: Atoms):
+    """The tensors that the route of arrays keeps of a structure."""
+    return evaluator.route.expansion(evaluator.neighbours(atoms))
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_energies_forces_and_stress_equal_those_of_the_function(name):
     arrays, function = twins(*CASES[name][:2])
@@ -61,8 +68,8 @@ def test_a_compiled_calculator_gives_the_same():
     for ask in ("get_potential_energy", "get_forces", "get_stress"):
         found, expected = (getattr(calc, ask)(crystal()) for calc in (here, there))
         assert np.abs(found - expected).max() < 1e-12 * np.abs(expected).max()
-    assert here._evaluator._jax is None
-    assert there._evaluator._jax is not None
+    assert isinstance(here.evaluator.route, ArraysRoute)
+    assert isinstance(there.evaluator.route, CompiledRoute)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -84,7 +91,7 @@ def test_single_precision_is_single_precision_throughout():
     potential = untrained(*CASES["nequip, as Nequix"][:2])
     single, double = (Evaluator(potential, np.dtype(d)) for d in ("float32", "float64"))
     assert single.energy_forces_stress(crystal())[0].dtype == np.float32
-    tensors = single._expansion(crystal()).layers[1].groups[0]
+    tensors = expansion(single, crystal()).layers[1].groups[0]
     assert {tensors.slope.dtype, tensors.cross.dtype, tensors.weights[0].dtype} == {np.dtype("float32")}
     q = np.array([[0.13, -0.29, 0.41]])
     found, expected = (np.array(e.lattice_matrices(crystal(), q)) for e in (single, double))
@@ -95,18 +102,18 @@ def test_single_precision_is_single_precision_throughout():
 def test_the_tensors_of_the_last_structure_are_kept_and_no_others():
     arrays = Evaluator(untrained(*CASES["nequip, as Nequix"][:2]), DOUBLE)
     first, moved = crystal(), crystal()
-    kept = arrays._expansion(first)
-    assert arrays._expansion(crystal()) is kept
+    kept = expansion(arrays, first)
+    assert expansion(arrays, crystal()) is kept
     moved.positions[1, 2] += 1e-9
-    assert arrays._expansion(moved) is not kept
+    assert expansion(arrays, moved) is not kept
     swapped = crystal()
     swapped.numbers[:] = [14, 6, 6]
-    assert arrays._expansion(swapped) is not arrays._expansion(moved)
+    assert expansion(arrays, swapped) is not expansion(arrays, moved)
 
 
 def test_a_response_can_be_asked_again():
     arrays = Evaluator(untrained(*CASES["nequip, as Nequix"][:2]), DOUBLE)
-    response = Response(arrays._expansion(crystal()), np.array([[0.1, 0.2, 0.3]]), np.eye(9)[None])
+    response = Response(expansion(arrays, crystal()), np.array([[0.1, 0.2, 0.3]]), np.eye(9)[None])
     assert np.array_equal(response.matrix(), response.matrix())
 
 

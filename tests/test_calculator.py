@@ -124,8 +124,8 @@ def test_atoms_without_neighbours_keep_their_energy(calc):
 
 
 def test_results_are_cached_until_something_changes(calc, monkeypatch):
-    calls, original = [], calc._evaluator.energy_forces_stress
-    monkeypatch.setattr(calc._evaluator, "energy_forces_stress", lambda *args: calls.append(0) or original(*args))
+    calls, original = [], calc.evaluator.energy_forces_stress
+    monkeypatch.setattr(calc.evaluator, "energy_forces_stress", lambda *args: calls.append(0) or original(*args))
     calc.reset()
     atoms = with_calc(triclinic(), calc)
     for ask in (atoms.get_potential_energy, atoms.get_forces, atoms.get_stress):

@@ -82,7 +82,7 @@ def test_the_three_routes_agree(calc, untrained):
     atoms = triclinic()[[0, 1, 3]]
     graph = build_graph(atoms, untrained.cutoff, untrained.numbers)
     qpoints = np.array([[0, 0, 0], [0.5, 0, 0.5], [0.21, 0.37, -0.13]])
-    expansion = calc._evaluator.lattice_matrices(atoms, qpoints)
+    expansion = calc.evaluator.lattice_matrices(atoms, qpoints)
     function, cutoff, weights = untrained.node_energies, untrained.cutoff, untrained.parameters
     with jax.enable_x64(True):
         padded = responses.cast(pad(graph), DOUBLE)

@@ -92,7 +92,7 @@ def test_single_precision_is_single_precision_throughout():
     evaluator, double = (Evaluator(saved("as MACE-MP-0b2"), np.dtype(kind)) for kind in ("float32", "float64"))
     atoms = structures()["crystal"]
     assert {part.dtype for part in evaluator.energy_forces_stress(atoms)} == {np.dtype("float32")}
-    expansion = evaluator._expansion(atoms)
+    expansion = evaluator.route.expansion(evaluator.neighbours(atoms))
     tensors = [t for layer in expansion.layers for r in layer.groups for t in (r.slope, r.cross) if t is not None]
     gates = [layer.state.gate for layer in expansion.layers]
     arrays = [*tensors, expansion.curvature, *(a for gate in gates for a in (gate.x, gate.slopes, *gate.value))]

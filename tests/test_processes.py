@@ -61,9 +61,9 @@ def test_what_is_remembered_of_a_structure_stays_behind(untrained):
     calc = PhonaxCalculator(untrained)
     before = len(pickle.dumps(calc))
     calc.get_dynamical_matrix(triclinic(), [0.1, 0.2, 0.3])
-    assert calc._evaluator._expansion(triclinic()).n_bytes > 1e5
+    assert calc.evaluator.route.expansion(calc.evaluator.neighbours(triclinic())).n_bytes > 1e5
     assert len(pickle.dumps(calc)) < before + 1000
-    assert copy.deepcopy(calc)._evaluator._expansion_of.last is None
+    assert copy.deepcopy(calc).evaluator.route._expansion_of.last is None
 
 
 def test_potentials_are_pickled_and_share_what_is_compiled(untrained, tmp_path):

@@ -22,7 +22,7 @@ def lattice(calc, atoms, qpoints):
 
 
 def products(calc, atoms, qpoints, displacements):
-    return calc._evaluator.lattice_matrices(atoms, qpoints, displacements)
+    return calc.evaluator.lattice_matrices(atoms, qpoints, displacements)
 
 
 SYMMETRIC = ["zincblende, no inversion", "wurtzite, polar", "left-handed rutile", "quartz, chiral"]

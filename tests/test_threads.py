@@ -103,7 +103,7 @@ def test_a_refused_or_interrupted_evaluation_leaves_no_results_of_other_atoms(ti
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(calc._evaluator, "energy_forces_stress", interrupted)
+        patch.setattr(calc.evaluator, "energy_forces_stress", interrupted)
         with pytest.raises(KeyboardInterrupt):
             calc.calculate(moved)
     assert calc.get_potential_energy(moved) == PhonaxCalculator(tiny).get_potential_energy(moved) != energy

@@ -1,8 +1,27 @@
 """From the lattice phase, in which derivatives are taken, to phonopy's: docs/conventions.md."""
 
+from typing import Any
+
 import numpy as np
 
+from ..base.errors import InputError
 from ..base.units import THZ_PER_SQRT_EV_A2_AMU
+
+
+def wave_vectors(qpoints: Any) -> np.ndarray:
+    """One or several wave vectors (3,) or (n_q, 3) in reduced coordinates, checked: (n_q, 3).
+
+    Raises:
+        InputError: other shapes, or numbers that are not finite.
+    """
+    vectors = np.asarray(qpoints, float)
+    if vectors.ndim not in (1, 2) or vectors.shape[-1] != 3 or not np.isfinite(vectors).all():
+        raise InputError(
+            f"the wave vectors are {np.array2string(vectors, threshold=9)}",
+            "each needs three finite reduced coordinates",
+            "give (3,) or (n_q, 3) numbers",
+        )
+    return vectors.reshape(-1, 3)
 
 
 def phonopy_dynamical_matrices(

@@ -1,10 +1,10 @@
-"""From Atoms and a Potential to numbers: where structures, precision and the routes to derivatives meet.
+"""From Atoms and a Potential to numbers: where structures are checked, and a route to derivatives is chosen.
 
-A potential that has a form as arrays is evaluated in NumPy: nothing is compiled, the first call is as fast as
-the next. A plain function goes through JAX; float64 is then entered with the scoped `jax.enable_x64`, and no
-global JAX setting is touched.
+A potential that has a form as arrays is evaluated in NumPy unless the compiled route is asked for. A plain function
+goes through JAX; float64 is then entered with the scoped `jax.enable_x64`, and no global JAX setting is touched.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,16 +14,10 @@ from ..base.errors import InputError
 from ..base.sharing import Remembered, jax_stayed_behind
 from ..models.potential import Potential
 from ..structures.neighbours import Alternatives, Neighbours, check_atoms, find_neighbours, require_neighbours
-from .arrays.edge_tensors import Expansion, expand
-from .arrays.energies import Edges, evaluate
-from .arrays.lattice_matrices import lattice_matrices, lattice_slopes
-from .compiled.route import _CompiledEvaluator
-from .route import Progress
-
-# Reduced units: truncation (2 pi S step)^6 / 140 is 3e-9 for constants that reach S = 5 cells, rounding 1e-12.
-Q_STEP = 2e-3
-# Tensors of a structure are kept for the next call up to this size: some thousand edges.
-REMEMBERED_BYTES = 512e6
+from .arrays.route import ArraysRoute
+from .compiled.devices import device_name, find_device, is_cpu
+from .compiled.route import CompiledRoute
+from .route import ARRAYS, COMPILED, ROUTES, Progress, Route
 
 
 class Evaluator:
@@ -34,37 +28,55 @@ class Evaluator:
     Args:
         potential: with or without a form as arrays.
         dtype: of all arithmetic.
-        compiled: energies, forces and stress through JAX even where there are arrays; not in a process forked from
-            one in which JAX had run, where it cannot.
+        route: "arrays" (NumPy) or "compiled" (JAX); None: arrays, unless an accelerator is named or the potential has
+            only its function.
+        device: name of the device of compiled functions (`compiled.devices.device_name`); None: as JAX chooses.
         others: names of other models that know given elements, for the error of an unknown one.
+
+    Raises:
+        InputError: no such route, or not for this potential or device.
     """
 
     def __init__(
-        self, potential: Potential, dtype: np.dtype, compiled: bool = False, others: Alternatives | None = None
+        self,
+        potential: Potential,
+        dtype: np.dtype,
+        route: str | None = None,
+        device: str | None = None,
+        others: Alternatives | None = None,
     ):
-        self.potential, self.dtype, self.compiled, self.others = potential, np.dtype(dtype), compiled, others
-        parts = potential.parts
-        self.network = None if parts is None else parts(potential.parameters, self.dtype)
-        self._jax: _CompiledEvaluator | None = None
+        self.potential, self.dtype, self.device, self.others = potential, np.dtype(dtype), device, others
+        self._asked, self._chosen = route, self._choose(route)
         self._neighbours_of: Remembered[Neighbours] = Remembered()
-        self._expansion_of: Remembered[Expansion] = Remembered(_worth_keeping)
 
     def __reduce__(self) -> Any:
-        return Evaluator, (self.potential, self.dtype, self.compiled, self.others)
+        return Evaluator, (self.potential, self.dtype, self._asked, self.device, self.others)
+
+    @property
+    def route(self) -> Route:
+        """What answers: the route that was chosen.
+
+        In a process forked from one in which JAX had run, where JAX cannot, networks on CPUs go by arrays instead:
+        the same numbers to rounding.
+
+        Raises:
+            InputError: there, where that is no way out.
+        """
+        if jax_stayed_behind() and isinstance(self._chosen, CompiledRoute):
+            arrays = self._arrays() if is_cpu(self.device) else None
+            if arrays is None:
+                raise InputError(
+                    f"this process was forked from one in which JAX had run, and {self.potential.name!r} needs JAX",
+                    "JAX's threads did not come along: it would wait for them for ever",
+                    'start worker processes another way: multiprocessing.get_context("spawn"), or fork before JAX has'
+                    " computed anything; models that are networks need no JAX",
+                )
+            self._chosen = arrays
+        return self._chosen
 
     def energy_forces_stress(self, atoms: Atoms) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Energies of the atoms (n,) [eV], forces (n, 3) [eV/Å], virial dE/dstrain (3, 3) [eV]."""
-        if self.network is None or (self.compiled and not jax_stayed_behind()):
-            return self._through_jax().energy_forces_stress(atoms)
-        found = self._neighbours(atoms)
-        edges = self._edges(found)
-        state = evaluate(self.network, edges)
-        forces = np.zeros((len(atoms), 3), self.dtype)
-        for x in range(3):
-            pull = np.bincount(found.receivers, state.slopes[:, x], len(atoms))
-            forces[:, x] = pull - np.bincount(found.senders, state.slopes[:, x], len(atoms))
-        virial = state.slopes.T.astype(float) @ found.vectors
-        return state.energies, forces, ((virial + virial.T) / 2).astype(self.dtype)
+        return self.route.energy_forces_stress(self.neighbours(atoms))
 
     def require_neighbours(self, atoms: Atoms) -> None:
         """Refuse a crystal with atoms that have no force constants.
@@ -72,61 +84,44 @@ class Evaluator:
         Raises:
             StructureError: as `check_atoms` and `neighbours.require_neighbours`.
         """
-        require_neighbours(atoms, self._neighbours(atoms), self.potential.cutoff)
+        require_neighbours(atoms, self.neighbours(atoms), self.potential.cutoff)
 
     def lattice_matrices(
         self,
         atoms: Atoms,
         qpoints: np.ndarray,
-        displacements: list[np.ndarray] | None = None,
+        displacements: Sequence[np.ndarray] | None = None,
         progress: Progress | None = None,
     ) -> list[np.ndarray]:
         """sum_R Phi(R) exp(2 pi i q.R), home cell first, no masses: for each q-point (3n, 3n) complex [eV/Å²].
 
-        By the edge expansion where the network has that form, else by the twisted graph.
-
         Args:
             displacements: for each q-point (3n, c) real; then the products (3n, c) with them come back.
+            progress: called with (done, total) columns.
         """
-        qpoints = np.asarray(qpoints, float).reshape(-1, 3)
-        if self.network is not None:
-            return lattice_matrices(self._expansion(atoms), qpoints, displacements, progress)
-        full = self._through_jax().lattice_matrices(atoms, qpoints, progress)
-        return list(full) if displacements is None else [d @ u for d, u in zip(full, displacements, strict=True)]
+        return self.route.lattice_matrices(self.neighbours(atoms), _rows_of_three(qpoints), displacements, progress)
 
     def lattice_slopes(self, atoms: Atoms, qpoints: np.ndarray, progress: Progress | None = None) -> np.ndarray:
-        """d/dq_x of `lattice_matrices`, x along each reduced component: (n_q, 3, 3n, 3n) complex [eV/Å²].
-
-        Exact where the network has an edge expansion. The twisted graph cannot be differentiated by its phases
-        (they are residuals of a custom rule): there, central differences of sixth order of the exact matrices,
-        which are trigonometric polynomials of q.
-        """
-        qpoints = np.asarray(qpoints, float).reshape(-1, 3)
-        if self.network is not None:
-            return lattice_slopes(self._expansion(atoms), qpoints, progress)
-        steps = Q_STEP * np.array([k * axis for axis in np.eye(3) for k in (1, 2, 3, -1, -2, -3)])
-        found = np.array(self.lattice_matrices(atoms, (qpoints[:, None] + steps).reshape(-1, 3), None, progress))
-        found = found.reshape(len(qpoints), 3, 2, 3, *found.shape[1:])
-        return np.einsum("k,qxkij->qxij", [45, -9, 1], found[:, :, 0] - found[:, :, 1]) / (60 * Q_STEP)
+        """d/dq_x of `lattice_matrices`, x along each reduced component: (n_q, 3, 3n, 3n) complex [eV/Å²]. Exact."""
+        return self.route.lattice_slopes(self.neighbours(atoms), _rows_of_three(qpoints), progress)
 
     def hessian(self, atoms: Atoms, rows: np.ndarray, progress: Progress | None = None) -> np.ndarray:
         """d²E/dx_i dx_j of the total energy of this cell, rows of the given atoms: (len(rows), 3, n, 3) [eV/Å²].
 
         In a periodic cell all images of an atom move together (the constants at q = 0).
         """
-        if self.network is None:
-            return self._through_jax().hessian(atoms, rows, progress)
-        expansion = self._expansion(atoms)
-        moved = np.eye(3 * len(atoms)).reshape(len(atoms), 3, -1)[np.asarray(rows)].reshape(-1, 3 * len(atoms)).T
-        columns = lattice_matrices(expansion, np.zeros((1, 3)), [moved], progress)[0]
-        return columns.real.T.reshape(len(rows), 3, len(atoms), 3)
+        return self.route.hessian(self.neighbours(atoms), rows, progress)
 
     def forget(self) -> None:
-        """Drop the tensors of the last structure."""
-        self._expansion_of.forget()
+        """Drop what is remembered of the last structure's second derivatives."""
+        self._chosen.forget()
 
-    def _neighbours(self, atoms: Atoms) -> Neighbours:
-        """Of the last structure, or found now: several questions are asked about one."""
+    def neighbours(self, atoms: Atoms) -> Neighbours:
+        """Of the last structure, or found now: several questions are asked about one.
+
+        Raises:
+            StructureError: as `check_atoms` and `find_neighbours`.
+        """
         key = tuple(x.tobytes() for x in (atoms.positions, atoms.cell[:], atoms.numbers, atoms.pbc))
 
         def find() -> Neighbours:
@@ -135,37 +130,60 @@ class Evaluator:
 
         return self._neighbours_of.of(key, find)
 
-    def _edges(self, found: Neighbours) -> Edges:
-        return Edges(
-            found.species,
-            found.vectors,
-            found.receivers,
-            found.senders,
-            found.shifts,
-            np.searchsorted(found.receivers, np.arange(len(found.species) + 1)),
-        )
-
-    def _expansion(self, atoms: Atoms) -> Expansion:
-        """Of the last structure, or a new one."""
-        network = self.network
-        assert network is not None
-        found = self._neighbours(atoms)
-        key = (found.vectors.tobytes(), found.species.tobytes(), found.senders.tobytes(), found.shifts.tobytes())
-        return self._expansion_of.of(key, lambda: expand(network, self._edges(found)))
-
-    def _through_jax(self) -> "_CompiledEvaluator":
-        if jax_stayed_behind():
+    def _choose(self, route: str | None) -> Route:
+        if route not in (None, *ROUTES):
             raise InputError(
-                f"this process was forked from one in which JAX had run, and {self.potential.name!r} needs JAX",
-                "JAX's threads did not come along: it would wait for them for ever",
-                'start worker processes another way: multiprocessing.get_context("spawn"), or fork before JAX has'
-                " computed anything; models that are networks need no JAX",
+                f"the route is {route!r}",
+                "there are two ways to derivatives",
+                f'give "{ARRAYS}" (NumPy on CPUs, nothing to compile) or "{COMPILED}" (JAX, accelerators too); None for'
+                " the one that suits the potential",
             )
-        # Two threads may make one each: they share what is compiled.
-        compiled = self._jax or _CompiledEvaluator(self.potential, self.dtype, self.others)
-        self._jax = compiled
-        return compiled
+        if route == ARRAYS and not is_cpu(self.device):
+            raise InputError(
+                f"the route is {ARRAYS!r} and the device {self.device!r}",
+                "arrays are NumPy's, which computes on CPUs alone",
+                f'leave `device` out, or take route="{COMPILED}"',
+            )
+        if route == COMPILED or not is_cpu(self.device):
+            return CompiledRoute(self.potential, self.dtype, self.device)
+        arrays = self._arrays()
+        if arrays is None and route == ARRAYS:
+            raise InputError(
+                f"the route is {ARRAYS!r}, and {self.potential.name!r} is a function without a form as arrays",
+                "NumPy cannot differentiate a function",
+                f'leave `route` out, or take "{COMPILED}"; networks of this package have both forms',
+            )
+        return arrays or CompiledRoute(self.potential, self.dtype, self.device)
+
+    def _arrays(self) -> ArraysRoute | None:
+        """The route of arrays; None where the potential has no such form."""
+        parts = self.potential.parts
+        network = None if parts is None else parts(self.potential.parameters, self.dtype)
+        return None if network is None else ArraysRoute(network)
 
 
-def _worth_keeping(expansion: Expansion) -> bool:
-    return expansion.n_bytes <= REMEMBERED_BYTES
+def checked_route(route: str | None, compiled: bool, device: Any) -> tuple[str | None, str | None]:
+    """What a user asks for in one of two words: the route, and the name of the device, which is looked for now.
+
+    Args:
+        route: one of `ROUTES`, or None for no choice.
+        compiled: the older word for "compiled".
+        device: as `devices.device_name` takes it.
+
+    Raises:
+        InputError: the words contradict each other, or the device is not there.
+    """
+    if compiled and route == ARRAYS:
+        raise InputError(
+            f"compiled=True was given beside route={route!r}",
+            "they are two words for one choice, and contradict each other",
+            "leave `compiled` out",
+        )
+    name = device_name(device)
+    if name not in (None, "cpu", "cpu:0"):  # these are always there: JAX need not be imported for them
+        find_device(name)
+    return COMPILED if compiled and route is None else route, name
+
+
+def _rows_of_three(qpoints: np.ndarray) -> np.ndarray:
+    return np.asarray(qpoints, float).reshape(-1, 3)

@@ -1,5 +1,50 @@
-"""What every way to second derivatives offers."""
+"""What every way to derivatives offers, whatever computes them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
+import numpy as np
+
+from ..structures.neighbours import Neighbours
+
+# Called with (done, total) columns of second derivatives.
 Progress = Callable[[int, int], None]
+# Names by which users choose.
+ARRAYS, COMPILED = "arrays", "compiled"
+ROUTES = (ARRAYS, COMPILED)
+
+
+class Route(Protocol):
+    """A potential in one precision, asked about structures that have been checked, in several threads at once.
+
+    What is remembered of the last structure, or compiled, is each route's own affair.
+    """
+
+    def energy_forces_stress(self, neighbours: Neighbours) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Energies of the atoms (n,) [eV], forces (n, 3) [eV/Å], virial dE/dstrain (3, 3) [eV]."""
+
+    def lattice_matrices(
+        self,
+        neighbours: Neighbours,
+        qpoints: np.ndarray,
+        displacements: Sequence[np.ndarray] | None,
+        progress: Progress | None,
+    ) -> list[np.ndarray]:
+        """sum_R Phi(R) exp(2 pi i q.R), home cell first, no masses [eV/Å²].
+
+        Args:
+            qpoints: (n_q, 3) reduced.
+            displacements: for each q-point (3n, c) real; None for every atom along x, y, z.
+
+        Returns:
+            for each q-point (3n, c) complex: the products with its displacements.
+        """
+
+    def lattice_slopes(self, neighbours: Neighbours, qpoints: np.ndarray, progress: Progress | None) -> np.ndarray:
+        """Exact d/dq_x of whole lattice matrices, x along each reduced component: (n_q, 3, 3n, 3n) complex [eV/Å²]."""
+
+    def hessian(self, neighbours: Neighbours, rows: np.ndarray, progress: Progress | None) -> np.ndarray:
+        """d²E/dx_i dx_j of this cell's energy, rows of the given atoms: (len(rows), 3, n, 3) [eV/Å²]."""
+
+    def forget(self) -> None:
+        """Drop what is remembered of the last structure's second derivatives."""

@@ -3,13 +3,15 @@
 What passes `require_crystal` is finite, has no two atoms on one place and repeats in three directions.
 """
 
+from typing import Any
+
 import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
 from ase.geometry import complete_cell
 from ase.neighborlist import neighbor_list
 
-from ..base.errors import StructureError
+from ..base.errors import InputError, StructureError
 from .lattices import cell_heights, short_vectors, with_short_vectors
 from .species import warn_of_moments
 
@@ -181,3 +183,26 @@ def _check_distances(atoms: Atoms) -> None:
         f"atoms nearer than {CLOSEST_DISTANCE} Å lie on top of each other: no potential is meant for that",
         "check for duplicated atoms, partially occupied sites, fractional coordinates read as Å, or a wrong cell",
     )
+
+
+def refuse_partial_constraints(atoms: Atoms) -> None:
+    """Refuse constraints that hold parts of an atom's motion, before vibrations go into ASE's container.
+
+    It takes atoms whole: FixCartesian would drop all of an atom, other kinds would be overlooked.
+
+    Raises:
+        InputError: naming the kinds.
+    """
+    from ase.constraints import FixAtoms, FixCartesian, FixSymmetry
+
+    def whole(constraint: Any) -> bool:
+        fixed = isinstance(constraint, FixCartesian) and bool(np.all(constraint.mask))
+        return fixed or isinstance(constraint, FixAtoms | FixSymmetry)
+
+    partial = sorted({type(constraint).__name__ for constraint in atoms.constraints if not whole(constraint)})
+    if partial:
+        raise InputError(
+            f"the structure has constraints of the kind {', '.join(partial)}",
+            "vibrations are those of atoms that move freely, or not at all",
+            "remove them (atoms.set_constraint()), hold whole atoms with FixAtoms, or name those that move: `indices`",
+        )

@@ -58,6 +58,9 @@ class TwistedExchange:
     phase of the edge, 2 pi q.S, when they are read from the sender in the cell S, and turned back
     when the reverse pass returns them to it (docs/conventions.md, "The twisted graph").
 
+    With `rates`, two more copies for each component of q carry the derivatives of these changes:
+    what is turned by the phase p is read as p x there, and its derivative as p x' + p' x.
+
     The rotation lives in `custom_jvp` rules whose primal part is the plain operation, called from
     a `custom_vjp`: a *further* derivative (parameters, strain) then sees plain operations and is
     right. With `stop_gradient` in their place D(q) would be right and its parameter gradient
@@ -68,6 +71,7 @@ class TwistedExchange:
         cos, sin: (n_edges,) of the phase 2 pi q.S, S the integer shift of the sender's cell.
         n_cell: nodes of one copy, padding included.
         recompute: as in `Exchange`.
+        rates: (n_rates, n_edges) derivatives of the phases, 2 pi S_x along components of q; None for no copies of them.
     """
 
     senders: Array
@@ -76,26 +80,37 @@ class TwistedExchange:
     sin: Array
     n_cell: int = field(metadata={"static": True})
     recompute: bool = field(default=False, metadata={"static": True})
+    rates: Array | None = None
+
+    @property
+    def n_copies(self) -> int:
+        """Copies of the cell."""
+        return 2 if self.rates is None else 2 + 2 * self.rates.shape[0]
 
     @property
     def n_nodes(self) -> int:
-        """Nodes of both copies."""
-        return 2 * self.n_cell
+        """Nodes of all copies."""
+        return self.n_copies * self.n_cell
 
     def gather(self, nodes: Array) -> Array:
-        """(2 n_cell, ...) -> (2 n_edges, ...), twisted in its first-order change."""
-        return _join(_gather(_split(nodes), self.senders, self.cos, self.sin))
+        """(n_copies n_cell, ...) -> (n_copies n_edges, ...), twisted in its first-order change."""
+        return _join(_gather(self._split(nodes), self.senders, self.cos, self.sin, self.rates))
 
     def at_receivers(self, nodes: Array) -> Array:
-        """(2 n_cell, ...) -> (2 n_edges, ...): receivers lie in the home cell, no phase."""
-        return _join(_split(nodes)[:, self.receivers])
+        """(n_copies n_cell, ...) -> (n_copies n_edges, ...): receivers lie in the home cell, no phase."""
+        return _join(self._split(nodes)[:, self.receivers])
 
     def aggregate(self, edges: Array) -> Array:
-        """(2 n_edges, ...) -> (2 n_cell, ...): sums inside the home cell, no phase."""
-        return _join(_spread(_split(edges), self.receivers, self.n_cell))
+        """(n_copies n_edges, ...) -> (n_copies n_cell, ...): sums inside the home cell, no phase."""
+        return _join(_spread(self._split(edges), self.receivers, self.n_cell))
+
+    def _split(self, x: Array) -> Array:
+        return x.reshape((self.n_copies, x.shape[0] // self.n_copies) + x.shape[1:])
 
 
-def twisted_exchange(senders: Array, receivers: Array, shifts: Array, q: Array, n_cell: int) -> TwistedExchange:
+def twisted_exchange(
+    senders: Array, receivers: Array, shifts: Array, q: Array, n_cell: int, *, with_slopes: bool = False
+) -> TwistedExchange:
     """The exchange of one wave vector.
 
     Args:
@@ -103,67 +118,76 @@ def twisted_exchange(senders: Array, receivers: Array, shifts: Array, q: Array, 
         shifts: (n_edges, 3) integer cell of the sender relative to the receiver.
         q: (3,) wave vector in reduced coordinates of the primitive cell.
         n_cell: nodes of the primitive graph, padding included.
+        with_slopes: carry derivatives along the three components of q as well: eight copies.
     """
-    phase = 2 * jnp.pi * (shifts.astype(q.dtype) @ q)
-    return TwistedExchange(senders, receivers, jnp.cos(phase), jnp.sin(phase), n_cell)
-
-
-def _split(x: Array) -> Array:
-    return x.reshape((2, x.shape[0] // 2) + x.shape[1:])
+    rates = 2 * jnp.pi * shifts.astype(q.dtype)
+    phase = rates @ q
+    return TwistedExchange(
+        senders, receivers, jnp.cos(phase), jnp.sin(phase), n_cell, rates=rates.T if with_slopes else None
+    )
 
 
 def _join(x: Array) -> Array:
-    return x.reshape((2 * x.shape[1],) + x.shape[2:])
+    return x.reshape((x.shape[0] * x.shape[1],) + x.shape[2:])
 
 
-def _rotate(x: Array, cos: Array, sin: Array) -> Array:
-    """Turn (cosine, sine) parts (2, n_edges, ...) by the angle of each edge."""
-    shape = (-1,) + (1,) * (x.ndim - 2)
-    c, s = cos.reshape(shape).astype(x.dtype), sin.reshape(shape).astype(x.dtype)
-    return jnp.stack([c * x[0] - s * x[1], s * x[0] + c * x[1]])
+def _rotate(x: Array, cos: Array, sin: Array, rates: Array | None) -> Array:
+    """Turn (cosine, sine) parts (n_copies, n_edges, ...) by the angle of each edge, whose derivatives are `rates`."""
+
+    def along_edges(factors: Array) -> Array:
+        return factors.reshape(factors.shape + (1,) * (x.ndim - 2)).astype(x.dtype)
+
+    c, s, pairs = along_edges(cos), along_edges(sin), x.reshape((-1, 2) + x.shape[1:])
+    turned = jnp.stack([c * pairs[:, 0] - s * pairs[:, 1], s * pairs[:, 0] + c * pairs[:, 1]], 1)
+    if rates is not None:
+        times_i = jnp.stack([-turned[0, 1], turned[0, 0]])
+        turned = jnp.concatenate([turned[:1], turned[1:] + along_edges(rates)[:, None] * times_i])
+    return turned.reshape(x.shape)
 
 
 def _spread(edges: Array, index: Array, n: int) -> Array:
-    return jnp.zeros((2, n) + edges.shape[2:], edges.dtype).at[:, index].add(edges)
+    return jnp.zeros((edges.shape[0], n) + edges.shape[2:], edges.dtype).at[:, index].add(edges)
 
 
 @jax.custom_jvp
-def _twisted_lookup(nodes, senders, cos, sin):
+def _twisted_lookup(nodes, senders, cos, sin, rates):
     return nodes[:, senders]
 
 
 @_twisted_lookup.defjvp
 def _twisted_lookup_jvp(primals, tangents):
-    nodes, senders, cos, sin = primals
-    return nodes[:, senders], _rotate(tangents[0][:, senders], cos, sin)
+    nodes, senders, cos, sin, rates = primals
+    return nodes[:, senders], _rotate(tangents[0][:, senders], cos, sin, rates)
 
 
-def _twisted_spread(edges, senders, cos, sin, n):
+def _twisted_spread(edges, senders, cos, sin, rates, n):
     @jax.custom_jvp
-    def spread(edges, senders, cos, sin):
+    def spread(edges, senders, cos, sin, rates):
         return _spread(edges, senders, n)
 
     @spread.defjvp
     def spread_jvp(primals, tangents):
-        edges, senders, cos, sin = primals
-        return _spread(edges, senders, n), _spread(_rotate(tangents[0], cos, -sin), senders, n)
+        edges, senders, cos, sin, rates = primals
+        back = None if rates is None else -rates
+        return _spread(edges, senders, n), _spread(_rotate(tangents[0], cos, -sin, back), senders, n)
 
-    return spread(edges, senders, cos, sin)
+    return spread(edges, senders, cos, sin, rates)
 
 
 @jax.custom_vjp
-def _gather(nodes, senders, cos, sin):
+def _gather(nodes, senders, cos, sin, rates):
     return nodes[:, senders]
 
 
-def _gather_forward(nodes, senders, cos, sin):
-    return _twisted_lookup(nodes, senders, cos, sin), (senders, cos, sin, nodes.shape[1])
+def _gather_forward(nodes, senders, cos, sin, rates):
+    return _twisted_lookup(nodes, senders, cos, sin, rates), (senders, cos, sin, rates, nodes.shape[1])
 
 
 def _gather_backward(residuals, cotangent):
-    senders, cos, sin, n = residuals
+    senders, cos, sin, rates, n = residuals
     # The value does not depend on the phase: its cotangents vanish.
-    return _twisted_spread(cotangent, senders, cos, sin, n), None, jnp.zeros_like(cos), jnp.zeros_like(sin)
+    back = _twisted_spread(cotangent, senders, cos, sin, rates, n)
+    return back, None, jnp.zeros_like(cos), jnp.zeros_like(sin), None if rates is None else jnp.zeros_like(rates)
 
 
 _gather.defvjp(_gather_forward, _gather_backward)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase import Atoms
 
-from ...structures.neighbours import find_neighbours
+from ...structures.neighbours import Neighbours, find_neighbours
 
 if TYPE_CHECKING:
     import jraph
@@ -15,7 +15,12 @@ MARGIN = 1.1
 
 
 def build_graph(atoms: Atoms, cutoff: float, numbers: tuple[int, ...]) -> "jraph.GraphsTuple":
-    """`find_neighbours` as a graph for JAX, in NumPy, without padding.
+    """`find_neighbours` as a graph for JAX: `graph_of` them."""
+    return graph_of(find_neighbours(atoms, cutoff, numbers))
+
+
+def graph_of(neighbours: Neighbours) -> "jraph.GraphsTuple":
+    """The edges of a structure as a graph for JAX, in NumPy, without padding.
 
     Returns:
         nodes: positions (n, 3) [Å], species (n,) positions in `numbers`; edges: shifts (n_edges, 3);
@@ -23,15 +28,14 @@ def build_graph(atoms: Atoms, cutoff: float, numbers: tuple[int, ...]) -> "jraph
     """
     import jraph
 
-    found = find_neighbours(atoms, cutoff, numbers)
     return jraph.GraphsTuple(
-        nodes={"positions": found.positions, "species": found.species},
-        edges={"shifts": found.shifts},
-        globals={"cell": found.cell[None]},
-        senders=found.senders,
-        receivers=found.receivers,
-        n_node=np.array([len(atoms)], np.int32),
-        n_edge=np.array([len(found.senders)], np.int32),
+        nodes={"positions": neighbours.positions, "species": neighbours.species},
+        edges={"shifts": neighbours.shifts},
+        globals={"cell": neighbours.cell[None]},
+        senders=neighbours.senders,
+        receivers=neighbours.receivers,
+        n_node=np.array([len(neighbours.species)], np.int32),
+        n_edge=np.array([len(neighbours.senders)], np.int32),
     )
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from jax import Array
 
 from ...models.potential import NodeEnergies
-from .responses import COLUMNS_AT_ONCE, _in_blocks, _unit_directions, lattice_columns, node_energies
+from .blocks import NO_LIMIT, in_blocks
+from .responses import lattice_columns, node_energies, unit_directions
 
 
 def lattice_dynamical_matrix(
@@ -52,8 +53,9 @@ def extended_force_constants(
         return jnp.sum(jnp.where(home, node_energies(function, cutoff, parameters, graph, x), 0.0))
 
     columns = jax.jit(jax.vmap(lambda u: jax.jvp(jax.grad(energy), (graph.nodes["positions"],), (u,))[1]))
-    basis = _unit_directions(graph, np.arange(n_ext), graph.nodes["positions"].dtype)
-    full = np.concatenate(list(_in_blocks(columns, basis, COLUMNS_AT_ONCE))).reshape(n_ext, 3, n_ext, 3)
+    basis = unit_directions(graph, np.arange(n_ext))
+    full = np.concatenate(list(in_blocks(columns, (), lambda k: (basis[k],), len(basis), NO_LIMIT)))
+    full = full.reshape(n_ext, 3, n_ext, 3)
     result: dict[tuple[int, int, int], np.ndarray] = {}
     for a in range(n_ext):
         for b in range(n_ext):

@@ -5,6 +5,7 @@ ones; `node_energies` is `Potential.node_energies`. Jitted functions here are ke
 so equal configurations share what is compiled.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -15,10 +16,8 @@ import numpy as np
 from jax import Array
 
 from ...models.potential import NodeEnergies
+from .blocks import NO_LIMIT, Room, in_blocks
 from .exchange import Exchange, TwistedExchange, twisted_exchange
-
-# Columns that are differentiated at once: enough to share the primal pass, few enough to fit.
-COLUMNS_AT_ONCE = 8
 
 
 def edge_vectors(
@@ -123,57 +122,73 @@ def lattice_columns(
         (n_directions, 2, n_nodes, 3): real and imaginary part of the gradient's change in the home
         cell [eV/Å]: columns of sum_R Phi(R) exp(2 pi i q.R).
     """
+    return jax.vmap(partial(_column, function, cutoff, parameters, graph, False, q))(directions)
+
+
+def _column(
+    function: NodeEnergies,
+    cutoff: float,
+    parameters: Any,
+    graph: jraph.GraphsTuple,
+    with_slopes: bool,
+    q: Array,
+    direction: Array,
+) -> Array:
+    """One of `lattice_columns`, and its derivatives along components of q: (2 or 8, n_nodes, 3)."""
     real_nodes, real_edges = masks(graph)
     n = graph.nodes["species"].shape[0]
     positions = graph.nodes["positions"]
-    exchange = twisted_exchange(graph.senders, graph.receivers, graph.edges["shifts"], q.astype(positions.dtype), n)
-    offsets, species = jnp.tile(_offsets(graph, positions.dtype), (2, 1)), jnp.tile(graph.nodes["species"], 2)
+    exchange = twisted_exchange(
+        graph.senders, graph.receivers, graph.edges["shifts"], q.astype(positions.dtype), n, with_slopes=with_slopes
+    )
+    copies = exchange.n_copies
+    offsets, species = jnp.tile(_offsets(graph, positions.dtype), (copies, 1)), jnp.tile(graph.nodes["species"], copies)
+    real_nodes, real_edges = jnp.tile(real_nodes, copies), jnp.tile(real_edges, copies)
 
     def energy(x):
-        vectors = edge_vectors(x, offsets, jnp.tile(real_edges, 2), cutoff, exchange)
-        return jnp.sum(jnp.where(jnp.tile(real_nodes, 2), function(parameters, vectors, species, exchange), 0.0))
+        vectors = edge_vectors(x, offsets, real_edges, cutoff, exchange)
+        return jnp.sum(jnp.where(real_nodes, function(parameters, vectors, species, exchange), 0.0))
 
-    x = jnp.concatenate([positions, positions])
-
-    def column(u):
-        wave = jnp.concatenate([u, jnp.zeros_like(u)])
-        return jax.jvp(jax.grad(energy), (x,), (wave,))[1].reshape(2, n, 3)
-
-    return jax.vmap(column)(directions)
+    wave = jnp.concatenate([direction, jnp.zeros(((copies - 1) * n, 3), direction.dtype)])
+    response = jax.jvp(jax.grad(energy), (jnp.tile(positions, (copies, 1)),), (wave,))[1]
+    return response.reshape(copies, n, 3)
 
 
-_lattice_columns = jax.jit(lattice_columns, static_argnums=(0, 1))
+@partial(jax.jit, static_argnums=(0, 1, 4))
+def _columns_of_waves(
+    function: NodeEnergies,
+    cutoff: float,
+    parameters: Any,
+    graph: jraph.GraphsTuple,
+    with_slopes: bool,
+    qpoints: Array,
+    directions: Array,
+) -> Array:
+    """Columns of several waves, (n_waves, 3) and (n_waves, n_nodes, 3): (n_waves, 2 or 8, n_nodes, 3)."""
+    return jax.vmap(partial(_column, function, cutoff, parameters, graph, with_slopes))(qpoints, directions)
 
 
-def _unit_directions(graph: jraph.GraphsTuple, atoms: np.ndarray, dtype: Any) -> np.ndarray:
+def unit_directions(graph: jraph.GraphsTuple, atoms: np.ndarray) -> np.ndarray:
     """(3 len(atoms), n_nodes, 3): each Cartesian displacement of each of the atoms."""
-    basis = np.zeros((len(atoms), 3, graph.nodes["species"].shape[0], 3), dtype)
+    basis = np.zeros((len(atoms), 3, graph.nodes["species"].shape[0], 3), graph.nodes["positions"].dtype)
     for row, atom in enumerate(atoms):
         basis[row, range(3), atom, range(3)] = 1
     return basis.reshape(-1, *basis.shape[2:])
 
 
-def _in_blocks(columns, directions: np.ndarray, size: int):
-    """Apply to blocks of equal size (the last padded with zeros), so that one shape is compiled."""
-    size = min(size, len(directions))
-    for start in range(0, len(directions), size):
-        block = directions[start : start + size]
-        count = len(block)
-        if count < size:
-            block = np.concatenate([block, np.zeros((size - count, *block.shape[1:]), block.dtype)])
-        yield np.asarray(columns(block))[:count]
-
-
 def hessian(
-    function: NodeEnergies, cutoff: float, parameters: Any, graph: jraph.GraphsTuple, atoms: np.ndarray, progress=None
+    function: NodeEnergies,
+    cutoff: float,
+    parameters: Any,
+    graph: jraph.GraphsTuple,
+    atoms: np.ndarray,
+    progress=None,
+    room: Room = NO_LIMIT,
 ) -> np.ndarray:
     """Second derivatives of the total energy, rows of the given atoms: (len(atoms), 3, n, 3) [eV/Å²]."""
-    n, dtype = int(graph.n_node[0]), graph.nodes["positions"].dtype
-    directions = _unit_directions(graph, atoms, dtype)
-    rows = []
-    for block in _in_blocks(
-        lambda d: hessian_vector_products(function, cutoff, parameters, graph, d), directions, COLUMNS_AT_ONCE
-    ):
+    n, directions = int(graph.n_node[0]), unit_directions(graph, atoms)
+    shared, rows = (function, cutoff, parameters, graph), list[np.ndarray]()
+    for block in in_blocks(hessian_vector_products, shared, lambda k: (directions[k],), len(directions), room):
         rows.extend(block[:, :n])
         if progress:
             progress(len(rows), len(directions))
@@ -181,18 +196,70 @@ def hessian(
 
 
 def dynamical_matrices(
-    function: NodeEnergies, cutoff: float, parameters: Any, graph: jraph.GraphsTuple, qpoints: np.ndarray, progress=None
+    function: NodeEnergies,
+    cutoff: float,
+    parameters: Any,
+    graph: jraph.GraphsTuple,
+    qpoints: np.ndarray,
+    displacements: Sequence[np.ndarray] | None = None,
+    progress=None,
+    room: Room = NO_LIMIT,
+) -> list[np.ndarray]:
+    """sum_R Phi(R) exp(2 pi i q.R) by the twisted graph.
+
+    Args:
+        qpoints: (n_q, 3) reduced.
+        displacements: for each q-point (3n, c) real amplitudes of waves; None for every atom along x, y, z.
+        progress: called with (done, total) columns.
+
+    Returns:
+        for each q-point (3n, c) complex [eV/Å²].
+    """
+    columns = _waves((function, cutoff, parameters, graph, False), qpoints, displacements, progress, room)
+    return [found[:, 0] for found in columns]
+
+
+def dynamical_slopes(
+    function: NodeEnergies,
+    cutoff: float,
+    parameters: Any,
+    graph: jraph.GraphsTuple,
+    qpoints: np.ndarray,
+    progress=None,
+    room: Room = NO_LIMIT,
 ) -> np.ndarray:
-    """sum_R Phi(R) exp(2 pi i q.R) by the twisted graph: (n_q, 3n, 3n) complex [eV/Å²]."""
-    n, dtype = int(graph.n_node[0]), graph.nodes["positions"].dtype
-    directions = _unit_directions(graph, np.arange(n), dtype)
-    result = []
-    for q in np.asarray(qpoints, dtype):
-        blocks = _in_blocks(
-            lambda d, q=q: _lattice_columns(function, cutoff, parameters, graph, q, d), directions, COLUMNS_AT_ONCE
-        )
-        columns = np.concatenate([b[:, :, :n] for b in blocks]).reshape(3 * n, 2, 3 * n)
-        result.append((columns[:, 0] + 1j * columns[:, 1]).T)
+    """d/dq_x of `dynamical_matrices`, x along each reduced component: (n_q, 3, 3n, 3n) complex [eV/Å²]."""
+    n = int(graph.n_node[0])
+    columns = _waves((function, cutoff, parameters, graph, True), qpoints, None, progress, room)
+    return np.array([c[:, 1:].swapaxes(0, 1) for c in columns]).reshape(-1, 3, 3 * n, 3 * n)
+
+
+def _waves(
+    shared: tuple, qpoints: np.ndarray, displacements: Sequence[np.ndarray] | None, progress: Any, room: Room
+) -> list[np.ndarray]:
+    """For each q-point (3n, 1 or 4, c) complex: the columns, and their derivatives along q where they are carried."""
+    graph = shared[3]
+    n, n_nodes, dtype = int(graph.n_node[0]), graph.nodes["species"].shape[0], graph.nodes["positions"].dtype
+    qpoints = np.asarray(qpoints, dtype)
+    if displacements is None:
+        displacements = [np.eye(3 * n)] * len(qpoints)
+    counts = np.array([u.shape[1] for u in displacements], int)
+    ends = np.cumsum(counts)
+    waves = np.repeat(np.arange(len(counts)), counts)
+
+    def rows(chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        directions = np.zeros((len(chosen), n_nodes, 3), dtype)
+        for row, number in enumerate(chosen):
+            k = waves[number]
+            directions[row, :n] = displacements[k][:, number - ends[k]].reshape(n, 3)
+        return qpoints[waves[chosen]], directions
+
+    columns = np.empty((len(waves), 2 if not shared[4] else 8, 3 * n), dtype)
+    done = 0
+    for block in in_blocks(_columns_of_waves, shared, rows, len(waves), room):
+        columns[done : done + len(block)] = block[:, :, :n].reshape(len(block), -1, 3 * n)
+        done += len(block)
         if progress:
-            progress(len(result), len(qpoints))
-    return np.array(result)
+            progress(done, len(waves))
+    amplitudes = (columns[:, 0::2] + 1j * columns[:, 1::2]).astype(complex)  # (waves, 1 or 4, 3n)
+    return [own.transpose(2, 1, 0) for own in np.split(amplitudes, ends[:-1])] if len(counts) else []

@@ -1,56 +1,110 @@
-"""Energies and second derivatives through JAX: padded graphs, functions compiled for each size class."""
+"""The compiled route: JAX, on whatever device; padded graphs, functions compiled for each size class."""
 
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from ase import Atoms
 
+from ...base.errors import StructureError
 from ...models.potential import Potential
-from ...structures.neighbours import Alternatives, check_atoms
+from ...structures.neighbours import Neighbours
 from ..route import Progress
-from .graphs import build_graph, pad, size_class
+from .blocks import Room
+from .devices import find_device, is_cpu, memory_for_blocks
+from .graphs import graph_of, pad, size_class
+
+if TYPE_CHECKING:
+    import jax
 
 
-class _CompiledEvaluator:
-    """The same through JAX: padded graphs, functions compiled for each size class."""
+class CompiledRoute:
+    """Derivatives of any node-energy function through JAX, which is imported at the first question (a `Route`).
 
-    def __init__(self, potential: Potential, dtype: np.dtype, others: Alternatives | None):
+    Args:
+        potential: the function, its parameters and cutoff.
+        dtype: of all arithmetic.
+        device: name of a device (`devices.device_name`); None for the one that JAX takes by itself.
+        n_bytes: memory that one block of columns may take; None for most of what the device has free.
+    """
+
+    def __init__(self, potential: Potential, dtype: np.dtype, device: str | None = None, n_bytes: float | None = None):
+        self.potential, self.dtype, self.device, self.n_bytes = potential, np.dtype(dtype), device, n_bytes
+        self._parameters: Any = None
+        self._capacity: tuple[int, int] | None = None
+
+    def energy_forces_stress(self, neighbours: Neighbours) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Energies of the atoms (n,) [eV], forces (n, 3) [eV/Å], virial dE/dstrain (3, 3) [eV]."""
+        n, n_edges, capacity = len(neighbours.species), len(neighbours.senders), self._capacity
+        # A much smaller structure than the last one is not worth the time of the large class.
+        fits = capacity is not None and n < capacity[0] <= 4 * size_class(n + 1) and n_edges <= capacity[1]
+        padded = pad(graph_of(neighbours), *(capacity if fits and capacity else ()))
+        self._capacity = (padded.nodes["species"].shape[0], padded.senders.shape[0])
+        with self._computing(n) as (responses, _):
+            graph = responses.cast(padded, self.dtype)
+            energies, forces, virial = responses.energy_forces_stress(*self._function(responses), graph)
+            return np.array(energies)[:n], np.array(forces)[:n], np.array(virial)
+
+    def lattice_matrices(
+        self,
+        neighbours: Neighbours,
+        qpoints: np.ndarray,
+        displacements: Sequence[np.ndarray] | None = None,
+        progress: Progress | None = None,
+    ) -> list[np.ndarray]:
+        """As `Route.lattice_matrices`, by the twisted graph."""
+        with self._computing(len(neighbours.species)) as (responses, room):
+            function = *self._function(responses), self._graph(responses, neighbours)
+            return responses.dynamical_matrices(*function, qpoints, displacements, progress, room)
+
+    def lattice_slopes(
+        self, neighbours: Neighbours, qpoints: np.ndarray, progress: Progress | None = None
+    ) -> np.ndarray:
+        """As `Route.lattice_slopes`, by copies of the twisted graph that carry derivatives."""
+        with self._computing(len(neighbours.species)) as (responses, room):
+            function = *self._function(responses), self._graph(responses, neighbours)
+            return responses.dynamical_slopes(*function, qpoints, progress, room)
+
+    def hessian(self, neighbours: Neighbours, rows: np.ndarray, progress: Progress | None = None) -> np.ndarray:
+        """As `Route.hessian`."""
+        with self._computing(len(neighbours.species)) as (responses, room):
+            function = *self._function(responses), self._graph(responses, neighbours)
+            return responses.hessian(*function, rows, progress, room)
+
+    def forget(self) -> None:
+        """Nothing is remembered but what was compiled."""
+
+    @contextmanager
+    def _computing(self, n_atoms: int) -> Iterator[tuple[ModuleType, Room]]:
+        """JAX's derivatives in this precision and on this device, and the room for their blocks."""
         import jax
 
         from . import responses
 
-        self.potential, self.dtype, self.derivatives, self.others = potential, dtype, responses, others
-        self.parameters = responses.cast(potential.parameters, dtype)
-        self.precision = lambda: jax.enable_x64(dtype == np.float64)
-        self._capacity: tuple[int, int] | None = None
+        device = find_device(self.device)
+        with jax.enable_x64(self.dtype == np.float64), jax.default_device(device):
+            try:
+                yield responses, self._room(device)
+            except jax.errors.JaxRuntimeError as error:
+                if "RESOURCE_EXHAUSTED" not in str(error):
+                    raise
+                raise StructureError(
+                    f"{n_atoms} atoms need more memory than {device or jax.devices()[0]} has free",
+                    "already one column of second derivatives, or the energy, does not fit",
+                    'take a smaller cell, dtype="float32", or route="arrays", which needs no such device',
+                ) from error
 
-    def energy_forces_stress(self, atoms: Atoms) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        graph = self._graph(atoms)
-        n, n_edges, capacity = len(atoms), len(graph.senders), self._capacity
-        # A much smaller structure than the last one is not worth the time of the large class.
-        fits = capacity is not None and n < capacity[0] <= 4 * size_class(n + 1) and n_edges <= capacity[1]
-        padded = pad(graph, *capacity) if fits and capacity else pad(graph)
-        self._capacity = (padded.nodes["species"].shape[0], padded.senders.shape[0])
-        with self.precision():
-            energies, forces, virial = self.derivatives.energy_forces_stress(*self._function(), self._cast(padded))
-            return np.array(energies)[:n], np.array(forces)[:n], np.array(virial)
+    def _room(self, device: "jax.Device | None") -> Room:
+        import jax
 
-    def lattice_matrices(self, atoms: Atoms, qpoints: np.ndarray, progress: Progress | None) -> np.ndarray:
-        graph = self._cast(pad(self._graph(atoms)))
-        with self.precision():
-            return self.derivatives.dynamical_matrices(*self._function(), graph, qpoints, progress)
+        accelerated = jax.default_backend() != "cpu" if self.device is None else not is_cpu(self.device)
+        return Room(memory_for_blocks(device) if self.n_bytes is None else self.n_bytes, accelerated)
 
-    def hessian(self, atoms: Atoms, rows: np.ndarray, progress: Progress | None) -> np.ndarray:
-        graph = self._cast(pad(self._graph(atoms)))
-        with self.precision():
-            return self.derivatives.hessian(*self._function(), graph, rows, progress)
+    def _graph(self, responses: ModuleType, neighbours: Neighbours) -> Any:
+        return responses.cast(pad(graph_of(neighbours)), self.dtype)
 
-    def _graph(self, atoms: Atoms) -> Any:
-        check_atoms(atoms, self.potential.numbers, self.potential.name, self.others)
-        return build_graph(atoms, self.potential.cutoff, self.potential.numbers)
-
-    def _cast(self, graph: Any) -> Any:
-        return self.derivatives.cast(graph, self.dtype)
-
-    def _function(self) -> tuple[Any, float, Any]:
-        return self.potential.node_energies, self.potential.cutoff, self.parameters
+    def _function(self, responses: ModuleType) -> tuple[Any, float, Any]:
+        if self._parameters is None:
+            self._parameters = responses.cast(self.potential.parameters, self.dtype)
+        return self.potential.node_energies, self.potential.cutoff, self._parameters

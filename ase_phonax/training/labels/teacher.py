@@ -114,7 +114,7 @@ def label(atoms: Atoms, calc: PhonaxCalculator, recipe: LabelRecipe, number: int
         RelaxationError: it does not relax.
     """
     check_structure(atoms)
-    rng, evaluator = np.random.default_rng((recipe.seed, number)), Evaluator(calc.potential, calc.dtype)
+    rng = np.random.default_rng((recipe.seed, number))
     start = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
     if recipe.relax:
         relaxed, _ = relax(start, calc, fmax=recipe.fmax, smax=recipe.smax, max_steps=recipe.max_steps)
@@ -126,7 +126,7 @@ def label(atoms: Atoms, calc: PhonaxCalculator, recipe: LabelRecipe, number: int
         for _ in range(row.count):
             moved = perturbed(start, row, rng)
             qpoints = waves(row, moved, rng)
-            frames.append(labelled(moved, evaluator, qpoints, origin))
+            frames.append(labelled(moved, calc.evaluator, qpoints, origin))
     return frames
 
 

@@ -1,0 +1,89 @@
+"""The route of arrays: NumPy on CPUs. Nothing is compiled; the first call is as fast as the next."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...base.sharing import Remembered
+from ...models.parts import NetworkParts
+from ...structures.neighbours import Neighbours
+from ..route import Progress
+from .edge_tensors import Expansion, expand
+from .energies import Edges, evaluate
+from .lattice_matrices import lattice_matrices, lattice_slopes
+
+# Tensors of a structure are kept for the next call up to this size: some thousand edges.
+REMEMBERED_BYTES = 512e6
+
+
+class ArraysRoute:
+    """Derivatives of a network that has a form as arrays, by the edge expansion (a `Route`).
+
+    Args:
+        network: in the precision of all arithmetic.
+    """
+
+    def __init__(self, network: NetworkParts):
+        self.network = network
+        self._expansion_of: Remembered[Expansion] = Remembered(_worth_keeping)
+
+    def energy_forces_stress(self, neighbours: Neighbours) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Energies of the atoms (n,) [eV], forces (n, 3) [eV/Å], virial dE/dstrain (3, 3) [eV]."""
+        state = evaluate(self.network, _edges(neighbours))
+        n, dtype = len(neighbours.species), self.network.dtype
+        forces = np.zeros((n, 3), dtype)
+        for x in range(3):
+            pull = np.bincount(neighbours.receivers, state.slopes[:, x], n)
+            forces[:, x] = pull - np.bincount(neighbours.senders, state.slopes[:, x], n)
+        virial = state.slopes.T.astype(float) @ neighbours.vectors
+        return state.energies, forces, ((virial + virial.T) / 2).astype(dtype)
+
+    def lattice_matrices(
+        self,
+        neighbours: Neighbours,
+        qpoints: np.ndarray,
+        displacements: Sequence[np.ndarray] | None = None,
+        progress: Progress | None = None,
+    ) -> list[np.ndarray]:
+        """As `Route.lattice_matrices`."""
+        columns = None if displacements is None else list(displacements)
+        return lattice_matrices(self.expansion(neighbours), qpoints, columns, progress)
+
+    def lattice_slopes(
+        self, neighbours: Neighbours, qpoints: np.ndarray, progress: Progress | None = None
+    ) -> np.ndarray:
+        """As `Route.lattice_slopes`; progress is called with (done, total) wave vectors."""
+        return lattice_slopes(self.expansion(neighbours), qpoints, progress)
+
+    def hessian(self, neighbours: Neighbours, rows: np.ndarray, progress: Progress | None = None) -> np.ndarray:
+        """As `Route.hessian`: constants at q = 0."""
+        n = len(neighbours.species)
+        moved = np.eye(3 * n).reshape(n, 3, -1)[np.asarray(rows)].reshape(-1, 3 * n).T
+        columns = lattice_matrices(self.expansion(neighbours), np.zeros((1, 3)), [moved], progress)[0]
+        return columns.real.T.reshape(len(rows), 3, n, 3)
+
+    def expansion(self, neighbours: Neighbours) -> Expansion:
+        """Tensors of the last structure, or of a new one."""
+        key = tuple(
+            x.tobytes() for x in (neighbours.vectors, neighbours.species, neighbours.senders, neighbours.shifts)
+        )
+        return self._expansion_of.of(key, lambda: expand(self.network, _edges(neighbours)))
+
+    def forget(self) -> None:
+        """Drop the tensors of the last structure."""
+        self._expansion_of.forget()
+
+
+def _edges(neighbours: Neighbours) -> Edges:
+    return Edges(
+        neighbours.species,
+        neighbours.vectors,
+        neighbours.receivers,
+        neighbours.senders,
+        neighbours.shifts,
+        np.searchsorted(neighbours.receivers, np.arange(len(neighbours.species) + 1)),
+    )
+
+
+def _worth_keeping(expansion: Expansion) -> bool:
+    return expansion.n_bytes <= REMEMBERED_BYTES
