@@ -84,21 +84,22 @@ class Remembered(Generic[Value]):
 
     Args:
         worth_keeping: of a value, whether it is remembered; all are when None.
+        most: how many things are remembered; of more, the one that was longest not asked about is dropped.
     """
 
-    def __init__(self, worth_keeping: Callable[[Value], bool] | None = None) -> None:
-        self._worth_keeping, self._lock = worth_keeping, Lock()
-        self._entry: _Entry[Value] | None = None
+    def __init__(self, worth_keeping: Callable[[Value], bool] | None = None, most: int = 1) -> None:
+        self._worth_keeping, self._most, self._lock = worth_keeping, most, Lock()
+        self._entries: list[_Entry[Value]] = []  # the last one asked about is the last
 
     def __reduce__(self) -> Any:
-        return Remembered, (self._worth_keeping,)
+        return Remembered, (self._worth_keeping, self._most)
 
     def of(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        """The value of a key, made now unless it is that of the last question; an older one is dropped first."""
+        """The value of a key, made now unless it is remembered; one too many is dropped first."""
         with self._lock:
-            entry = self._entry
-            if entry is None or entry.key != key:
-                entry = self._entry = _Entry(key)
+            entry = next((known for known in self._entries if known.key == key), None) or _Entry(key)
+            others = [known for known in self._entries if known is not entry]
+            self._entries = [*others, entry][-self._most :]
         with entry.lock:
             if not entry.made:
                 entry.value = make()
@@ -109,18 +110,17 @@ class Remembered(Generic[Value]):
 
     @property
     def last(self) -> Value | None:
-        """What is remembered."""
-        entry = self._entry  # once: another thread may forget it meanwhile
-        return None if entry is None else entry.value
+        """What was asked about last, where it is remembered."""
+        entries = self._entries  # once: another thread may forget it meanwhile
+        return entries[-1].value if entries else None
 
     def forget(self) -> None:
-        """Drop it, and its memory."""
-        self._entry = None
+        """Drop all, and their memory."""
+        self._entries = []
 
     def _drop(self, entry: _Entry[Value]) -> None:
         with self._lock:
-            if self._entry is entry:
-                self._entry = None
+            self._entries = [known for known in self._entries if known is not entry]
 
 
 _FILTERS = Lock()

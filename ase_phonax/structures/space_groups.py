@@ -2,6 +2,9 @@
 
 No function here moves an atom or turns a cell. Whether a structure can be computed at all
 is asked in `checks`.
+
+A run asks about the same few crystals many times. What spglib answered is remembered by what it was asked: vectors,
+positions, species (elements and masses), tolerance. Arrays that come from its answers are read-only.
 """
 
 from __future__ import annotations
@@ -16,13 +19,16 @@ from ase.cell import Cell
 from numpy.typing import NDArray
 
 from ..base.errors import StructureError
-from ..base.sharing import ignored_warnings
+from ..base.sharing import Remembered, ignored_warnings
 from .formulas import crystal_formula
 from .lattices import is_skewed, short_vectors
 from .species import species_of
 
 SYMPREC = 1e-5  # [Å] distance below which positions count as equal; phonopy's default
 SPGLIB_ERROR = getattr(spglib, "SpglibError", RuntimeError)  # new in spglib 2.7
+# A run has the crystal as given and at rest, its primitive cell, and each of them at several volumes.
+ANSWERS_KEPT = 32
+MOST_KEPT_ATOMS = 2000  # an answer is up to 192 operations of 96 bytes for each primitive cell
 
 
 @dataclass(frozen=True)
@@ -164,15 +170,27 @@ def _standard_primitive(atoms: Atoms, symprec: float) -> tuple[Any, Any, Any]:
 
 
 def _ask_spglib(function: Any, atoms: Atoms, symprec: float, **options: Any) -> Any:
-    # spglib < 2.7 returns None on failure; later ones warn at every call that they will raise one day.
-    with ignored_warnings("Set OLD_ERROR_HANDLING", DeprecationWarning):
-        try:
-            answer, reason = function(_spglib_cell(atoms), symprec=symprec, **options), "no symmetry found"
-        except SPGLIB_ERROR as error:
-            answer, reason = None, str(error)
-    if answer is None:
-        raise no_space_group(atoms, symprec, reason)
-    return answer
+    cell = _spglib_cell(atoms)
+    asked = (function.__name__, *(np.asarray(part).tobytes() for part in cell), symprec, *sorted(options.items()))
+
+    def ask() -> Any:
+        # spglib < 2.7 returns None on failure; later ones warn at every call that they will raise one day.
+        with ignored_warnings("Set OLD_ERROR_HANDLING", DeprecationWarning):
+            try:
+                answer, reason = function(cell, symprec=symprec, **options), "no symmetry found"
+            except SPGLIB_ERROR as error:
+                answer, reason = None, str(error)
+        if answer is None:
+            raise no_space_group(atoms, symprec, reason)
+        for part in answer if isinstance(answer, tuple) else vars(answer).values():
+            if isinstance(part, np.ndarray):
+                part.flags.writeable = False  # one answer serves many who ask
+        return answer
+
+    return _ANSWERS.of(asked, ask) if len(atoms) <= MOST_KEPT_ATOMS else ask()
+
+
+_ANSWERS: Remembered[Any] = Remembered(most=ANSWERS_KEPT)
 
 
 def no_space_group(atoms: Atoms, symprec: float, reason: object) -> StructureError:

@@ -25,7 +25,7 @@ from ...structures import space_groups, supercells
 from ...structures.checks import require_crystal
 from ...structures.permutations import operation_permutations
 from ...structures.space_groups import SYMPREC
-from .constants import crystal_atoms, validate_constants
+from .constants import validate_constants
 from .door import checked
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def build_phonopy(
     except space_groups.SPGLIB_ERROR as error:
         raise space_groups.no_space_group(atoms, symprec, error) from error
     checked(phonopy)
-    _warn_unless_primitive(phonopy, symprec)
+    _warn_unless_primitive(atoms, unitcell.masses, len(phonopy.primitive), symprec)
     _warn_unless_symmetric(phonopy)
     return phonopy
 
@@ -204,11 +204,13 @@ def _resolve_primitive_matrix(primitive_matrix: str | ArrayLike, atoms: Atoms, s
     )
 
 
-def _warn_unless_primitive(phonopy: Phonopy, symprec: float) -> None:
-    group = space_groups.get_space_group(crystal_atoms(phonopy.primitive), symprec)
-    if group.n_primitive < len(phonopy.primitive):
+def _warn_unless_primitive(atoms: Atoms, masses: NDArray[np.float64], n_kept: int, symprec: float) -> None:
+    # Asked of the crystal as given, about which others ask as well: phonopy's primitive cell differs by rounding.
+    crystal = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, masses=masses, pbc=True)
+    group = space_groups.get_space_group(crystal, symprec)
+    if group.n_primitive < n_kept:
         warnings.warn(
-            f"The cell is kept with {len(phonopy.primitive)} atoms, but its primitive cell has {group.n_primitive}"
+            f"The cell is kept with {n_kept} atoms, but its primitive cell has {group.n_primitive}"
             f" ({group}): bands are folded and thermal properties count the larger cell."
             ' primitive_matrix="auto" reduces it.',
             UnstableWarning,
