@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from ase import Atoms
 from ase.build import bulk
 from ase.io import write
 from ase.io.jsonio import write_json
@@ -15,7 +16,7 @@ from phonopy import Phonopy
 from phonopy.structure.atoms import PhonopyAtoms
 
 from ase_phonax import get_phonopy
-from ase_phonax.base.errors import PhonaxError
+from ase_phonax.base.errors import PhonaxError, StructureError
 from ase_phonax.base.settings import build, read_yaml
 from ase_phonax.cli.config import apply_config
 from ase_phonax.structures.files import read_structure, read_structures
@@ -263,3 +264,44 @@ def test_a_configuration_of_nested_references_is_no_bomb(tmp_path):
     with at_most(SECONDS), pytest.raises(PhonaxError):
         read_config(tmp_path / "a.yaml")
     assert yaml.safe_load(text)  # it is YAML
+
+
+FLAT = """data_salt
+_cell_length_a 4.1
+_cell_length_b 4.1
+_cell_length_c 4.1
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma {gamma}
+_space_group_name_H-M_alt "P 1"
+loop_
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_occupancy
+Cs 0.0 0.0 0.0 {occupancy}
+Cl 0.5 0.5 0.5 1.0
+"""
+
+
+@pytest.mark.parametrize("gamma", ["1e-09", "2e-9", "1e-8"])
+@pytest.mark.parametrize("ending", ["cif", "vasp", "xyz"])
+def test_a_cell_that_is_flat_but_for_rounding_is_refused_at_once(tmp_path, gamma, ending):
+    """Its volume is no zero; a search for neighbours in it takes hours."""
+    path = tmp_path / f"flat.{ending}"
+    if ending == "cif":
+        path.write_text(FLAT.format(gamma=gamma, occupancy="1.0"))
+    else:
+        flat = Atoms("CsCl", scaled_positions=[[0, 0, 0], [0.5] * 3], cell=[4.1] * 3, pbc=True)
+        flat.cell[1] = 4.1 * np.array([np.cos(np.radians(float(gamma))), np.radians(float(gamma)), 0.0])
+        write(path, flat, format={"xyz": "extxyz"}.get(ending, ending))
+    with at_most(SECONDS), pytest.raises(StructureError):
+        read_structure(str(path))
+
+
+def test_occupancies_of_hundreds_of_digits_are_named(tmp_path):
+    path = tmp_path / "many.cif"
+    path.write_text(FLAT.format(gamma="90", occupancy="9" * 400))
+    with pytest.raises(StructureError, match=r"occupied in part.*99\.\.\.9"):
+        read_structure(str(path))

@@ -3,6 +3,7 @@
 What passes `require_crystal` is finite, has no two atoms on one place and repeats in three directions.
 """
 
+import reprlib
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from ase.geometry import complete_cell
 from ase.neighborlist import neighbor_list
 
 from ..base.errors import InputError, StructureError
-from .lattices import cell_heights, short_vectors, with_short_vectors
+from .lattices import cell_heights, is_flat, short_vectors, with_short_vectors
 from .species import warn_of_moments
 
 FULL_OCCUPANCY = 1e-3  # of one atom: files round to about this
@@ -68,7 +69,8 @@ def check_cell(atoms: Atoms) -> None:
     cell = atoms.cell.array
     # complete_cell fills missing vectors only for directions that are not periodic.
     missing = atoms.pbc & ~cell.any(axis=1)
-    if missing.any() or abs(np.linalg.det(complete_cell(cell))) < SMALLEST_VOLUME:
+    complete = complete_cell(cell)
+    if missing.any() or is_flat(complete) or abs(np.linalg.det(complete)) < SMALLEST_VOLUME:
         raise StructureError(
             f"the cell {cell.tolist()} has no volume but pbc is {atoms.pbc.tolist()}",
             "periodic images would coincide",
@@ -144,6 +146,11 @@ def is_full(site: dict[str, float]) -> bool:
     return len(site) == 1 and abs(sum(site.values()) - 1) <= FULL_OCCUPANCY
 
 
+def amount(occupancy: float) -> str:
+    """How much of a site is stated, in print; whole numbers of any length come out of damaged files."""
+    return f"{occupancy:g}" if abs(occupancy) < 1e15 else reprlib.repr(occupancy)
+
+
 def _check_occupancies(atoms: Atoms) -> None:
     # Of a mixed site ASE makes an atom of the most frequent element, and keeps what the file said here.
     stated = atoms.info.get("occupancy")
@@ -160,7 +167,7 @@ def _check_occupancies(atoms: Atoms) -> None:
             if not members:  # a mixed site is listed once for each of its elements, and has its atoms once
                 continue
             where = f"atoms {', '.join(map(str, members[:4]))}" + (" ..." if len(members) > 4 else "")
-        partial.append(f"{where}: " + " + ".join(f"{x:g} {symbol}" for symbol, x in site.items()))
+        partial.append(f"{where}: " + " + ".join(f"{amount(x)} {symbol}" for symbol, x in site.items()))
     if partial:
         raise StructureError(
             f"sites are occupied in part (atoms counted from 0): {'; '.join(partial)}",

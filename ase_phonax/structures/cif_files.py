@@ -15,7 +15,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from ..base.errors import StructureError, UnstableWarning, in_words
-from .checks import FULL_OCCUPANCY, check_repeats, is_full
+from .checks import FULL_OCCUPANCY, amount, check_cell, check_repeats, is_full
 from .cif_symmetry import HALL, NUMBERS, OPERATIONS, SYMBOLS, Operation, first_stated, operations_of, say_contradiction
 from .lattices import with_short_vectors
 from .species import HYDROGEN_ISOTOPES
@@ -89,6 +89,7 @@ def crystal_of(block: Any, name: str, site_tolerance: float | None = None) -> At
         raise _without_symmetry(block, name, refusal)
     if atoms is None or operations is not of_ase or site_tolerance is not None:
         atoms = _expanded(block, operations, name, site_tolerance or SITE_TOLERANCE)
+    check_cell(atoms)
     check_repeats(atoms)
     _check_rounding(block, atoms, name)
     _check_formula(block, atoms, name)
@@ -132,7 +133,7 @@ def _expanded(block: Any, operations: Sequence[Operation], name: str, tolerance:
     for number, value in enumerate(occupancies):
         if isinstance(value, (int, float)) and abs(value - 1) > FULL_OCCUPANCY:
             raise StructureError(
-                f"{name}: site {number}, counted from 0, is occupied in part: {value:g}",
+                f"{name}: site {number}, counted from 0, is occupied in part: {amount(value)}",
                 "a potential takes whole atoms: it would be computed as if the site were full",
                 "give an ordered structure, such as a supercell with the atoms distributed",
             )

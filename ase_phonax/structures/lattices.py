@@ -30,11 +30,21 @@ def cell_heights(cell: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def is_skewed(cell: NDArray[np.float64]) -> bool:
     """Whether a cell spans space, but by vectors much longer than its lattice needs."""
+    return FLAT < _fullness(cell) < SKEWED
+
+
+def is_flat(cell: NDArray[np.float64]) -> bool:
+    """Whether the vectors of a cell lie in one plane, as far as rounding lets one know."""
+    return _fullness(cell) <= FLAT
+
+
+def _fullness(cell: NDArray[np.float64]) -> float:
+    """|det| over the product of the lengths: 1 for a rectangular cell, 0 for one without volume."""
     # In plain numbers: this is asked at every step of a trajectory, and NumPy takes ten times as long.
     (a, b, c), (d, e, f), (g, h, i) = cell.tolist()
     volume = abs(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g))
     fullest = math.hypot(a, b, c) * math.hypot(d, e, f) * math.hypot(g, h, i)
-    return FLAT * fullest < volume < SKEWED * fullest
+    return volume / fullest if fullest else 0.0
 
 
 def short_vectors(cell: NDArray[np.float64], pbc: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
