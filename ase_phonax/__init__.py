@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .derivatives.conventions import frequencies_thz
     from .models.files.native import save_model
     from .models.loading import load_model
+    from .models.outputs import Output
     from .models.potential import Potential
     from .models.registry import download_model, list_models
     from .molecules.normal_modes import modes_of_vibrations, normal_modes
@@ -56,6 +57,7 @@ __all__ = [
     "Frame",
     "LabelRecipe",
     "MoleculeSettings",
+    "Output",
     "PhonaxCalculator",
     "PhonaxError",
     "Potential",
@@ -127,6 +129,7 @@ _HOMES = {
     "Frame": "training.labels",
     "LabelRecipe": "training.labels.teacher",
     "MoleculeSettings": "studies.molecule_settings",
+    "Output": "models.outputs",
     "PhonaxCalculator": "calculator",
     "PhonaxError": "base.errors",
     "Potential": "models.potential",

@@ -27,7 +27,7 @@ class Architecture(NamedTuple):
     Attributes:
         config: its configuration class.
         parts: (config, parameters, dtype) -> the network as arrays; None for one that is a function only.
-        network: module and name here of (config) -> init and node_energies for JAX.
+        network: module and name here of (config) -> init, node_energies and, with more outputs, outputs for JAX.
         shapes: (config) -> the shape of every parameter, by module and name.
     """
 
@@ -44,7 +44,7 @@ ARCHITECTURES: dict[str, Architecture] = {
 
 
 def get_network(architecture: str, config: Any) -> Any:
-    """The JAX network of a configuration, with `init` and `node_energies`; equal ones are the same object."""
+    """The JAX network of a configuration, see `blocks.function.Network`; equal ones are the same object."""
     module, name = ARCHITECTURES[architecture].network
     return getattr(import_module(f".{module}", __package__), name)(config)
 
@@ -55,23 +55,25 @@ def is_of_elements(name: str, parameter: Any) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class _NodeEnergies:
-    """The JAX function of a configuration, found when it is first called; pickled by its configuration."""
+class _NetworkFunction:
+    """A JAX function of a configuration, found when it is first called; pickled by its configuration."""
 
     architecture: str
     config: Any
+    name: str
 
     def __call__(self, parameters, vectors, species, exchange):
-        return get_network(self.architecture, self.config).node_energies(parameters, vectors, species, exchange)
+        network = get_network(self.architecture, self.config)
+        return getattr(network, self.name)(parameters, vectors, species, exchange)
 
     def __reduce__(self):
-        return _node_energies, (self.architecture, self.config)
+        return _network_function, (self.architecture, self.config, self.name)
 
 
 @lru_cache
-def _node_energies(architecture: str, config: Any) -> _NodeEnergies:
-    """One object for each configuration: compiled functions are found by it."""
-    return _NodeEnergies(architecture, config)
+def _network_function(architecture: str, config: Any, name: str) -> _NetworkFunction:
+    """One object for each configuration and name: compiled functions are found by it."""
+    return _NetworkFunction(architecture, config, name)
 
 
 def make_potential(
@@ -85,7 +87,7 @@ def make_potential(
     """A `Potential` from an architecture's configuration and its parameters."""
     parts = ARCHITECTURES[architecture].parts
     return Potential(
-        node_energies=_node_energies(architecture, config),
+        node_energies=_network_function(architecture, config, "node_energies"),
         parameters=parameters,
         cutoff=config.cutoff,
         n_layers=config.n_layers,
@@ -94,5 +96,6 @@ def make_potential(
         architecture=architecture,
         config=config,
         parts=None if parts is None else partial(parts, config),
+        all_outputs=_network_function(architecture, config, "outputs") if getattr(config, "outputs", ()) else None,
         provenance=provenance or Provenance(),
     )

@@ -11,7 +11,7 @@ so that what differs from atom to atom multiplies long rows.
 Plain NumPy: nothing is compiled, nothing is waited for. The same network for JAX is in files named `function`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -164,6 +164,20 @@ class LayerParts:
 
 
 @dataclass(frozen=True, eq=False)
+class OutputParts:
+    """How a network's outputs besides the energy are read.
+
+    Attributes:
+        layer: beside the network's last one: it takes the same features, and keeps the irreps that outputs need.
+        readouts: of each output, per layer a linear map of the features that leave it, or None. The last one is of
+            `layer`. Their sum is the output, whose irreps are those of the maps.
+    """
+
+    layer: LayerParts
+    readouts: Mapping[str, tuple[Linear | None, ...]]
+
+
+@dataclass(frozen=True, eq=False)
 class NetworkParts:
     """A whole network in one precision.
 
@@ -177,6 +191,7 @@ class NetworkParts:
         readout: (u,) energy of an atom per unit of its last features [eV].
         atom_energies: (n_species,) added [eV].
         pairs: as `basis`: energies (e,) that each edge gives to its receiver besides [eV]; None for none.
+        outputs: besides the energy; None for none.
     """
 
     dtype: np.dtype
@@ -187,3 +202,4 @@ class NetworkParts:
     readout: np.ndarray
     atom_energies: np.ndarray
     pairs: Callable[[np.ndarray, int, np.ndarray], Orders] | None = None
+    outputs: OutputParts | None = None

@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 
 from ..base.errors import InputError
+from .outputs import ENERGY, Output
 from .parts import NetworkParts
 
 # (parameters, edge_vectors, species, exchange) -> node energies (n_nodes,) [eV]
 NodeEnergies = Callable[..., Any]
+# the same arguments -> name of each output -> (n_nodes, components), the energy [eV] among them
+NodeOutputs = Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,17 @@ class Provenance:
     citation: str = ""
     source: str = ""
     training: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EnergyAlone:
+    """The outputs of a potential that has no other than the energy."""
+
+    node_energies: NodeEnergies
+
+    def __call__(self, *inputs: Any) -> dict[str, Any]:
+        """See `Potential.node_outputs`."""
+        return {ENERGY.name: self.node_energies(*inputs)[:, None]}
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +61,7 @@ class Potential:
         config: the architecture's frozen configuration, None for a plain function.
         parts: (parameters, dtype) -> the network as arrays, None for a plain function.
         provenance: level of theory, training set, licence.
+        all_outputs: as `node_outputs`, where there are more than the energy; None where there are not.
     """
 
     node_energies: NodeEnergies
@@ -59,6 +74,7 @@ class Potential:
     config: Any = None
     parts: Callable[[Any, np.dtype], NetworkParts] | None = None
     provenance: Provenance = field(default_factory=Provenance)
+    all_outputs: NodeOutputs | None = None
 
     def __post_init__(self):
         if not (np.isfinite(self.cutoff) and self.cutoff > 0):
@@ -82,6 +98,19 @@ class Potential:
 
     def __deepcopy__(self, memo):
         return self  # immutable: copies of a calculator share it, and with it the compiled functions
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """Everything that it gives: the energy, and what its configuration has besides."""
+        return ENERGY, *getattr(self.config, "outputs", ())
+
+    @property
+    def node_outputs(self) -> NodeOutputs:
+        """Pure function of the arguments of `node_energies`: name of each output -> (n_nodes, components).
+
+        Of an output per structure these are the contributions of its atoms (`Output.pooled`).
+        """
+        return self.all_outputs or EnergyAlone(self.node_energies)
 
     @property
     def n_parameters(self) -> int:
@@ -125,11 +154,16 @@ def _leaves(tree: Any) -> list:
     return [leaf for _, leaf in _named_leaves(tree)]
 
 
-def _chosen(config: Any) -> dict[str, Any] | str:
+def _chosen(config: Any) -> Any:
     """Options that are not at their defaults: one that a later version adds does not make a model another."""
     if not is_dataclass(config):
         return repr(config)
-    return {f.name: value for f in fields(config) if (value := getattr(config, f.name)) != f.default}
+    chosen = {f.name: value for f in fields(config) if (value := getattr(config, f.name)) != f.default}
+    return {name: tuple(map(_chosen, value)) if _holds_settings(value) else value for name, value in chosen.items()}
+
+
+def _holds_settings(value: Any) -> bool:
+    return isinstance(value, tuple) and all(map(is_dataclass, value)) and len(value) > 0
 
 
 def _named_leaves(tree: Any, path: str = "") -> list[tuple[str, Any]]:

@@ -3,22 +3,26 @@
 The function forms make the same arrays when they are initialised, and a test compares the two.
 """
 
+from collections.abc import Sequence
+
 from .blocks.gates import pre_gate_irreps
 from .mace.config import LayerIrreps, MACEConfig, mace_irreps
-from .nequip.config import NequIPConfig, layer_irreps
+from .nequip.config import NequIPConfig, layer_irreps, output_irreps
 from .o3.irreps import EVEN_SCALAR, Irreps
 from .o3.paths import plan_convolution
 from .o3.symmetric_products import symmetric_couplings
+from .outputs import Output
 
 Shapes = dict[str, tuple[int, ...]]
 
 
 def nequip_shapes(config: NequIPConfig) -> dict[str, Shapes]:
     """Module -> name -> shape."""
-    c, layers = config, layer_irreps(config)
-    top: Shapes = {"readout": (sum(mul for mul, _ in layers[-1][1]),), "atom_energies": (c.n_species,)}
+    c, layers = config, [*layer_irreps(config), *([output_irreps(config)] if config.outputs else [])]
+    top: Shapes = {"readout": (sum(mul for mul, _ in layers[c.n_layers - 1][1]),), "atom_energies": (c.n_species,)}
     if c.embedding:
         top["embedding"] = (c.n_species, c.embedding)
+    top |= _readouts(c.outputs, layers[-1][1])
     result = {"~": top}
     for i, (irreps_in, irreps_out) in enumerate(layers):
         plan = plan_convolution(irreps_in, c.l_max, tuple(ir for _, ir in irreps_out))
@@ -32,7 +36,7 @@ def nequip_shapes(config: NequIPConfig) -> dict[str, Shapes]:
         own |= _linear("skip", irreps_in, irreps_pre, species)
         if c.layer_norm:
             own |= {f"norm_{ir}": (mul,) for mul, ir in irreps_pre}
-        result[f"layer_{i}"] = own
+        result[f"layer_{i}" if i < c.n_layers else "outputs"] = own
     return result
 
 
@@ -70,7 +74,13 @@ def _mace_layer(config: MACEConfig, index: int, irreps: LayerIrreps) -> Shapes:
             own["readout_hidden"] = (width, c.readout_size)
             width = c.readout_size
         own["readout"] = (width, 1)
+        own |= _readouts(c.outputs, out)
     return own
+
+
+def _readouts(outputs: Sequence[Output], features: Irreps) -> Shapes:
+    """Of `read_outputs`: linear maps of features."""
+    return {k: v for o in outputs for k, v in _linear(f"output_{o.name}", features, o.blocks).items()}
 
 
 def _radial(sizes: tuple[int, ...]) -> Shapes:

@@ -9,7 +9,7 @@ of harmonics.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -117,6 +117,38 @@ def evaluate(network: NetworkParts, edges: Edges) -> State:
     return State(energies, slopes)
 
 
+def evaluate_outputs(network: NetworkParts, edges: Edges) -> dict[str, np.ndarray]:
+    """All that is read of atoms: name -> (n, components), the energy [eV] among it."""
+    further, last = network.outputs, len(network.layers) - 1
+    layers = network.layers if further is None else (*network.layers, further.layer)
+    with one_blas_thread():
+        chunks = _chunks(replace(network, layers=layers), edges)
+        features = [_first_features(network, edges)]
+        for number, layer in enumerate(layers):
+            # The layer of the outputs stands beside the last one.
+            _, gate = _through(layer, number, edges, chunks, features[min(number, last)])
+            features.append(gate.value)
+        energies = _energies(network, edges, features[last + 1])
+        if network.pairs is not None:
+            pairs = network.pairs(np.linalg.norm(edges.vectors, axis=1), 0, edges.kinds)[0]
+            np.add.at(energies, edges.receivers, pairs.astype(network.dtype))
+        result = {"energy": energies[:, None]}
+        leaving = [*features[1 : last + 1], features[-1]]
+        for name, readouts in {} if further is None else further.readouts.items():
+            shares = [
+                _components_last(linear(blocks, edges.species))
+                for linear, blocks in zip(readouts, leaving, strict=True)
+                if linear is not None
+            ]
+            result[name] = np.sum(shares, axis=0)
+    return result
+
+
+def _components_last(blocks: Blocks) -> np.ndarray:
+    """Blocks (u, n, i) -> (n, components), channel by channel."""
+    return np.concatenate([block.swapaxes(0, 1).reshape(block.shape[1], -1) for block in blocks], 1)
+
+
 def layer_states(network: NetworkParts, edges: Edges, known: EdgeFunctions) -> list[LayerState]:
     """All layers in order, around a structure."""
     return _forth_and_back(network, edges, None, known)[1]
@@ -129,24 +161,13 @@ def _forth_and_back(
 
     These need the slopes of harmonics and weights, which are computed chunk by chunk; the layers alone do not.
     """
-    chunks = [
-        _Chunk(edges, atoms, network, known)
-        for atoms in edges.receiver_ranges()
-        if edges.starts[atoms.start] < edges.starts[atoms.stop]
-    ]
-    features: Blocks = [np.ascontiguousarray(network.embedding[edges.species].T)[:, :, None]]
-    forward = []
+    chunks = _chunks(network, edges, known)
+    features, forward = _first_features(network, edges), []
     for number, layer in enumerate(network.layers):
-        mixed = [_components_first(h) for h in layer.mix(features, edges.species)]
-        sums = [np.zeros((dim, edges.n_atoms, mul), network.dtype) for mul, dim in layer.outputs]
-        for chunk in chunks:
-            _add_messages(layer, chunk, chunk.weights(number, 0), mixed, sums)
-        new = layer.collect([_channels_first(a) for a in sums], edges.species)
-        skip = layer.skip(features, edges.species)
-        gate = layer.gate([a + b for a, b in zip(new, skip, strict=True)], edges.species)
+        mixed, gate = _through(layer, number, edges, chunks, features)
         forward.append((layer, mixed, gate))
         features = gate.value
-    energies = network.readout @ features[0][:, :, 0] + network.atom_energies[edges.species]
+    energies = _energies(network, edges, features)
     bar: Blocks = [np.broadcast_to(network.readout[:, None, None], features[0].shape)]
     layers = []
     for number, (layer, mixed, gate) in reversed(list(enumerate(forward))):
@@ -162,6 +183,37 @@ def _forth_and_back(
             through = layer.mix.transposed([_channels_first(h) for h in mixed_bar], edges.species)
             bar = [a + b for a, b in zip(skip, through, strict=True)]
     return energies, layers[::-1]
+
+
+def _chunks(network: NetworkParts, edges: Edges, known: EdgeFunctions | None = None) -> list["_Chunk"]:
+    """All edges, by their receivers; those without edges are in none."""
+    return [
+        _Chunk(edges, atoms, network, known)
+        for atoms in edges.receiver_ranges()
+        if edges.starts[atoms.start] < edges.starts[atoms.stop]
+    ]
+
+
+def _first_features(network: NetworkParts, edges: Edges) -> Blocks:
+    return [np.ascontiguousarray(network.embedding[edges.species].T)[:, :, None]]
+
+
+def _energies(network: NetworkParts, edges: Edges, features: Blocks) -> np.ndarray:
+    """Of atoms (n,), from what leaves the last layer; without those of pairs."""
+    return network.readout @ features[0][:, :, 0] + network.atom_energies[edges.species]
+
+
+def _through(
+    layer: LayerParts, number: int, edges: Edges, chunks: list["_Chunk"], features: Blocks
+) -> tuple[Blocks, GateAt]:
+    """Features through a layer: h per block (i, n, u), and the gate around its values."""
+    mixed = [_components_first(h) for h in layer.mix(features, edges.species)]
+    sums = [np.zeros((dim, edges.n_atoms, mul), features[0].dtype) for mul, dim in layer.outputs]
+    for chunk in chunks:
+        _add_messages(layer, chunk, chunk.weights(number, 0), mixed, sums)
+    new = layer.collect([_channels_first(a) for a in sums], edges.species)
+    skip = layer.skip(features, edges.species)
+    return mixed, layer.gate([a + b for a, b in zip(new, skip, strict=True)], edges.species)
 
 
 def _components_first(block: np.ndarray) -> np.ndarray:

@@ -21,7 +21,8 @@ from .checks import check_arrays, check_config
 
 SUFFIX = ".h5"
 FORMAT = "ase-phonax model"
-VERSION = 1
+# A network with outputs besides the energy asks for the second: versions that know of none refuse it in words.
+VERSION = 2
 
 
 def save_model(potential: Potential, path: str | os.PathLike, *, overwrite: bool = False) -> None:
@@ -46,12 +47,15 @@ def save_model(potential: Potential, path: str | os.PathLike, *, overwrite: bool
     if not overwrite and os.path.lexists(path):
         raise exists(path)
     check_arrays(potential, path)
+    config = dataclasses.asdict(potential.config)
+    if not config.get("outputs"):
+        config.pop("outputs", None)  # as in the first version
     header = {
         "format": FORMAT,
-        "version": VERSION,
+        "version": VERSION if "outputs" in config else 1,
         "sealed": True,  # so that a checksum that is gone is missed
         "architecture": potential.architecture,
-        "config": dataclasses.asdict(potential.config),
+        "config": config,
         "numbers": [int(z) for z in potential.numbers],
         "name": potential.name,
         "provenance": dataclasses.asdict(potential.provenance),

@@ -10,8 +10,9 @@ from ..blocks.activations import SILU_NORM, TANH_NORM, silu, tanh
 from ..o3.irreps import EVEN_SCALAR, Irreps
 from ..o3.paths import ConvolutionPlan, plan_convolution
 from ..o3.symmetric_products import symmetric_couplings
-from ..parts import LayerParts, Linear, NetworkParts, Path
-from .config import LayerIrreps, MACEConfig, mace_irreps
+from ..outputs import Output
+from ..parts import LayerParts, Linear, NetworkParts, OutputParts, Path
+from .config import LayerIrreps, MACEConfig, energy_irreps, mace_irreps
 from .gate import MACEGate, Readout
 from .products import Products
 from .radial import MACEBasis, MACERadial, PairEnergies
@@ -38,19 +39,29 @@ def mace_parts(config: MACEConfig, parameters: Mapping[str, Any], dtype: np.dtyp
     carried = [np.zeros((config.n_species, 1), dtype)]
     if _has_density(config):
         carried.append(np.ones((config.n_species, 1), dtype))
-    layers = tuple(
-        _LayerBuilder(config, i, irreps, {k: cast(v) for k, v in parameters[f"layer_{i}"].items()}).parts()
-        for i, irreps in enumerate(mace_irreps(config))
-    )
+    last = config.n_layers - 1
+    own = [{k: cast(v) for k, v in parameters[f"layer_{i}"].items()} for i in range(config.n_layers)]
+    # Once for energies alone, which cost what they cost without other outputs.
+    builders = [_LayerBuilder(config, i, irreps, own[i]) for i, irreps in enumerate(energy_irreps(config))]
+    outputs = None
+    if config.outputs:
+        beside = _LayerBuilder(config, last, mace_irreps(config)[last], own[last])
+        reading = [builder if config.has_readout(i) else None for i, builder in enumerate([*builders[:-1], beside])]
+        readouts = {
+            output.name: tuple(None if builder is None else builder.readout_of(output) for builder in reading)
+            for output in config.outputs
+        }
+        outputs = OutputParts(beside.parts(last=False), readouts)
     return NetworkParts(
         dtype=np.dtype(dtype),
         l_max=config.l_max,
         basis=MACEBasis(config, np.dtype(dtype)),
         embedding=np.concatenate([embedding, *carried], 1),
-        layers=layers,
+        layers=tuple(builder.parts(last=i == last) for i, builder in enumerate(builders)),
         readout=cast([config.scale]),
         atom_energies=cast(top["atom_energies"]) + cast(config.shift),
         pairs=PairEnergies(config) if config.pair_repulsion else None,
+        outputs=outputs,
     )
 
 
@@ -70,20 +81,20 @@ class _LayerBuilder:
         self.factors, self.out = _shapes(irreps.factors), _shapes(irreps.out)
         self.channels = irreps.factors[0][0]
         # What enters: features, then the energy, then the constant; in the first layer all in one block.
-        carried: Shapes = ((1, 1),) * (1 + self.constant)
+        self.carried_shapes: Shapes = ((1, 1),) * (1 + self.constant)
         if index:
-            self.entering: Shapes = (*_shapes(irreps.features), *carried)
+            self.entering: Shapes = (*_shapes(irreps.features), *self.carried_shapes)
         else:
-            self.entering = ((self.channels + len(carried), 1),)
+            self.entering = ((self.channels + len(self.carried_shapes), 1),)
         self.to_gate: Shapes = (
             *self.factors,
             *(((1, 1),) if self.density else ()),
             *(self.out if self.residual else ()),
-            *carried,
+            *self.carried_shapes,
         )
 
-    def parts(self) -> LayerParts:
-        """The layer."""
+    def parts(self, last: bool) -> LayerParts:
+        """The layer; of the last the energy alone leaves."""
         senders, plan = _shapes(self.irreps.senders), self.plan
         paths, outputs = plan.paths, _shapes(plan.irreps_out)
         if self.density:
@@ -99,8 +110,18 @@ class _LayerBuilder:
             mix=self._mix(senders),
             collect=self._collect(plan, outputs),
             skip=self._skip(),
-            gate=self._gate(),
+            gate=self._gate(last),
         )
+
+    def readout_of(self, output: Output) -> Linear:
+        """What the features that leave, with the energy and the constant behind them, add to an output."""
+        own = [ir for _, ir in self.irreps.out]
+        sources = [own.index(ir) if ir in own else None for _, ir in output.blocks]
+        matrices = [
+            np.zeros((0, mul)) if source is None else self._matrix(f"output_{output.name}_{ir}") * output.scale
+            for source, (mul, ir) in zip(sources, output.blocks, strict=True)
+        ]
+        return Linear(tuple(sources), tuple(matrices), (*self.out, *self.carried_shapes), _shapes(output.blocks))
 
     def _radial_matrices(self) -> list[np.ndarray]:
         """Those of the perceptron; the norm of an activation goes into the matrix behind it."""
@@ -184,7 +205,7 @@ class _LayerBuilder:
             matrices.append(matrix)
         return Linear(tuple(sources), tuple(matrices), self.entering, self.to_gate)
 
-    def _gate(self) -> MACEGate:
+    def _gate(self, last: bool) -> MACEGate:
         c, (_, _, factors, out) = self.config, self.irreps
         kinds = tuple(ir for _, ir in factors)
         degrees = range(1, c.correlation_of(self.index) + 1)
@@ -203,7 +224,7 @@ class _LayerBuilder:
             constant=self.constant,
             readout=self._readout() if c.has_readout(self.index) else None,
             scalars=[ir for _, ir in out].index(EVEN_SCALAR),
-            last=self.index == c.n_layers - 1,
+            last=last,
         )
 
     def _readout(self) -> Readout:

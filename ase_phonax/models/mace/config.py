@@ -4,11 +4,13 @@ Batatia, Kovács, Simm, Ortner, Csányi, NeurIPS 2022, arXiv:2206.07697; options
 Batatia et al., arXiv:2401.00096.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ...base.errors import InputError
 from ..o3.irreps import EVEN_SCALAR, MOST, MOST_CHANNELS, Irrep, Irreps, check_cutoff, parse_irreps
+from ..o3.symmetric_products import symmetric_couplings
+from ..outputs import Output, check_outputs, unreachable
 
 # What each choice may be.
 CHOICES = {
@@ -51,6 +53,7 @@ class MACEConfig:
         numbers, radii: atomic numbers and covalent radii [Å] of the elements, where distances or repulsion need them.
         average_neighbors: sums over neighbours are divided by it; kinds with densities divide by those instead.
         scale, shift: node energy = scale * (readouts + repulsion) + shift + energy of the isolated atom [eV].
+        outputs: what is read besides the energy, from the same features of the same layers, linearly.
     """
 
     n_species: int
@@ -80,6 +83,7 @@ class MACEConfig:
     average_neighbors: float = 1.0
     scale: float = 1.0
     shift: float = 0.0
+    outputs: tuple[Output, ...] = ()
 
     def __post_init__(self):
         self._check_sizes()
@@ -91,6 +95,7 @@ class MACEConfig:
                 "distances and repulsion are taken relative to the covalent radii",
                 "give the atomic number and the covalent radius of every element",
             )
+        self._check_outputs()
 
     @property
     def needs_radii(self) -> bool:
@@ -169,6 +174,17 @@ class MACEConfig:
                     f"give each irrep {muls[EVEN_SCALAR]} channels",
                 )
 
+    def _check_outputs(self) -> None:
+        check_outputs(self.outputs)
+        if not self.outputs:
+            return
+        read = [irreps for layer, irreps in enumerate(mace_irreps(self)) if self.has_readout(layer)]
+        present = {ir for irreps in read for _, ir in irreps.out}
+        for output in self.outputs:
+            for _, ir in output.blocks:
+                if ir not in present:
+                    raise unreachable(output, ir, "raise l_max or correlation, or add 0o to hidden_irreps")
+
 
 class LayerIrreps(NamedTuple):
     """What enters a layer, what senders pass on, what is multiplied, what leaves."""
@@ -180,7 +196,7 @@ class LayerIrreps(NamedTuple):
 
 
 def mace_irreps(config: MACEConfig) -> list[LayerIrreps]:
-    """Of every layer; the last keeps even scalars only, all that is read."""
+    """Of every layer; the last keeps what is read: even scalars, and what outputs beside the energy need."""
     hidden = parse_irreps(config.hidden_irreps)
     channels = next(mul for mul, ir in hidden if ir == EVEN_SCALAR)
     scalars: Irreps = ((channels, EVEN_SCALAR),)
@@ -193,7 +209,26 @@ def mace_irreps(config: MACEConfig) -> list[LayerIrreps]:
         senders = tuple((mul, ir) for mul, ir in parse_irreps(passed) if ir in present) if passed else features
         # Without odd scalars in the features only natural parities are multiplied, as in the reference.
         kinds = every if layer and any(ir == Irrep(0, -1) for _, ir in hidden) else natural
-        out = hidden if layer < config.n_layers - 1 else scalars
-        result.append(LayerIrreps(features, senders, tuple((channels, ir) for ir in kinds), out))
+        factors = tuple((channels, ir) for ir in kinds)
+        out = hidden if layer < config.n_layers - 1 else (*scalars, *_further_irreps(config, features, factors))
+        result.append(LayerIrreps(features, senders, factors, out))
         features = out
     return result
+
+
+def energy_irreps(config: MACEConfig) -> list[LayerIrreps]:
+    """The same without what only outputs beside the energy need."""
+    return mace_irreps(replace(config, outputs=()))
+
+
+def _further_irreps(config: MACEConfig, features: Irreps, factors: Irreps) -> Irreps:
+    """What the last layer keeps for outputs besides even scalars, as far as something can fill it."""
+    last, kinds = config.n_layers - 1, tuple(ir for _, ir in factors)
+    carried = {ir for _, ir in features} if config.interaction_of(last).endswith("residual") else set()
+
+    def is_filled(irrep: Irrep) -> bool:
+        degrees = range(1, config.correlation_of(last) + 1)
+        return irrep in carried or any(symmetric_couplings(kinds, irrep, d).shape[-1] for d in degrees)
+
+    needed = {ir for output in config.outputs for _, ir in output.blocks} - {EVEN_SCALAR}
+    return tuple((factors[0][0], ir) for ir in sorted(needed, key=lambda ir: ir.rank) if is_filled(ir))

@@ -15,8 +15,8 @@ from ..blocks.gates import gate, pre_gate_irreps
 from ..blocks.radial import closed_basis, radial_weights
 from ..o3.irreps import Irreps
 from ..o3.paths import plan_convolution
-from ..parts import LayerParts, Linear, NetworkParts
-from .config import NequIPConfig, layer_irreps
+from ..parts import LayerParts, Linear, NetworkParts, OutputParts
+from .config import NequIPConfig, layer_irreps, output_irreps
 
 
 def nequip_parts(config: NequIPConfig, parameters: Mapping[str, Any], dtype: np.dtype) -> NetworkParts:
@@ -31,18 +31,26 @@ def nequip_parts(config: NequIPConfig, parameters: Mapping[str, Any], dtype: np.
     def cast(x) -> np.ndarray:
         return np.asarray(x, dtype)
 
-    layers = tuple(
-        _layer_parts(config, *irreps, {key: cast(value) for key, value in parameters[f"layer_{i}"].items()})
-        for i, irreps in enumerate(layer_irreps(config))
-    )
+    def layer(name: str, irreps_in: Irreps, irreps_out: Irreps) -> LayerParts:
+        return _layer_parts(config, irreps_in, irreps_out, {key: cast(x) for key, x in parameters[name].items()})
+
+    outputs = None
+    if c.outputs:
+        irreps_in, irreps_out = output_irreps(config)
+        own = {key: cast(x) for key, x in top.items() if key.startswith("output_")}
+        # Read from their own layer alone.
+        read = {o.name: _linear(f"output_{o.name}", irreps_out, o.blocks, own, o.scale) for o in c.outputs}
+        readouts = {name: (*[None] * (c.n_layers - 1), linear) for name, linear in read.items()}
+        outputs = OutputParts(layer("outputs", irreps_in, irreps_out), readouts)
     return NetworkParts(
         dtype=np.dtype(dtype),
         l_max=c.l_max,
         basis=partial(closed_basis, n_basis=c.n_basis, cutoff=c.cutoff, p=c.envelope_p, dtype=np.dtype(dtype)),
         embedding=cast(top["embedding"]) if c.embedding else np.eye(c.n_species, dtype=dtype),
-        layers=layers,
+        layers=tuple(layer(f"layer_{i}", *irreps) for i, irreps in enumerate(layer_irreps(config))),
         readout=cast(top["readout"]) * cast(c.scale / len(top["readout"]) ** 0.5),
         atom_energies=cast(top["atom_energies"]) + cast(c.shift),
+        outputs=outputs,
     )
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from ...base.errors import InputError
 from ..o3.irreps import EVEN_SCALAR, MOST, MOST_CHANNELS, Irrep, Irreps, check_cutoff, parse_irreps
+from ..outputs import Output, check_outputs, unreachable
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class NequIPConfig:
         average_neighbors: sums over neighbours are divided by its square root.
         scale, shift: node energy = scale * output + shift + energy of the isolated atom [eV].
         radial_init: variance scale of the radial network's hidden layers at initialisation.
+        outputs: what is read besides the energy, from a layer of its own beside the last (`output_irreps`).
     """
 
     n_species: int
@@ -45,6 +47,7 @@ class NequIPConfig:
     shift: float = 0.0
     radial_init: float = 2.0
     radial_elements: bool = False
+    outputs: tuple[Output, ...] = ()
 
     def __post_init__(self):
         self._check_sizes()
@@ -68,6 +71,7 @@ class NequIPConfig:
                 "the gates of the higher irreps are even scalars",
                 "add a block of 0e, for example 16x0e",
             )
+        self._check_outputs()
 
     def _check_sizes(self) -> None:
         check_cutoff(self.cutoff)
@@ -88,6 +92,17 @@ class NequIPConfig:
                     + (" for each hidden layer" if name == "radial_sizes" else ""),
                 )
 
+    def _check_outputs(self) -> None:
+        check_outputs(self.outputs)
+        if not self.outputs:
+            return
+        present = {ir for _, ir in output_irreps(self)[1]}
+        for output in self.outputs:
+            for _, ir in output.blocks:
+                if ir not in present:
+                    remedy = "give l_max or hidden_irreps higher degrees, hidden_irreps both parities, or add a layer"
+                    raise unreachable(output, ir, remedy)
+
 
 def layer_irreps(config: NequIPConfig) -> list[tuple[Irreps, Irreps]]:
     """Input and output irreps of every layer; the last keeps even scalars only, all that is read."""
@@ -100,6 +115,22 @@ def layer_irreps(config: NequIPConfig) -> list[tuple[Irreps, Irreps]]:
         result.append((irreps, _reachable(irreps, config.l_max, wanted)))
         irreps = result[-1][1]
     return result
+
+
+def output_irreps(config: NequIPConfig) -> tuple[Irreps, Irreps]:
+    """Input and output irreps of the layer that outputs beside the energy are read from.
+
+    It stands beside the last layer and hears the same atoms. The last layer stays as it is without outputs, so that
+    energies do not depend on them, and a network that has learned energies can be given more outputs.
+    An irrep has as many channels as in the hidden irreps; one that is not among them has the fewest there.
+    """
+    irreps_in, _ = layer_irreps(config)[-1]
+    channels = {ir: mul for mul, ir in parse_irreps(config.hidden_irreps)}
+    needed = {ir for output in config.outputs for _, ir in output.blocks}
+    wanted = [(channels.get(ir, min(channels.values())), ir) for ir in needed]
+    if EVEN_SCALAR not in needed:
+        wanted.append((1, EVEN_SCALAR))  # gates of the others stand behind the even scalars
+    return irreps_in, _reachable(irreps_in, config.l_max, tuple(sorted(wanted, key=lambda block: block[1].rank)))
 
 
 def _reachable(irreps_in: Irreps, l_max: int, wanted: Irreps) -> Irreps:
