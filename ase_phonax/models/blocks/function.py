@@ -1,6 +1,6 @@
 """What the function forms of all networks share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ..o3.irreps import Irreps
+from ..outputs import Output
 
 
 def equivariant_linear(
@@ -36,6 +37,16 @@ def equivariant_linear(
     return tuple(result)
 
 
+def read_outputs(outputs: Sequence[Output], irreps: Irreps, blocks: tuple[Array, ...]) -> dict[str, Array]:
+    """Linear readouts of features, blocks (n, i, u): name -> (n, components)."""
+    result = {}
+    for output in outputs:
+        values = equivariant_linear(f"output_{output.name}", irreps, blocks, output.blocks)
+        flat = [v.swapaxes(-1, -2).reshape(len(v), -1) for v in values]
+        result[output.name] = output.scale * jnp.concatenate(flat, -1)
+    return result
+
+
 @dataclass(frozen=True)
 class Network:
     """Pure functions of one configuration; equal configurations give the same object.
@@ -45,8 +56,11 @@ class Network:
         node_energies: see `Potential.node_energies`.
         inside: the same arguments -> what leaves each layer (n_nodes, d), and the node energies; None where a network
             does not tell.
+        outputs: the same arguments -> all that is read of atoms: name -> (n_nodes, components), the energy [eV] among
+            it; None for a network that has the energy alone.
     """
 
     init: Callable[..., Any]
     node_energies: Callable[..., Any]
     inside: Callable[..., Any] | None = None
+    outputs: Callable[..., Any] | None = None

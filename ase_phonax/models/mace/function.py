@@ -16,7 +16,7 @@ from jax import Array
 from ..blocks import convolution as conv
 from ..blocks.activations import SILU_NORM, TANH_NORM
 from ..blocks.distances import polynomial_envelope
-from ..blocks.function import Network, equivariant_linear
+from ..blocks.function import Network, equivariant_linear, read_outputs
 from ..o3.irreps import EVEN_SCALAR, Irreps
 from ..o3.paths import plan_convolution
 from ..o3.symmetric_products import powers, symmetric_couplings
@@ -108,6 +108,10 @@ class MACELayer(hk.Module):
             x = _ACTIVATIONS[self.config.activation](x)
         return (x @ _matrix("readout", (x.shape[-1], 1), x.dtype))[..., 0]
 
+    def outputs(self, features: Array) -> dict[str, Array]:
+        """New features (n, d') -> what they add to each output beside the energy: name -> (n, components)."""
+        return read_outputs(self.config.outputs, self.irreps.out, conv.split(self.irreps.out, features))
+
 
 def _parameter(name: str, shape: tuple[int, ...], dtype: Any, deviation: float) -> Array:
     return hk.get_parameter(name, shape, dtype, hk.initializers.RandomNormal(deviation)).astype(dtype)
@@ -127,6 +131,10 @@ class _Model:
 
     def node_energies(self, vectors: Array, species: Array, exchange) -> Array:
         """The whole network: (n_nodes,) [eV]."""
+        return self.outputs(vectors, species, exchange)["energy"][:, 0]
+
+    def outputs(self, vectors: Array, species: Array, exchange) -> dict[str, Array]:
+        """All that is read: name -> (n_nodes, components), the energy [eV] among it."""
         c, irreps = self.config, self.layers[0].irreps
         mirrored, recompute = (getattr(exchange, name, False) for name in ("mirrored", "recompute"))
         half = vectors[: len(vectors) // 2] if mirrored else vectors
@@ -140,6 +148,7 @@ class _Model:
         basis = basis * envelope[..., None] if c.envelope_on == "basis" else basis
         table = _parameter("embedding", (c.n_species, _width(irreps.features)), vectors.dtype, 1.0)
         features, energies = table[species], jnp.zeros(len(species), vectors.dtype)
+        further: dict[str, Array] = {}
         for layer in self.layers:
             radial = hk.remat(layer.radial) if recompute else layer.radial
             senders = conv.split(layer.irreps.senders, exchange.gather(conv.join(layer.mix(features))))
@@ -149,11 +158,13 @@ class _Model:
             features = layer.update(tuple(exchange.aggregate(m) for m in edges), density, features, species)
             if c.has_readout(layer.index):
                 energies = energies + layer.readout(features)
+                further = {name: further.get(name, 0.0) + x for name, x in layer.outputs(features).items()}
         if c.pair_repulsion and ends is not None:
             pairs = repulsion_energies(c, lengths, *ends)
             energies = energies + exchange.aggregate(jnp.concatenate([pairs, pairs]) if mirrored else pairs)
         isolated = hk.get_parameter("atom_energies", (c.n_species,), vectors.dtype, jnp.zeros)
-        return energies * c.scale + c.shift + isolated.astype(vectors.dtype)[species]
+        energies = energies * c.scale + c.shift + isolated.astype(vectors.dtype)[species]
+        return {"energy": energies[:, None], **further}
 
 
 def _width(irreps: Irreps) -> int:
@@ -178,7 +189,8 @@ def mace_network(config: MACEConfig) -> Network:
 
     def build():
         model = _Model(config)
-        return model.node_energies, model.node_energies
+        return model.outputs, (model.node_energies, model.outputs)
 
     init, apply = hk.multi_transform(build)
-    return Network(init, lambda parameters, *inputs: apply(parameters, None, *inputs))
+    energies, outputs = (lambda parameters, *inputs, f=f: f(parameters, None, *inputs) for f in apply)
+    return Network(init, energies, outputs=outputs)

@@ -15,11 +15,11 @@ from jax import Array
 from ..blocks import convolution as conv
 from ..blocks.activations import SILU_NORM, TANH_NORM
 from ..blocks.distances import bessel_basis, polynomial_envelope
-from ..blocks.function import Network, equivariant_linear
+from ..blocks.function import Network, equivariant_linear, read_outputs
 from ..blocks.gates import pre_gate_irreps
 from ..o3.irreps import EVEN_SCALAR, Irreps
 from ..o3.paths import plan_convolution
-from .config import NequIPConfig, layer_irreps
+from .config import NequIPConfig, layer_irreps, output_irreps
 
 
 class Layer(hk.Module):
@@ -134,8 +134,18 @@ class _Model:
         """The whole network: (n_nodes,) [eV]."""
         return self.readout(self.features(vectors, species, exchange)[-1], species)
 
-    def features(self, vectors: Array, species: Array, exchange) -> tuple[Array, ...]:
-        """What leaves each layer: (n_nodes, d) in the blocks of its `layer_irreps`."""
+    def outputs(self, vectors: Array, species: Array, exchange) -> dict[str, Array]:
+        """All that is read: name -> (n_nodes, components), the energy [eV] among it."""
+        c = self.config
+        beside = (Layer(c, *output_irreps(c), name="outputs"),) if c.outputs else ()
+        leaving = self.features(vectors, species, exchange, *beside)
+        result = {"energy": self.readout(leaving[c.n_layers - 1], species)[:, None]}
+        for layer in beside:
+            result |= read_outputs(c.outputs, layer.irreps_out, conv.split(layer.irreps_out, leaving[-1]))
+        return result
+
+    def features(self, vectors: Array, species: Array, exchange, *beside: Layer) -> tuple[Array, ...]:
+        """What leaves each layer and those beside the last: (n_nodes, d) in the blocks of its irreps."""
         mirrored = getattr(exchange, "mirrored", False)
         y, basis = _edge(self.config, vectors[: len(vectors) // 2] if mirrored else vectors)
         if mirrored:
@@ -144,14 +154,14 @@ class _Model:
         if self.config.radial_elements:
             both = conv.at_ends(species.astype(vectors.dtype), exchange, len(basis))
             ends = both[0].astype(species.dtype), both[1].astype(species.dtype)
-        features, found = self.embed(species, vectors.dtype), []
-        for layer in self.layers:
+        found = [self.embed(species, vectors.dtype)]
+        for index, layer in enumerate((*self.layers, *beside)):
+            features = found[min(index, len(self.layers) - 1)]
             radial = hk.remat(layer.radial) if getattr(exchange, "recompute", False) else layer.radial
             senders = conv.split(layer.irreps_in, exchange.gather(conv.join(layer.mix(features))))
             edges = conv.messages(senders, layer.angular(y), radial(basis, ends))
-            features = layer.update(tuple(exchange.aggregate(m) for m in edges), features, species)
-            found.append(features)
-        return tuple(found)
+            found.append(layer.update(tuple(exchange.aggregate(m) for m in edges), features, species))
+        return tuple(found[1:])
 
 
 def _edge(config: NequIPConfig, vectors: Array) -> tuple[Array, Array]:
@@ -176,7 +186,7 @@ def nequip_network(config: NequIPConfig) -> Network:
             features = model.features(vectors, species, exchange)
             return features, model.readout(features[-1], species)
 
-        return model.node_energies, (model.node_energies, inside)
+        return model.outputs, (model.node_energies, inside, model.outputs)
 
     init, apply = hk.multi_transform(build)
 
