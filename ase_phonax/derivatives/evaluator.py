@@ -78,6 +78,16 @@ class Evaluator:
         """Energies of the atoms (n,) [eV], forces (n, 3) [eV/Å], virial dE/dstrain (3, 3) [eV]."""
         return self.route.energy_forces_stress(self.neighbours(atoms))
 
+    def outputs(self, atoms: Atoms) -> dict[str, np.ndarray]:
+        """By the names of `potential.outputs`: (n, components) per atom, (components,) per structure."""
+        values = self.route.outputs(self.neighbours(atoms))
+        return {
+            output.name: values[output.name]
+            if output.per == "atom"
+            else output.pooled(values[output.name].astype(float))
+            for output in self.potential.outputs
+        }
+
     def require_neighbours(self, atoms: Atoms) -> None:
         """Refuse a crystal with atoms that have no force constants.
 

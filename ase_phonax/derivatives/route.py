@@ -23,6 +23,9 @@ class Route(Protocol):
     def energy_forces_stress(self, neighbours: Neighbours) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Energies of the atoms (n,) [eV], forces (n, 3) [eV/Å], virial dE/dstrain (3, 3) [eV]."""
 
+    def outputs(self, neighbours: Neighbours) -> dict[str, np.ndarray]:
+        """What the network gives beside the energies, by name: (n, components) of the atoms."""
+
     def lattice_matrices(
         self,
         neighbours: Neighbours,

@@ -9,7 +9,7 @@ from ...models.parts import NetworkParts
 from ...structures.neighbours import Neighbours
 from ..route import Progress
 from .edge_tensors import Expansion, expand
-from .energies import Edges, evaluate
+from .energies import Edges, evaluate, evaluate_outputs
 from .lattice_matrices import lattice_matrices, lattice_slopes
 
 # Tensors of a structure are kept for the next call up to this size: some thousand edges.
@@ -37,6 +37,10 @@ class ArraysRoute:
             forces[:, x] = pull - np.bincount(neighbours.senders, state.slopes[:, x], n)
         virial = state.slopes.T.astype(float) @ neighbours.vectors
         return state.energies, forces, ((virial + virial.T) / 2).astype(dtype)
+
+    def outputs(self, neighbours: Neighbours) -> dict[str, np.ndarray]:
+        """As `Route.outputs`."""
+        return evaluate_outputs(self.network, _edges(neighbours))
 
     def lattice_matrices(
         self,

@@ -15,7 +15,7 @@ import jraph
 import numpy as np
 from jax import Array
 
-from ...models.potential import NodeEnergies
+from ...models.potential import NodeEnergies, NodeOutputs
 from .blocks import NO_LIMIT, Room, in_blocks
 from .exchange import Exchange, TwistedExchange, twisted_exchange
 
@@ -69,6 +69,15 @@ def node_energies(
     if strain is not None:
         vectors = vectors + jnp.where(real_edges[:, None], vectors @ strain, 0.0)
     return jnp.where(real_nodes, function(parameters, vectors, graph.nodes["species"], exchange), 0.0)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def outputs(function: NodeOutputs, cutoff: float, parameters: Any, graph: jraph.GraphsTuple) -> dict[str, Array]:
+    """All that a potential gives of nodes: name -> (n_nodes, components), whatever on padding."""
+    positions = graph.nodes["positions"]
+    exchange = Exchange(graph.senders, graph.receivers, positions.shape[0])
+    vectors = edge_vectors(positions, _offsets(graph, positions.dtype), masks(graph)[1], cutoff, exchange)
+    return function(parameters, vectors, graph.nodes["species"], exchange)
 
 
 @partial(jax.jit, static_argnums=(0, 1))

@@ -46,6 +46,14 @@ class CompiledRoute:
             energies, forces, virial = responses.energy_forces_stress(*self._function(responses), graph)
             return np.array(energies)[:n], np.array(forces)[:n], np.array(virial)
 
+    def outputs(self, neighbours: Neighbours) -> dict[str, np.ndarray]:
+        """As `Route.outputs`."""
+        n = len(neighbours.species)
+        with self._computing(n) as (responses, _):
+            parameters = self._function(responses)[1:]
+            values = responses.outputs(self.potential.node_outputs, *parameters, self._graph(responses, neighbours))
+            return {name: np.array(of_atoms)[:n] for name, of_atoms in values.items()}
+
     def lattice_matrices(
         self,
         neighbours: Neighbours,
