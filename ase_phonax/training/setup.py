@@ -10,10 +10,11 @@ from ase.data import atomic_numbers, chemical_symbols, covalent_radii
 
 from ..base.errors import InputError
 from ..derivatives.evaluator import Evaluator
-from ..models.architectures import ARCHITECTURES, get_network, is_of_elements, make_potential
+from ..models.architectures import ARCHITECTURES, is_of_elements, make_potential
 from ..models.potential import Potential
 from ..structures.neighbours import find_neighbours
 from .config import LossConfig, NetworkConfig, TrainingConfig
+from .first_parameters import first_parameters
 from .labels.frames import Frame, count_labels, find_elements
 from .periodic_table import likeness
 
@@ -68,11 +69,6 @@ def new_potential(config: TrainingConfig, frames: Sequence[Frame]) -> Potential:
     Raises:
         InputError: elements that the network was told not to have, wrong options.
     """
-    import jax
-    import jax.numpy as jnp
-
-    from ..derivatives.compiled.exchange import Exchange
-
     network = config.network
     numbers = _numbers(network, frames)
     architecture = ARCHITECTURES[network.architecture]
@@ -87,13 +83,7 @@ def new_potential(config: TrainingConfig, frames: Sequence[Frame]) -> Potential:
     automatic = network.average_neighbors == "auto"
     neighbors = average_neighbors(frames, made.cutoff, numbers) if automatic else float(network.average_neighbors)
     made = replace(made, average_neighbors=neighbors)
-    function = get_network(network.architecture, made)
-    # Drawn in single precision always: one seed, one network, whatever it is trained in.
-    with jax.enable_x64(False):
-        exchange = Exchange(jnp.zeros(1, int), jnp.zeros(1, int), 1)
-        key = jax.random.PRNGKey(config.run.seed)
-        first = jax.jit(function.init)(key, jnp.ones((1, 3)), jnp.zeros(1, int), exchange)
-    parameters: Any = jax.tree.map(np.asarray, first)
+    parameters = first_parameters(network.architecture, made, config.run.seed)
     if network.alike:
         parameters = _alike(parameters, likeness(numbers, network.alike))
     parameters["~"]["atom_energies"] = reference_energies(network, frames, numbers).astype(np.float32)
