@@ -187,6 +187,7 @@ def _contents(name: str) -> Any:
     rows = {
         "elements": _elements([chemical_symbols[z] for z in potential.numbers]),
         "network": f"{potential.architecture}, {potential.n_layers} layers, cutoff {potential.cutoff:g} Å",
+        "outputs": ", ".join(map(str, potential.outputs)),
         "theory": known.level_of_theory,
         "parameters": f"{potential.n_parameters:,}",
         "training": known.training_set,
