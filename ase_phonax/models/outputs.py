@@ -62,6 +62,9 @@ class Output:
                 "give a positive number, about the size of the values",
             )
 
+    def __str__(self) -> str:
+        return f"{self.name} {self.irreps} per {self.per}" + (f" [{self.unit}]" if self.unit else "")
+
     @property
     def blocks(self) -> Irreps:
         """The irreps, parsed."""
