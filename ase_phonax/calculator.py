@@ -179,7 +179,7 @@ class PhonaxCalculator(Calculator):
 
     def get_outputs(self, atoms: Atoms | None = None) -> dict[str, np.ndarray]:
         """Each of `potential.outputs` by its name: (n, components) per atom, (components,) per structure."""
-        return self._evaluator.outputs(self.get_atoms() if atoms is None else atoms)
+        return self.evaluator.outputs(self.get_atoms() if atoms is None else atoms)
 
     def get_vibrations(
         self, atoms: Atoms, indices: Sequence[int] | None = None, *, progress: Progress | None = None
