@@ -1,5 +1,7 @@
 """Nonlinear functions of scalars, with their derivatives and norms."""
 
+from typing import Any
+
 import numpy as np
 
 # sqrt of the mean square of the activation under a unit normal, as e3nn-jax computes it in float64
@@ -8,7 +10,7 @@ SILU_NORM = 0.5964586854233045
 TANH_NORM = 0.6279282481638502
 
 
-def silu(x: np.ndarray, norm: float, order: int = 2) -> tuple[np.ndarray, ...]:
+def silu(x: np.ndarray, norm: float = 1.0, order: int = 2) -> tuple[np.ndarray, ...]:
     """x / (1 + exp(-x)) / norm and its derivatives up to the second."""
     s = _sigmoid(x)
     found = [x * s]
@@ -19,10 +21,15 @@ def silu(x: np.ndarray, norm: float, order: int = 2) -> tuple[np.ndarray, ...]:
     return tuple(z if norm == 1 else z / norm for z in found)
 
 
-def tanh(x: np.ndarray, norm: float) -> tuple[np.ndarray, ...]:
-    """tanh(x) / norm and its first two derivatives."""
-    t = np.tanh(x)
-    return t / norm, (1 - t * t) / norm, -2 * t * (1 - t * t) / norm
+def tanh(x: Any, norm: float = 1.0, order: int = 2) -> tuple[Any, ...]:
+    """tanh(x) / norm and its derivatives up to the second, of any array module."""
+    t = x.__array_namespace__().tanh(x)
+    found = [t]
+    if order > 0:
+        found.append(1 - t * t)
+    if order > 1:
+        found.append(-2 * t * (1 - t * t))
+    return tuple(z if norm == 1 else z / norm for z in found)
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

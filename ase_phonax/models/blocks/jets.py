@@ -1,15 +1,22 @@
-"""Functions of a distance as values and derivatives: products and compositions of them."""
+"""Functions of a distance as values and derivatives: products and compositions of them.
+
+Of any array module: NumPy asks for the derivatives it needs, JAX for the value alone, which it differentiates itself.
+"""
 
 from collections.abc import Sequence
-
-import numpy as np
+from typing import Any
 
 from ..parts import Orders
 
 
-def scaled(x: Orders, factor: float | np.ndarray) -> Orders:
+def scaled(x: Orders, factor: Any) -> Orders:
     """Times a constant."""
     return [factor * z for z in x]
+
+
+def shifted(x: Orders, constant: Any) -> Orders:
+    """Plus a constant."""
+    return [x[0] + constant, *x[1:]]
 
 
 def product(a: Orders, b: Orders) -> Orders:
@@ -22,9 +29,19 @@ def product(a: Orders, b: Orders) -> Orders:
     return result
 
 
-def composed(outer: Sequence[np.ndarray], inner: Orders) -> Orders:
+def composed(outer: Sequence[Any], inner: Orders) -> Orders:
     """f(x) from f, f' and f'' at the values of x, as many as are needed."""
     result = [outer[0], *(outer[1] * z for z in inner[1:])]
     if len(inner) > 2:
         result[2] = result[2] + outer[2] * inner[1] ** 2
     return result
+
+
+def power(x: Any, n: float, order: int) -> Orders:
+    """x**n."""
+    return [x**n, n * x ** (n - 1), n * (n - 1) * x ** (n - 2)] if order else [x**n]
+
+
+def reciprocal(x: Any, order: int) -> Orders:
+    """1/x."""
+    return [1 / x, -1 / x**2, 2 / x**3] if order else [1 / x]

@@ -1,6 +1,11 @@
-"""The radial network of edges as arrays: a closed Bessel basis through a perceptron, with two derivatives."""
+"""The radial network of edges: a basis in the distance, closed by an envelope, through a perceptron.
 
-from collections.abc import Sequence
+Every function of a distance stands here once, with two derivatives and for any array module: NumPy for the network as
+arrays, JAX for it as a function.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -24,11 +29,19 @@ def radial_weights(
     return perceptron(basis, matrices, factor)
 
 
-def perceptron(x: Orders, matrices: Sequence[np.ndarray], factor: np.ndarray | None = None) -> Orders:
-    """Linear maps with silu between them; the first is multiplied by a factor that does not depend on the length."""
+def perceptron(
+    x: Orders, matrices: Sequence[Any], factor: Any = None, activation: Callable[..., Sequence[Any]] = silu
+) -> Orders:
+    """Linear maps with an activation between them; the first is multiplied by a factor that the length does not change.
+
+    No biases: the basis is zero at the cutoff, and so must be what comes out.
+
+    Args:
+        activation: (values, order) -> value and derivatives.
+    """
     for number, matrix in enumerate(matrices):
         if number:
-            x = composed(silu(x[0], 1.0, len(x) - 1), x)
+            x = composed(activation(x[0], order=len(x) - 1), x)
         x = [z @ matrix for z in x]
         if factor is not None and not number:
             x = scaled(x, factor)
@@ -45,7 +58,7 @@ def closed_basis(
     p: int,
     dtype: np.dtype,
 ) -> Orders:
-    """Bessel functions times the polynomial envelope (see `radial`), and derivatives: (e, n_basis) each.
+    """Bessel functions times the polynomial envelope, and derivatives: (e, n_basis) each.
 
     Args:
         lengths: (e,) [Å], positive, in double precision: rounding a length, the slope of a basis function makes it
@@ -55,26 +68,42 @@ def closed_basis(
         dtype: of the result.
     """
     r = lengths[:, None]
-    found = product(bessel(r, order, n_basis, cutoff), envelope(r, order, cutoff, p))
-    return [z.astype(dtype) for z in found]
+    closed = product(bessel(r, order, n_basis, cutoff), envelope(r, order, cutoff, p))
+    return [z.astype(dtype) for z in closed]
 
 
-def bessel(r: np.ndarray, order: int, n_basis: int, cutoff: float) -> Orders:
-    """Bessel functions of (e, 1): (e, n_basis) each."""
+def bessel(r: Any, order: int, n_basis: int, cutoff: float) -> Orders:
+    """(2/c) sin(k pi r/c)/r for k = 1..n at r (e, 1) [Å]: (e, n_basis) each, the first in 1/Å²; zero at the cutoff.
+
+    The spherical Bessel basis of DimeNet (Gasteiger et al., arXiv:2003.03123, eq. 7) with the prefactor of Nequix. r
+    must be positive: padded edges carry a length beyond the cutoff.
+    """
+    xp = r.__array_namespace__()
     f = np.arange(1, n_basis + 1, dtype=r.dtype) * (np.pi / cutoff)
-    sine, cosine = np.sin(f * r), np.cos(f * r)
+    sine = xp.sin(f * r)
     b = [sine / r]
     if order > 0:
-        b.append((f * cosine - b[0]) / r)
+        b.append((f * xp.cos(f * r) - b[0]) / r)
     if order > 1:
         b.append(-(f**2 * sine + 2 * b[1]) / r)
     return scaled(b, 2 / cutoff)
 
 
-def envelope(r: np.ndarray, order: int, cutoff: float | np.ndarray, p: int) -> Orders:
-    """The polynomial envelope, in the shape of r."""
-    x = r / cutoff
-    inside = (x < 1).astype(r.dtype)
+def gaussians(r: Any, order: int, n_basis: int, cutoff: float) -> Orders:
+    """exp(-(r - r_k)² / 2 d²) around n points from 0 to the cutoff, d apart, at r (e, 1): (e, n_basis) each."""
+    inverse = (n_basis - 1) / cutoff
+    x = (r - np.linspace(0.0, cutoff, n_basis).astype(r.dtype)) * inverse
+    value = r.__array_namespace__().exp(-0.5 * x**2)
+    return [value, -inverse * x * value, inverse**2 * (x**2 - 1) * value][: order + 1]
+
+
+def envelope(r: Any, order: int, cutoff: Any, p: int) -> Orders:
+    """Polynomial of DimeNet (eq. 8), in the shape of r: 1 at r = 0, zero with two derivatives at the cutoff.
+
+    Times the Bessel basis, itself zero there, the product has three continuous derivatives. `p` only sets the flatness
+    at r = 0, not the smoothness at the cutoff.
+    """
+    xp, x = r.__array_namespace__(), r / cutoff
     e = [1 - (p + 1) * (p + 2) / 2 * x**p + p * (p + 2) * x ** (p + 1) - p * (p + 1) / 2 * x ** (p + 2)]
     # Its derivative is -p (p + 1) (p + 2) / 2 x^(p-1) (1 - x)².
     head = -p * (p + 1) * (p + 2) / 2
@@ -82,4 +111,5 @@ def envelope(r: np.ndarray, order: int, cutoff: float | np.ndarray, p: int) -> O
         e.append(head * x ** (p - 1) * (1 - x) ** 2 / cutoff)
     if order > 1:
         e.append(head * x ** (p - 2) * (1 - x) * (p - 1 - (p + 1) * x) / cutoff**2)
-    return scaled(e, inside)
+    # Chosen, not multiplied: far beyond the cutoff the polynomial overflows, and 0 times infinity is none.
+    return [xp.where(x < 1, z, 0) for z in e]

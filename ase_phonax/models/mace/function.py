@@ -1,33 +1,26 @@
-"""MACE in Haiku: the network to train, and the independent reference.
+"""MACE in e3nn-jax on Haiku: the network to train, and the independent reference.
 
-Equations: Batatia et al., arXiv:2206.07697, eqs. 6 to 14. Features are flat arrays (n, d) in the block order of
-their irreps, as in NequIP's.
+Equations: Batatia et al., arXiv:2206.07697, eqs. 6 to 14.
 """
 
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
+import e3nn_jax as e3nn
 import haiku as hk
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ..blocks import convolution as conv
-from ..blocks.activations import SILU_NORM, TANH_NORM
-from ..blocks.distances import polynomial_envelope
-from ..blocks.function import Network, equivariant_linear, read_outputs
-from ..o3.irreps import EVEN_SCALAR, Irreps
-from ..o3.paths import plan_convolution
+from ..blocks import function as blocks
+from ..blocks.function import Edges, Network, convolution, linear, look_along, read_outputs, to_e3nn
+from ..blocks.radial import envelope, perceptron
 from ..o3.symmetric_products import powers, symmetric_couplings
 from .config import LayerIrreps, MACEConfig, mace_irreps
-from .distances import distance_basis, repulsion_energies
+from .radial import density_share, distance_basis, repulsion_energies
 
-_ACTIVATIONS = {
-    "silu": lambda x: jax.nn.silu(x) / SILU_NORM,
-    "tanh": lambda x: jnp.tanh(x) / TANH_NORM,
-    "none": lambda x: x,
-}
+_ACTIVATIONS = {"silu": blocks.silu, "tanh": blocks.tanh, "none": lambda x: x}
 
 
 class MACELayer(hk.Module):
@@ -35,58 +28,61 @@ class MACELayer(hk.Module):
 
     def __init__(self, config: MACEConfig, index: int, irreps: LayerIrreps):
         super().__init__(name=f"layer_{index}")
-        self.config, self.index, self.irreps = config, index, irreps
-        self.kind = config.interaction_of(index)
-        self.plan = plan_convolution(irreps.senders, config.l_max, tuple(ir for _, ir in irreps.factors))
+        self.config, self.index = config, index
+        kind = config.interaction_of(index)
+        self.has_density, self.is_residual = kind.startswith("density"), kind.endswith("residual")
+        self.senders, self.factors, self.out = map(to_e3nn, irreps[1:])
+        # Couplings are found by our own names of irreps.
+        self.kinds, self.made = tuple(ir for _, ir in irreps.factors), irreps.out
+        self.convolution = convolution(irreps.senders, config.l_max, irreps.factors)
 
-    def mix(self, features: Array) -> tuple[Array, ...]:
-        """(n, d) -> blocks (n, i, u) that senders pass on."""
-        blocks = conv.split(self.irreps.features, features)
-        return equivariant_linear("mix", self.irreps.features, blocks, self.irreps.senders)
+    def __call__(
+        self, features: e3nn.IrrepsArray, edges: Edges, basis: Array, closing: Array, species: Array
+    ) -> e3nn.IrrepsArray:
+        """Features of nodes -> new ones.
 
-    def angular(self, harmonics: Array) -> tuple[Array, ...]:
-        """Harmonics (..., s) -> per block (..., i, k)."""
-        return conv.angular_maps(self.plan, harmonics)
-
-    def radial(self, basis: Array, envelope: Array) -> tuple[tuple[Array, ...], Array]:
-        """Radial basis (..., b) -> per block (..., k, u); share of the receiver's density (..., 1)."""
-        x, outside = basis, self.config.envelope_on == "weights"
-        sizes = (*self.config.radial_sizes, self.plan.n_weights)
-        for i, size in enumerate(sizes):
-            x = x @ _matrix(f"radial_{i}", (x.shape[-1], size), x.dtype)
-            x = jax.nn.silu(x) / SILU_NORM if i < len(sizes) - 1 else x
-        density = jnp.zeros_like(basis[..., :1])
-        if self.kind.startswith("density"):
-            density = jnp.tanh((basis @ _matrix("density", (basis.shape[-1], 1), basis.dtype)) ** 2)
-        if outside:
-            x, density = x * envelope[..., None], density * envelope[..., None]
-        return conv.radial_maps(self.plan, x), density
-
-    def update(self, sums: tuple[Array, ...], density: Array, features: Array, species: Array) -> Array:
-        """Sums of messages and old features -> new features (n, d')."""
-        c, (irreps_in, _, factors, out) = self.config, self.irreps
-        collected = conv.collect(self.plan, sums)
-        blocks = equivariant_linear("collect", self.plan.irreps_out, collected, factors)
-        divisor = density[..., None] + 1 if self.kind.startswith("density") else c.average_neighbors
-        blocks = tuple(x / divisor for x in blocks)
+        Args:
+            basis, closing: (n, n_basis) and (n, 1), the radial basis and the envelope, of as many edges as `edges` has
+                lengths.
+            species: (n_nodes,).
+        """
+        c = self.config
+        mixed = linear("mix", features, self.senders)
+        radial = hk.remat(self.radial) if getattr(edges.exchange, "recompute", False) else self.radial
+        weights, density = radial(basis, closing)
+        messages = linear("collect", self.convolution(mixed, edges, weights), self.factors)
+        messages = messages / (edges.total(density) + 1 if self.has_density else c.average_neighbors)
         select = (species, c.n_species)
-        if not self.kind.endswith("residual"):
-            blocks = equivariant_linear("select", factors, blocks, factors, select)
-        new = equivariant_linear("after", out, self.products(blocks, species), out)
-        if self.kind.endswith("residual"):
-            old = equivariant_linear("skip", irreps_in, conv.split(irreps_in, features), out, select)
-            new = tuple(a + b for a, b in zip(new, old, strict=True))
-        return conv.join(new)
+        if not self.is_residual:
+            messages = linear("select", messages, self.factors, select)
+        new = linear("after", self.products(messages, species), self.out)
+        return new + linear("skip", features, self.out, select) if self.is_residual else new
 
-    def products(self, blocks: tuple[Array, ...], species: Array) -> tuple[Array, ...]:
-        """Symmetric products of blocks (n, i, u), weighted by the atom's element: per output (n, m, u)."""
-        order, kinds = self.config.correlation_of(self.index), tuple(ir for _, ir in self.irreps.factors)
-        values = powers(jnp.concatenate(blocks, axis=-2), order, jnp)
+    def radial(self, basis: Array, closing: Array) -> tuple[list[Array], Array | None]:
+        """Weights of the convolution, spread; and the share (n, 1) in the receiver's density, where there is one."""
+        sizes = (basis.shape[-1], *self.config.radial_sizes, self.convolution.n_weights)
+        shapes = pairwise(sizes)
+        matrices = [_matrix(f"radial_{i}", shape, basis.dtype) for i, shape in enumerate(shapes)]
+        weights, density = perceptron([basis], matrices, activation=blocks.value_only(blocks.silu))[0], None
+        if self.has_density:
+            density = density_share([basis], _matrix("density", (basis.shape[-1], 1), basis.dtype))[0]
+        if self.config.envelope_on == "weights":
+            weights, density = weights * closing, None if density is None else density * closing
+        return self.convolution.spread(weights), density
+
+    def products(self, features: e3nn.IrrepsArray, species: Array) -> e3nn.IrrepsArray:
+        """Symmetric products of one atom's features, channel by channel, weighted by its element.
+
+        e3nn's own (`e3nn.haiku.SymmetricTensorProduct`) span the same space; stored weights belong to the basis of
+        `o3.symmetric_products`, which the array form uses as well.
+        """
+        order = self.config.correlation_of(self.index)
+        values = powers(jnp.concatenate(blocks.components_first(features), axis=-2), order, jnp)
         result = []
-        for mul, ir in self.irreps.out:
-            total = jnp.zeros((len(species), ir.dim, mul), blocks[0].dtype)
+        for mul, ir in self.made:
+            total = jnp.zeros((len(species), ir.dim, mul), features.dtype)
             for degree in range(1, order + 1):
-                couplings = symmetric_couplings(kinds, ir, degree)
+                couplings = symmetric_couplings(self.kinds, ir, degree)
                 n = couplings.shape[-1]
                 if not n:
                     continue
@@ -97,20 +93,19 @@ class MACELayer(hk.Module):
                 weights = _parameter(f"product_{ir}_{degree}", shape, total.dtype, 1 / n)
                 total = total + jnp.einsum("nkmu,nku->nmu", invariants, weights[species])
             result.append(total)
-        return tuple(result)
+        return blocks.from_components_first(self.out, result)
 
-    def readout(self, features: Array) -> Array:
-        """New features (n, d') -> (n,)."""
-        block = [ir for _, ir in self.irreps.out].index(EVEN_SCALAR)
-        x = conv.split(self.irreps.out, features)[block][..., 0, :]
+    def readout(self, features: e3nn.IrrepsArray) -> Array:
+        """New features -> (n_nodes,)."""
+        x = features.filter("0e").array
         if self.config.is_nonlinear(self.index):
             x = x @ _matrix("readout_hidden", (x.shape[-1], self.config.readout_size), x.dtype)
             x = _ACTIVATIONS[self.config.activation](x)
         return (x @ _matrix("readout", (x.shape[-1], 1), x.dtype))[..., 0]
 
-    def outputs(self, features: Array) -> dict[str, Array]:
-        """New features (n, d') -> what they add to each output beside the energy: name -> (n, components)."""
-        return read_outputs(self.config.outputs, self.irreps.out, conv.split(self.irreps.out, features))
+    def outputs(self, features: e3nn.IrrepsArray) -> dict[str, Array]:
+        """New features -> what they add to each output beside the energy: name -> (n_nodes, components)."""
+        return read_outputs(self.config.outputs, features)
 
 
 def _parameter(name: str, shape: tuple[int, ...], dtype: Any, deviation: float) -> Array:
@@ -126,61 +121,44 @@ class _Model:
     """The modules of one configuration, made inside a Haiku transform."""
 
     def __init__(self, config: MACEConfig):
-        self.config = config
-        self.layers = [MACELayer(config, i, irreps) for i, irreps in enumerate(mace_irreps(config))]
+        self.config, irreps = config, mace_irreps(config)
+        self.channels = irreps[0].features[0][0]
+        self.layers = [MACELayer(config, i, own) for i, own in enumerate(irreps)]
 
-    def node_energies(self, vectors: Array, species: Array, exchange) -> Array:
+    def node_energies(self, vectors: Array, species: Array, exchange: Any) -> Array:
         """The whole network: (n_nodes,) [eV]."""
         return self.outputs(vectors, species, exchange)["energy"][:, 0]
 
-    def outputs(self, vectors: Array, species: Array, exchange) -> dict[str, Array]:
+    def outputs(self, vectors: Array, species: Array, exchange: Any) -> dict[str, Array]:
         """All that is read: name -> (n_nodes, components), the energy [eV] among it."""
-        c, irreps = self.config, self.layers[0].irreps
-        mirrored, recompute = (getattr(exchange, name, False) for name in ("mirrored", "recompute"))
-        half = vectors[: len(vectors) // 2] if mirrored else vectors
-        y = conv.harmonics(half, c.l_max)
-        lengths = jnp.sqrt(jnp.sum(half**2, -1))
-        if mirrored:
-            y = conv.mirror(y, c.l_max)
-        ends = _ends(c, species, exchange, len(half), vectors.dtype)
-        envelope = polynomial_envelope(lengths, c.cutoff, c.envelope_p)
-        basis = distance_basis(c, lengths, None if ends is None else ends[0])
-        basis = basis * envelope[..., None] if c.envelope_on == "basis" else basis
-        table = _parameter("embedding", (c.n_species, _width(irreps.features)), vectors.dtype, 1.0)
-        features, energies = table[species], jnp.zeros(len(species), vectors.dtype)
+        c, dtype = self.config, vectors.dtype
+        edges = look_along(vectors, c.l_max, exchange)
+        radii, numbers = self.ends(edges, species, dtype)
+        r = edges.lengths[:, None]
+        closing = envelope(r, 0, c.cutoff, c.envelope_p)[0]
+        basis = distance_basis(c, r, 0, None if radii is None else radii[:, None])[0]
+        basis = basis * closing if c.envelope_on == "basis" else basis
+        table = _parameter("embedding", (c.n_species, self.channels), dtype, 1.0)
+        features, energies = e3nn.as_irreps_array(table[species]), jnp.zeros(len(species), dtype)
         further: dict[str, Array] = {}
         for layer in self.layers:
-            radial = hk.remat(layer.radial) if recompute else layer.radial
-            senders = conv.split(layer.irreps.senders, exchange.gather(conv.join(layer.mix(features))))
-            weights, density = radial(basis, envelope)
-            edges = conv.messages(senders, layer.angular(y), weights)
-            density = exchange.aggregate(jnp.concatenate([density, density]) if mirrored else density)
-            features = layer.update(tuple(exchange.aggregate(m) for m in edges), density, features, species)
+            features = layer(features, edges, basis, closing, species)
             if c.has_readout(layer.index):
                 energies = energies + layer.readout(features)
                 further = {name: further.get(name, 0.0) + x for name, x in layer.outputs(features).items()}
-        if c.pair_repulsion and ends is not None:
-            pairs = repulsion_energies(c, lengths, *ends)
-            energies = energies + exchange.aggregate(jnp.concatenate([pairs, pairs]) if mirrored else pairs)
-        isolated = hk.get_parameter("atom_energies", (c.n_species,), vectors.dtype, jnp.zeros)
-        energies = energies * c.scale + c.shift + isolated.astype(vectors.dtype)[species]
+        if c.pair_repulsion and numbers is not None:
+            energies = energies + edges.total(repulsion_energies(c, edges.lengths, 0, radii, numbers)[0])
+        isolated = hk.get_parameter("atom_energies", (c.n_species,), dtype, jnp.zeros)
+        energies = energies * c.scale + c.shift + isolated.astype(dtype)[species]
         return {"energy": energies[:, None], **further}
 
-
-def _width(irreps: Irreps) -> int:
-    return sum(mul * ir.dim for mul, ir in irreps)
-
-
-def _ends(config: MACEConfig, species: Array, exchange, n: int, dtype: Any) -> tuple[Array, tuple[Array, Array]] | None:
-    """Of the first n edges: sums of the covalent radii, and atomic numbers at either end.
-
-    None where nothing depends on them.
-    """
-    if not config.needs_radii:
-        return None
-    radii, numbers = (jnp.asarray(values, dtype)[species] for values in (config.radii, config.numbers))
-    one, other = conv.at_ends(radii, exchange, n)
-    return one + other, conv.at_ends(numbers, exchange, n)
+    def ends(self, edges: Edges, species: Array, dtype: Any) -> tuple[Array | None, tuple[Array, Array] | None]:
+        """Sums of the covalent radii (n,), and atomic numbers at either end; None where nothing depends on them."""
+        if not self.config.needs_radii:
+            return None, None
+        radii, numbers = (jnp.asarray(values, dtype)[species] for values in (self.config.radii, self.config.numbers))
+        one, other = edges.at_ends(radii)
+        return one + other, edges.at_ends(numbers)
 
 
 @lru_cache

@@ -1,20 +1,78 @@
-"""Radial weights of MACE as arrays, with two derivatives: bases, transforms of the distance, the perceptron.
+"""What MACE sees of a distance: transforms, bases, the repulsion of pairs, and the radial weights as arrays.
 
-The same for JAX is in `radial`. Orders are lists of a function, its slope and its curvature, as many as are asked for.
+Functions of a distance are written once, with two derivatives and for any array module, as in `blocks.radial`. Orders
+are lists of a function, its slope and its curvature, as many as are asked for.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ..blocks.activations import tanh
-from ..blocks.jets import composed, product, scaled
-from ..blocks.radial import bessel, envelope, perceptron
+from ..blocks.jets import composed, power, product, reciprocal, scaled, shifted
+from ..blocks.radial import bessel, envelope, gaussians, perceptron
 from ..parts import Orders
 from .config import MACEConfig
 from .repulsion import repulsion_constants, screened_coulomb
 from .transforms import AGNESI, SOFT
+
+
+def distance_basis(config: MACEConfig, r: Any, order: int, radii: Any = None) -> Orders:
+    """The radial functions of a configuration without their envelope, at r (e, 1) [Å]: (e, n_basis) each.
+
+    Args:
+        radii: (e, 1) sums of the covalent radii at both ends [Å], where the configuration transforms distances.
+    """
+    x = transformed(config, r, order, radii)
+    functions = gaussians if config.basis == "gaussian" else bessel
+    return composed(functions(x[0], order, config.n_basis, config.cutoff), x)
+
+
+def transformed(config: MACEConfig, r: Any, order: int, radii: Any) -> Orders:
+    """What the basis is evaluated at, in the shape of r: the distance or a function of it."""
+    xp = r.__array_namespace__()
+    x: Orders = [r, xp.ones_like(r), xp.zeros_like(r)][: order + 1]
+    if config.distance_transform == "none":
+        return x
+    assert radii is not None, "transforms of the distance need the elements"
+    if config.distance_transform == "soft":
+        return _soft(x, radii, *(config.transform_constants or SOFT))
+    return _agnesi(x, radii, *(config.transform_constants or AGNESI))
+
+
+def _agnesi(r: Orders, radii: Any, a: float, q: float, p: float) -> Orders:
+    """1 / (1 + a x^q / (1 + x^(q - p))), x = r over half the sum of the covalent radii: from 1 at 0 to 0."""
+    x, order = scaled(r, 2 / radii), len(r) - 1
+    below = shifted(composed(power(x[0], q - p, order), x), 1)
+    ratio = product(composed(power(x[0], q, order), x), composed(reciprocal(below[0], order), below))
+    ratio = shifted(scaled(ratio, a), 1)
+    return composed(reciprocal(ratio[0], order), ratio)
+
+
+def _soft(r: Orders, radii: Any, steepness: float) -> Orders:
+    """Goes smoothly from 3/4 of the sum of the covalent radii to r itself, around 25/24 of that sum."""
+    low, high = 3 / 4 * radii, 4 / 3 * radii
+    inner = scaled(shifted(r, -(low + high) / 2), steepness / (high - low))
+    step = shifted(scaled(composed(tanh(inner[0], order=len(r) - 1), inner), 0.5), 0.5)
+    return shifted(product(shifted(r, -low), step), low)
+
+
+def repulsion_energies(config: MACEConfig, r: Any, order: int, radii: Any, numbers: tuple[Any, Any]) -> Orders:
+    """What the receiver of each edge gets of the repulsion between its nuclei, in the shape of r (e,) [eV].
+
+    Args:
+        radii: (e,) sums of the covalent radii [Å], where the repulsion ends.
+        numbers: (e,) atomic numbers at either end.
+    """
+    *weights, exponent, prefactor = repulsion_constants(config)
+    exp = r.__array_namespace__().exp
+    terms = [
+        (weight * exp(-rate * r), rate) for weight, rate in screened_coulomb(*numbers, weights, exponent, prefactor)
+    ]
+    screening = [sum((-rate) ** k * value for value, rate in terms) for k in range(order + 1)]
+    return product(product(reciprocal(r, order)[: order + 1], screening), envelope(r, order, radii, config.repulsion_p))
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,15 +88,16 @@ class MACEBasis:
     dtype: np.dtype
 
     def __call__(self, lengths: np.ndarray, order: int, kinds: np.ndarray | None = None) -> Orders:
-        """See `layers.NetworkParts.basis`."""
+        """See `parts.NetworkParts.basis`."""
         c = self.config
+        radii = None if kinds is None or not c.radii else np.array(c.radii)[kinds].sum(axis=1)[:, None]
         closing = envelope(lengths[:, None], order, c.cutoff, c.envelope_p)
-        basis = _basis(c, lengths[:, None], order, kinds)
+        basis = distance_basis(c, lengths[:, None], order, radii)
         if c.envelope_on == "basis":
-            found = product(basis, closing)
+            closed = product(basis, closing)
         else:
-            found = [np.concatenate(both, 1) for both in zip(basis, closing, strict=True)]
-        return [z.astype(self.dtype) for z in found]
+            closed = [np.concatenate(both, 1) for both in zip(basis, closing, strict=True)]
+        return [z.astype(self.dtype) for z in closed]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,64 +115,21 @@ class MACERadial:
     density: np.ndarray | None
 
     def __call__(self, basis: Orders, kinds: np.ndarray | None = None) -> Orders:
-        """See `layers.LayerParts.radial`."""
+        """See `parts.LayerParts.radial`."""
         n_basis = len(self.matrices[0])
         x = [z[:, :n_basis] for z in basis]
         result = perceptron(x, self.matrices)
         if self.density is not None:
-            squared = [z @ self.density for z in x]
-            squared = product(squared, squared)
-            share = composed(tanh(squared[0], 1.0), squared)
+            share = density_share(x, self.density)
             result = [np.concatenate([a, b], 1) for a, b in zip(result, share, strict=True)]
         return result if self.envelope_on == "basis" else product(result, [z[:, n_basis:] for z in basis])
 
 
-def _basis(c: MACEConfig, r: np.ndarray, order: int, kinds: np.ndarray | None) -> Orders:
-    """Of the transformed distances (e, 1): (e, n_basis)."""
-    x = transformed(c, r, order, kinds)
-    if c.basis == "gaussian":
-        outer = _gaussians(x[0], order, c.n_basis, c.cutoff)
-    else:
-        outer = bessel(x[0], order, c.n_basis, c.cutoff)
-    return composed(outer, x)
-
-
-def transformed(c: MACEConfig, r: np.ndarray, order: int, kinds: np.ndarray | None) -> Orders:
-    """What the basis is evaluated at, (e, 1) each: the distance or a function of it."""
-    x: Orders = [r, np.ones_like(r), np.zeros_like(r)][: order + 1]
-    if c.distance_transform == "none":
-        return x
-    assert kinds is not None, "transforms of the distance need the elements"
-    radii = np.array(c.radii)[kinds].sum(axis=1)[:, None]
-    if c.distance_transform == "soft":
-        (steepness,) = c.transform_constants or SOFT
-        low, high = 3 / 4 * radii, 4 / 3 * radii
-        inner = scaled(x, steepness / (high - low))
-        inner[0] = inner[0] - steepness / (high - low) * (low + high) / 2
-        step = scaled(composed(tanh(inner[0], 1.0), inner), 0.5)
-        step[0] = step[0] + 0.5
-        result = product([x[0] - low, *x[1:]], step)
-        result[0] = result[0] + low
-        return result
-    a, q, p = c.transform_constants or AGNESI
-    x = scaled(x, 2 / radii)
-    below = composed(_power(x[0], q - p), x)
-    below[0] = below[0] + 1
-    ratio = product(composed(_power(x[0], q), x), composed(_power(below[0], -1.0), below))
-    ratio = scaled(ratio, a)
-    ratio[0] = ratio[0] + 1
-    return composed(_power(ratio[0], -1.0), ratio)
-
-
-def _power(x: np.ndarray, n: float) -> Orders:
-    return [x**n, n * x ** (n - 1), n * (n - 1) * x ** (n - 2)]
-
-
-def _gaussians(r: np.ndarray, order: int, n_basis: int, cutoff: float) -> Orders:
-    inverse = (n_basis - 1) / cutoff
-    x = (r - np.linspace(0.0, cutoff, n_basis)) * inverse
-    value = np.exp(-0.5 * x**2)
-    return [value, -inverse * x * value, inverse**2 * (x**2 - 1) * value][: order + 1]
+def density_share(basis: Orders, matrix: Any) -> Orders:
+    """Of an edge in the density of its receiver, (e, 1) each: tanh((basis @ matrix)²)."""
+    x = [z @ matrix for z in basis]
+    squared = product(x, x)
+    return composed(tanh(squared[0], order=len(x) - 1), squared)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,15 +143,8 @@ class PairEnergies:
     config: MACEConfig
 
     def __call__(self, lengths: np.ndarray, order: int, kinds: np.ndarray) -> Orders:
-        """See `layers.NetworkParts.pairs`."""
+        """See `parts.NetworkParts.pairs`."""
         c = self.config
         radii, numbers = np.array(c.radii)[kinds].sum(axis=1), np.array(c.numbers, float)[kinds]
-        *weights, exponent, prefactor = repulsion_constants(c)
-        parts = screened_coulomb(numbers[:, 0], numbers[:, 1], weights, exponent, prefactor)
-        inverse = _power(lengths, -1.0)[: order + 1]
-        screening: Orders = [np.zeros_like(lengths) for _ in range(order + 1)]
-        for weight, rate in parts:
-            value = weight * np.exp(-rate * lengths)
-            for k in range(order + 1):
-                screening[k] += (-rate) ** k * value
-        return scaled(product(product(inverse, screening), envelope(lengths, order, radii, c.repulsion_p)), c.scale)
+        energies = repulsion_energies(c, lengths, order, radii, (numbers[:, 0], numbers[:, 1]))
+        return scaled(energies, c.scale)

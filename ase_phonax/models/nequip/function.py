@@ -1,110 +1,92 @@
-"""NequIP and its Nequix variant in Haiku: the network to train, and the independent reference.
-
-Features are flat arrays (n, d) in the block order of their irreps.
-"""
+"""NequIP and its Nequix variant in e3nn-jax on Haiku: the network to train, and the independent reference."""
 
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
+import e3nn_jax as e3nn
 import haiku as hk
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from ..blocks import convolution as conv
-from ..blocks.activations import SILU_NORM, TANH_NORM
-from ..blocks.distances import bessel_basis, polynomial_envelope
-from ..blocks.function import Network, equivariant_linear, read_outputs
-from ..blocks.gates import pre_gate_irreps
-from ..o3.irreps import EVEN_SCALAR, Irreps
-from ..o3.paths import plan_convolution
+from ..blocks.function import (
+    Edges,
+    Network,
+    components_first,
+    convolution,
+    flat,
+    from_components_first,
+    gate,
+    gate_irreps,
+    linear,
+    look_along,
+    read_outputs,
+    value_only,
+)
+from ..blocks.radial import bessel, envelope, perceptron
+from ..o3.irreps import Irreps
 from .config import NequIPConfig, layer_irreps, output_irreps
 
 
 class Layer(hk.Module):
-    """One message-passing layer.
-
-    The gate is built from named blocks: the gating scalars are the last 0e channels of a block of
-    their own making, so no re-ordering or merging of scalar irreps elsewhere can turn an odd
-    scalar into a gate.
-    """
+    """One message-passing layer: gate(collect(convolution(mix(features))) + skip(features))."""
 
     def __init__(self, config: NequIPConfig, irreps_in: Irreps, irreps_out: Irreps, name: str):
         super().__init__(name=name)
-        self.config, self.irreps_in = config, irreps_in
-        self.irreps_out = irreps_out
-        self.n_gates = sum(mul for mul, ir in self.irreps_out if ir.l > 0)
-        self.irreps_pre = pre_gate_irreps(irreps_out)
-        self.plan = plan_convolution(irreps_in, config.l_max, tuple(ir for _, ir in irreps_out))
+        self.config, self.irreps_out = config, irreps_out
+        self.irreps_pre = gate_irreps(irreps_out)
+        self.convolution = convolution(irreps_in, config.l_max, irreps_out)
 
-    def mix(self, features: Array) -> tuple[Array, ...]:
-        """(n, d) -> blocks (n, i, u), a linear map of each irrep's channels."""
-        blocks = conv.split(self.irreps_in, features)
-        return equivariant_linear("mix", self.irreps_in, blocks, self.irreps_in)
+    def __call__(
+        self, features: e3nn.IrrepsArray, edges: Edges, basis: Array, species: Array, ends: tuple[Array, Array] | None
+    ) -> e3nn.IrrepsArray:
+        """Features of nodes -> new ones.
 
-    def angular(self, harmonics: Array) -> tuple[Array, ...]:
-        """Harmonics (..., s) -> per block (..., i, k)."""
-        return conv.angular_maps(self.plan, harmonics)
-
-    def radial(self, basis: Array, ends: tuple[Array, Array] | None = None) -> tuple[Array, ...]:
-        """Radial basis (..., b), and species at both ends where they count -> per block (..., k, u)."""
-        return conv.radial_maps(self.plan, self._radial_weights(basis, ends))
-
-    def update(self, aggregated: tuple[Array, ...], features: Array, species: Array) -> Array:
-        """Aggregated messages and old features -> new features (n, d')."""
+        Args:
+            basis: (n, n_basis) radial basis of as many edges as `edges` has lengths.
+            species: (n_nodes,).
+            ends: species at both ends of these edges, where they count.
+        """
         c = self.config
-        collected = conv.collect(self.plan, tuple(a / c.average_neighbors**0.5 for a in aggregated))
-        new = equivariant_linear("collect", self.plan.irreps_out, collected, self.irreps_pre)
-        old = conv.split(self.irreps_in, features)
+        mixed = linear("mix", features, features.irreps)
+        radial = hk.remat(self.radial) if getattr(edges.exchange, "recompute", False) else self.radial
+        sums = self.convolution(mixed, edges, radial(basis, ends)) / c.average_neighbors**0.5
         select = (species, c.n_species) if c.self_connection == "species" else None
-        skip = equivariant_linear("skip", self.irreps_in, old, self.irreps_pre, select)
-        blocks = tuple(a + b for a, b in zip(new, skip, strict=True))
-        if c.layer_norm:
-            blocks = self._rms_norm(blocks)
-        return self._gate(blocks)
+        new = linear("collect", sums, self.irreps_pre) + linear("skip", features, self.irreps_pre, select)
+        return gate(self.rms_norm(new) if c.layer_norm else new, self.irreps_out)
 
-    def _radial_weights(self, x: Array, ends: tuple[Array, Array] | None) -> Array:
-        # No biases: the basis is zero at the cutoff and so must be the weights.
-        sizes = (*self.config.radial_sizes, self.plan.n_weights)
-        for i, size in enumerate(sizes):
-            scale = self.config.radial_init if i < len(sizes) - 1 else 1.0
-            init = hk.initializers.RandomNormal((scale / x.shape[-1]) ** 0.5)
-            x = x @ hk.get_parameter(f"radial_{i}", (x.shape[-1], size), x.dtype, init).astype(x.dtype)
+    def radial(self, basis: Array, ends: tuple[Array, Array] | None) -> list[Array]:
+        """Weights of the convolution, spread."""
+        c, factor = self.config, None
+        sizes = (basis.shape[-1], *c.radial_sizes, self.convolution.n_weights)
+        matrices = []
+        for i, shape in enumerate(pairwise(sizes)):
+            scale = c.radial_init if i < len(sizes) - 2 else 1.0
+            init = hk.initializers.RandomNormal((scale / shape[0]) ** 0.5)
+            matrices.append(hk.get_parameter(f"radial_{i}", shape, basis.dtype, init).astype(basis.dtype))
             if ends is not None and not i:
-                x = x * self._elements(ends, size, x.dtype)
-            x = jax.nn.silu(x) if i < len(sizes) - 1 else x
-        return x
+                factor = self.elements(ends, shape[1], basis.dtype)
+        return self.convolution.spread(perceptron([basis], matrices, factor, value_only(jax.nn.silu))[0])
 
-    def _elements(self, ends: tuple[Array, Array], size: int, dtype: Any) -> Array:
+    def elements(self, ends: tuple[Array, Array], size: int, dtype: Any) -> Array:
+        """Products (n, size) of a trained row, near 1, for the element at each end."""
         init = hk.initializers.RandomNormal(0.5)
         table = hk.get_parameter("radial_elements", (self.config.n_species, size), dtype, init).astype(dtype)
         return (1 + table[ends[0]]) * (1 + table[ends[1]])
 
-    def _rms_norm(self, blocks: tuple[Array, ...]) -> tuple[Array, ...]:
-        # As Nequix has it: squares summed over channels, averaged over components and degrees.
-        weights = [1 / (ir.dim * len(self.irreps_pre)) for _, ir in self.irreps_pre]
-        square = sum(w * jnp.sum(x**2, -1).mean(-1) for w, x in zip(weights, blocks, strict=True))
-        factor = jax.lax.rsqrt(square + 1e-12)[..., None, None]
+    def rms_norm(self, features: e3nn.IrrepsArray) -> e3nn.IrrepsArray:
+        """As Nequix has it: squares summed over channels, averaged over components and degrees."""
+        irreps, blocks = features.irreps, components_first(features)
+        weights = [1 / (ir.dim**2 * len(irreps)) for _, ir in irreps]
+        square = sum(w * jnp.sum(x**2, (-2, -1), keepdims=True) for w, x in zip(weights, blocks, strict=True))
+        factor = jax.lax.rsqrt(square + 1e-12)
         affine = [
-            hk.get_parameter(f"norm_{ir}", (mul,), blocks[0].dtype, jnp.ones).astype(blocks[0].dtype)
-            for mul, ir in self.irreps_pre
+            hk.get_parameter(f"norm_{ir}", (mul,), features.dtype, jnp.ones).astype(features.dtype)
+            for mul, ir in irreps
         ]
-        return tuple(x * a * factor for x, a in zip(blocks, affine, strict=True))
-
-    def _gate(self, blocks: tuple[Array, ...]) -> Array:
-        gates, result, start = blocks[0], [], 0
-        for (_, ir), x in zip(self.irreps_pre, blocks, strict=True):
-            if ir == EVEN_SCALAR and self.n_gates:
-                x, gates = x[..., : -self.n_gates], jax.nn.silu(x[..., -self.n_gates :]) / SILU_NORM
-            if ir.l == 0:
-                x = jax.nn.silu(x) / SILU_NORM if ir.p == 1 else jnp.tanh(x) / TANH_NORM
-            result.append(x)
-        for i, (mul, ir) in enumerate(self.irreps_out):
-            if ir.l > 0:
-                result[i] = result[i] * gates[..., start : start + mul]
-                start += mul
-        return conv.join(tuple(result))
+        return from_components_first(irreps, [x * a * factor for x, a in zip(blocks, affine, strict=True)])
 
 
 class _Model:
@@ -114,65 +96,59 @@ class _Model:
         self.config = config
         self.layers = [Layer(config, *irreps, name=f"layer_{i}") for i, irreps in enumerate(layer_irreps(config))]
 
-    def embed(self, species: Array, dtype: Any) -> Array:
-        """Species (n,) -> first features (n, d): one-hot, or a trained row per element."""
-        c = self.config
-        if not c.embedding:
-            return jax.nn.one_hot(species, c.n_species, dtype=dtype)
-        table = hk.get_parameter("embedding", (c.n_species, c.embedding), dtype, hk.initializers.RandomNormal())
-        return table.astype(dtype)[species]
-
-    def readout(self, features: Array, species: Array) -> Array:
-        """Last features (n, d) -> node energies (n,) [eV]."""
-        c = self.config
-        weights = hk.get_parameter("readout", (features.shape[-1],), features.dtype, hk.initializers.RandomNormal())
-        isolated = hk.get_parameter("atom_energies", (c.n_species,), features.dtype, jnp.zeros)
-        energy = features @ weights.astype(features.dtype) / features.shape[-1] ** 0.5
-        return energy * c.scale + c.shift + isolated.astype(features.dtype)[species]
-
-    def node_energies(self, vectors: Array, species: Array, exchange) -> Array:
+    def node_energies(self, vectors: Array, species: Array, exchange: Any) -> Array:
         """The whole network: (n_nodes,) [eV]."""
         return self.readout(self.features(vectors, species, exchange)[-1], species)
 
-    def outputs(self, vectors: Array, species: Array, exchange) -> dict[str, Array]:
+    def outputs(self, vectors: Array, species: Array, exchange: Any) -> dict[str, Array]:
         """All that is read: name -> (n_nodes, components), the energy [eV] among it."""
         c = self.config
         beside = (Layer(c, *output_irreps(c), name="outputs"),) if c.outputs else ()
-        leaving = self.features(vectors, species, exchange, *beside)
-        result = {"energy": self.readout(leaving[c.n_layers - 1], species)[:, None]}
-        for layer in beside:
-            result |= read_outputs(c.outputs, layer.irreps_out, conv.split(layer.irreps_out, leaving[-1]))
-        return result
+        features = self.features(vectors, species, exchange, *beside)
+        result = {"energy": self.readout(features[c.n_layers - 1], species)[:, None]}
+        return result | (read_outputs(c.outputs, features[-1]) if beside else {})
 
-    def features(self, vectors: Array, species: Array, exchange, *beside: Layer) -> tuple[Array, ...]:
-        """What leaves each layer and those beside the last: (n_nodes, d) in the blocks of its irreps."""
-        mirrored = getattr(exchange, "mirrored", False)
-        y, basis = _edge(self.config, vectors[: len(vectors) // 2] if mirrored else vectors)
-        if mirrored:
-            y = conv.mirror(y, self.config.l_max)
+    def inside(self, vectors: Array, species: Array, exchange: Any) -> tuple[tuple[Array, ...], Array]:
+        """See `Network.inside`."""
+        features = self.features(vectors, species, exchange)
+        return tuple(map(flat, features)), self.readout(features[-1], species)
+
+    def features(self, vectors: Array, species: Array, exchange: Any, *beside: Layer) -> list[e3nn.IrrepsArray]:
+        """What leaves each layer, and those beside the last."""
+        c = self.config
+        edges = look_along(vectors, c.l_max, exchange)
+        basis = closed_basis(c, edges.lengths)
         ends = None
-        if self.config.radial_elements:
-            both = conv.at_ends(species.astype(vectors.dtype), exchange, len(basis))
+        if c.radial_elements:
+            both = edges.at_ends(species.astype(vectors.dtype))
             ends = both[0].astype(species.dtype), both[1].astype(species.dtype)
-        found = [self.embed(species, vectors.dtype)]
+        result = [self.embed(species, vectors.dtype)]
         for index, layer in enumerate((*self.layers, *beside)):
-            features = found[min(index, len(self.layers) - 1)]
-            radial = hk.remat(layer.radial) if getattr(exchange, "recompute", False) else layer.radial
-            senders = conv.split(layer.irreps_in, exchange.gather(conv.join(layer.mix(features))))
-            edges = conv.messages(senders, layer.angular(y), radial(basis, ends))
-            found.append(layer.update(tuple(exchange.aggregate(m) for m in edges), features, species))
-        return tuple(found[1:])
+            entering = result[min(index, c.n_layers - 1)]
+            result.append(layer(entering, edges, basis, species, ends))
+        return result[1:]
+
+    def embed(self, species: Array, dtype: Any) -> e3nn.IrrepsArray:
+        """First features, scalars: one-hot, or a trained row per element."""
+        c = self.config
+        if not c.embedding:
+            return e3nn.as_irreps_array(jax.nn.one_hot(species, c.n_species, dtype=dtype))
+        table = hk.get_parameter("embedding", (c.n_species, c.embedding), dtype, hk.initializers.RandomNormal())
+        return e3nn.as_irreps_array(table.astype(dtype)[species])
+
+    def readout(self, features: e3nn.IrrepsArray, species: Array) -> Array:
+        """Last features, scalars -> node energies (n,) [eV]."""
+        c, x = self.config, features.array
+        weights = hk.get_parameter("readout", (x.shape[-1],), x.dtype, hk.initializers.RandomNormal())
+        isolated = hk.get_parameter("atom_energies", (c.n_species,), x.dtype, jnp.zeros)
+        energy = x @ weights.astype(x.dtype) / x.shape[-1] ** 0.5
+        return energy * c.scale + c.shift + isolated.astype(x.dtype)[species]
 
 
-def _edge(config: NequIPConfig, vectors: Array) -> tuple[Array, Array]:
-    """Edge vectors (..., 3) [Å] -> harmonics (..., s) and closed radial basis (..., b)."""
-    return conv.harmonics(vectors, config.l_max), _closed_basis(config, jnp.sqrt(jnp.sum(vectors**2, -1)))
-
-
-def _closed_basis(config: NequIPConfig, length: Array) -> Array:
-    """Radial basis (..., b) [1/Å²] times its envelope."""
-    envelope = polynomial_envelope(length, config.cutoff, config.envelope_p)
-    return bessel_basis(length, config.n_basis, config.cutoff) * envelope[..., None]
+def closed_basis(config: NequIPConfig, lengths: Array) -> Array:
+    """Bessel functions (n, n_basis) [1/Å²] of lengths (n,) [Å] times their envelope."""
+    r = lengths[:, None]
+    return bessel(r, 0, config.n_basis, config.cutoff)[0] * envelope(r, 0, config.cutoff, config.envelope_p)[0]
 
 
 @lru_cache
@@ -181,12 +157,7 @@ def nequip_network(config: NequIPConfig) -> Network:
 
     def build():
         model = _Model(config)
-
-        def inside(vectors: Array, species: Array, exchange) -> tuple[tuple[Array, ...], Array]:
-            features = model.features(vectors, species, exchange)
-            return features, model.readout(features[-1], species)
-
-        return model.outputs, (model.node_energies, inside, model.outputs)
+        return model.outputs, (model.node_energies, model.inside, model.outputs)
 
     init, apply = hk.multi_transform(build)
 
