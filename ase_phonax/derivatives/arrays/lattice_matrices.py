@@ -9,8 +9,11 @@ from contextlib import closing
 import numpy as np
 
 from ...base.cores import n_cores, on_cores
+from .bloch_sums import map_numbers
+from .displacement_waves import DisplacementWaves
 from .edge_tensors import Expansion
-from .linear_response import Response, is_real, map_numbers
+from .linear_response import second_derivatives, wave_vector_slopes
+from .perturbations import Phases, is_real
 
 # Columns of a block, and products with its maps for each receiver: what a block costs however little it computes is
 # worth so much. More blocks than that, and threads on less, cost more than they gain.
@@ -51,9 +54,10 @@ def lattice_matrices(
         for row, (k, start, stop) in enumerate(block):
             u[row, :, : stop - start] = displacements[k][:, start:stop]
         here = [k for k, _, _ in block]
-        found = Response(expansion, qpoints[here], u, bool(real[here[0]])).matrix()
+        phases = Phases.at(qpoints[here], expansion, bool(real[here[0]]))
+        products = second_derivatives(DisplacementWaves.of(expansion, phases, u))
         for row, (k, start, stop) in enumerate(block):
-            results[k][:, start:stop] = found[row, :, : stop - start]
+            results[k][:, start:stop] = products[row, :, : stop - start]
         return sum(stop - start for _, start, stop in block)
 
     done = 0
@@ -105,12 +109,16 @@ def _fewest_columns(expansion: Expansion) -> int:
 def lattice_slopes(expansion: Expansion, qpoints: np.ndarray, progress=None) -> np.ndarray:
     """Derivatives of `lattice_matrices` of all atoms along each reduced component of q: (n_q, 3, 3n, 3n)."""
     everything = np.eye(3 * expansion.edges.n_atoms)[None]
+
+    def slopes_at(q: np.ndarray) -> np.ndarray:
+        """(3, 3n, 3n)."""
+        phases = Phases.at(q[None], expansion)
+        return wave_vector_slopes(DisplacementWaves.of(expansion, phases, everything))[0]
+
     result = []
-    with closing(
-        on_cores(lambda q: Response(expansion, q[None], everything).slopes()[0], np.asarray(qpoints))
-    ) as slopes:
-        for found in slopes:
-            result.append(found)
+    with closing(on_cores(slopes_at, np.asarray(qpoints))) as all_slopes:
+        for slopes in all_slopes:
+            result.append(slopes)
             if progress:
                 progress(len(result), len(qpoints))
     return np.array(result)
