@@ -12,9 +12,10 @@ from ase_phonax.derivatives.arrays.displacement_waves import DisplacementWaves
 from ase_phonax.derivatives.arrays.linear_response import second_derivatives
 from ase_phonax.derivatives.arrays.perturbations import Phases, Together
 from ase_phonax.derivatives.arrays.strains import Strains, strain_derivatives
+from ase_phonax.models.architectures import ARCHITECTURES, make_potential
 
 from .test_arrays import crystal
-from .test_networks import CASES, CUTOFF, cluster, untrained
+from .test_networks import CASES, CUTOFF, cluster
 
 # Central differences of sixth order at three steps; strains of 3e-3 move no pair across the cutoff.
 STEP, ORDER_6 = 1e-3, {1: 45 / 60, 2: -9 / 60, 3: 1 / 60}
@@ -26,10 +27,20 @@ ROUNDING = 1e-11
 ANY_Q = np.array([[0.13, -0.29, 0.41], [0.31, 0.07, -0.2]])
 
 
+def random_weights(architecture: str, config):
+    """A potential of C and Si with random weights, made without compiling anything."""
+    rng = np.random.default_rng(3)
+    parameters = {
+        module: {name: rng.standard_normal(shape) for name, shape in own.items()}
+        for module, own in ARCHITECTURES[architecture].shapes(config).items()
+    }
+    return make_potential(architecture, config, parameters, (6, 14), "random")
+
+
 @pytest.fixture(scope="module", params=CASES)
 def case(request):
     """A calculator, the tensors of a crystal without symmetry, and its strain derivatives."""
-    calc = PhonaxCalculator(untrained(*CASES[request.param][:2]))
+    calc = PhonaxCalculator(random_weights(*CASES[request.param][:2]))
     expansion = calc._evaluator._expansion(crystal())
     return SimpleNamespace(calc=calc, expansion=expansion, found=strain_derivatives(expansion))
 
