@@ -33,14 +33,14 @@ Places = slice | np.ndarray
 
 @dataclass(frozen=True)
 class Pairs:
-    """The edges of a group of receivers by sender, in a dense table; padding repeats the first edge of a pair.
+    """The edges of a group of receivers in a dense table, sorted by sender; padding repeats the first edge of a pair.
 
     Attributes:
-        receivers: (g,) distinct.
-        senders: (p,) distinct, those of each receiver.
-        table: (g, p, s) indices of edges.
-        real: (g, p, s) 1, and 0 on padding.
-        harmonics: per degree (g, p, s, m).
+        receivers: (g,) atoms, all different.
+        senders: (p,) atoms, all different; every receiver of the group has edges from all of them.
+        table: (g, p, s) which edges join each receiver and sender.
+        real: (g, p, s) 1 for an edge, 0 for padding.
+        harmonics: per degree (g, p, s, m) values on these edges.
     """
 
     receivers: Places
@@ -52,10 +52,10 @@ class Pairs:
 
 @dataclass(frozen=True)
 class GroupTensors:
-    """One layer around a group of receivers; tensors vanish on padding.
+    """Second derivatives of one layer, for the edges of a group of receivers; they vanish on padding.
 
     Attributes:
-        weights: per degree (g, p, U, s) radial weights of its paths, one path after the other.
+        weights: per degree (g, p, U, s) radial weights of its paths, one path after the other: with harmonics, T.
         slope: J (g, p, s, 3, D).
         cross: C (g, p, s, 3, H); None in the first layer, whose h is the same however the atoms move.
     """
@@ -67,9 +67,11 @@ class GroupTensors:
 
 @dataclass(frozen=True)
 class LayerTensors:
-    """One layer around a structure: its state, and the tensors of each group of receivers.
+    """Second derivatives of one layer, for all edges of a structure.
 
     Attributes:
+        state: features, cotangents and gate that they are taken around.
+        groups: the tensors of each group of receivers, in the order of `Expansion.pairs`.
         slope_sums: (n, 3, D) of J over the edges of each receiver.
         cross_sums: (n, 3, H) of C over the edges of each sender.
     """
@@ -82,12 +84,14 @@ class LayerTensors:
 
 @dataclass(frozen=True)
 class Expansion:
-    """A structure's tensors.
+    """All that linear response needs of a network and a structure.
 
     Attributes:
-        pairs: of each group of receivers; those without senders are in none.
-        layers: in order.
-        curvature: (e, 3, 3) sum over layers of K.
+        network: whose second derivatives these are.
+        edges: the structure's.
+        pairs: edges of each group of receivers; atoms that receive nothing are in none.
+        layers: tensors of each layer, in order.
+        curvature: (e, 3, 3) K, summed over layers, with the curvature of energies of pairs.
         curvature_sums: (n, 3, 3) of those over the edges of each receiver and of each sender.
     """
 
@@ -208,10 +212,10 @@ def _layer_tensors(
     tensors = [group.tensors(layer, radial, with_features, first) for group in groups]
     slope_sums = np.zeros((edges.n_atoms, 3, _width(parts.outputs)), dtype)
     cross_sums = None if first else np.zeros((edges.n_atoms, 3, _width(parts.inputs)), dtype)
-    for group, found in zip(groups, tensors, strict=True):
-        slope_sums[group.pairs.receivers] = found.slope.sum(axis=(1, 2))
-        if cross_sums is not None and found.cross is not None:
-            cross_sums[group.pairs.senders] += found.cross.sum(axis=(0, 2))
+    for group, own in zip(groups, tensors, strict=True):
+        slope_sums[group.pairs.receivers] = own.slope.sum(axis=(1, 2))
+        if cross_sums is not None and own.cross is not None:
+            cross_sums[group.pairs.senders] += own.cross.sum(axis=(0, 2))
     return LayerTensors(layer, tensors, slope_sums, cross_sums)
 
 

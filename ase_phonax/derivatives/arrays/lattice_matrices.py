@@ -1,7 +1,7 @@
 """Exact D(q) of many wave vectors by linear response, in blocks that fit the cores and the memory.
 
-The fast route to second derivatives (docs/conventions.md): tensors of every edge once (`edge_tensors`),
-then matrix products for each wave vector and displacement (`linear_response`).
+The fast route to second derivatives (docs/conventions.md, "The edge expansion"): the tensors of every edge are formed
+once (`edge_tensors`); what is left for each wave vector and displacement is matrix products (`linear_response`).
 """
 
 from contextlib import closing
