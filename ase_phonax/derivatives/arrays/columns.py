@@ -10,6 +10,7 @@ they are (n, D, z). Axes written without a comma between them, as in (p i, k), a
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -33,7 +34,7 @@ class Columns:
     parts: int
     dtype: np.dtype
 
-    @property
+    @cached_property
     def number(self) -> np.dtype:
         """Complex, or real where there is one part."""
         return np.dtype(self.dtype) if self.parts == 1 else np.result_type(self.dtype, np.complex64)

@@ -54,6 +54,11 @@ class DisplacementWaves:
         """Which atoms move in any column: (n,)."""
         return np.abs(self.amplitudes).max(axis=(1, 2, 3)) > 0
 
+    @cached_property
+    def _keeps_slopes(self) -> bool:
+        """Whether sums of J are kept from the way forward to the way back."""
+        return keeps_slopes(self.expansion, self.phases)
+
     def edge_changes(self) -> np.ndarray:
         """dr = p u_j - u_x: (e, 3, q, c)."""
         edges = self.expansion.edges
@@ -91,14 +96,13 @@ class DisplacementWaves:
         """J (p u_j - u_x), per output irrep (u, n, k, z), and the sums of J that are kept."""
         n_q, n_c, parts = self.columns.n_q, self.columns.n_columns, self.columns.parts
         n, width, u = self.expansion.edges.n_atoms, layer.slope_sums.shape[-1], self.amplitudes
-        keep = keeps_slopes(self.expansion, self.phases)
         kept: SlopeSums = [None] * len(layer.groups)
         messages = np.zeros((parts, n, width, n_q, n_c), self.columns.dtype)
         for group, pairs in enumerate(self.expansion.pairs):
             moving = self._moving[pairs.senders]
             if not moving.any():
                 continue
-            if keep:
+            if self._keeps_slopes:
                 kept[group] = sums = bloch_sums(self.phases, group, layer.groups[group].slope)
                 sums = sums if moving.all() else sums[:, :, :, moving]
             else:
