@@ -39,6 +39,20 @@ class ModelError(PhonaxError, ValueError):
     exit_code = 3
 
 
+class ContractError(ModelError):
+    """A potential that does not keep what every potential must.
+
+    Attributes:
+        check: which of the checks it failed.
+        measured: the value found; NaN where it is none.
+        tolerance: what would have passed, at most or at least.
+    """
+
+    def __init__(self, what: str, why: str, remedy: str, check: str = "", measured: Any = None, tolerance: Any = None):
+        super().__init__(what, why, remedy)
+        self.check, self.measured, self.tolerance = check, measured, tolerance
+
+
 class RelaxationError(PhonaxError, RuntimeError):
     """The structure did not reach a stationary point."""
 

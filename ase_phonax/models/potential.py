@@ -62,6 +62,7 @@ class Potential:
         parts: (parameters, dtype) -> the network as arrays, None for a plain function.
         provenance: level of theory, training set, licence.
         all_outputs: as `node_outputs`, where there are more than the energy; None where there are not.
+        check: the function is tried when it first meets the elements of a structure (`from_function`).
     """
 
     node_energies: NodeEnergies
@@ -75,6 +76,7 @@ class Potential:
     parts: Callable[[Any, np.dtype], NetworkParts] | None = None
     provenance: Provenance = field(default_factory=Provenance)
     all_outputs: NodeOutputs | None = None
+    check: bool = False
 
     def __post_init__(self):
         if not (np.isfinite(self.cutoff) and self.cutoff > 0):
@@ -134,8 +136,13 @@ class Potential:
         numbers: Sequence[int],
         parameters: Any = None,
         name: str = "function",
+        check: bool = True,
     ) -> "Potential":
         """Wrap a plain JAX function of edge vectors.
+
+        When a calculator first meets a structure with some elements, the function is tried on three atoms of these: it
+        must give one energy for each atom, fade at the cutoff, and let nothing past `exchange`. A function that does
+        not is refused with a `ContractError`. `ase_phonax.testing.check_potential` has more, for its author's tests.
 
         Args:
             node_energies: as the attribute of the same name; JAX-traceable.
@@ -144,10 +151,10 @@ class Potential:
             numbers: atomic numbers it is meant for.
             parameters: first argument of the function; an empty dict when None.
             name: shown in summaries.
+            check: False computes with the function whatever it does.
         """
-        return cls(
-            node_energies, {} if parameters is None else parameters, float(cutoff), n_layers, tuple(numbers), name
-        )
+        parameters = {} if parameters is None else parameters
+        return cls(node_energies, parameters, float(cutoff), n_layers, tuple(numbers), name, check=check)
 
 
 def _leaves(tree: Any) -> list:

@@ -42,7 +42,7 @@ class CompiledRoute:
         padded = pad(graph_of(neighbours), *(capacity if fits and capacity else ()))
         self._capacity = (padded.nodes["species"].shape[0], padded.senders.shape[0])
         with self._computing(n) as (responses, _):
-            graph = responses.cast(padded, self.dtype)
+            graph = self._tried(responses, padded)
             energies, forces, virial = responses.energy_forces_stress(*self._function(responses), graph)
             return np.array(energies)[:n], np.array(forces)[:n], np.array(virial)
 
@@ -110,7 +110,14 @@ class CompiledRoute:
         return Room(memory_for_blocks(device) if self.n_bytes is None else self.n_bytes, accelerated)
 
     def _graph(self, responses: ModuleType, neighbours: Neighbours) -> Any:
-        return responses.cast(pad(graph_of(neighbours)), self.dtype)
+        return self._tried(responses, pad(graph_of(neighbours)))
+
+    def _tried(self, responses: ModuleType, graph: Any) -> Any:
+        """The graph in this precision, once the function has been tried on its elements."""
+        from .contract import require_contract
+
+        require_contract(self.potential, graph)
+        return responses.cast(graph, self.dtype)
 
     def _function(self, responses: ModuleType) -> tuple[Any, float, Any]:
         if self._parameters is None:
