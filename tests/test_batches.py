@@ -16,7 +16,8 @@ from ase_phonax.derivatives.evaluator import Evaluator
 from ase_phonax.training.batches import KINDS, Planner, _cut, iterate, prepare
 from ase_phonax.training.config import LossConfig, OptimiserConfig
 from ase_phonax.training.labels import Frame, SecondOrder, Spectrum
-from ase_phonax.training.losses import Prediction, frequencies, graph_of_nodes, predict
+from ase_phonax.training.predictions import Prediction, graph_of_nodes, predict
+from ase_phonax.training.spectra import frequencies
 from ase_phonax.training.steps import Rules, start, training_step
 
 from .crystals import triclinic

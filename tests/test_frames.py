@@ -34,8 +34,9 @@ from ase_phonax.training.labels import (
     save_frames,
 )
 from ase_phonax.training.labels.checks import check_frames
-from ase_phonax.training.labels.frames import LABELS, count_labels, find_elements, fingerprint
+from ase_phonax.training.labels.frames import count_labels, find_elements, fingerprint
 from ase_phonax.training.labels.phonopy_labels import frame_of_phonopy
+from ase_phonax.training.targets import LABELS
 
 from .analytic import two_hop_potential
 from .crystals import triclinic

@@ -10,12 +10,13 @@ from scipy.spatial.transform import Rotation
 
 from ase_phonax.derivatives.compiled.responses import cast
 from ase_phonax.derivatives.evaluator import Evaluator
-from ase_phonax.training import losses as room
-from ase_phonax.training import steps
+from ase_phonax.training import comparisons, spectra, steps
 from ase_phonax.training.batches import Planner, prepare
 from ase_phonax.training.config import LossConfig, OptimiserConfig
 from ase_phonax.training.labels import Frame, SecondOrder
-from ase_phonax.training.losses import eigenvalues, losses, predict
+from ase_phonax.training.losses import losses
+from ase_phonax.training.predictions import Prediction, predict
+from ase_phonax.training.spectra import eigenvalues
 from ase_phonax.training.steps import WEIGHTED, Rules, batch_loss, error_sums
 
 from .crystals import triclinic
@@ -167,8 +168,8 @@ def test_eigenvalue_gradient_does_not_depend_on_the_basis_of_equal_modes():
     turn = np.eye(6, dtype=complex)
     turn[1:4, 1:4] = np.linalg.qr(rng.normal(size=(3, 3)) + 1j * rng.normal(size=(3, 3)))[0]
     turn[4:, 4:] = [[0.6, 0.8j], [0.8j, 0.6]]
-    (a,) = room._eigenvalues_backward((jnp.array(values), jnp.array(vectors)), jnp.array(slope))
-    (b,) = room._eigenvalues_backward((jnp.array(values), jnp.array(vectors @ turn)), jnp.array(slope))
+    (a,) = spectra._eigenvalues_backward((jnp.array(values), jnp.array(vectors)), jnp.array(slope))
+    (b,) = spectra._eigenvalues_backward((jnp.array(values), jnp.array(vectors @ turn)), jnp.array(slope))
     np.testing.assert_allclose(a, b, atol=1e-12)
 
 
@@ -329,12 +330,12 @@ def test_weights_of_frames_act_and_absent_labels_cost_nothing(functions):
 
 def test_huber_is_half_way_between_squares_and_lengths():
     residual = jnp.array([[3e-4, -4e-4, 0.0], [3e4, -4e4, 0.0]])
-    squared = room._penalty(residual, "squared", 0.4)
+    squared = comparisons.penalty(residual, "squared", 0.4)
     np.testing.assert_allclose(squared, [25e-8 / 3, 25e8 / 3])
-    huber = room._penalty(residual, "huber", 0.4)
+    huber = comparisons.penalty(residual, "huber", 0.4)
     assert huber[0] == pytest.approx(float(squared[0]), rel=1e-5)  # small residuals: the square
     assert huber[1] == pytest.approx(2 * 0.4 * 5e4 / np.sqrt(3), rel=1e-4)  # large ones: the length
-    assert np.isfinite(jax.grad(lambda x: room._penalty(x, "huber", 0.4).sum())(jnp.zeros((1, 3)))).all()
+    assert np.isfinite(jax.grad(lambda x: comparisons.penalty(x, "huber", 0.4).sum())(jnp.zeros((1, 3)))).all()
 
 
 def test_columns_of_padding_are_not_counted_as_errors(toy):
@@ -343,7 +344,7 @@ def test_columns_of_padding_are_not_counted_as_errors(toy):
 
     def rmse(frames):
         batch = batch_of(frames, "spectrum", toy)
-        zero = room.Prediction(
+        zero = Prediction(
             jnp.zeros(len(batch.n_node)),
             jnp.zeros_like(batch.nodes["forces"]),
             jnp.zeros((len(batch.n_node), 3, 3)),

@@ -53,18 +53,14 @@ run:
 """
 TEMPLATE, FINE_TUNING_TEMPLATE = _HEAD + _NETWORK + _REST, _HEAD + _FINE_TUNE + _REST
 
-# Column of a row -> heading, factor, digits.
-_COLUMNS = {
-    "epoch": ("epoch", 1, 0),
-    "loss": ("loss", 1, 5),
-    "valid_loss": ("valid", 1, 5),
-    "energy_mae": ("E meV/at", 1e3, 2),
-    "forces_mae": ("F meV/Å", 1e3, 1),
-    "stress_mae": ("S meV/Å³", 1e3, 2),
-    "curvature_mae": ("H eV/Å²", 1, 3),
-    "learning_rate": ("rate", 1, 6),
-    "seconds": ("s", 1, 1),
-}
+
+def _columns() -> dict[str, tuple[str, float, int]]:
+    """Column of a row -> heading, factor, digits."""
+    from ..training.targets import QUANTITIES
+
+    errors = {f"{shown.name}_mae": (shown.heading, shown.factor, shown.digits) for shown in QUANTITIES}
+    loss = {"epoch": ("epoch", 1.0, 0), "loss": ("loss", 1.0, 5), "valid_loss": ("valid", 1.0, 5)}
+    return loss | errors | {"learning_rate": ("rate", 1.0, 6), "seconds": ("s", 1.0, 1)}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -183,6 +179,7 @@ class EpochTable:
 
     def __init__(self, quiet: bool) -> None:
         self._quiet, self._names, self._gap = quiet, list[str](), "  "
+        self._columns = _columns()
 
     def show(self, row: Mapping[str, Any]) -> None:
         """Print one row."""
@@ -194,7 +191,7 @@ class EpochTable:
             self._quiet = True
 
     def _write(self, row: Mapping[str, Any]) -> None:
-        names = [name for name in _COLUMNS if name in row]
+        names = [name for name in self._columns if name in row]
         if not set(names) <= set(self._names):
             self._names = names
             self._begin()
@@ -208,13 +205,13 @@ class EpochTable:
                 break
         while self._line_width() > room:
             self._shown.pop()
-        print_above(self._gap.join(f"{_COLUMNS[name][0]:>{_width(name)}}" for name in self._shown))
+        print_above(self._gap.join(f"{self._columns[name][0]:>{_width(name)}}" for name in self._shown))
 
     def _line_width(self) -> int:
         return sum(map(_width, self._shown)) + len(self._gap) * (len(self._shown) - 1)
 
     def _cell(self, name: str, row: Mapping[str, Any]) -> str:
-        _, factor, digits = _COLUMNS[name]
+        _, factor, digits = self._columns[name]
         if name not in row:
             return " " * _width(name)
         text = f"{factor * row[name]:.{digits}f}"

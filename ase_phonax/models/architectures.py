@@ -6,6 +6,7 @@ to run on accelerators, and to be differentiated in any other way. JAX is import
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import lru_cache, partial
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -15,7 +16,8 @@ import numpy as np
 from .mace.arrays import mace_parts
 from .mace.config import MACEConfig
 from .nequip.arrays import nequip_parts
-from .nequip.config import NequIPConfig
+from .nequip.config import NequIPConfig, layer_irreps
+from .o3.irreps import Irreps
 from .parts import NetworkParts
 from .potential import Potential, Provenance
 from .shapes import Shapes, mace_shapes, nequip_shapes
@@ -29,17 +31,39 @@ class Architecture(NamedTuple):
         parts: (config, parameters, dtype) -> the network as arrays; None for one that is a function only.
         network: module and name here of (config) -> init, node_energies and, with more outputs, outputs for JAX.
         shapes: (config) -> the shape of every parameter, by module and name.
+        from_data: fields of the configuration that training takes from elements and frames.
+        of_elements: (config) -> names, or patterns of names, of parameters with a row or a matrix for each element.
+        references: module and name of the energies of isolated atoms (n_species,) [eV].
+        layers: (config) -> irreps that enter and leave each layer, of networks that tell what is inside them.
     """
 
     config: type
     parts: Callable[[Any, Mapping[str, Any], np.dtype], NetworkParts] | None
     network: tuple[str, str]
     shapes: Callable[[Any], dict[str, Shapes]]
+    from_data: tuple[str, ...] = ("n_species", "average_neighbors", "scale")
+    of_elements: Callable[[Any], tuple[str, ...]] = lambda config: ("embedding",)
+    references: tuple[str, str] = ("~", "atom_energies")
+    layers: Callable[[Any], list[tuple[Irreps, Irreps]]] | None = None
 
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "nequip": Architecture(NequIPConfig, nequip_parts, ("nequip.function", "nequip_network"), nequip_shapes),
-    "mace": Architecture(MACEConfig, mace_parts, ("mace.function", "mace_network"), mace_shapes),
+    "nequip": Architecture(
+        NequIPConfig,
+        nequip_parts,
+        ("nequip.function", "nequip_network"),
+        nequip_shapes,
+        of_elements=lambda c: ("embedding", "radial_elements", *(["skip_*"] if c.self_connection == "species" else [])),
+        layers=layer_irreps,
+    ),
+    "mace": Architecture(
+        MACEConfig,
+        mace_parts,
+        ("mace.function", "mace_network"),
+        mace_shapes,
+        from_data=("n_species", "numbers", "radii", "average_neighbors", "scale"),
+        of_elements=lambda c: ("embedding", "skip_*", "select_*", "product_*"),
+    ),
 }
 
 
@@ -49,9 +73,15 @@ def get_network(architecture: str, config: Any) -> Any:
     return getattr(import_module(f".{module}", __package__), name)(config)
 
 
-def is_of_elements(name: str, parameter: Any) -> bool:
-    """Whether a parameter has a row, or a matrix, for each element: its first axis counts them."""
-    return name in ("embedding", "radial_elements") or np.ndim(parameter) == 3
+def element_parameters(architecture: str, config: Any, parameters: Mapping[str, Mapping[str, Any]]) -> frozenset[str]:
+    """Names module/array of the parameters whose first axis counts the elements: a row, or a matrix, of each."""
+    patterns = ARCHITECTURES[architecture].of_elements(config)
+    return frozenset(
+        f"{module}/{name}"
+        for module, arrays in parameters.items()
+        for name in arrays
+        if any(fnmatchcase(name, pattern) for pattern in patterns)
+    )
 
 
 @dataclass(frozen=True, eq=False)

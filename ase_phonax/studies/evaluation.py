@@ -13,7 +13,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from ..training.scores import UNITS, Scores, evaluate
+from ..training.scores import Scores, evaluate
+from ..training.targets import QUANTITIES
 from .notes import collected_warnings
 from .output import atomic_directory, write_summary, writing
 from .provenance import Origin
@@ -21,14 +22,6 @@ from .report import Report
 from .watch import Watch
 
 SUMMARY, FRAMES = FILES = ("summary.json", "frames.csv")
-# Label -> as it is called, factor, unit.
-_ROWS = {
-    "energy": ("energy", 1e3, "meV/atom"),
-    "forces": ("forces", 1e3, "meV/Å"),
-    "stress": ("stress", 1e3, "meV/Å³"),
-    "curvature": ("second derivatives", 1.0, "eV/Å²"),
-    "frequency": ("frequencies", 1.0, "THz"),
-}
 
 
 @dataclass(frozen=True)
@@ -63,7 +56,9 @@ class EvaluationStudy:
             "counts": dict(scores.counts),
             "relative_curvature": scores.relative_curvature if "curvature" in scores.mae else None,
             "provenance": self.provenance,
-            "units": UNITS,  # of the numbers written; those reported are in thousandths of some of them
+            "units": {
+                shown.name: shown.unit for shown in QUANTITIES
+            },  # of the numbers written; those reported are in thousandths of some of them
         }
 
     def report(self, folder: Path | None = None) -> Report:
@@ -75,10 +70,12 @@ class EvaluationStudy:
         scores, n_frames = self.scores, len(self.scores.per_frame)
         text = Report(f"{self.model} on {n_frames} frame{'s' * (n_frames > 1)}")
         text.group("mean absolute error, root mean square error")
-        for label, (name, factor, unit) in _ROWS.items():
-            if label in scores.mae:
-                numbers = f"{factor * scores.mae[label]:.4g}, {factor * scores.rmse[label]:.4g} {unit}"
-                text.row(name, f"{numbers} ({scores.counts[label]:,} numbers)")
+        for shown in QUANTITIES:
+            if (label := shown.name) in scores.mae:
+                numbers = (
+                    f"{shown.factor * scores.mae[label]:.4g}, {shown.factor * scores.rmse[label]:.4g} {shown.printed}"
+                )
+                text.row(shown.words, f"{numbers} ({scores.counts[label]:,} numbers)")
         if "curvature" in scores.mae:
             text.row("relative", f"{100 * scores.relative_curvature:.3g} % of the norm of each matrix, on average")
         for note in self.notes:

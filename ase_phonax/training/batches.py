@@ -13,15 +13,13 @@ import jraph
 import numpy as np
 
 from ..base.errors import StructureError
-from ..base.units import THZ_PER_SQRT_EV_A2_AMU
 from ..derivatives.compiled.graphs import size_class
 from ..structures.checks import check_finite
 from ..structures.neighbours import Neighbours, check_atoms, find_neighbours
+from .directions import KINDS, kind_of_batch, second_order
 from .labels.frames import Frame
+from .targets import TARGETS
 
-# What a batch has to compute; each is a compiled function of its own.
-KINDS = ("first", "real", "wave", "spectrum")
-SOFTEST = 0.05  # frequency, of the highest of the frame, below which modes move no farther in thermal directions
 BATCHES = 4  # that a padded size of its own is worth
 
 
@@ -58,14 +56,6 @@ class Item:
         return int(self.graph.n_edge[0])
 
 
-def _kind(frame: Frame, curvature: bool, spectrum: bool) -> str:
-    if spectrum and (frame.second is not None or frame.spectrum is not None):
-        return "spectrum"
-    if curvature and frame.second is not None:
-        return "real" if frame.second.is_real else "wave"
-    return "first"
-
-
 def prepare(
     frames: Sequence[Frame],
     cutoff: float,
@@ -93,49 +83,58 @@ def prepare(
         except StructureError as error:
             where = frame.origin or f"frame {len(items)} ({frame.atoms.get_chemical_formula()})"
             raise StructureError(f"{where}: {error.what}", error.why, error.remedy) from error
-        items.append(Item(frame, graph, _kind(frame, curvature, spectrum)))
+        items.append(Item(frame, graph, kind_of_batch(frame, curvature, spectrum)))
     return items
 
 
 def _graph(frame: Frame, cutoff: float, numbers: tuple[int, ...]) -> jraph.GraphsTuple:
-    found = find_neighbours(frame.atoms, cutoff, numbers)
-    once = _one_of_each_pair(found)
+    neighbours = find_neighbours(frame.atoms, cutoff, numbers)
+    once = _one_of_each_pair(neighbours)
     n = len(frame.atoms)
-    periodic = bool(frame.atoms.pbc.all())
-
-    def weight(label: str, value: Any) -> np.ndarray:
-        return np.array([0.0 if value is None else frame.weight(label)])
-
+    volume = frame.atoms.get_volume() if frame.atoms.pbc.all() else 1.0
+    of_nodes, of_graph = _labels(frame)
     return jraph.GraphsTuple(
         nodes={
-            "positions": found.positions,
-            "species": found.species,
-            "forces": np.zeros((n, 3)) if frame.forces is None else frame.forces,
+            "positions": neighbours.positions,
+            "species": neighbours.species,
             "masses": frame.atoms.get_masses(),
+            **of_nodes,
         },
-        edges={"offsets": found.shifts[once] @ found.cell, "shifts": found.shifts[once].astype(float)},
-        globals={
-            "n_atoms": np.array([float(n)]),
-            "volume": np.array([frame.atoms.get_volume() if periodic else 1.0]),
-            "energy": np.array([0.0 if frame.energy is None else frame.energy]),
-            "stress": (np.zeros((3, 3)) if frame.stress is None else frame.stress)[None],
-            "energy_weight": weight("energy", frame.energy),
-            "forces_weight": weight("forces", frame.forces),
-            "stress_weight": weight("stress", frame.stress),
+        edges={
+            "offsets": neighbours.shifts[once] @ neighbours.cell,
+            "shifts": neighbours.shifts[once].astype(float),
         },
-        senders=found.senders[once],
-        receivers=found.receivers[once],
+        globals={"n_atoms": np.array([float(n)]), "volume": np.array([volume]), **of_graph},
+        senders=neighbours.senders[once],
+        receivers=neighbours.receivers[once],
         n_node=np.array([n], np.int32),
         n_edge=np.array([once.sum()], np.int32),
     )
 
 
-def _one_of_each_pair(found: Neighbours) -> np.ndarray:
+def _labels(frame: Frame) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Labels and their weights among node arrays and those of the graph; an unknown label is zero, of weight zero.
+
+    Of labels at wave vectors only a part travels, with each batch another: see `directions`.
+    """
+    of_nodes, of_graph = {}, {}
+    for target in (t for t in TARGETS if t.per != "wave"):
+        value = target.of(frame)
+        numbers = np.zeros(target.parts[0].shape(len(frame.atoms), 0)) if value is None else np.asarray(value)
+        if target.per == "atom":
+            of_nodes[target.name] = numbers
+        else:
+            of_graph[target.name] = numbers[None]
+        of_graph[f"{target.name}_weight"] = np.array([0.0 if value is None else frame.weight(target.name)])
+    return of_nodes, of_graph
+
+
+def _one_of_each_pair(pairs: Neighbours) -> np.ndarray:
     """(n_edges,) True for one of the two edges that join a pair; atoms are joined to their own images too."""
-    first = np.zeros(len(found.shifts), int)  # the first component of the shift that is not zero
+    first = np.zeros(len(pairs.shifts), int)  # the first component of the shift that is not zero
     for axis in (2, 1, 0):
-        first = np.where(found.shifts[:, axis] != 0, found.shifts[:, axis], first)
-    return (found.receivers < found.senders) | ((found.receivers == found.senders) & (first > 0))
+        first = np.where(pairs.shifts[:, axis] != 0, pairs.shifts[:, axis], first)
+    return (pairs.receivers < pairs.senders) | ((pairs.receivers == pairs.senders) & (first > 0))
 
 
 class Planner:
@@ -226,7 +225,7 @@ class Planner:
         graph = item.graph
         if shape.kind == "first":
             return graph._replace(edges={"offsets": graph.edges["offsets"]})
-        nodes, edges, values = _second_order(item, shape, self.directions, rng)
+        nodes, edges, values = second_order(item, shape, self.directions, rng)
         return graph._replace(
             nodes=graph.nodes | nodes, edges={"offsets": graph.edges["offsets"]} | edges, globals=graph.globals | values
         )
@@ -254,81 +253,6 @@ def _cut(sizes: Sequence[int], n_parts: int) -> list[slice]:
         best = better
     cuts = best[n][1]
     return [slice(a, b) for a, b in pairwise(cuts)]
-
-
-def _second_order(item: Item, shape: Shape, directions: str, rng: np.random.Generator) -> tuple[dict, dict, dict]:
-    """Directions, products with the label, and the phases of the edges.
-
-    Node arrays are (n, n_columns, parts, 3), parts 1 for real numbers and 2 for real and imaginary ones.
-    """
-    frame, n = item.frame, len(item.frame.atoms)
-    second = frame.second
-    source: Any = frame.spectrum if shape.kind == "spectrum" and second is None else second
-    which = int(rng.integers(len(source.qpoints)))
-    q = source.qpoints[which]
-    parts = 1 if shape.kind == "real" else 2
-    if shape.kind == "spectrum":
-        moved = np.zeros((shape.n_columns, 3 * n), complex)
-        moved[: 3 * n] = np.eye(3 * n) * (3 * n) ** 0.5
-    else:
-        moved = _draw(shape.n_columns, 3 * n, directions, parts == 2 and bool(q.any()), rng)
-        if directions == "thermal" and second is not None:
-            moved = _as_heat_moves(moved, second.matrices[which], frame.atoms.get_masses())
-    left = _draw(shape.n_columns, 3 * n, "random", parts == 2 and bool(q.any()), rng)
-    response = np.zeros_like(moved) if second is None else moved @ second.matrices[which].T
-
-    def split(x: np.ndarray) -> np.ndarray:
-        pieces = [x.real] if parts == 1 else [x.real, x.imag]
-        return np.stack([p.reshape(-1, n, 3) for p in pieces], 1).transpose(2, 0, 1, 3)
-
-    nodes = {"direction": split(moved), "left": split(left), "response": split(response)}
-    edges = {}
-    if parts == 2:
-        phase = 2 * np.pi * item.graph.edges["shifts"] @ q
-        edges = {"cos": np.cos(phase), "sin": np.sin(phase)}
-    values = {"curvature_weight": np.array([0.0 if second is None else frame.weight("curvature")])}
-    if shape.kind == "spectrum":
-        values |= _spectrum(frame, which, shape.largest)
-    return nodes, edges, values
-
-
-def _draw(count: int, n: int, directions: str, is_complex: bool, rng: np.random.Generator) -> np.ndarray:
-    """(count, n) with mean square 1: columns of the identity times sqrt(n), or normal numbers.
-
-    No column comes twice before all have come: n of them are the whole matrix, without noise.
-    """
-    if directions == "columns":
-        return np.eye(n)[np.resize(rng.permutation(n), count)] * n**0.5 + 0j
-    real = rng.normal(size=(2, count, n))
-    return (real[0] + 1j * real[1]) / 2**0.5 if is_complex else real[0] + 0j
-
-
-def _as_heat_moves(normal: np.ndarray, matrix: np.ndarray, masses: np.ndarray) -> np.ndarray:
-    """(count, n) normal numbers made displacements of the harmonic classical distribution, mean square 1.
-
-    u = M^-1/2 sum_k e_k ξ_k / ω_k: soft modes move far and stiff ones little, so that products with the label weigh
-    absolute errors of all frequencies alike. Unstable modes count by |ω|, those below SOFTEST of the stiffest as such.
-    """
-    root = np.sqrt(np.repeat(masses, 3))
-    weighted = (matrix + matrix.conj().T) / (2 * np.outer(root, root))
-    eigenvalues, modes = np.linalg.eigh(weighted if weighted.imag.any() else weighted.real)
-    sizes = np.sqrt(np.abs(eigenvalues))
-    patterns = modes.T / np.maximum(sizes, max(SOFTEST * sizes.max(), 1e-6))[:, None] / root
-    return normal @ patterns * (len(patterns) ** 0.5 / np.linalg.norm(patterns))
-
-
-def _spectrum(frame: Frame, which: int, largest: int) -> dict[str, np.ndarray]:
-    """Sorted frequencies [THz] padded to the largest frame, and their weight."""
-    if frame.spectrum is not None:
-        found = np.sort(frame.spectrum.frequencies[which])
-    else:
-        assert frame.second is not None
-        root = np.sqrt(np.repeat(frame.atoms.get_masses(), 3))
-        eigenvalues = np.linalg.eigvalsh(frame.second.matrices[which] / np.outer(root, root))
-        found = np.sign(eigenvalues) * np.sqrt(np.abs(eigenvalues)) * THZ_PER_SQRT_EV_A2_AMU
-    padded = np.zeros((1, 3 * largest))
-    padded[0, : len(found)] = found
-    return {"spectrum": padded, "spectrum_weight": np.array([frame.weight("spectrum")])}
 
 
 def _padded(graphs: list[jraph.GraphsTuple], shape: Shape) -> jraph.GraphsTuple:

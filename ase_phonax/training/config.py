@@ -33,6 +33,8 @@ class DataConfig:
 class LossConfig:
     """What is compared, and how much it counts. Residuals are divided by `scales` first.
 
+    Its weights are the parts of the loss of `targets.TERMS`.
+
     Attributes:
         energy, forces, stress: weights; energy is that per atom.
         curvature: weight of products of second derivatives with directions.
@@ -221,10 +223,6 @@ def config_from(values: Mapping[str, Any], source: str = "the configuration") ->
     return build(TrainingConfig, values, source, _with_options)
 
 
-# Of an architecture's settings, those that follow from the elements.
-_FROM_DATA = {"n_species", "numbers", "radii"}
-
-
 def _with_options(kind: Any, values: Mapping[str, Any], source: str) -> Mapping[str, Any]:
     """Settings of the architecture itself, written beside the others, moved into `options`."""
     if kind is not NetworkConfig:
@@ -233,6 +231,7 @@ def _with_options(kind: Any, values: Mapping[str, Any], source: str) -> Mapping[
     own = {f.name: f for f in dataclasses.fields(NetworkConfig)}
     inner = {f.name: f for f in dataclasses.fields(architecture.config)}
     hints = typing.get_type_hints(architecture.config)
+    from_data = set(architecture.from_data) - set(own)  # what follows from the elements, and cannot be chosen
     options = values.get("options", {})
     if not isinstance(options, Mapping):
         raise InputError(
@@ -242,10 +241,10 @@ def _with_options(kind: Any, values: Mapping[str, Any], source: str) -> Mapping[
     for key, value in [*options.items(), *((k, v) for k, v in values.items() if k != "options")]:
         if key in own and key not in options:
             result[key] = value
-        elif key in inner and key not in _FROM_DATA:
+        elif key in inner and key not in from_data:
             result["options"][key] = convert(hints[key], value, source, f"network.{key}")
         else:
-            raise unknown_key(source, f"network.{key}", str(key), {*own, *inner} - _FROM_DATA)
+            raise unknown_key(source, f"network.{key}", str(key), {*own, *inner} - from_data)
     return result
 
 

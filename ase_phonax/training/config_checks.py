@@ -5,6 +5,7 @@ from typing import Any
 
 from ..base.errors import InputError
 from ..models.architectures import ARCHITECTURES
+from .targets import TERMS
 
 CHOICES = {
     ("loss", "penalty"): ("squared", "huber"),
@@ -18,12 +19,7 @@ CHOICES = {
 # (least allowed, whether that itself is allowed)
 LEAST = {
     ("network", "alike"): (0, True),
-    ("loss", "energy"): (0, True),
-    ("loss", "forces"): (0, True),
-    ("loss", "stress"): (0, True),
-    ("loss", "curvature"): (0, True),
-    ("loss", "projections"): (0, True),
-    ("loss", "spectrum"): (0, True),
+    **{("loss", term.name): (0, True) for term in TERMS},
     ("loss", "huber_delta"): (0, False),
     ("loss", "columns"): (1, True),
     ("optimiser", "epochs"): (1, True),
@@ -117,8 +113,7 @@ def check_config(config: Any) -> None:
                 "it says how often the frames count in an epoch",
                 f"give 1 to {MOST_REPEATS:,}, or leave the file out of data.train",
             )
-    loss = config.loss
-    if not any((loss.energy, loss.forces, loss.stress, loss.curvature, loss.projections, loss.spectrum)):
+    if not any(getattr(config.loss, term.name) for term in TERMS):
         raise InputError("every weight of the loss is 0", "there is nothing to learn", "give one a positive weight")
     if config.optimiser.ema >= 1 or config.optimiser.warmup > 1:
         raise InputError(

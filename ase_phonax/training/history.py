@@ -8,17 +8,11 @@ from typing import Any
 
 from ..base.drawing import save_figure
 from ..base.files import write_whole
+from .targets import QUANTITIES
 
 CSV, FIGURE = "history.csv", "history.png"
 _LOSS = "the course of the training would be lost; the last checkpoint is intact"
 _REMEDY = "free some space and go on with --resume"
-# Column of validation errors -> factor and unit as shown.
-SHOWN = {
-    "energy": (1e3, "meV/atom"),
-    "forces": (1e3, "meV/Å"),
-    "stress": (1e3, "meV/Å³"),
-    "curvature": (1.0, "eV/Å²"),
-}
 
 
 def write_csv(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -44,7 +38,7 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    present = [name for name in SHOWN if any(row.get(f"{name}_mae") for row in rows)]
+    present = [shown for shown in QUANTITIES if any(row.get(f"{shown.name}_mae") for row in rows)]
     figure = Figure(figsize=(4.2 * (1 + (len(present) > 0)), 3.2), layout="constrained")
     left = figure.add_subplot(1, 1 + (len(present) > 0), 1)
     trained = [(row["epoch"], row["loss"]) for row in rows if "loss" in row]
@@ -56,10 +50,10 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     left.legend(frameon=False)
     if present:
         right = figure.add_subplot(1, 2, 2)
-        for k, name in enumerate(present):
-            factor, unit = SHOWN[name]
-            points = [(r["epoch"], factor * r[f"{name}_mae"]) for r in rows if r.get(f"{name}_mae")]
-            right.semilogy(*zip(*points, strict=True), color=f"C{k}", label=f"{name} [{unit}]")
+        for k, shown in enumerate(present):
+            column = f"{shown.name}_mae"
+            points = [(row["epoch"], shown.factor * row[column]) for row in rows if row.get(column)]
+            right.semilogy(*zip(*points, strict=True), color=f"C{k}", label=f"{shown.name} [{shown.printed}]")
         right.set(xlabel="epoch", ylabel="mean absolute error (validation)")
         right.legend(frameon=False)
     for axes in figure.axes:

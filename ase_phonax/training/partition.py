@@ -9,9 +9,10 @@ import numpy as np
 from ..base.errors import InputError
 from .config import DataConfig
 from .labels.checks import check_frames
-from .labels.frames import Frame, SecondOrder, Spectrum, count_labels
+from .labels.frames import Frame, count_labels
 from .labels.near_misses import say_repeated
 from .labels.reading import read_frames
+from .targets import TARGETS
 
 VALIDATED_WAVES = 4  # of a frame
 
@@ -99,9 +100,12 @@ def validated(frames: Sequence[Frame]) -> list[Frame]:
         useful = np.flatnonzero(sizes > 1e-3 * sizes.max())
         chosen = useful[np.unique(np.linspace(0, len(useful) - 1, VALIDATED_WAVES).round().astype(int))]
         for n, k in enumerate(chosen):
-            second = SecondOrder(frame.second.qpoints[k : k + 1], frame.second.matrices[k : k + 1])
-            rest: dict[str, Any] = {} if n == 0 else dict.fromkeys(("energy", "forces", "stress"))
-            if (s := frame.spectrum) is not None:  # at the same wave vectors, as a Frame demands
-                rest["spectrum"] = Spectrum(s.qpoints[k : k + 1], s.frequencies[k : k + 1])
-            result.append(replace(frame, second=second, **rest))
+            labels: dict[str, Any] = {}
+            for target in TARGETS:
+                value = target.of(frame)
+                if target.per == "wave" and value is not None:  # all at the same wave vectors, as a Frame demands
+                    labels[target.field] = target.make(*(part.of(value)[k : k + 1] for part in target.parts))
+                elif n:
+                    labels[target.field] = None
+            result.append(replace(frame, **labels))
     return result

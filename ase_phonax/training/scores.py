@@ -8,19 +8,14 @@ from typing import Any
 import numpy as np
 
 from ..base.errors import InputError
-from ..derivatives.conventions import frequencies_thz
 from ..derivatives.evaluator import Evaluator
 from ..structures.formulas import formula
+from .answers import Answers, relative_error
 from .labels.frames import Frame
 from .labels.reading import read_frames
+from .targets import QUANTITIES, TARGETS
 
-UNITS = {
-    "energy": "eV/atom",
-    "forces": "eV/Å",
-    "stress": "eV/Å³",
-    "curvature": "eV/Å²",
-    "frequency": "THz",
-}
+UNITS = {quantity.name: quantity.unit for quantity in QUANTITIES}
 
 
 @dataclass(frozen=True)
@@ -71,10 +66,16 @@ def evaluate(
     evaluator = Evaluator(potential, np.dtype(dtype))
     rows, errors, relative = [], dict[str, list[np.ndarray]](), list[float]()
     for done, frame in enumerate(frames, 1):
-        found = _compare(evaluator, frame, relative)
-        for label, error in found.items():
+        answers = Answers(evaluator, frame)
+        own: dict[str, np.ndarray] = {}
+        for target in TARGETS:
+            if target.of(frame) is not None:
+                own |= target.score(answers, target)
+        if (part := relative_error(answers)) is not None:
+            relative.append(part)
+        for label, error in own.items():
             errors.setdefault(label, []).append(error)
-        row = {label: float(np.abs(error).mean()) for label, error in found.items()}
+        row = {label: float(np.abs(error).mean()) for label, error in own.items()}
         rows.append({"frame": frame.origin or str(done - 1), "formula": formula(frame.atoms), **row})
         if progress:
             progress(done, len(frames))
@@ -96,35 +97,3 @@ def _as_frames(data: Any, keys: Mapping[str, str] | None) -> list[Frame]:
     if not frames:
         raise InputError("there are no frames", "there is nothing to compare with", "check the data")
     return frames
-
-
-def _compare(evaluator: Evaluator, frame: Frame, relative: list[float]) -> dict[str, np.ndarray]:
-    found: dict[str, np.ndarray] = {}
-    if frame.energy is not None or frame.forces is not None or frame.stress is not None:
-        energies, forces, virial = evaluator.energy_forces_stress(frame.atoms)
-        if frame.energy is not None:
-            found["energy"] = np.array([(float(energies.sum(dtype=float)) - frame.energy) / len(frame.atoms)])
-        if frame.forces is not None:
-            found["forces"] = forces - frame.forces
-        if frame.stress is not None:
-            found["stress"] = virial / frame.atoms.get_volume() - frame.stress
-    root = np.sqrt(np.repeat(frame.atoms.get_masses(), 3))
-    if frame.second is not None:
-        matrices = np.array(evaluator.lattice_matrices(frame.atoms, frame.second.qpoints))
-        labels = frame.second.matrices
-        found["curvature"] = np.abs(matrices - labels)
-        # Over all wave vectors at once: at q = 0 the matrix of a single atom vanishes.
-        relative.append(float(np.linalg.norm(matrices - labels) / np.linalg.norm(labels)))
-        weights = np.outer(root, root)
-        found["frequency"] = frequencies_thz(_hermitian(matrices / weights)) - frequencies_thz(
-            _hermitian(labels / weights)
-        )
-    if frame.spectrum is not None:
-        matrices = np.array(evaluator.lattice_matrices(frame.atoms, frame.spectrum.qpoints))
-        known = np.sort(frame.spectrum.frequencies, axis=1)
-        found["frequency"] = frequencies_thz(_hermitian(matrices / np.outer(root, root))) - known
-    return found
-
-
-def _hermitian(matrices: np.ndarray) -> np.ndarray:
-    return (matrices + matrices.conj().swapaxes(-1, -2)) / 2

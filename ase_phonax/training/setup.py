@@ -2,7 +2,7 @@
 
 import fnmatch
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,17 +10,16 @@ from ase.data import atomic_numbers, chemical_symbols, covalent_radii
 
 from ..base.errors import InputError
 from ..derivatives.evaluator import Evaluator
-from ..models.architectures import ARCHITECTURES, is_of_elements, make_potential
+from ..models.architectures import ARCHITECTURES, element_parameters, make_potential
 from ..models.potential import Potential
 from ..structures.neighbours import find_neighbours
 from .config import LossConfig, NetworkConfig, TrainingConfig
 from .first_parameters import first_parameters
 from .labels.frames import Frame, count_labels, find_elements
 from .periodic_table import likeness
+from .targets import LABELS, TARGETS, TERMS
 
 FITTED = 500  # frames that reference energies are fitted to, spread through all
-# Residuals are divided by the labels' own size; where that vanishes (a single frame, a crystal at rest), by this.
-SMALLEST = {"energy": 1e-3, "forces": 0.05, "stress": 1e-3, "curvature": 0.1, "spectrum": 1.0}
 # Energies of a few frames are fitted by their references alone, and what is left says nothing of their size: they are
 # not divided by less than forces over this distance [Å], which large cells at rest come to.
 ENERGY_DISTANCE = 0.01
@@ -35,25 +34,18 @@ def check_labels(frames: Sequence[Frame], loss: LossConfig) -> None:
         InputError: with what the frames have.
     """
     counts = count_labels(frames)
-    # Stress and curvature count by default and may be absent; the others are there or were asked for by name.
-    needed = {
-        "energy": counts["energy"],
-        "forces": counts["forces"],
-        "projections": counts["curvature"],
-        "spectrum": counts["curvature"] + counts["spectrum"],
-    }
-    for label, count in needed.items():
-        if getattr(loss, label) and not count:
+    weights = {term.name: getattr(loss, term.name) for term in TERMS}
+    for term in TERMS:
+        if weights[term.name] and not term.may_lack and not any(counts[name] for name in term.taken_from):
             raise InputError(
-                f"loss.{label} is {getattr(loss, label):g}, but no training frame has that label",
+                f"loss.{term.name} is {weights[term.name]:g}, but no training frame has that label",
                 "the weight would do nothing",
-                f"set loss.{label}: 0, or add frames; there are "
+                f"set loss.{term.name}: 0, or add frames; there are "
                 + (", ".join(f"{n} with {name}" for name, n in counts.items() if n) or "none with any label"),
             )
-    weights = {name: getattr(loss, name) for name in ("energy", "forces", "stress")}
-    weights |= {"curvature": loss.curvature or loss.projections or loss.spectrum, "spectrum": loss.spectrum}
+    used = {name for term in TERMS if weights[term.name] for name in term.taken_from}
     if not any(
-        weights[name] and frame.weight(name) for frame in frames for name, n in count_labels([frame]).items() if n
+        name in used and frame.weight(name) for frame in frames for name, n in count_labels([frame]).items() if n
     ):
         raise InputError(
             "every label of the training frames has the weight 0, its own or that of the loss",
@@ -74,31 +66,52 @@ def new_potential(config: TrainingConfig, frames: Sequence[Frame]) -> Potential:
     architecture = ARCHITECTURES[network.architecture]
     options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in network.options.items()}
     options.setdefault("cutoff", 5.0)
-    known = {f.name for f in fields(architecture.config)}
-    if "radii" in known:  # some networks see which elements an edge joins
-        options |= {"numbers": numbers, "radii": tuple(float(covalent_radii[z]) for z in numbers)}
-    if "scale" in known:
-        options["scale"] = _scale(frames) if network.scale == "auto" else float(network.scale)
-    made = architecture.config(n_species=len(numbers), **options)  # refuses what makes no network
-    automatic = network.average_neighbors == "auto"
-    neighbors = average_neighbors(frames, made.cutoff, numbers) if automatic else float(network.average_neighbors)
-    made = replace(made, average_neighbors=neighbors)
+    of_data = {
+        "n_species": len(numbers),
+        "numbers": numbers,
+        "radii": tuple(float(covalent_radii[z]) for z in numbers),
+        "scale": _scale(frames) if network.scale == "auto" else float(network.scale),
+    }
+    options |= {name: of_data[name] for name in architecture.from_data if name != "average_neighbors"}
+    made = architecture.config(**options)  # refuses what makes no network
+    if "average_neighbors" in architecture.from_data:
+        automatic = network.average_neighbors == "auto"
+        neighbors = average_neighbors(frames, made.cutoff, numbers) if automatic else float(network.average_neighbors)
+        made = replace(made, average_neighbors=neighbors)
     parameters = first_parameters(network.architecture, made, config.run.seed)
     if network.alike:
-        parameters = _alike(parameters, likeness(numbers, network.alike))
-    parameters["~"]["atom_energies"] = reference_energies(network, frames, numbers).astype(np.float32)
+        of_elements = element_parameters(network.architecture, made, parameters)
+        parameters = _alike(parameters, of_elements, likeness(numbers, network.alike))
     potential = make_potential(network.architecture, made, parameters, numbers, config.run.name or "trained")
+    potential = with_references(potential, reference_energies(network, frames, numbers).astype(np.float32))
     # A random network has an energy of its own, which the first epochs would be spent on.
     return shifted(potential, frames) if network.energies == "fit" else potential
 
 
-def _alike(parameters: dict, root: np.ndarray) -> dict:
+def _alike(parameters: dict, of_elements: frozenset[str], root: np.ndarray) -> dict:
     """Parameters of which each element has its own row, made alike."""
 
     def changed(name: str, x: np.ndarray) -> np.ndarray:
-        return np.einsum("ij,j...->i...", root, x).astype(x.dtype) if is_of_elements(name, x) else x
+        return np.einsum("ij,j...->i...", root, x).astype(x.dtype) if name in of_elements else x
 
-    return {module: {name: changed(name, x) for name, x in own.items()} for module, own in parameters.items()}
+    return {
+        module: {name: changed(f"{module}/{name}", x) for name, x in own.items()} for module, own in parameters.items()
+    }
+
+
+def references(potential: Potential) -> np.ndarray:
+    """(n_species,) energies of isolated atoms that node energies are counted from [eV]."""
+    assert potential.architecture
+    module, name = ARCHITECTURES[potential.architecture].references
+    return potential.parameters[module][name]
+
+
+def with_references(potential: Potential, energies: np.ndarray) -> Potential:
+    """The same network, its node energies counted from others."""
+    assert potential.architecture
+    module, name = ARCHITECTURES[potential.architecture].references
+    own = {**potential.parameters[module], name: energies}
+    return replace(potential, parameters={**potential.parameters, module: own})
 
 
 def _numbers(network: NetworkConfig, frames: Sequence[Frame]) -> tuple[int, ...]:
@@ -184,7 +197,7 @@ def check_references(potential: Potential, frames: Sequence[Frame]) -> None:
     if not known:
         return
     moved = shifted(potential, known[:: max(1, len(known) // 20)])
-    change = moved.parameters["~"]["atom_energies"] - potential.parameters["~"]["atom_energies"]
+    change = references(moved) - references(potential)
     counts = _composition(known, potential.numbers)
     offset = float(np.sqrt(np.mean((counts @ change / counts.sum(1)) ** 2)))
     if offset > FAR_REFERENCES:
@@ -206,44 +219,33 @@ def shifted(potential: Potential, frames: Sequence[Frame]) -> Potential:
     evaluator = Evaluator(potential, np.dtype(np.float64))
     predicted = np.array([float(evaluator.energy_forces_stress(f.atoms)[0].sum()) for f in known])
     change = _least_squares(known, potential.numbers, predicted)
-    old = potential.parameters["~"]["atom_energies"]
-    top = {**potential.parameters["~"], "atom_energies": (old + change).astype(old.dtype)}
-    return replace(potential, parameters={**potential.parameters, "~": top})
+    old = references(potential)
+    return with_references(potential, (old + change).astype(old.dtype))
 
 
 def label_scales(config: LossConfig, frames: Sequence[Frame], numbers: tuple[int, ...]) -> dict[str, float]:
-    """Root mean square of each label [eV, eV/Å, eV/Å³, eV/Å², THz]; energies per atom, without references.
+    """Root mean square of each label in its unit; energies per atom, without references.
 
-    Energies not below ENERGY_DISTANCE times the forces.
+    Not below `Target.smallest`, which counts where there is a single frame, or a crystal at rest; energies not below
+    ENERGY_DISTANCE times the forces.
     """
-    unknown = set(config.scales) - set(SMALLEST)
-    if unknown or any(not value > 0 for value in config.scales.values()):
+    if set(config.scales) - set(LABELS) or any(not value > 0 for value in config.scales.values()):
         raise InputError(
             f"loss.scales is {config.scales}",
             "residuals are divided by them",
-            f"give positive sizes of {', '.join(SMALLEST)}",
+            f"give positive sizes of {', '.join(LABELS)}",
         )
-    known = [f for f in frames if f.energy is not None]
-    values: dict[str, list[np.ndarray]] = {name: [] for name in SMALLEST}
-    if known:
-        counts = _composition(known, numbers)
-        rest = np.array([f.energy for f in known], float) - counts @ _least_squares(known, numbers, None)
-        values["energy"] = [rest / counts.sum(1)]
-    for frame in frames:
-        if frame.forces is not None:
-            values["forces"].append(frame.forces.ravel())
-        if frame.stress is not None:
-            values["stress"].append(frame.stress.ravel())
-        if frame.second is not None:
-            m = frame.second.matrices
-            # Of a product with a direction whose components have mean square 1.
-            values["curvature"].append(np.sqrt(np.sum(np.abs(m) ** 2, (1, 2)) / m.shape[1]))
-        if frame.spectrum is not None:
-            values["spectrum"].append(frame.spectrum.frequencies.ravel())
-    found = {
-        name: float(np.sqrt(np.mean(np.concatenate(value) ** 2))) if value else 0.0 for name, value in values.items()
-    }
-    scales = {name: config.scales.get(name, max(found[name], least)) for name, least in SMALLEST.items()}
+    scales = {}
+    for target in TARGETS:
+        known = [frame for frame in frames if target.of(frame) is not None]
+        if target.extensive and known:
+            counts = _composition(known, numbers)
+            rest = np.array([target.of(f) for f in known], float) - counts @ _least_squares(known, numbers, None)
+            sizes = [rest / counts.sum(1)]
+        else:
+            sizes = [target.typical(target.of(frame)) for frame in known]
+        size = float(np.sqrt(np.mean(np.concatenate(sizes) ** 2))) if sizes else 0.0
+        scales[target.name] = config.scales.get(target.name, max(size, target.smallest))
     if "energy" not in config.scales:
         scales["energy"] = max(scales["energy"], ENERGY_DISTANCE * scales["forces"])
     return scales

@@ -10,12 +10,14 @@ import numpy as np
 import optax
 import optax.contrib
 
-from ..models.architectures import is_of_elements
-from ..models.potential import NodeEnergies
+from ..models.architectures import ARCHITECTURES, element_parameters
+from ..models.potential import NodeEnergies, Potential
 from .config import LossConfig, OptimiserConfig
-from .losses import Prediction, losses, predict
+from .losses import error_sums, losses
+from .predictions import predict
+from .targets import TERMS
 
-WEIGHTED = ("energy", "forces", "stress", "curvature", "projections", "spectrum")
+WEIGHTED = tuple(term.name for term in TERMS)
 
 
 class State(NamedTuple):
@@ -43,6 +45,8 @@ class Rules(NamedTuple):
         clip, weight_decay, ema, method: of `OptimiserConfig`.
         frozen: names module/array of parameters that keep their values.
         accumulate: pieces of a batch.
+        of_elements: names of parameters with a row, or a matrix, for each element.
+        references: name of the energies of isolated atoms.
     """
 
     weights: tuple[float, ...]
@@ -53,13 +57,20 @@ class Rules(NamedTuple):
     frozen: tuple[str, ...] = ()
     accumulate: int = 1
     method: str = "adam"
+    of_elements: frozenset[str] = frozenset()
+    references: str = "~/atom_energies"
 
     @classmethod
     def of(
-        cls, loss: LossConfig, optimiser: OptimiserConfig, frozen: tuple[str, ...] = (), accumulate: int = 1
+        cls,
+        loss: LossConfig,
+        optimiser: OptimiserConfig,
+        frozen: tuple[str, ...] = (),
+        accumulate: int = 1,
+        potential: Potential | None = None,
     ) -> "Rules":
-        """From the configuration."""
-        return cls(
+        """From the configuration, and what the potential's architecture says of its parameters."""
+        rules = cls(
             tuple(float(getattr(loss, name)) for name in WEIGHTED),
             (loss.penalty, loss.huber_delta),
             optimiser.clip,
@@ -68,6 +79,12 @@ class Rules(NamedTuple):
             frozen,
             accumulate,
             optimiser.method,
+        )
+        if potential is None or potential.architecture is None:
+            return rules
+        return rules._replace(
+            of_elements=element_parameters(potential.architecture, potential.config, potential.parameters),
+            references="/".join(ARCHITECTURES[potential.architecture].references),
         )
 
 
@@ -78,29 +95,29 @@ MUON_SIZE = 0.2
 def _transform(rules: Rules) -> optax.GradientTransformation:
     """The direction of a step; the learning rate is applied outside, so that schedules need no compiling."""
     parts = [optax.clip_by_global_norm(rules.clip)] if rules.clip else []
-    parts.append(optax.scale_by_adam() if rules.method == "adam" else _muon())
+    parts.append(optax.scale_by_adam() if rules.method == "adam" else _muon(rules))
     if rules.weight_decay:
-        parts.append(optax.add_decayed_weights(rules.weight_decay, _decays))
+        parts.append(optax.add_decayed_weights(rules.weight_decay, partial(_decays, rules)))
     return optax.chain(*parts)
 
 
-def _muon() -> optax.GradientTransformation:
+def _muon(rules: Rules) -> optax.GradientTransformation:
     """Momentum made orthogonal for matrices that mix channels (Jordan et al. 2024), Adam for everything else."""
 
     def number(name: str, x: Any) -> Any:
         # optax asks again with what is not its own masked out.
-        mixes = getattr(x, "ndim", 0) == 2 and not is_of_elements(name, x)
+        mixes = getattr(x, "ndim", 0) == 2 and name not in rules.of_elements
         return optax.contrib.MuonDimensionNumbers() if mixes else None
 
     def matrices(tree: Any) -> Any:
-        return {m: {k: number(k, x) for k, x in t.items()} for m, t in tree.items()}
+        return {m: {k: number(f"{m}/{k}", x) for k, x in t.items()} for m, t in tree.items()}
 
     return optax.contrib.muon(-1.0, consistent_rms=MUON_SIZE, muon_weight_dimension_numbers=matrices)
 
 
-def _decays(tree: Any) -> Any:
+def _decays(rules: Rules, tree: Any) -> Any:
     """True for weights. The energies of the elements are an origin: hundreds of eV that nothing should pull to zero."""
-    return {m: {k: k != "atom_energies" for k in t} for m, t in tree.items()}
+    return {m: {k: f"{m}/{k}" != rules.references for k in t} for m, t in tree.items()}
 
 
 def start(rules: Rules, parameters: Any) -> State:
@@ -240,41 +257,9 @@ def validation_step(function: NodeEnergies, cutoff: float, rules: Rules, kind: s
     """Compiled (parameters, batch, scales) -> weighted loss and sums of errors (`error_sums`)."""
 
     def step(parameters: Any, batch: jraph.GraphsTuple, scales: dict) -> tuple:
-        found = predict(function, cutoff, kind, parameters, batch)
-        parts = losses(rules.penalty, kind, found, batch, scales)
+        predicted = predict(function, cutoff, kind, parameters, batch)
+        parts = losses(rules.penalty, kind, predicted, batch, scales)
         total = sum(w * parts[name] for name, w in zip(WEIGHTED, rules.weights, strict=True) if name in parts)
-        return total, error_sums(found, batch, kind)
+        return total, error_sums(predicted, batch, kind)
 
     return jax.jit(step, compiler_options=compiler_options())
-
-
-def error_sums(found: Prediction, batch: jraph.GraphsTuple, kind: str) -> dict[str, tuple]:
-    """Label -> (sum of absolute errors, sum of squares, count) over what carries the label.
-
-    Energies are per atom; the error of second derivatives is the length of the error of their product with a
-    direction of length sqrt(3n), over sqrt(3n): its mean square is that of a column.
-    """
-    from .losses import graph_of_nodes
-
-    known, owner = batch.globals, graph_of_nodes(batch)
-    n_atoms = jnp.maximum(known["n_atoms"], 1)
-
-    def sums(error: jax.Array, weight: jax.Array) -> tuple:
-        weight = weight.reshape(weight.shape + (1,) * (error.ndim - weight.ndim))
-        there = (weight > 0).astype(error.dtype) * jnp.ones_like(error)
-        return jnp.sum(jnp.abs(error) * there), jnp.sum(error**2 * there), jnp.sum(there)
-
-    result = {
-        "energy": sums((found.energy - known["energy"]) / n_atoms, known["energy_weight"]),
-        "forces": sums(found.forces - batch.nodes["forces"], known["forces_weight"][owner]),
-        "stress": sums(found.stress - known["stress"], known["stress_weight"]),
-    }
-    if found.response is not None:
-        change = found.response - batch.nodes["response"]
-        length = jnp.sqrt(jnp.sum(change**2, 2))
-        weight = known["curvature_weight"][owner][:, None, None]
-        if kind == "spectrum":
-            # Whole matrices are padded to the columns of the largest; those say nothing of a smaller one.
-            weight = weight * (jnp.arange(length.shape[1]) < 3 * n_atoms[owner][:, None])[:, :, None]
-        result["curvature"] = sums(length, weight)
-    return result

@@ -15,11 +15,11 @@ import numpy as np
 from ...base.errors import InputError
 from ...derivatives.compiled.exchange import Exchange
 from ...derivatives.compiled.responses import edge_vectors
-from ...models.nequip.config import layer_irreps
+from ...models.architectures import ARCHITECTURES
 from ...models.o3.irreps import EVEN_SCALAR, Irrep, Irreps
 from ...models.potential import Potential
 from .. import steps
-from ..losses import both_ways, graph_of_nodes
+from ..predictions import both_ways, graph_of_nodes
 
 # Channels that hardly vary are divided by this part of the median channel's size.
 LEAST_SIZE = 0.1
@@ -78,9 +78,17 @@ class Scales(NamedTuple):
 
 def make_lessons(student: Potential, teacher: Potential) -> tuple[Lesson, ...]:
     """One for each layer of the teacher, in order."""
-    own, theirs = ([out for _, out in layer_irreps(p.config)] for p in (student, teacher))
+    own, theirs = _leaving(student), _leaving(teacher)
     chosen = pair_layers(len(own), len(theirs))
     return tuple(Lesson(layer, own[layer], irreps) for layer, irreps in zip(chosen, theirs, strict=True))
+
+
+def _leaving(potential: Potential) -> list[Irreps]:
+    """Irreps that leave each layer, of a potential that tells them."""
+    assert potential.architecture
+    layers = ARCHITECTURES[potential.architecture].layers
+    assert layers
+    return [leaving for _, leaving in layers(potential.config)]
 
 
 def pair_layers(n_own: int, n_theirs: int) -> list[int]:

@@ -7,9 +7,11 @@ fraction of the arithmetic of a step on forces. Features as targets: Romero et a
 targets: Czarnecki et al., arXiv:1706.04859.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -17,16 +19,17 @@ import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
 
-from ...base.errors import InputError, TrainingError
+from ...base.errors import InputError
 from ...derivatives.compiled.responses import cast
-from ...models.architectures import get_network
+from ...models.architectures import ARCHITECTURES, get_network
 from ...models.potential import Potential, Provenance
 from .. import placement, setup, steps
 from ..batches import Item, Planner, iterate, prepare
 from ..config import Config, LossConfig, NetworkConfig, OptimiserConfig, RunConfig, as_config
-from ..labels.frames import Frame, find_elements
-from ..loop import FROM_NOTHING, Report
-from .lessons import Answers, answers, first_heads, lesson_loss, make_lessons, make_target, measure_scales
+from ..folders import working_in
+from ..labels.frames import Frame, find_elements, fingerprint
+from ..trainer import FROM_NOTHING, Judge, Report, Trainer, as_arrays
+from .lessons import Answers, Scales, answers, first_heads, lesson_loss, make_lessons, make_target, measure_scales
 
 
 def imitate(
@@ -35,6 +38,11 @@ def imitate(
     frames: Sequence[Frame],
     structures: Sequence[Atoms],
     report: Report | None = None,
+    *,
+    valid: Sequence[Atoms] = (),
+    folder: str | os.PathLike | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
 ) -> Potential:
     """A new network that computes what another does, to be trained on; in single precision.
 
@@ -45,29 +53,38 @@ def imitate(
         frames: labelled ones, which it will be trained on: sizes and elements are taken from them.
         structures: where the two are compared; see `learn`.
         report: called with the row of each epoch.
+        valid: structures that only judge: the parameters kept are the best on them, and `patience` counts.
+        folder: of checkpoints and history; None for neither.
+        resume: go on from the last checkpoint in the folder, as if it had never stopped.
+        overwrite: start anew where the folder holds an earlier run.
 
     Raises:
         InputError: the configuration, networks that do not tell what is inside them, nothing to compare, elements that
-            the teacher lacks or that no structure has.
+            the teacher lacks or that no structure has; a checkpoint of another run.
         TrainingError: a loss that is not finite.
+        OutputError: the folder holds an earlier run, cannot be written, or another run is writing there.
     """
     from ...models.loading import load_model
 
-    found, known = as_config(config), load_model(teacher)
+    settings, known = as_config(config), load_model(teacher)
     if not frames:
         raise InputError("there are no frames", "sizes and elements are taken from them", "give those to train on")
     _check_types("frames", frames, Frame, "give what read_frames returns; frame_of_atoms makes one of Atoms")
-    if found.network.energies != NetworkConfig().energies:
+    if settings.network.energies != NetworkConfig().energies:
         raise InputError(
-            f"network.energies is {found.network.energies!r}",
+            f"network.energies is {settings.network.energies!r}",
             "reference energies are those of the teacher's atoms",
             "leave it out; fine_tune.energies: shift moves them to the labels' afterwards",
         )
     _check_telling(f"the teacher {known.name}", known)
-    network = replace(found.network, energies="zero")
+    network = replace(settings.network, energies="zero")
     with jax.enable_x64(False):
-        student = setup.new_potential(replace(found, network=network), frames)
-        return learn(student, known, structures, found.optimiser, found.run, report)
+        student = setup.new_potential(replace(settings, network=network), frames)
+        whole = partial(learn, student, known, structures, settings.optimiser, settings.run, report, valid=valid)
+        if folder is None:
+            return whole()
+        with working_in(Path(folder), teacher, resume=resume, overwrite=overwrite) as replaces:
+            return whole(folder=Path(folder), resume=resume, replaces=replaces)
 
 
 def learn(
@@ -77,6 +94,11 @@ def learn(
     optimiser: OptimiserConfig,
     run: RunConfig,
     report: Report | None = None,
+    *,
+    valid: Sequence[Atoms] = (),
+    folder: Path | None = None,
+    resume: bool = False,
+    replaces: bool = False,
 ) -> Potential:
     """A student that computes what the teacher does, as far as its channels hold it.
 
@@ -92,14 +114,16 @@ def learn(
         student: its parameters are where it starts.
         teacher: a NequIP-type network that knows the student's elements.
         structures: disordered ones teach more than crystals at rest, whose atoms are all alike.
-        optimiser: all but `patience`, for which there is no validation.
-        run: seed of directions and of the order of structures; devices and shapes.
+        optimiser: all but `patience`, where there is no validation.
+        run: seed of directions and of the order of structures; devices and shapes; how often is judged and written.
         report: called with the row of each epoch.
+        valid, folder, resume: see `imitate`.
+        replaces: an earlier run lies in the folder, to be replaced.
 
     Raises:
         InputError, TrainingError: as `imitate`.
     """
-    _check(student, teacher, structures, optimiser)
+    _check(student, teacher, structures, valid, optimiser)
     lessons = make_lessons(student, teacher)
     # 7 for directions, as 2 is for the frames held out. The order of epoch 7 draws the same, for something else.
     rng = np.random.default_rng((run.seed, 7))
@@ -111,44 +135,75 @@ def learn(
     targets = [make_target(s, z, scales, student) for s, z in zip(seen, numbers, strict=True)]
     del seen
     items = _items(student, frames, directions, targets)
+    loss = partial(lesson_loss, inside(student), student.cutoff, lessons)
+    sizes = {"elements": np.float32(scales.elements), "energies": np.float32(scales.energies)}
 
     n_devices = placement.n_devices(run.devices)
     pieces = placement.n_pieces(optimiser, items, n_devices)
-    rules = steps.Rules.of(LossConfig(), optimiser, (), pieces)
+    rules = steps.Rules.of(LossConfig(), optimiser, (), pieces, student)
     planner = Planner(items, optimiser.batch_size, n_shapes=run.n_shapes, n_stacked=n_devices * pieces)
-    per_epoch = len(planner.epoch(run.seed, 0))
     high = FROM_NOTHING if optimiser.learning_rate == "auto" else float(optimiser.learning_rate)
-    rates = steps.learning_rates(optimiser, high, per_epoch * optimiser.epochs, np.dtype(np.float32))
-    step = steps.step_down(partial(lesson_loss, inside(student), student.cutoff, lessons), rules)
-    top = {**student.parameters["~"], "atom_energies": scales.elements - student.config.shift}
-    parameters = {**student.parameters, "~": top, "heads": first_heads(lessons, rng)}
-    state = steps.start(rules, cast(parameters, np.dtype(np.float32)))
-    place, copy = placement.places(n_devices)
-    state, sizes = copy(state), {"elements": np.float32(scales.elements), "energies": np.float32(scales.energies)}
-    for epoch in range(optimiser.epochs):
-        sums: dict[str, float] = {}
-        plan = planner.epoch(run.seed, epoch)
-        for number, (_, members, batch) in enumerate(iterate(planner, plan, (run.seed, epoch))):
-            state, loss, parts, _ = step(state, place(batch), rates[epoch * per_epoch + number], sizes)
-            for name, value in {"loss": loss, **parts}.items():
-                sums[name] = sums.get(name, 0.0) + float(value) * len(members)
-        row = {"epoch": epoch + 1, **{name: value / len(items) for name, value in sums.items()}}
-        if not np.isfinite(row["loss"]):
-            raise TrainingError(
-                f"the loss of epoch {epoch + 1} is {row['loss']}",
-                "the parameters would never recover",
-                "lower optimiser.learning_rate or optimiser.clip",
-            )
-        if report:
-            report(row)
-    learned = {m: {k: np.asarray(x) for k, x in t.items()} for m, t in state.average.items() if m != "heads"}
+    total = len(planner.epoch(run.seed, 0)) * optimiser.epochs
+    step = steps.step_down(loss, rules)
+    start = setup.with_references(student, scales.elements - getattr(student.config, "shift", 0.0))
+    parameters = {**start.parameters, "heads": first_heads(lessons, rng)}
+    judged = [Frame(atoms, energy=0.0) for atoms in valid]
+    trainer = Trainer(
+        lambda kind: step,
+        planner,
+        steps.learning_rates(optimiser, high, total, np.dtype(np.float32)),
+        _judge(loss, student, teacher, judged, scales, sizes, run) if judged else None,
+        state=steps.start(rules, cast(parameters, np.dtype(np.float32))),
+        scales=sizes,
+        optimiser=optimiser,
+        run=run,
+        n_devices=n_devices,
+        identity={
+            "config": {"optimiser": asdict(optimiser), "run": asdict(run)},
+            "base": f"{student.fingerprint()} imitates {teacher.fingerprint()}",
+            "data": fingerprint([*frames, *judged]),
+        },
+        with_parts=True,
+    )
+    trainer.replaces = replaces
+    if folder and resume:
+        trainer.load(folder)
+    trainer.go(folder, report, None)
+    learned = as_arrays({name: arrays for name, arrays in trainer.chosen()[0].items() if name != "heads"})
     return replace(student, parameters=learned, provenance=_provenance(teacher, len(structures)))
+
+
+def _judge(
+    loss: Any,
+    student: Potential,
+    teacher: Potential,
+    frames: Sequence[Frame],
+    scales: Scales,
+    sizes: Mapping[str, Any],
+    run: RunConfig,
+) -> Judge:
+    """The loss on structures that nothing is learned from, always along the same directions."""
+    rng = np.random.default_rng((run.seed, 8))
+    directions = [rng.normal(size=(len(frame.atoms), 3)) for frame in frames]
+    seen = look_inside(teacher, frames, directions)
+    targets = [make_target(s, frame.atoms.numbers, scales, student) for s, frame in zip(seen, frames, strict=True)]
+    planner = Planner(_items(student, frames, directions, targets), 8, n_shapes=run.n_shapes)
+    compiled = jax.jit(loss, compiler_options=steps.compiler_options())
+
+    def judge(parameters: Any) -> dict[str, float]:
+        total = 0.0
+        for _, members, batch in iterate(planner, planner.in_order(), (0, 0)):
+            total += float(compiled(parameters, batch, sizes)[0]) * len(members)
+        return {"valid_loss": total / len(frames)}
+
+    return judge
 
 
 def inside(potential: Potential) -> Any:
     """See `models.blocks.function.Network.inside`; None where a potential does not tell."""
-    network = None if potential.architecture is None else get_network(potential.architecture, potential.config)
-    return getattr(network, "inside", None)
+    if potential.architecture is None or ARCHITECTURES[potential.architecture].layers is None:
+        return None
+    return getattr(get_network(potential.architecture, potential.config), "inside", None)
 
 
 def _check_types(what: str, given: Sequence[Any], kind: type, remedy: str) -> None:
@@ -171,24 +226,32 @@ def _check_telling(who: str, potential: Potential) -> None:
         )
 
 
-def _check(student: Potential, teacher: Potential, structures: Sequence[Atoms], optimiser: OptimiserConfig) -> None:
+def _check(
+    student: Potential,
+    teacher: Potential,
+    structures: Sequence[Atoms],
+    valid: Sequence[Atoms],
+    optimiser: OptimiserConfig,
+) -> None:
     for who, potential in (("the student", student), (f"the teacher {teacher.name}", teacher)):
         _check_telling(who, potential)
     if not structures:
         raise InputError("there are no structures", "there is nothing to compare", "give some that the teacher knows")
-    _check_types("structures", structures, Atoms, "give ASE's Atoms; those of a frame are frame.atoms")
-    if optimiser.patience:
+    for what, given in (("structures", structures), ("valid", valid)):
+        _check_types(what, given, Atoms, "give ASE's Atoms; those of a frame are frame.atoms")
+    if optimiser.patience and not valid:
         raise InputError(
-            f"optimiser.patience is {optimiser.patience}",
-            "imitation has no validation that could stop improving",
-            "leave it out",
+            f"optimiser.patience is {optimiser.patience}, and no structures are held out",
+            "there is no validation that could stop improving",
+            "leave it out, or give valid",
         )
-    there = set(find_elements([Frame(atoms) for atoms in structures]))
+    learned = set(find_elements([Frame(atoms) for atoms in structures]))
+    there = learned | set(find_elements([Frame(atoms) for atoms in valid]))
     own = set(student.numbers)
     problems = {
         f"the teacher {teacher.name} lacks": (own - set(teacher.numbers), "take another teacher, or a student without"),
         "the student lacks": (there - own, "leave such structures out, or make a student with"),
-        "no structure has": (own - there, "add structures with"),
+        "no structure has": (own - learned, "add structures with"),
     }
     for problem, (numbers, remedy) in problems.items():
         if numbers:

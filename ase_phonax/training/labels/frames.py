@@ -8,44 +8,15 @@ import numpy as np
 from ase import Atoms
 
 from ...base.errors import InputError
-
-
-@dataclass(frozen=True, eq=False)
-class SecondOrder:
-    """Second derivatives of the energy of a structure, at some wave vectors.
-
-    A molecule, or a cell whose images all move together, has its Hessian at q = 0.
-
-    Attributes:
-        qpoints: (n_q, 3) reduced, of the cell of the frame.
-        matrices: (n_q, 3n, 3n) complex, sum_R Phi(R) exp(2 pi i q.R), lattice phase, no masses [eV/Å²].
-    """
-
-    qpoints: np.ndarray
-    matrices: np.ndarray
-
-    @property
-    def is_real(self) -> bool:
-        """Whether q = 0 is all there is: then real arithmetic on the ordinary graph will do."""
-        return not np.any(self.qpoints)
-
-
-@dataclass(frozen=True, eq=False)
-class Spectrum:
-    """Frequencies alone, where the matrices behind them are not known.
-
-    Attributes:
-        qpoints: (n_q, 3) reduced.
-        frequencies: (n_q, 3n) [THz], ascending, imaginary ones negative.
-    """
-
-    qpoints: np.ndarray
-    frequencies: np.ndarray
+from ..targets import LABELS, TARGETS
+from .values import SecondOrder, Spectrum
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
     """One structure with any mix of labels; None is a label that is not known.
+
+    Its labels are the rows of `targets.TARGETS`, each in the field that its row names.
 
     Attributes:
         atoms: without calculator and constraints; masses matter for spectra only.
@@ -54,7 +25,7 @@ class Frame:
         stress: (3, 3) [eV/Å³], positive under tension (ASE's sign).
         second: second derivatives.
         spectrum: frequencies.
-        weights: label -> factor of its part of the loss: energy, forces, stress, curvature, spectrum.
+        weights: name of a target -> factor of its part of the loss.
         origin: where it was read, for messages.
     """
 
@@ -69,24 +40,12 @@ class Frame:
 
     def __post_init__(self):
         n = len(self.atoms)
-        shapes = {
-            "positions": (self.atoms.positions, (n, 3)),
-            "weights": (np.array([weight for _, weight in self.weights], float), (len(self.weights),)),
-            "energy": (self.energy, ()),
-            "forces": (self.forces, (n, 3)),
-            "stress": (self.stress, (3, 3)),
-        }
-        if self.second is not None:
-            m = len(self.second.qpoints)
-            shapes["wave vectors"] = (self.second.qpoints, (m, 3))
-            shapes["second derivatives"] = (self.second.matrices, (m, 3 * n, 3 * n))
-        if self.spectrum is not None:
-            m = len(self.spectrum.qpoints)
-            shapes["wave vectors of the spectrum"] = (self.spectrum.qpoints, (m, 3))
-            shapes["frequencies"] = (self.spectrum.frequencies, (m, 3 * n))
-        for label, (value, shape) in shapes.items():
-            if value is not None:
-                self._check(label, np.asarray(value), shape)
+        self._check("positions", self.atoms.positions, (n, 3))
+        self._check("weights", np.array([weight for _, weight in self.weights], float), (len(self.weights),))
+        for target in TARGETS:
+            value = target.of(self)
+            for part in () if value is None else target.parts:
+                self._check(part.words, np.asarray(part.of(value)), part.shape(n, target.n_waves(value)))
         unknown = {label for label, _ in self.weights} - set(LABELS)
         if unknown:
             raise InputError(
@@ -136,9 +95,6 @@ class Frame:
         return dict(self.weights).get(label, 1.0)
 
 
-LABELS = ("energy", "forces", "stress", "curvature", "spectrum")
-
-
 def find_elements(frames: Sequence[Frame]) -> tuple[int, ...]:
     """Atomic numbers that occur, ascending."""
     return tuple(sorted({int(z) for frame in frames for z in frame.atoms.numbers}))
@@ -146,8 +102,7 @@ def find_elements(frames: Sequence[Frame]) -> tuple[int, ...]:
 
 def count_labels(frames: Sequence[Frame]) -> dict[str, int]:
     """How many frames carry each label."""
-    names = {"energy": "energy", "forces": "forces", "stress": "stress", "curvature": "second", "spectrum": "spectrum"}
-    return {label: sum(getattr(f, name) is not None for f in frames) for label, name in names.items()}
+    return {target.name: sum(target.of(frame) is not None for frame in frames) for target in TARGETS}
 
 
 def fingerprint(frames: Sequence[Frame]) -> str:
@@ -167,10 +122,13 @@ def fingerprint(frames: Sequence[Frame]) -> str:
         add(atoms.numbers, np.int64)
         for value in (atoms.positions, atoms.cell.array, atoms.pbc, atoms.get_masses()):
             add(value)
-        for value in (frame.energy, frame.forces, frame.stress):
-            add(value)
-        for pair in (frame.second, frame.spectrum):
-            for value in (None, None) if pair is None else vars(pair).values():
-                add(value, complex)
-        add([frame.weight(label) for label in LABELS])
+        # A label that came after the first version of the file adds nothing where it is not: older files keep theirs.
+        told = [target for target in TARGETS if target.since == 1 or target.of(frame) is not None]
+        for target in told:
+            if target.since > 1:
+                digest.update(target.name.encode())
+            value, dtype = target.of(frame), complex if target.per == "wave" else float
+            for part in target.parts:
+                add(None if value is None else part.of(value), dtype)
+        add([frame.weight(target.name) for target in told])
     return digest.hexdigest()

@@ -1,7 +1,7 @@
 """What frames hold and is not learned from: labels under other names, and frames that come twice."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +9,9 @@ import numpy as np
 from ase import Atoms
 
 from ...base.errors import UnstableWarning
+from ..targets import TARGETS, Target
 from .frames import Frame
 
-# What a label may be called by others, and how many numbers it then has, of n atoms.
-ALIKE: dict[str, tuple[tuple[str, ...], Callable[[int], tuple[int, ...]]]] = {
-    "energy": (("energy",), lambda n: (1,)),
-    "forces": (("force", "gradient"), lambda n: (3 * n,)),
-    "stress": (("stress", "virial"), lambda n: (6, 9)),
-    "second": (("hessian", "force_constants"), lambda n: (9 * n**2,)),
-}
 VIRIAL = "; from a virial, stress = -virial / volume where it is positive under pressure, as most write it"
 
 
@@ -31,7 +25,7 @@ def say_unread(images: Sequence[Atoms], frames: Sequence[Frame], path: Path) -> 
     unread: dict[str, int] = {}
     for atoms, frame in zip(images, frames, strict=True):
         for name, value in {**atoms.info, **atoms.arrays}.items():
-            if any(_is_alike(label, str(name), value, len(atoms)) and getattr(frame, label) is None for label in ALIKE):
+            if any(_is_alike(target, str(name), value, len(atoms)) and target.of(frame) is None for target in TARGETS):
                 unread[str(name)] = unread.get(str(name), 0) + 1
     if unread:
         what = ", ".join(f"{name} ({n} frames)" for name, n in sorted(unread.items()))
@@ -43,12 +37,12 @@ def say_unread(images: Sequence[Atoms], frames: Sequence[Frame], path: Path) -> 
         )
 
 
-def _is_alike(label: str, name: str, value: Any, n: int) -> bool:
-    words, sizes = ALIKE[label]
-    if "weight" in name.lower() or not any(word in name.lower() for word in words):
+def _is_alike(target: Target, name: str, value: Any, n: int) -> bool:
+    source = target.source
+    if source is None or "weight" in name.lower() or not any(word in name.lower() for word in source.alike):
         return False
     try:
-        return np.asarray(value, float).size in sizes(n)
+        return np.asarray(value, float).size in source.sizes(n)
     except (TypeError, ValueError):
         return False
 
@@ -97,11 +91,11 @@ def _rounded(values: np.ndarray) -> bytes:
 
 def _labels(frame: Frame) -> set[tuple[str, bytes]]:
     """Its kinds of labels; second derivatives at other wave vectors are others."""
-    found = {(name, b"") for name in ("energy", "forces", "stress") if getattr(frame, name) is not None}
-    for name in ("second", "spectrum"):
-        if (values := getattr(frame, name)) is not None:
-            found |= {(name, _rounded(q)) for q in values.qpoints}
-    return found
+    kinds: set[tuple[str, bytes]] = set()
+    for target in TARGETS:
+        if (value := target.of(frame)) is not None:
+            kinds |= {(target.name, _rounded(q)) for q in (value.qpoints if target.per == "wave" else [np.zeros(0)])}
+    return kinds
 
 
 def _name(frame: Frame) -> str:

@@ -8,19 +8,21 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.stress import voigt_6_to_full_3x3_stress
 
 from ...base.errors import InputError, in_words
 from ...base.input_files import check_nesting, require_file, shown
 from ...structures.checks import check_elements
 from ...structures.files import check_contents, known_format
+from ..targets import LABELS, TARGETS
 from .checks import check_frames
-from .frames import LABELS, Frame, SecondOrder
+from .frames import Frame
 from .near_misses import say_unread
 from .store import read_store
+from .values import second_order_of_hessian
 
-# What may be named by keys.
-KEYS = ("energy", "forces", "stress", "hessian")
+# Targets that ASE's files may hold, by the name that keys may give another for.
+_SOURCES = {target.source.key: target for target in TARGETS if target.source}
+_WEIGHTS = ("weight", *(f"{label}_weight" for label in LABELS))
 
 
 def read_frames(files: str | os.PathLike | Sequence[str | os.PathLike], keys: Mapping[str, str] | None = None) -> list:
@@ -42,12 +44,12 @@ def read_frames(files: str | os.PathLike | Sequence[str | os.PathLike], keys: Ma
     """
     if isinstance(files, (str, os.PathLike)):
         files = [files]
-    wrong = set(keys or ()) - set(KEYS)
+    wrong = set(keys or ()) - set(_SOURCES)
     if wrong:
         raise InputError(
             f"keys names {', '.join(sorted(wrong))}",
             "there is no such label",
-            f"keys can be given for {', '.join(KEYS)}",
+            f"keys can be given for {', '.join(_SOURCES)}",
         )
     frames = [frame for file in files for path in _expand(Path(file)) for frame in _read(path, keys)]
     check_frames(frames)
@@ -123,17 +125,9 @@ def frame_of_hessian(
     Raises:
         InputError: another shape.
     """
-    n, hessian = len(atoms), np.asarray(hessian, float)
-    if hessian.shape not in ((n, 3, n, 3), (3 * n, 3 * n)):
-        raise InputError(
-            f"{origin or 'a frame'}: the Hessian has shape {hessian.shape}",
-            "the order of its indices decides what couples to what",
-            f"give ({n}, 3, {n}, 3), atom and axis, atom and axis, or ({3 * n}, {3 * n})",
-        )
-    second = SecondOrder(np.zeros((1, 3)), hessian.reshape(1, 3 * n, 3 * n).astype(complex))
-    return Frame(
-        _bare(atoms), energy, None if forces is None else np.asarray(forces, float), None, second, origin=origin
-    )
+    second = second_order_of_hessian(hessian, len(atoms), origin)
+    forces = None if forces is None else np.asarray(forces, float)
+    return Frame(_bare(atoms), energy, forces, second=second, origin=origin)
 
 
 def _bare(atoms: Atoms) -> Atoms:
@@ -197,38 +191,26 @@ def frame_of_atoms(atoms: Atoms, keys: Mapping[str, str] | None = None, origin: 
         InputError: no label at all, or one of a wrong shape.
     """
     check_elements(atoms)
-    found = _labels(atoms, keys)
-    if not found:
+    labels = _labels(atoms, keys)
+    if not labels:
         there = sorted([*atoms.info, *(set(atoms.arrays) - {"numbers", "positions"})])
+        *most, last = (f"no {target.source.words}" for target in TARGETS if target.source)
         raise InputError(
-            f"{origin or 'a frame'} has no energy, no forces, no stress and no Hessian",
+            f"{origin or 'a frame'} has {', '.join(most)} and {last}",
             "there is nothing to learn from it",
             "name the keys of the labels, e.g. keys: {energy: REF_energy, forces: REF_forces}; it holds "
             + (", ".join(there) or "none"),
         )
     _check_weight_names(atoms, origin)
-    given = {name: atoms.info.get(name, 1.0) for name in ("weight", *(f"{label}_weight" for label in LABELS))}
-    numbers = {name: _as_numbers(name, value, origin) for name, value in {**found, **given}.items()}
-    energy, stress, hessian = (numbers.get(label) for label in ("energy", "stress", "hessian"))
-    if stress is not None:
-        stress = voigt_6_to_full_3x3_stress(stress) if stress.shape == (6,) else stress
-        stress = stress.reshape(3, 3) if stress.size == 9 else stress
-    n = len(atoms)
-    second = None
-    if hessian is not None:
-        square = hessian.reshape(3 * n, 3 * n) if hessian.size == 9 * n**2 else hessian
-        second = frame_of_hessian(atoms, square, origin=origin).second
-    weights = {label: float(numbers["weight"] * numbers[f"{label}_weight"]) for label in LABELS}
-    return Frame(
-        _bare(atoms),
-        energy if energy is None or energy.ndim else float(energy),  # type: ignore[arg-type]  # refused there
-        numbers.get("forces"),
-        stress,
-        second,
-        None,
-        tuple((label, w) for label, w in weights.items() if w != 1),
-        origin,
-    )
+    given = {name: float(_as_numbers(name, atoms.info.get(name, 1.0), origin)) for name in _WEIGHTS}
+    fields = {}
+    for key, value in labels.items():
+        target = _SOURCES[key]
+        assert target.source is not None
+        fields[target.field] = target.source.make(_as_numbers(key, value, origin), len(atoms), origin)
+    weights = {label: given["weight"] * given[f"{label}_weight"] for label in LABELS}
+    told = tuple((label, weight) for label, weight in weights.items() if weight != 1)
+    return Frame(_bare(atoms), **fields, weights=told, origin=origin)
 
 
 def _as_numbers(name: str, value: Any, origin: str) -> np.ndarray:
@@ -254,19 +236,19 @@ def _labels(atoms: Atoms, keys: Mapping[str, str] | None) -> dict[str, Any]:
         return {label: here[key] for label, key in keys.items() if key in here}
     if "free_energy" in here:
         here["energy"] = here["free_energy"]
-    return {label: here[label] for label in KEYS if label in here}
+    return {label: here[label] for label in _SOURCES if label in here}
 
 
 def _check_weight_names(atoms: Atoms, origin: str) -> None:
-    known = ("weight", *(f"{label}_weight" for label in LABELS))
-    for name in set(atoms.info) - set(known):
-        near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.85)
-        if near or name in ("config_weight", "hessian_weight"):
+    keys = {f"{key}_weight" for key, target in _SOURCES.items() if key != target.name}
+    for name in set(atoms.info) - set(_WEIGHTS):
+        near = difflib.get_close_matches(str(name), _WEIGHTS, n=1, cutoff=0.85)
+        if near or name in {"config_weight", *keys}:
             raise InputError(
                 f"{origin or 'a frame'} has info[{name!r}]",
                 "it looks like a weight, and would be ignored",
                 f"rename it, for example to {near[0] if near else 'weight or curvature_weight'!r}; known are "
-                + ", ".join(known),
+                + ", ".join(_WEIGHTS),
             )
 
 

@@ -5,52 +5,54 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...base.errors import InputError
+from ..targets import TARGETS, Target
 from .frames import Frame
 
-# With all electrons the heaviest atom that there is has -1.5e6 eV.
-LARGEST_ENERGY = 3e6  # eV/atom
-# From the median of frames of the same composition. Nothing that holds together differs by that much.
-FARTHEST_ENERGY = 1e3  # eV/atom
 ENOUGH_ALIKE = 3  # frames, for a median
-LARGEST_FORCE = 1e4  # eV/Å: of atoms that all but coincide
-LARGEST_SINGLE_STRESS = 300.0  # eV/Å³, 48 TPa
 
 
 def check_sizes(frames: Sequence[Frame]) -> None:
-    """Refuse single labels that nothing has, and cells that cannot be.
+    """Refuse single labels that nothing has (`targets.Limits`), and cells that cannot be.
 
     Raises:
         InputError: naming the frame.
     """
     for frame in frames:
         _check_cell(frame)
+    for target in TARGETS:
+        if np.isfinite(target.limits.largest):
+            _check_largest(target, frames)
+        if np.isfinite(target.limits.farthest):
+            _check_farthest(target, frames)
+
+
+def _check_largest(target: Target, frames: Sequence[Frame]) -> None:
+    known = [(frame, np.asarray(value)) for frame in frames if (value := target.of(frame)) is not None]
+    sizes = [float(np.abs(value).max(initial=0.0)) for _, value in known]
+    limit = target.limits.largest
+    if not known or (target.limits.many_are_a_unit and np.median(sizes) >= limit):
+        return
+    for (frame, value), size in zip(known, sizes, strict=True):
         n = max(1, len(frame.atoms))
-        if frame.energy is not None and abs(frame.energy) > LARGEST_ENERGY * n:
-            raise _absurd(frame, f"the energy {frame.energy:.4g} eV of {n} atoms")
-        if frame.forces is not None and np.abs(frame.forces).max(initial=0.0) > LARGEST_FORCE:
-            raise _absurd(frame, f"a force of {np.abs(frame.forces).max():.4g} eV/Å")
-        if frame.stress is not None and np.abs(frame.stress).max() > LARGEST_SINGLE_STRESS * _units(frames):
-            raise _absurd(frame, f"a stress of {np.abs(frame.stress).max():.4g} eV/Å³")
+        if target.extensive and size > limit * n:
+            raise _absurd(frame, f"the {target.words} {float(value):.4g} {target.unit} of {n} atoms")
+        if not target.extensive and size > limit:
+            raise _absurd(frame, f"{target.singular} of {size:.4g} {target.unit}")
+
+
+def _check_farthest(target: Target, frames: Sequence[Frame]) -> None:
     groups: dict[bytes, list[Frame]] = {}
     for frame in frames:
-        if frame.energy is not None and len(frame.atoms):
+        if target.of(frame) is not None and len(frame.atoms):
             groups.setdefault(np.sort(frame.atoms.numbers).tobytes(), []).append(frame)
     for group in groups.values():
-        energies = np.array([frame.energy for frame in group], float) / len(group[0].atoms)
-        apart = np.abs(energies - np.median(energies))
+        values = np.array([target.of(frame) for frame in group], float) / len(group[0].atoms)
+        apart = np.abs(values - np.median(values))
         worst = int(apart.argmax())
-        if len(group) >= ENOUGH_ALIKE and apart[worst] > FARTHEST_ENERGY:
-            raise _absurd(
-                group[worst],
-                f"an energy of {energies[worst]:.6g} eV/atom, and {np.median(energies):.6g} is the median of"
-                f" {len(group)} frames of the same composition",
-            )
-
-
-def _units(frames: Sequence[Frame]) -> float:
-    """Many large stresses are in another unit, which is another error: 1602 kbar to an eV/Å³."""
-    sizes = [np.abs(frame.stress).max() for frame in frames if frame.stress is not None]
-    return 1.0 if np.median(sizes) < LARGEST_SINGLE_STRESS else np.inf
+        if len(group) >= ENOUGH_ALIKE and apart[worst] > target.limits.farthest:
+            size = f"{target.singular} of {values[worst]:.6g} {target.unit}/atom"
+            middle = f"{np.median(values):.6g} is the median of {len(group)} frames of the same composition"
+            raise _absurd(group[worst], f"{size}, and {middle}")
 
 
 def _check_cell(frame: Frame) -> None:

@@ -1,7 +1,7 @@
 """Frames in one HDF5 file: first-order labels in flat arrays, second derivatives beside them."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,19 @@ from ase import Atoms
 from ...base import hdf5
 from ...base.errors import InputError
 from ...base.files import exists, write_whole
-from .frames import LABELS, Frame, SecondOrder, Spectrum, fingerprint
+from ..targets import LABELS, TARGETS, Target
+from .frames import Frame, fingerprint
 
 FORMAT = "ase-phonax frames"
-VERSION = 1
+VERSION = max(target.since for target in TARGETS)
 
 
 def save_frames(frames: Sequence[Frame], path: str | os.PathLike, *, overwrite: bool = False) -> None:
     """Write frames with all their labels to one HDF5 file, under a temporary name first.
 
-    Layout: `ptr` (n_frames + 1,) says which rows of `numbers`, `positions`, `masses`, `forces` belong to a frame;
-    labels that a frame lacks are NaN; `second/K` and `spectra/K` belong to frame K. Units: eV, Å, THz, amu.
+    Layout: `ptr` (n_frames + 1,) says which rows of `numbers`, `positions`, `masses` and of labels per atom belong to a
+    frame; labels that a frame lacks are NaN; `second/K` and `spectra/K` belong to frame K (`Target.stored`).
+    Units: eV, Å, THz, amu. The version is that of the youngest label inside.
 
     Raises:
         OutputError: the file exists or cannot be written.
@@ -29,44 +31,48 @@ def save_frames(frames: Sequence[Frame], path: str | os.PathLike, *, overwrite: 
     if not overwrite and os.path.lexists(path):
         raise exists(path)
     attributes: dict[str, Any] = {
-        "": {"format": FORMAT, "version": VERSION, "fingerprint": fingerprint(frames)},
+        "": {"format": FORMAT, "version": _version(frames), "fingerprint": fingerprint(frames)},
         "weights": {"labels": list(LABELS)},
     }
     content = hdf5.pack(_arrays(frames), attributes)
     write_whole(path, content, overwrite=overwrite, to_disk=True, loss="the frames would be lost")
 
 
+def _version(frames: Sequence[Frame]) -> int:
+    return max([1, *(t.since for t in TARGETS for frame in frames if t.of(frame) is not None)])
+
+
 def _arrays(frames: Sequence[Frame]) -> dict[str, Any]:
     """Path in the file -> array."""
     sizes = [len(f.atoms) for f in frames]
+    version = _version(frames)
 
-    def rows(values, shape, dtype=float):
-        stacked = [
-            np.full(shape(n), np.nan) if v is None else np.asarray(v) for v, n in zip(values, sizes, strict=True)
-        ]
-        return np.concatenate(stacked).astype(dtype) if stacked else np.zeros((0, 3), dtype)
+    def rows(values, dtype=float):
+        return np.concatenate(values).astype(dtype) if values else np.zeros((0, 3), dtype)
 
     arrays: dict[str, Any] = {
         "ptr": np.cumsum([0, *sizes]),
-        "numbers": rows([f.atoms.numbers for f in frames], lambda n: n, np.int32),
-        "positions": rows([f.atoms.positions for f in frames], lambda n: (n, 3)),
-        "masses": rows([f.atoms.get_masses() for f in frames], lambda n: n),
-        "forces": rows([f.forces for f in frames], lambda n: (n, 3)),
+        "numbers": rows([f.atoms.numbers for f in frames], np.int32),
+        "positions": rows([f.atoms.positions for f in frames]),
+        "masses": rows([f.atoms.get_masses() for f in frames]),
         "cell": np.array([f.atoms.cell.array for f in frames]),
         "pbc": np.array([f.atoms.pbc for f in frames]),
-        "energy": np.array([np.nan if f.energy is None else f.energy for f in frames], float),
-        "stress": np.array([np.full((3, 3), np.nan) if f.stress is None else f.stress for f in frames]),
         "weights": np.array([[f.weight(label) for label in LABELS] for f in frames]),
         # Names of files need not be UTF-8, what HDF5 stores as text must.
         "origin": [f.origin.encode(errors="backslashreplace").decode() for f in frames],
     }
-    for k, frame in enumerate(frames):
-        if frame.second is not None:
-            arrays[f"second/{k}/qpoints"] = frame.second.qpoints
-            arrays[f"second/{k}/matrices"] = np.asarray(frame.second.matrices, complex)
-        if frame.spectrum is not None:
-            arrays[f"spectra/{k}/qpoints"] = frame.spectrum.qpoints
-            arrays[f"spectra/{k}/frequencies"] = frame.spectrum.frequencies
+    for target in (t for t in TARGETS if t.since <= version):
+        values = [target.of(frame) for frame in frames]
+        if target.per == "wave":
+            for k, value in enumerate(values):
+                for part in () if value is None else target.parts:
+                    arrays[f"{target.stored}/{k}/{part.name}"] = np.asarray(part.of(value), part.dtype)
+            continue
+        shape = target.parts[0].shape
+        full = [
+            np.full(shape(n, 0), np.nan) if v is None else np.asarray(v) for v, n in zip(values, sizes, strict=True)
+        ]
+        arrays[target.stored] = rows(full) if target.per == "atom" else np.array(full, float)
     return arrays
 
 
@@ -97,6 +103,7 @@ def _frames(content: hdf5.Content) -> list[Frame]:
     ptr = arrays["ptr"]
     names = content.attributes["weights"]["labels"]
     origins = arrays["origin"]
+    version = content.attributes[""]["version"]
     frames = []
     for k in range(len(ptr) - 1):
         own = slice(ptr[k], ptr[k + 1])
@@ -107,20 +114,26 @@ def _frames(content: hdf5.Content) -> list[Frame]:
             cell=arrays["cell"][k],
             pbc=arrays["pbc"][k],
         )
-        second, spectrum = (arrays.get(f"{kind}/{k}/qpoints") for kind in ("second", "spectra"))
         frames.append(
             Frame(
                 atoms,
-                None if np.isnan(arrays["energy"][k]) else float(arrays["energy"][k]),
-                None if np.isnan(arrays["forces"][own]).all() else arrays["forces"][own],
-                None if np.isnan(arrays["stress"][k]).all() else arrays["stress"][k],
-                None if second is None else SecondOrder(second, arrays[f"second/{k}/matrices"]),
-                None if spectrum is None else Spectrum(spectrum, arrays[f"spectra/{k}/frequencies"]),
-                tuple((n, float(w)) for n, w in zip(names, arrays["weights"][k], strict=True) if w != 1),
-                str(origins[k]),
+                **{target.field: _value(target, arrays, k, own) for target in TARGETS if target.since <= version},
+                weights=tuple((n, float(w)) for n, w in zip(names, arrays["weights"][k], strict=True) if w != 1),
+                origin=str(origins[k]),
             )
         )
     return frames
+
+
+def _value(target: Target, arrays: Mapping[str, Any], k: int, own: slice) -> Any:
+    """The label of frame k, whose atoms are the rows `own`."""
+    if target.per == "wave":
+        there = [arrays.get(f"{target.stored}/{k}/{part.name}") for part in target.parts]
+        return None if there[0] is None else target.make(*there)
+    value = arrays[target.stored][own if target.per == "atom" else k]
+    if np.isnan(value).all():
+        return None
+    return value if np.ndim(value) else float(value)
 
 
 def _unreadable(path: Path, what: str) -> InputError:

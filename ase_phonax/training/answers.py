@@ -1,0 +1,89 @@
+"""What a model says of a frame, by the evaluator of the calculator, and how far that is from the frame's labels."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..derivatives.conventions import frequencies_thz
+from ..derivatives.evaluator import Evaluator
+
+if TYPE_CHECKING:
+    from .labels.frames import Frame
+    from .targets import Target
+
+
+class Answers:
+    """Of one frame; each is computed when it is first asked for."""
+
+    def __init__(self, evaluator: Evaluator, frame: Frame) -> None:
+        self._evaluator, self.frame = evaluator, frame
+        self._matrices: dict[bytes, np.ndarray] = {}
+
+    @cached_property
+    def _first(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return self._evaluator.energy_forces_stress(self.frame.atoms)
+
+    @property
+    def energy(self) -> float:
+        """Of the whole structure [eV]."""
+        return float(self._first[0].sum(dtype=float))
+
+    @property
+    def forces(self) -> np.ndarray:
+        """(n, 3) [eV/Å]."""
+        return self._first[1]
+
+    @property
+    def stress(self) -> np.ndarray:
+        """(3, 3) [eV/Å³]."""
+        return self._first[2] / self.frame.atoms.get_volume()
+
+    def matrices(self, qpoints: np.ndarray) -> np.ndarray:
+        """(n_q, 3n, 3n) second derivatives [eV/Å²]."""
+        key = np.asarray(qpoints, float).tobytes()
+        if key not in self._matrices:
+            self._matrices[key] = np.array(self._evaluator.lattice_matrices(self.frame.atoms, qpoints))
+        return self._matrices[key]
+
+    def frequencies(self, matrices: np.ndarray) -> np.ndarray:
+        """(n_q, 3n) [THz], ascending."""
+        root = np.sqrt(np.repeat(self.frame.atoms.get_masses(), 3))
+        weighted = matrices / np.outer(root, root)
+        return frequencies_thz((weighted + weighted.conj().swapaxes(-1, -2)) / 2)
+
+
+# Quantity shown -> errors, where the frame has the label.
+
+
+def value_errors(answers: Answers, target: Target) -> dict[str, np.ndarray]:
+    """Of every number; per atom where the label grows with the atoms."""
+    assert target.predicted
+    error = np.asarray(getattr(answers, target.predicted) - target.of(answers.frame))
+    return {target.quantity.name: np.atleast_1d(error / len(answers.frame.atoms) if target.extensive else error)}
+
+
+def matrix_errors(answers: Answers, target: Target) -> dict[str, np.ndarray]:
+    """Of the elements of matrices, and of their frequencies."""
+    labels = target.of(answers.frame)
+    matrices = answers.matrices(labels.qpoints)
+    change = answers.frequencies(matrices) - answers.frequencies(labels.matrices)
+    return {target.quantity.name: np.abs(matrices - labels.matrices), "frequency": change}
+
+
+def frequency_errors(answers: Answers, target: Target) -> dict[str, np.ndarray]:
+    """Of sorted frequencies."""
+    labels = target.of(answers.frame)
+    known = np.sort(labels.frequencies, axis=1)
+    return {target.quantity.name: answers.frequencies(answers.matrices(labels.qpoints)) - known}
+
+
+def relative_error(answers: Answers) -> float | None:
+    """norm(difference)/norm(label) of all matrices of a frame, Frobenius; None without such labels."""
+    second = answers.frame.second
+    if second is None:
+        return None
+    # Over all wave vectors at once: at q = 0 the matrix of a single atom vanishes.
+    return float(np.linalg.norm(answers.matrices(second.qpoints) - second.matrices) / np.linalg.norm(second.matrices))

@@ -1,0 +1,141 @@
+"""How far a prediction is from the labels of its batch. Pure JAX; `targets` says which label is compared how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import jraph
+from jax import Array
+
+from .predictions import Prediction, graph_of_nodes
+from .spectra import frequencies, soften
+
+if TYPE_CHECKING:
+    from .targets import Target
+
+Cost = Callable[[Array], Array]  # of residuals in units of their scale, vectors on the last axis
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A prediction beside the batch with its labels.
+
+    Attributes:
+        kind: of the batch, one of `directions.KINDS`.
+        owner: (n_nodes,) the graph of each node.
+        n_atoms: (n_graphs,) of each frame, 1 for padding.
+    """
+
+    predicted: Prediction
+    batch: jraph.GraphsTuple
+    kind: str
+    owner: Array
+    n_atoms: Array
+
+    @classmethod
+    def of(cls, predicted: Prediction, batch: jraph.GraphsTuple, kind: str) -> Comparison:
+        """A comparison of one batch."""
+        return cls(predicted, batch, kind, graph_of_nodes(batch), jnp.maximum(batch.globals["n_atoms"], 1))
+
+    @property
+    def n_graphs(self) -> int:
+        """Frames and padding."""
+        return self.batch.n_node.shape[0]
+
+    def mean_of_nodes(self, values: Array) -> Array:
+        """(n_nodes,) -> (n_graphs,)."""
+        return jax.ops.segment_sum(values, self.owner, self.n_graphs) / self.n_atoms
+
+    def difference(self, target: Target) -> Array:
+        """Prediction less label, (n_graphs, ...) or (n_nodes, ...); per atom where the label grows with the atoms."""
+        assert target.predicted
+        labels = self.batch.nodes if target.per == "atom" else self.batch.globals
+        error = getattr(self.predicted, target.predicted) - labels[target.name]
+        return error / self.n_atoms if target.extensive else error
+
+    def weight(self, target: Target) -> Array:
+        """(n_graphs,) of the frames: zero where one does not have the label."""
+        return self.batch.globals[f"{target.name}_weight"]
+
+
+def penalty(residual: Array, kind: str, delta: float) -> Array:
+    """Of vectors on the last axis, averaged over their components: (...,).
+
+    Squares, or the pseudo-Huber function of the length, which is rotation-invariant and smooth at zero.
+    """
+    square = jnp.sum(residual**2, -1) / residual.shape[-1]
+    return square if kind == "squared" else 2 * delta**2 * (jnp.sqrt(1 + square / delta**2) - 1)
+
+
+# Parts of the loss of each frame, (n_graphs,).
+
+
+def values(c: Comparison, target: Target, scale: Array, cost: Cost) -> Array:
+    """Numbers of the structure, or of its atoms, as one vector each."""
+    residual = c.difference(target) / scale
+    costs = cost(residual.reshape(residual.shape[0], -1))
+    return c.mean_of_nodes(costs) if target.per == "atom" else costs
+
+
+def products(c: Comparison, target: Target, scale: Array, cost: Cost) -> Array:
+    """Products of second derivatives with the batch's directions."""
+    change = _change(c) / scale
+    # Real and imaginary parts of one product are one vector of six.
+    vectors = change.transpose(0, 1, 3, 2).reshape(*change.shape[:2], -1) * change.shape[2] ** 0.5
+    return c.mean_of_nodes(jnp.sum(cost(vectors), 1)) / _n_columns(c)
+
+
+def projections(c: Comparison, target: Target, scale: Array, cost: Cost) -> Array:
+    """u† x of the products x with random u."""
+    left, change = c.batch.nodes["left"], _change(c) / scale
+    if left.shape[2] == 1:
+        parts = [jnp.sum(left * change, (2, 3))]
+    else:
+        (u, v), (x, y) = (left[:, :, 0], left[:, :, 1]), (change[:, :, 0], change[:, :, 1])
+        parts = [jnp.sum(u * x + v * y, -1), jnp.sum(u * y - v * x, -1)]
+    bra = jax.ops.segment_sum(jnp.stack(parts, -1), c.owner, c.n_graphs) / (3 * c.n_atoms[:, None, None]) ** 0.5
+    return jnp.sum(cost(bra * bra.shape[-1] ** 0.5), 1) / _n_columns(c)
+
+
+def spectra(c: Comparison, target: Target, scale: Array, cost: Cost) -> Array:
+    """Sorted frequencies against sorted frequencies."""
+    predicted = frequencies(c.predicted, c.batch)
+    inside = jnp.arange(predicted.shape[1]) < 3 * c.batch.globals["n_atoms"][:, None]
+    residual = jnp.where(inside, (predicted - soften(c.batch.globals["spectrum"])) / scale, 0.0)
+    return jnp.sum(cost(residual[..., None]), 1) / (3 * c.n_atoms)
+
+
+def _change(c: Comparison) -> Array:
+    assert c.predicted.response is not None
+    return c.predicted.response - c.batch.nodes["response"]
+
+
+def _n_columns(c: Comparison) -> Array | int:
+    """In whole matrices only the columns of the frame itself count; the others are zero."""
+    return 3 * c.n_atoms if c.kind == "spectrum" else c.batch.nodes["response"].shape[1]
+
+
+# Errors as they are shown, and the weights of the frames that have the label, of as many leading axes.
+
+
+def value_errors(c: Comparison, target: Target) -> tuple[Array, Array]:
+    """Of every number; energies are per atom."""
+    weight = c.weight(target)
+    return c.difference(target), weight[c.owner] if target.per == "atom" else weight
+
+
+def product_errors(c: Comparison, target: Target) -> tuple[Array, Array]:
+    """Length of the error of a product with a direction of length sqrt(3n), over sqrt(3n).
+
+    Its mean square is that of a column.
+    """
+    length = jnp.sqrt(jnp.sum(_change(c) ** 2, 2))
+    weight = c.weight(target)[c.owner][:, None, None]
+    if c.kind == "spectrum":
+        # Whole matrices are padded to the columns of the largest; those say nothing of a smaller one.
+        weight = weight * (jnp.arange(length.shape[1]) < 3 * c.n_atoms[c.owner][:, None])[:, :, None]
+    return length, weight

@@ -1,0 +1,105 @@
+"""What of second derivatives travels in a batch: directions drawn anew, products with them, phases of the edges."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..base.units import THZ_PER_SQRT_EV_A2_AMU
+
+if TYPE_CHECKING:
+    from .batches import Item, Shape
+    from .labels.frames import Frame
+
+# What a batch has to compute; each is a compiled function of its own: no second derivatives, products with the Hessian,
+# products with D(q), whole matrices.
+KINDS = ("first", "real", "wave", "spectrum")
+SOFTEST = 0.05  # frequency, of the highest of the frame, below which modes move no farther in thermal directions
+
+
+def kind_of_batch(frame: Frame, curvature: bool, spectrum: bool) -> str:
+    """Which of `KINDS` a frame needs, if these labels are wanted."""
+    if spectrum and (frame.second is not None or frame.spectrum is not None):
+        return "spectrum"
+    if curvature and frame.second is not None:
+        return "real" if frame.second.is_real else "wave"
+    return "first"
+
+
+def second_order(item: Item, shape: Shape, directions: str, rng: np.random.Generator) -> tuple[dict, dict, dict]:
+    """Node, edge and graph arrays: directions, products with the label, the phases of the edges, weights.
+
+    Node arrays are (n, n_columns, parts, 3), parts 1 for real numbers and 2 for real and imaginary ones.
+
+    Args:
+        directions: "columns", "random" or "thermal", as `batches.Planner`.
+    """
+    frame, n = item.frame, len(item.frame.atoms)
+    second = frame.second
+    source: Any = frame.spectrum if shape.kind == "spectrum" and second is None else second
+    which = int(rng.integers(len(source.qpoints)))
+    q = source.qpoints[which]
+    parts = 1 if shape.kind == "real" else 2
+    if shape.kind == "spectrum":
+        moved = np.zeros((shape.n_columns, 3 * n), complex)
+        moved[: 3 * n] = np.eye(3 * n) * (3 * n) ** 0.5
+    else:
+        moved = _draw(shape.n_columns, 3 * n, directions, parts == 2 and bool(q.any()), rng)
+        if directions == "thermal" and second is not None:
+            moved = _as_heat_moves(moved, second.matrices[which], frame.atoms.get_masses())
+    left = _draw(shape.n_columns, 3 * n, "random", parts == 2 and bool(q.any()), rng)
+    response = np.zeros_like(moved) if second is None else moved @ second.matrices[which].T
+
+    def split(x: np.ndarray) -> np.ndarray:
+        pieces = [x.real] if parts == 1 else [x.real, x.imag]
+        return np.stack([p.reshape(-1, n, 3) for p in pieces], 1).transpose(2, 0, 1, 3)
+
+    nodes = {"direction": split(moved), "left": split(left), "response": split(response)}
+    edges = {}
+    if parts == 2:
+        phase = 2 * np.pi * item.graph.edges["shifts"] @ q
+        edges = {"cos": np.cos(phase), "sin": np.sin(phase)}
+    values = {"curvature_weight": np.array([0.0 if second is None else frame.weight("curvature")])}
+    if shape.kind == "spectrum":
+        values |= _spectrum(frame, which, shape.largest)
+    return nodes, edges, values
+
+
+def _draw(count: int, n: int, directions: str, is_complex: bool, rng: np.random.Generator) -> np.ndarray:
+    """(count, n) with mean square 1: columns of the identity times sqrt(n), or normal numbers.
+
+    No column comes twice before all have come: n of them are the whole matrix, without noise.
+    """
+    if directions == "columns":
+        return np.eye(n)[np.resize(rng.permutation(n), count)] * n**0.5 + 0j
+    real = rng.normal(size=(2, count, n))
+    return (real[0] + 1j * real[1]) / 2**0.5 if is_complex else real[0] + 0j
+
+
+def _as_heat_moves(normal: np.ndarray, matrix: np.ndarray, masses: np.ndarray) -> np.ndarray:
+    """(count, n) normal numbers made displacements of the harmonic classical distribution, mean square 1.
+
+    u = M^-1/2 sum_k e_k ξ_k / ω_k: soft modes move far and stiff ones little, so that products with the label weigh
+    absolute errors of all frequencies alike. Unstable modes count by |ω|, those below SOFTEST of the stiffest as such.
+    """
+    root = np.sqrt(np.repeat(masses, 3))
+    weighted = (matrix + matrix.conj().T) / (2 * np.outer(root, root))
+    eigenvalues, modes = np.linalg.eigh(weighted if weighted.imag.any() else weighted.real)
+    sizes = np.sqrt(np.abs(eigenvalues))
+    patterns = modes.T / np.maximum(sizes, max(SOFTEST * sizes.max(), 1e-6))[:, None] / root
+    return normal @ patterns * (len(patterns) ** 0.5 / np.linalg.norm(patterns))
+
+
+def _spectrum(frame: Frame, which: int, largest: int) -> dict[str, np.ndarray]:
+    """Sorted frequencies [THz] padded to the largest frame, and their weight."""
+    if frame.spectrum is not None:
+        frequencies = np.sort(frame.spectrum.frequencies[which])
+    else:
+        assert frame.second is not None
+        root = np.sqrt(np.repeat(frame.atoms.get_masses(), 3))
+        eigenvalues = np.linalg.eigvalsh(frame.second.matrices[which] / np.outer(root, root))
+        frequencies = np.sign(eigenvalues) * np.sqrt(np.abs(eigenvalues)) * THZ_PER_SQRT_EV_A2_AMU
+    padded = np.zeros((1, 3 * largest))
+    padded[0, : len(frequencies)] = frequencies
+    return {"spectrum": padded, "spectrum_weight": np.array([frame.weight("spectrum")])}

@@ -1,0 +1,85 @@
+"""What a label is: second derivatives and spectra as values, and the numbers of a file made into a label."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ase.stress import voigt_6_to_full_3x3_stress
+
+from ...base.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class SecondOrder:
+    """Second derivatives of the energy of a structure, at some wave vectors.
+
+    A molecule, or a cell whose images all move together, has its Hessian at q = 0.
+
+    Attributes:
+        qpoints: (n_q, 3) reduced, of the cell of the frame.
+        matrices: (n_q, 3n, 3n) complex, sum_R Phi(R) exp(2 pi i q.R), lattice phase, no masses [eV/Å²].
+    """
+
+    qpoints: np.ndarray
+    matrices: np.ndarray
+
+    @property
+    def is_real(self) -> bool:
+        """Whether q = 0 is all there is: then real arithmetic on the ordinary graph will do."""
+        return not np.any(self.qpoints)
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """Frequencies alone, where the matrices behind them are not known.
+
+    Attributes:
+        qpoints: (n_q, 3) reduced.
+        frequencies: (n_q, 3n) [THz], ascending, imaginary ones negative.
+    """
+
+    qpoints: np.ndarray
+    frequencies: np.ndarray
+
+
+# Numbers of a file, of n atoms -> a field of a frame, whose shape is checked there.
+
+
+def as_scalar(numbers: np.ndarray, n: int, origin: str) -> Any:
+    """A number of the whole structure."""
+    return numbers if numbers.ndim else float(numbers)
+
+
+def as_array(numbers: np.ndarray, n: int, origin: str) -> np.ndarray:
+    """As it stands there."""
+    return numbers
+
+
+def as_symmetric_tensor(numbers: np.ndarray, n: int, origin: str) -> np.ndarray:
+    """(3, 3) from six numbers in the order of Voigt, or nine."""
+    full = voigt_6_to_full_3x3_stress(numbers) if numbers.shape == (6,) else numbers
+    return full.reshape(3, 3) if full.size == 9 else full
+
+
+def as_second_order(numbers: np.ndarray, n: int, origin: str) -> SecondOrder:
+    """A Hessian of 9 n² numbers, in any shape."""
+    return second_order_of_hessian(numbers.reshape(3 * n, 3 * n) if numbers.size == 9 * n**2 else numbers, n, origin)
+
+
+def second_order_of_hessian(hessian: Any, n: int, origin: str) -> SecondOrder:
+    """Second derivatives at q = 0.
+
+    Args:
+        hessian: (n, 3, n, 3) or (3n, 3n), positive at a minimum [eV/Å²].
+
+    Raises:
+        InputError: another shape.
+    """
+    hessian = np.asarray(hessian, float)
+    if hessian.shape not in ((n, 3, n, 3), (3 * n, 3 * n)):
+        raise InputError(
+            f"{origin or 'a frame'}: the Hessian has shape {hessian.shape}",
+            "the order of its indices decides what couples to what",
+            f"give ({n}, 3, {n}, 3), atom and axis, atom and axis, or ({3 * n}, {3 * n})",
+        )
+    return SecondOrder(np.zeros((1, 3)), hessian.reshape(1, 3 * n, 3 * n).astype(complex))

@@ -1,0 +1,110 @@
+"""What a network says of a batch: energies, forces, stresses, and second derivatives along directions. Pure JAX.
+
+Second derivatives enter as products with directions that travel with the batch: one Jacobian-vector product
+of the gradient gives forces and the product at once. On a crystal the product is with D(q) on the twisted
+primitive graph (`exchange.TwistedExchange`), whose parameter gradients are right.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jraph
+from jax import Array
+
+from ..derivatives.compiled.exchange import Exchange, TwistedExchange
+from ..derivatives.compiled.responses import edge_vectors
+from ..models.potential import NodeEnergies
+
+
+class Prediction(NamedTuple):
+    """What the network says of a batch.
+
+    Attributes:
+        energy: (n_graphs,) [eV]; forces: (n_nodes, 3) [eV/Å]; stress: (n_graphs, 3, 3) [eV/Å³].
+        response: (n_nodes, n_columns, parts, 3) products of the second derivatives with the batch's directions
+            [eV/Å² times the direction], real and imaginary parts at a general q; None for batches of the first order.
+    """
+
+    energy: Array
+    forces: Array
+    stress: Array
+    response: Array | None
+
+
+def graph_of_nodes(batch: jraph.GraphsTuple) -> Array:
+    """(n_nodes,) the graph each node belongs to."""
+    n_nodes = batch.nodes["positions"].shape[0]
+    return jnp.repeat(jnp.arange(batch.n_node.shape[0]), batch.n_node, total_repeat_length=n_nodes)
+
+
+def both_ways(batch: jraph.GraphsTuple) -> tuple[Array, Array, Array]:
+    """Senders, receivers and offsets: the one edge of each pair that a batch holds, then those from the other ends."""
+    return (
+        jnp.concatenate([batch.senders, batch.receivers]),
+        jnp.concatenate([batch.receivers, batch.senders]),
+        jnp.concatenate([batch.edges["offsets"], -batch.edges["offsets"]]),
+    )
+
+
+def predict(function: NodeEnergies, cutoff: float, kind: str, parameters: Any, batch: jraph.GraphsTuple) -> Prediction:
+    """Energies, forces, stress and products with second derivatives of every graph of a batch.
+
+    Args:
+        function, cutoff: of the potential.
+        kind: of `batches.Shape`: "first" (no second derivatives), "real" (at q = 0), "wave" (any q), "spectrum".
+        parameters: tree; differentiable.
+        batch: padded graphs of `training.batches`.
+    """
+    positions = batch.nodes["positions"]
+    n, n_graphs = positions.shape[0], batch.n_node.shape[0]
+    copies = 2 if kind in ("wave", "spectrum") else 1  # real and imaginary part of a wave: a graph for each
+    owner = graph_of_nodes(batch)
+    is_frame = batch.globals["n_atoms"] > 0  # the first graph after the frames holds all padding
+    real_nodes = jnp.tile(is_frame[owner], copies)
+    edge_owner = jnp.tile(owner[batch.receivers], 2 * copies)
+    real_edges = is_frame[edge_owner]
+    species = jnp.tile(batch.nodes["species"], copies)
+    senders, receivers, offsets = both_ways(batch)
+    offsets = jnp.tile(offsets, (copies, 1))
+    # Second derivatives need twice the memory, so they give up some: on processors it costs no time.
+    second = kind != "first"
+    exchange: Exchange | TwistedExchange = Exchange(senders, receivers, n, mirrored=True, recompute=second)
+    if copies == 2:
+        # Not mirrored: the response of a length at the other end carries a phase.
+        cos, sin = batch.edges["cos"], batch.edges["sin"]
+        exchange = TwistedExchange(senders, receivers, jnp.tile(cos, 2), jnp.concatenate([sin, -sin]), n, second)
+
+    def total(x: Array, strain: Array) -> tuple[Array, Array]:
+        vectors = edge_vectors(x, offsets, real_edges, cutoff, exchange)
+        own = ((strain + strain.transpose(0, 2, 1)) / 2)[edge_owner]
+        vectors = vectors + jnp.where(real_edges[:, None], jnp.einsum("ea,eab->eb", vectors, own), 0.0)
+        energies = jnp.where(real_nodes, function(parameters, vectors, species, exchange), 0.0)
+        return jnp.sum(energies), energies
+
+    unstrained = jnp.zeros((n_graphs, 3, 3), positions.dtype)
+    home = jnp.tile(positions, (copies, 1))
+
+    def gradient(x: Array) -> tuple[Array, tuple[Array, Array]]:
+        (slope, virial), energies = jax.grad(total, argnums=(0, 1), has_aux=True)(x, unstrained)
+        return slope, (virial, energies)
+
+    response = None
+    if not second:
+        slope, (virial, energies) = gradient(home)
+    else:
+
+        def column(direction: Array) -> tuple[Array, Array, tuple[Array, Array]]:
+            return jax.jvp(gradient, (home,), (direction,), has_aux=True)
+
+        # (n, columns, parts, 3) -> (columns, parts n, 3): the copies of the graph lie one after the other.
+        moved = batch.nodes["direction"].transpose(1, 2, 0, 3).reshape(-1, copies * n, 3)
+        slope, products, (virial, energies) = jax.vmap(column, out_axes=(None, 0, None))(moved)
+        response = products.reshape(-1, copies, n, 3).transpose(2, 0, 1, 3)
+    volume = jnp.maximum(batch.globals["volume"], 1e-6)
+    return Prediction(
+        jax.ops.segment_sum(energies[:n], owner, n_graphs),
+        -slope[:n],
+        virial / copies / volume[:, None, None],
+        response,
+    )
