@@ -98,6 +98,38 @@ def test_a_student_has_learned_forces_that_nobody_showed_it():
     np.testing.assert_allclose(own, its, atol=0.3 * np.abs(its).max())
 
 
+@pytest.mark.slow
+def test_an_interrupted_imitation_goes_on_to_the_same_student_the_best_by_validation(tmp_path):
+    teacher = random_potential(TEACHER, NUMBERS, seed=3)
+    student = random_potential(dataclasses.replace(STUDENT, n_species=2), (6, 14), seed=4)
+    optimiser = OptimiserConfig(epochs=4, batch_size=4, learning_rate=2e-2, accumulate=1)
+    run = RunConfig(n_shapes=1, checkpoint_seconds=0.0)
+    rows: list = []
+
+    def imitated(report, **more):
+        with jax.enable_x64(False):
+            return learn(student, teacher, disordered(8, 0), optimiser, run, report, valid=disordered(4, 50), **more)
+
+    def interrupted(row):
+        if row["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    whole = imitated(rows.append)
+    judged = [row["valid_loss"] for row in rows]
+    assert np.isfinite(judged).all()
+    assert min(judged) < judged[0]
+    with pytest.raises(KeyboardInterrupt):
+        imitated(interrupted, folder=tmp_path)
+    assert (tmp_path / "history.csv").exists()
+    resumed = imitated(None, folder=tmp_path, resume=True)
+    for module, arrays in whole.parameters.items():
+        for name, x in arrays.items():
+            np.testing.assert_array_equal(x, resumed.parameters[module][name], err_msg=f"{module}/{name}")
+    optimiser = dataclasses.replace(optimiser, epochs=5)
+    with pytest.raises(InputError, match=r"optimiser\.epochs \(4 then, 5 now\)"):
+        imitated(None, folder=tmp_path, resume=True)
+
+
 def test_layers_are_compared_with_those_that_see_as_far():
     """First with first, last with last, what lies between with all between; the second layer brings odd scalars."""
     deep = random_potential(dataclasses.replace(TEACHER, n_layers=4), NUMBERS)
