@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from ase import Atoms
@@ -9,12 +11,16 @@ from ase import Atoms
 from ase_phonax.models.architectures import ARCHITECTURES, element_parameters
 from ase_phonax.models.mace.config import MACEConfig
 from ase_phonax.models.nequip.config import NequIPConfig
+from ase_phonax.models.outputs import Output
+from ase_phonax.training import comparisons
 from ase_phonax.training.answers import Answers
+from ase_phonax.training.batches import Planner, prepare
+from ase_phonax.training.comparisons import Comparison
 from ase_phonax.training.config import LossConfig
 from ase_phonax.training.directions import KINDS
 from ase_phonax.training.labels import Frame, SecondOrder, Spectrum, frames, save_frames
 from ase_phonax.training.labels.store import read_store
-from ase_phonax.training.predictions import Prediction
+from ase_phonax.training.predictions import Prediction, predict
 from ase_phonax.training.targets import FORCES, LABELS, QUANTITIES, TARGETS, TERMS, Part
 
 # Of `whole_frame`, by the code that wrote version 1 of the files before there was a table.
@@ -59,6 +65,7 @@ def test_what_is_predicted_of_a_batch_is_answered_by_a_model_too():
         if target.predicted:
             assert target.predicted in Prediction._fields
             assert hasattr(Answers, target.predicted)
+        assert not (target.predicted and target.output)
 
 
 def test_fingerprints_are_those_of_the_first_version():
@@ -97,6 +104,43 @@ def test_every_label_survives_the_file_in_its_own_shape(tmp_path):
             np.testing.assert_array_equal(part.of(target.of(back)), part.of(target.of(frame)))
             assert np.shape(part.of(target.of(back))) == part.shape(2, target.n_waves(target.of(back)))
         assert target.of(other) is None or target.name == "energy"
+
+
+@pytest.mark.parametrize(("per", "pooling"), [("atom", "sum"), ("structure", "sum"), ("structure", "mean")])
+def test_labels_of_an_output_are_compared_with_what_the_network_gives(per, pooling):
+    """A function whose vector at an atom is its position: residuals are those written down, padding counts nothing."""
+    shape = (3,) if per == "structure" else (2, 3)
+    target = dataclasses.replace(
+        FORCES, name="moment", predicted="", output=Output("moment", "1o", per, pooling=pooling), per=per
+    )
+    atoms = Atoms("Si2", positions=[[0, 0, 0], [2.0, 0.5, 0]])
+    label = np.arange(6.0).reshape(2, 3)[: shape[0]].reshape(-1)[: np.prod(shape)].reshape(shape)
+    planner = Planner(prepare([Frame(atoms, energy=0.0)], 3.0, (14,), "a", curvature=False, spectrum=False), 2)
+    (plan,) = planner.in_order()
+    batch = planner.batch(*plan, (0,))
+    n_nodes, n_graphs = len(batch.nodes["positions"]), len(batch.n_node)
+    padded = np.zeros((n_nodes if per == "atom" else n_graphs, 3))
+    padded[: len(np.atleast_2d(label))] = label
+    weights = {"moment_weight": np.eye(n_graphs)[0]}
+    if per == "atom":
+        batch = batch._replace(nodes={**batch.nodes, "moment": padded}, globals={**batch.globals, **weights})
+    else:
+        batch = batch._replace(globals={**batch.globals, "moment": padded, **weights})
+
+    def function(parameters, vectors, species, exchange):
+        lengths = exchange.aggregate(jnp.sum(vectors**2, -1, keepdims=True))
+        return {"energy": lengths, "moment": batch.nodes["positions"]}
+
+    predicted = jax.jit(lambda b: predict(function, 3.0, "first", {}, b))(batch)
+    comparison = Comparison.of(predicted, batch, "first")
+    parts = comparisons.values(comparison, target, 2.0, lambda x: jnp.sum(x**2, -1))
+    value = atoms.positions if per == "atom" else atoms.positions.sum(0) / (2 if pooling == "mean" else 1)
+    exact = np.sum(((value - label) / 2) ** 2) / (2 if per == "atom" else 1)
+    assert float(parts[0]) == pytest.approx(exact, rel=1e-6)
+    error, weight = comparisons.value_errors(comparison, target)
+    np.testing.assert_allclose(np.asarray(error)[np.asarray(weight) > 0], np.atleast_2d(value - label), atol=1e-6)
+    # The squared length of the pair, seen from both ends.
+    assert float(predicted.energy[0]) == pytest.approx(2 * 4.25, rel=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,11 @@ class Answers:
         """(3, 3) [eV/Å³]."""
         return self._first[2] / self.frame.atoms.get_volume()
 
+    @cached_property
+    def outputs(self) -> Mapping[str, np.ndarray]:
+        """The network's outputs beside the energy: (n, components), or (components,)."""
+        return self._evaluator.outputs(self.frame.atoms)
+
     def matrices(self, qpoints: np.ndarray) -> np.ndarray:
         """(n_q, 3n, 3n) second derivatives [eV/Å²]."""
         key = np.asarray(qpoints, float).tobytes()
@@ -60,8 +66,9 @@ class Answers:
 
 def value_errors(answers: Answers, target: Target) -> dict[str, np.ndarray]:
     """Of every number; per atom where the label grows with the atoms."""
-    assert target.predicted
-    error = np.asarray(getattr(answers, target.predicted) - target.of(answers.frame))
+    label = np.asarray(target.of(answers.frame))
+    value = answers.outputs[target.output.name] if target.output else getattr(answers, target.predicted)
+    error = np.asarray(value).reshape(label.shape) - label
     return {target.quantity.name: np.atleast_1d(error / len(answers.frame.atoms) if target.extensive else error)}
 
 

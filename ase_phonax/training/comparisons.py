@@ -52,10 +52,19 @@ class Comparison:
 
     def difference(self, target: Target) -> Array:
         """Prediction less label, (n_graphs, ...) or (n_nodes, ...); per atom where the label grows with the atoms."""
-        assert target.predicted
-        labels = self.batch.nodes if target.per == "atom" else self.batch.globals
-        error = getattr(self.predicted, target.predicted) - labels[target.name]
+        labels = (self.batch.nodes if target.per == "atom" else self.batch.globals)[target.name]
+        error = self._value(target).reshape(labels.shape) - labels
         return error / self.n_atoms if target.extensive else error
+
+    def _value(self, target: Target) -> Array:
+        output = target.output
+        if output is None:
+            return getattr(self.predicted, target.predicted)
+        values = self.predicted.outputs[output.name]
+        if output.per == "atom":
+            return values
+        pooled = jax.ops.segment_sum(values, self.owner, self.n_graphs)
+        return pooled if output.pooling == "sum" else pooled / self.n_atoms[:, None]
 
     def weight(self, target: Target) -> Array:
         """(n_graphs,) of the frames: zero where one does not have the label."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..base.errors import InputError
-from ..models.architectures import get_network, make_potential
+from ..models.architectures import ARCHITECTURES, get_network, make_potential
 from ..models.outputs import Output
 from ..models.potential import Potential
 
@@ -47,7 +47,8 @@ def with_outputs(potential: Potential, outputs: Sequence[Output], seed: int = 0)
         )
     config = replace(potential.config, outputs=(*potential.config.outputs, *outputs))
     drawn = first_parameters(potential.architecture, config, seed)
-    dtype = potential.parameters["~"]["atom_energies"].dtype
+    module, name = ARCHITECTURES[potential.architecture].references
+    dtype = potential.parameters[module][name].dtype
     parameters = {
         module: {name: potential.parameters.get(module, {}).get(name, x.astype(dtype)) for name, x in own.items()}
         for module, own in drawn.items()

@@ -17,6 +17,7 @@ from .config import Config, NetworkConfig, TrainingConfig, as_config, as_dict
 from .folders import MODEL, working_in
 from .history import FIGURE, draw, write_csv
 from .labels.frames import Frame, count_labels, fingerprint
+from .targets import wanted_outputs
 from .trainer import FROM_A_MODEL, FROM_NOTHING, Progress, Report, Trainer, as_arrays
 
 
@@ -137,13 +138,15 @@ class Run(Trainer):
             base = setup.shifted(base, training)
         elif base is not None and config.loss.energy:
             setup.check_references(base, training)
-        self.potential = base or setup.new_potential(config, training)
+        potential = base or setup.new_potential(config, training)
+        self.potential = setup.with_wanted_outputs(potential, config.loss, config.run.seed)
         self.base = None if base is None else base.name
         frozen = setup.frozen_names(config.fine_tune.frozen, self.potential.parameters)
         scales = setup.label_scales(config.loss, training, self.potential.numbers)
         n_devices = placement.n_devices(config.run.devices)
         items = self._items(training)
         pieces = placement.n_pieces(config.optimiser, items, n_devices)
+        self.function = self.potential.node_outputs if wanted_outputs(config.loss) else self.potential.node_energies
         self.rules = steps.Rules.of(config.loss, config.optimiser, frozen, pieces, self.potential)
         planner = self._planner(items, dtype, n_devices * pieces)
         self.valid = self._planner(self._items(partition.validated(valid)), dtype, 1) if valid else None
@@ -191,7 +194,7 @@ class Run(Trainer):
     def _step(self, kind: str) -> Any:
         from . import steps
 
-        return steps.training_step(self.potential.node_energies, self.potential.cutoff, self.rules, kind)
+        return steps.training_step(self.function, self.potential.cutoff, self.rules, kind)
 
     def _validate(self, parameters: Any) -> dict[str, float]:
         """Weighted loss and errors over the validation frames, always in the same directions."""
@@ -202,7 +205,7 @@ class Run(Trainer):
         sums: dict[str, np.ndarray] = {}
         plan = self.valid.in_order()
         for shape, members, batch in iterate(self.valid, plan, (self.config.run.seed, 2**31)):
-            step = steps.validation_step(self.potential.node_energies, self.potential.cutoff, self.rules, shape.kind)
+            step = steps.validation_step(self.function, self.potential.cutoff, self.rules, shape.kind)
             loss, errors = step(parameters, batch, self.scales)
             total, count = total + float(loss) * len(members), count + len(members)
             for name, values in errors.items():

@@ -5,6 +5,7 @@ of the gradient gives forces and the product at once. On a crystal the product i
 primitive graph (`exchange.TwistedExchange`), whose parameter gradients are right.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +15,8 @@ from jax import Array
 
 from ..derivatives.compiled.exchange import Exchange, TwistedExchange
 from ..derivatives.compiled.responses import edge_vectors
-from ..models.potential import NodeEnergies
+from ..models.outputs import ENERGY
+from ..models.potential import NodeEnergies, NodeOutputs
 
 
 class Prediction(NamedTuple):
@@ -24,12 +26,15 @@ class Prediction(NamedTuple):
         energy: (n_graphs,) [eV]; forces: (n_nodes, 3) [eV/Å]; stress: (n_graphs, 3, 3) [eV/Å³].
         response: (n_nodes, n_columns, parts, 3) products of the second derivatives with the batch's directions
             [eV/Å² times the direction], real and imaginary parts at a general q; None for batches of the first order.
+        outputs: name -> (n_nodes, components) of the network's outputs beside the energy; of those per structure these
+            are contributions of atoms.
     """
 
     energy: Array
     forces: Array
     stress: Array
     response: Array | None
+    outputs: Mapping[str, Array] = {}
 
 
 def graph_of_nodes(batch: jraph.GraphsTuple) -> Array:
@@ -47,11 +52,13 @@ def both_ways(batch: jraph.GraphsTuple) -> tuple[Array, Array, Array]:
     )
 
 
-def predict(function: NodeEnergies, cutoff: float, kind: str, parameters: Any, batch: jraph.GraphsTuple) -> Prediction:
+def predict(
+    function: NodeEnergies | NodeOutputs, cutoff: float, kind: str, parameters: Any, batch: jraph.GraphsTuple
+) -> Prediction:
     """Energies, forces, stress and products with second derivatives of every graph of a batch.
 
     Args:
-        function, cutoff: of the potential.
+        function, cutoff: `node_energies` or `node_outputs` of the potential, and its cutoff.
         kind: of `batches.Shape`: "first" (no second derivatives), "real" (at q = 0), "wave" (any q), "spectrum".
         parameters: tree; differentiable.
         batch: padded graphs of `training.batches`.
@@ -75,31 +82,33 @@ def predict(function: NodeEnergies, cutoff: float, kind: str, parameters: Any, b
         cos, sin = batch.edges["cos"], batch.edges["sin"]
         exchange = TwistedExchange(senders, receivers, jnp.tile(cos, 2), jnp.concatenate([sin, -sin]), n, second)
 
-    def total(x: Array, strain: Array) -> tuple[Array, Array]:
+    def total(x: Array, strain: Array) -> tuple[Array, tuple[Array, dict[str, Array]]]:
         vectors = edge_vectors(x, offsets, real_edges, cutoff, exchange)
         own = ((strain + strain.transpose(0, 2, 1)) / 2)[edge_owner]
         vectors = vectors + jnp.where(real_edges[:, None], jnp.einsum("ea,eab->eb", vectors, own), 0.0)
-        energies = jnp.where(real_nodes, function(parameters, vectors, species, exchange), 0.0)
-        return jnp.sum(energies), energies
+        given = function(parameters, vectors, species, exchange)
+        outputs = dict(given) if isinstance(given, Mapping) else {ENERGY.name: given[:, None]}
+        energies = jnp.where(real_nodes, outputs.pop(ENERGY.name)[:, 0], 0.0)
+        return jnp.sum(energies), (energies, {name: values[:n] for name, values in outputs.items()})
 
     unstrained = jnp.zeros((n_graphs, 3, 3), positions.dtype)
     home = jnp.tile(positions, (copies, 1))
 
-    def gradient(x: Array) -> tuple[Array, tuple[Array, Array]]:
-        (slope, virial), energies = jax.grad(total, argnums=(0, 1), has_aux=True)(x, unstrained)
-        return slope, (virial, energies)
+    def gradient(x: Array) -> tuple[Array, tuple[Array, Array, dict[str, Array]]]:
+        (slope, virial), (energies, outputs) = jax.grad(total, argnums=(0, 1), has_aux=True)(x, unstrained)
+        return slope, (virial, energies, outputs)
 
     response = None
     if not second:
-        slope, (virial, energies) = gradient(home)
+        slope, (virial, energies, outputs) = gradient(home)
     else:
 
-        def column(direction: Array) -> tuple[Array, Array, tuple[Array, Array]]:
+        def column(direction: Array) -> tuple[Array, Array, tuple[Array, Array, dict[str, Array]]]:
             return jax.jvp(gradient, (home,), (direction,), has_aux=True)
 
         # (n, columns, parts, 3) -> (columns, parts n, 3): the copies of the graph lie one after the other.
         moved = batch.nodes["direction"].transpose(1, 2, 0, 3).reshape(-1, copies * n, 3)
-        slope, products, (virial, energies) = jax.vmap(column, out_axes=(None, 0, None))(moved)
+        slope, products, (virial, energies, outputs) = jax.vmap(column, out_axes=(None, 0, None))(moved)
         response = products.reshape(-1, copies, n, 3).transpose(2, 0, 1, 3)
     volume = jnp.maximum(batch.globals["volume"], 1e-6)
     return Prediction(
@@ -107,4 +116,5 @@ def predict(function: NodeEnergies, cutoff: float, kind: str, parameters: Any, b
         -slope[:n],
         virial / copies / volume[:, None, None],
         response,
+        outputs,
     )

@@ -14,10 +14,10 @@ from ..models.architectures import ARCHITECTURES, element_parameters, make_poten
 from ..models.potential import Potential
 from ..structures.neighbours import find_neighbours
 from .config import LossConfig, NetworkConfig, TrainingConfig
-from .first_parameters import first_parameters
+from .first_parameters import first_parameters, with_outputs
 from .labels.frames import Frame, count_labels, find_elements
 from .periodic_table import likeness
-from .targets import LABELS, TARGETS, TERMS
+from .targets import LABELS, TARGETS, TERMS, wanted_outputs
 
 FITTED = 500  # frames that reference energies are fitted to, spread through all
 # Energies of a few frames are fitted by their references alone, and what is left says nothing of their size: they are
@@ -86,6 +86,17 @@ def new_potential(config: TrainingConfig, frames: Sequence[Frame]) -> Potential:
     potential = with_references(potential, reference_energies(network, frames, numbers).astype(np.float32))
     # A random network has an energy of its own, which the first epochs would be spent on.
     return shifted(potential, frames) if network.energies == "fit" else potential
+
+
+def with_wanted_outputs(potential: Potential, loss: LossConfig, seed: int) -> Potential:
+    """A network with an output, random at first, for every part of the loss that compares one and counts.
+
+    Raises:
+        InputError: its network cannot have them.
+    """
+    there = {output.name for output in potential.outputs}
+    missing = [output for output in wanted_outputs(loss) if output.name not in there]
+    return with_outputs(potential, missing, seed) if missing else potential
 
 
 def _alike(parameters: dict, of_elements: frozenset[str], root: np.ndarray) -> dict:

@@ -11,7 +11,7 @@ import optax
 import optax.contrib
 
 from ..models.architectures import ARCHITECTURES, element_parameters
-from ..models.potential import NodeEnergies, Potential
+from ..models.potential import NodeEnergies, NodeOutputs, Potential
 from .config import LossConfig, OptimiserConfig
 from .losses import error_sums, losses
 from .predictions import predict
@@ -149,7 +149,13 @@ def _keep(rules: Rules, new: Any, old: Any) -> Any:
 
 
 def batch_loss(
-    function: NodeEnergies, cutoff: float, rules: Rules, kind: str, parameters: Any, batch: Any, scales: dict
+    function: NodeEnergies | NodeOutputs,
+    cutoff: float,
+    rules: Rules,
+    kind: str,
+    parameters: Any,
+    batch: Any,
+    scales: dict,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Weighted loss of a batch and its parts. A leading axis of the batch is that of devices."""
 
@@ -190,7 +196,7 @@ def compiler_options() -> dict[str, Any] | None:
 
 
 @lru_cache(maxsize=64)
-def training_step(function: NodeEnergies, cutoff: float, rules: Rules, kind: str) -> Any:
+def training_step(function: NodeEnergies | NodeOutputs, cutoff: float, rules: Rules, kind: str) -> Any:
     """Compiled (state, batch, rate, scales) -> state, loss, its parts, norm of the gradient.
 
     Equal arguments give the same function, so several runs in one process compile once.
@@ -253,7 +259,7 @@ def _norm(tree: Any) -> jax.Array:
 
 
 @lru_cache(maxsize=64)
-def validation_step(function: NodeEnergies, cutoff: float, rules: Rules, kind: str) -> Any:
+def validation_step(function: NodeEnergies | NodeOutputs, cutoff: float, rules: Rules, kind: str) -> Any:
     """Compiled (parameters, batch, scales) -> weighted loss and sums of errors (`error_sums`)."""
 
     def step(parameters: Any, batch: jraph.GraphsTuple, scales: dict) -> tuple:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..models.outputs import Output
 from . import answers, comparisons
 from .directions import KINDS
 from .labels import consistency, values
@@ -132,7 +133,8 @@ class Target:
         source: where ASE has it; None where only our own files do.
         limits, checks: what is refused: see `labels.sizes`, `labels.consistency`.
         kinds: of the batches that carry it.
-        predicted: attribute of `predictions.Prediction` and `answers.Answers`; "" where those are compared by products.
+        predicted: attribute of `predictions.Prediction` and `answers.Answers`; "" where products or outputs are.
+        output: the network's output that is compared with it, given to networks that are trained on it.
         extensive: grows with the atoms: compared per atom, its size taken less what a sum over elements explains.
         typical: numbers whose root mean square is its scale.
         smallest: scale, at least.
@@ -158,6 +160,7 @@ class Target:
     checks: tuple[Callable[[Sequence[Frame]], None], ...] = ()
     kinds: tuple[str, ...] = KINDS
     predicted: str = ""
+    output: Output | None = None
     extensive: bool = False
     typical: Callable[[Any], np.ndarray] = np.ravel
     errors: Callable[..., Any] | None = comparisons.value_errors
@@ -291,3 +294,12 @@ TARGETS: tuple[Target, ...] = (ENERGY, FORCES, STRESS, CURVATURE, SPECTRUM)
 LABELS = tuple(target.name for target in TARGETS)
 TERMS = tuple(term for target in TARGETS for term in target.terms)
 QUANTITIES = tuple(target.quantity for target in TARGETS)
+
+
+def wanted_outputs(weights: Any) -> tuple[Output, ...]:
+    """Outputs that a network needs for the parts of the loss that count.
+
+    Args:
+        weights: a `config.LossConfig`.
+    """
+    return tuple(t.output for t in TARGETS if t.output and any(getattr(weights, term.name) for term in t.terms))
