@@ -43,9 +43,14 @@ if TYPE_CHECKING:
     from .structures.layers import as_layer
     from .structures.relaxation import relax
     from .studies.evaluation import evaluation_study
+    from .studies.gruneisen_study import gruneisen_study
     from .studies.labelling import label_structures
     from .studies.molecule_settings import MoleculeSettings
     from .studies.molecule_study import molecule_study
+    from .studies.phonon_study import phonon_study
+    from .studies.quasi_harmonic_study import quasi_harmonic_study
+    from .studies.settings import GruneisenSettings, PhononSettings, QuasiHarmonicSettings
+    from .studies.watch import Watch
     from .training import Scores, TrainingConfig, evaluate, fine_tune, train
     from .training.imitation.student import imitate
     from .training.labels import Frame, frame_of_atoms, frame_of_hessian, frame_of_phonopy, read_frames, save_frames
@@ -55,14 +60,18 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Frame",
+    "GruneisenSettings",
     "LabelRecipe",
     "MoleculeSettings",
     "Output",
     "PhonaxCalculator",
     "PhonaxError",
+    "PhononSettings",
     "Potential",
+    "QuasiHarmonicSettings",
     "Scores",
     "TrainingConfig",
+    "Watch",
     "__version__",
     "animate",
     "as_layer",
@@ -101,6 +110,7 @@ __all__ = [
     "get_quasi_harmonic",
     "get_thermal_motion",
     "get_thermal_properties",
+    "gruneisen_study",
     "imitate",
     "label_structures",
     "layer_path",
@@ -110,8 +120,10 @@ __all__ = [
     "modulate",
     "molecule_study",
     "normal_modes",
+    "phonon_study",
     "phonon_website",
     "phonons_at_volumes",
+    "quasi_harmonic_study",
     "read_frames",
     "relax",
     "save_figure",
@@ -130,11 +142,15 @@ _HOMES = {
     "LabelRecipe": "training.labels.teacher",
     "MoleculeSettings": "studies.molecule_settings",
     "Output": "models.outputs",
+    "GruneisenSettings": "studies.settings",
     "PhonaxCalculator": "calculator",
     "PhonaxError": "base.errors",
+    "PhononSettings": "studies.settings",
     "Potential": "models.potential",
+    "QuasiHarmonicSettings": "studies.settings",
     "Scores": "training",
     "TrainingConfig": "training",
+    "Watch": "studies.watch",
     "animate": "phonons.motion.animations",
     "as_layer": "structures.layers",
     "bands_and_dos": "phonons.pictures",
@@ -172,6 +188,7 @@ _HOMES = {
     "get_quasi_harmonic": "phonons.volumes",
     "get_thermal_motion": "phonons.motion.displacements",
     "get_thermal_properties": "phonons.sampling.heat",
+    "gruneisen_study": "studies.gruneisen_study",
     "imitate": "training.imitation.student",
     "label_structures": "studies.labelling",
     "layer_path": "phonons.bands.plane_paths",
@@ -181,8 +198,10 @@ _HOMES = {
     "modulate": "phonons.motion.animations",
     "molecule_study": "studies.molecule_study",
     "normal_modes": "molecules.normal_modes",
+    "phonon_study": "studies.phonon_study",
     "phonon_website": "phonons.formats",
     "phonons_at_volumes": "phonons.volumes",
+    "quasi_harmonic_study": "studies.quasi_harmonic_study",
     "read_frames": "training.labels",
     "relax": "structures.relaxation",
     "save_figure": "base.drawing",

@@ -26,10 +26,10 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 from ase_phonax import PhonaxCalculator, PhonaxError, frequencies_thz, get_band_structure, get_phonopy, relax
+from ase_phonax.phonons.sampling.meshes import IMAGINARY_THRESHOLD_THZ
 from ase_phonax.structures.formulas import crystal_formula
 
 HERE = Path(__file__).resolve().parent
-UNSTABLE_THZ = -0.1
 N_SHOWN = 3
 
 
@@ -58,7 +58,7 @@ def flattest(atoms: Atoms, calc: PhonaxCalculator, n: int) -> Flat | None:
     """None for an unstable crystal, or one without optical bands."""
     atoms, _ = relax(atoms, calc, fmax=1e-3, smax=1e-4)
     found = frequencies_thz(calc.get_dynamical_matrix(atoms, mesh(n)))
-    if found.min() < UNSTABLE_THZ or len(atoms) < 2:
+    if found.min() < -IMAGINARY_THRESHOLD_THZ or len(atoms) < 2:
         return None
     optical = found[:, 3:]
     widths, means = np.ptp(optical, axis=0), optical.mean(axis=0)

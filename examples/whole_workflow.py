@@ -1,9 +1,9 @@
-"""The whole workflow on one crystal: structure, supercell, exact bands, symmetry of modes, group velocities.
+"""The whole workflow on one crystal: one call, as `ase-phonax phonons` does it, then what goes beyond it.
 
     python whole_workflow.py [--quick] [--model MODEL]
 
-What `ase-phonax phonons` does, step by step, with the exact answer beside the interpolated one at every
-turn. Writes mgo_workflow.png and irreps.yaml.
+Prints the report of the study and writes all its files to the folder mgo. On its phonopy object: exact bands beside
+interpolated ones, and exact group velocities, in mgo_workflow.png.
 """
 
 import argparse
@@ -17,16 +17,11 @@ from matplotlib import pyplot
 
 from ase_phonax import (
     PhonaxCalculator,
-    choose_supercell,
-    find_irreps,
+    PhononSettings,
     get_band_structure,
     get_group_velocities,
-    get_mesh,
-    get_phonopy,
-    get_thermal_properties,
-    relax,
+    phonon_study,
     to_ase_bands,
-    write_irreps,
 )
 
 
@@ -38,40 +33,25 @@ def main() -> None:
     tolerance, spacing, n = (0.3, 0.05, 6) if options.quick else (0.05, 0.02, 12)
 
     calc = PhonaxCalculator(options.model)
-    atoms, report = relax(bulk("MgO", "rocksalt", a=4.2), calc)
-    print(f"relaxed {report.space_group_after} in {report.n_steps} steps, forces ≤ {report.max_force:.0e} eV/Å")
+    settings = PhononSettings(tolerance=tolerance, mesh=(n, n, n), irreps_q=[(0.5, 0, 0.5), (0.5, 0.5, 0.5)])
+    study = phonon_study(bulk("MgO", "rocksalt", a=4.2), calc, settings)
+    folder = study.write("mgo", overwrite=True)
+    print(study.report(folder))
 
-    choice = choose_supercell(atoms, calc, tolerance_thz=tolerance)
-    for _, n_atoms, error in sorted(choice.tried, key=lambda tried: tried[1]):
-        print(f"supercell of {n_atoms:4d} atoms: {error:.3f} THz from the exact frequencies")
-    phonopy = get_phonopy(atoms, calc, choice.matrix)
-    print(f"taken: {choice.n_atoms} atoms")
-
+    phonopy, atoms = study.phonopy, study.atoms
+    n_atoms, qpoints = len(phonopy.supercell), phonopy.mesh.qpoints
     interpolated = get_band_structure(phonopy, spacing=spacing)
     exact = get_band_structure(phonopy, spacing=spacing, exact=calc)
     pieces = zip(interpolated.frequencies, exact.frequencies, strict=True)
     print(f"largest difference on the band path: {max(np.abs(a - b).max() for a, b in pieces):.3f} THz")
 
-    mesh = get_mesh(phonopy, numbers=[n, n, n])
-    heat = get_thermal_properties(phonopy, [300])
-    print(f"at 300 K: S = {heat.entropy[0]:.2f} J/K/mol, C_v = {heat.heat_capacity[0]:.2f} J/K/mol")
-
-    irreps = [find_irreps(phonopy, q) for q in ([0, 0, 0], [0.5, 0, 0.5], [0.5, 0.5, 0.5])]
-    for found in irreps:
-        print(f"q = {found.qpoint.tolist()}, {found.little_cogroup}")
-        for modes in found.sets:
-            print(
-                f"  {modes.label or '?':4s} {modes.frequency_thz:z8.3f} THz ({modes.degeneracy}) {modes.activity or ''}"
-            )
-    write_irreps(irreps, "irreps.yaml")
-
-    frequencies, velocities = get_group_velocities(calc, atoms, mesh.qpoints)
+    frequencies, velocities = get_group_velocities(calc, atoms, qpoints)
     _, near_gamma = get_group_velocities(calc, atoms, [[0.0, 0.01, 0.01]])
     # THz Å are 100 m/s.
     print("sound along Γ–X: " + "  ".join(f"{100 * np.linalg.norm(v):.0f}" for v in near_gamma[0, :3]) + " m/s")
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 4), width_ratios=(2, 1), sharey=True, layout="tight")
-    for bands, style, name in ((exact, "C0-", "exact D(q)"), (interpolated, "C1--", f"{choice.n_atoms} atoms")):
+    for bands, style, name in ((exact, "C0-", "exact D(q)"), (interpolated, "C1--", f"{n_atoms} atoms")):
         drawn = to_ase_bands(bands, atoms.cell[:])  # ASE's own object, in eV
         x, ticks, labels = drawn.path.get_linear_kpoint_axis()
         lines = left.plot(x, 1000 * drawn.energies[0], style, linewidth=1)
@@ -87,7 +67,7 @@ def main() -> None:
     right.plot(np.linalg.norm(velocities, axis=2).ravel() / 10, 4.135668 * frequencies.ravel(), ".", markersize=3)
     right.set(xlabel="Group velocity (km/s)", xlim=(0, None))
     figure.savefig("mgo_workflow.png", dpi=200)
-    print("wrote mgo_workflow.png and irreps.yaml")
+    print("wrote mgo_workflow.png")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ import dataclasses
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Self
 
@@ -251,6 +250,8 @@ def mesh_number(value: Any) -> int:
 
 def coordinate(value: Any) -> float:
     """A coordinate of a wave vector: 0.25 or 1/3; 0.3333 means 1/3, as all simple fractions typed with four digits."""
+    from fractions import Fraction
+
     try:
         size = float(Fraction(value)) if isinstance(value, str) and "/" in value else float(value)
     except (TypeError, ValueError, ZeroDivisionError):
@@ -263,6 +264,8 @@ def coordinate(value: Any) -> float:
 
 def fraction(value: Any) -> float:
     """A number or a fraction: "0.5", "1/3"."""
+    from fractions import Fraction
+
     try:
         return float(Fraction(value if isinstance(value, str) else float(value)))
     except (TypeError, ValueError, ZeroDivisionError, OverflowError):

@@ -1,0 +1,319 @@
+"""Whole runs from Python: the same numbers, checks and files as the commands, in threads and processes as well."""
+
+import ast
+import dataclasses
+import json
+import pickle
+import warnings
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from fnmatch import fnmatch
+from itertools import repeat
+from multiprocessing import get_context
+from pathlib import Path
+from threading import Barrier
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.io import read, write
+
+import ase_phonax
+from ase_phonax import (
+    GruneisenSettings,
+    PhononSettings,
+    QuasiHarmonicSettings,
+    Watch,
+    gruneisen_study,
+    phonon_study,
+    quasi_harmonic_study,
+)
+from ase_phonax.base.errors import InputError, OutputError, StructureError
+from ase_phonax.cli import _parser, loading, main
+from ase_phonax.studies import options
+from ase_phonax.studies.notes import collected_warnings
+from ase_phonax.studies.phonon_results import FILES
+from ase_phonax.studies.sections import SECTIONS
+
+from .pair_potential import PairCalculator
+from .typed import typed
+
+QUICK = PhononSettings(supercell=1, mesh=(2, 2, 2), no_exact=True)
+STUDIES = {"phonons": PhononSettings, "gruneisen": GruneisenSettings, "qha": QuasiHarmonicSettings}
+
+
+def salt(a: float = 5.65):
+    return bulk("NaCl", "rocksalt", a=a)
+
+
+@pytest.fixture(scope="module")
+def study():
+    return phonon_study(salt(), PairCalculator(like=0.0), QUICK)
+
+
+# ---- the same as the command -------------------------------------------------------------------------
+
+
+def test_one_call_gives_what_the_command_gives(tmp_path, monkeypatch, capsys, study):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(loading, "load_calculator", lambda model, dtype: PairCalculator(like=0.0))
+    write("salt.extxyz", salt())
+    assert main(["phonons", "salt.extxyz", "--supercell", "1", "--mesh", "2", "2", "2", "--no-exact"]) == 0
+    table = capsys.readouterr().out
+    theirs = json.loads(Path("salt-phonons/summary.json").read_text())
+    written = study.write("mine")
+    ours = json.loads((written / "summary.json").read_text())
+    assert ours.keys() == theirs.keys()
+    other = {"structure_file", "provenance", "timings_s", "units"}
+    for name in ours.keys() - other:
+        assert ours[name] == theirs[name], name
+    assert sorted(p.name for p in Path("mine").iterdir()) == sorted(p.name for p in Path("salt-phonons").iterdir())
+    assert sorted(study.files) == sorted(p.name for p in written.iterdir())
+    lines = str(study.report()).splitlines()
+    until = lines.index("seconds")
+    assert lines[:until] == table.splitlines()[:until]
+    with pytest.raises(OutputError, match="exists already"):
+        study.write("mine")
+    study.write("mine", overwrite=True)
+
+
+def test_a_study_says_what_it_is_doing_and_only_to_its_watch(capfd):
+    class Told(Watch):
+        def __init__(self):
+            super().__init__()
+            self.events, self.counts = [], {}
+
+        def note(self, event, values):
+            self.events.append((event, values["section"]))
+
+        @contextmanager
+        def progress(self, description):
+            counts = self.counts.setdefault(description, [])
+
+            class Count:
+                def __call__(self, done, total):
+                    counts.append((done, total))
+
+                def under(self, description):
+                    return self
+
+            yield Count()
+
+    watch = Told()
+    results = phonon_study(salt(), PairCalculator(like=0.0), QUICK, watch)
+    assert capfd.readouterr() == ("", "")
+    begun = [section for event, section in watch.events if event == "begin"]
+    assert begun == ["relaxation", "supercell", "force_constants", "checks", "sampling", "sections"]
+    assert watch.counts["relaxation"]
+    assert list(results.timings_s) == [*begun, "total"]
+
+
+def test_rows_of_a_report_are_data(study):
+    groups = {group.name: group.rows for group in study.report().groups}
+    rows = {row.label: row.text for row in groups["structure"]}
+    assert rows["supercell"] == "1 × 1 × 1, 2 atoms, as asked"
+    assert groups["frequencies (THz; imaginary as negative)"][0].label == "at Γ"
+    assert max(map(len, study.report().text(60).splitlines())) <= 60
+
+
+def test_the_other_studies_give_numbers_and_files(tmp_path):
+    copper = bulk("Cu", "fcc", a=3.9)
+    calc = PairCalculator()
+    gruneisen = gruneisen_study(copper, calc, GruneisenSettings(supercell=2, mesh_length=15))
+    assert sorted(p.name for p in gruneisen.write(tmp_path / "g").iterdir()) == sorted(gruneisen.files)
+    low, high = gruneisen.gruneisen.range
+    assert low < gruneisen.to_dict()["gruneisen_average"] < high
+    settings = QuasiHarmonicSettings(supercell=2, mesh_length=15, n_volumes=5, max_temperature=300)
+    expansion = quasi_harmonic_study(copper, calc, settings)
+    assert sorted(p.name for p in expansion.write(tmp_path / "q").iterdir()) == sorted(expansion.files)
+    assert "thermal_expansion_per_k" in expansion.to_dict()["curves"]
+    for results in (gruneisen, expansion):
+        again = pickle.loads(pickle.dumps(results))
+        assert json.dumps(again.to_dict()) == json.dumps(results.to_dict())
+        assert str(again.report()) == str(results.report())
+
+
+# ---- several structures ------------------------------------------------------------------------------
+
+
+def test_studies_in_threads_are_those_of_one_after_the_other():
+    """With one calculator for all, and warnings that stay with the structure they belong to."""
+    calc = PairCalculator(like=0.0)
+    structures = [salt(5.65), salt(5.0), bulk("NaCl", "cesiumchloride", a=3.4)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        alone = [phonon_study(atoms, calc, QUICK) for atoms in structures]
+        with ThreadPoolExecutor(3) as pool:
+            together = list(pool.map(phonon_study, structures, repeat(calc), repeat(QUICK)))
+    for one, other in zip(alone, together, strict=True):
+        assert one.notes == other.notes
+        for name in ("gamma_frequencies_thz", "thermal", "min_frequency_thz", "energy"):
+            assert one.to_dict()[name] == other.to_dict()[name]
+    assert alone[0].notes != alone[1].notes  # the second one is far from its volume, and says so
+
+
+def test_studies_come_back_from_processes_without_their_calculator(tmp_path):
+    structures = [salt(5.65), salt(5.7)]
+    calc = PairCalculator(like=0.0)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        results = list(pool.map(phonon_study, structures, repeat(calc), repeat(QUICK)))
+    here = phonon_study(structures[1], calc, QUICK)
+    np.testing.assert_allclose(
+        results[1].to_dict()["gamma_frequencies_thz"], here.to_dict()["gamma_frequencies_thz"], atol=1e-9
+    )
+    assert b"PairCalculator" not in pickle.dumps(results[1])
+    folder = results[1].write(tmp_path / "out")
+    assert set(FILES) <= {path.name for path in folder.iterdir()}
+    assert read(folder / "relaxed.extxyz").get_potential_energy() == pytest.approx(here.atoms.get_potential_energy())
+
+
+@pytest.fixture(scope="module")
+def everything():
+    """A study that was asked for all that there is."""
+    asked = typed(
+        *("--supercell", "2", "--mesh", "3", "3", "3", "--follow", "0.5", "0.5", "0.5", "1", "--amplitudes", "0.2"),
+        *("--thermal-displacements", "--participation-ratio", "--pdos-directions", "--animate", "0", "0", "0", "1"),
+        *("--modulate", "0.5", "0", "0", "1", "0.1", "0", "--phononwebsite", "--ase-bands"),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return phonon_study(bulk("Po", "sc", a=2.9), PairCalculator(), asked)
+
+
+def test_a_followed_mode_and_every_other_section_can_be_pickled(everything):
+    sent = pickle.dumps(everything)
+    assert b"PairCalculator" not in sent
+    assert json.dumps(pickle.loads(sent).to_dict()) == json.dumps(everything.to_dict())
+
+
+def test_warnings_of_two_threads_that_overlap_do_not_mix():
+    """Kills: filters restored by the block that ends last, and warnings that land in another's list."""
+    both = Barrier(2)
+
+    def collect(number: int) -> list[str]:
+        with collected_warnings() as texts:
+            both.wait()
+            for _ in range(2):
+                warnings.warn(f"of {number}", UserWarning, stacklevel=2)
+            both.wait()
+        return texts
+
+    before, show = list(warnings.filters), warnings.showwarning
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(collect, (1, 2))) == [["of 1"], ["of 2"]]
+    assert (warnings.filters, warnings.showwarning) == (before, show)
+
+
+def test_a_caller_in_python_is_warned_as_usual_and_finds_the_words_in_the_notes():
+    with pytest.warns(UserWarning, match="volume changed") as warned:
+        results = phonon_study(salt(5.0), PairCalculator(like=0.0), QUICK)
+    assert results.notes == results.to_dict()["warnings"] == [" ".join(str(w.message).split()) for w in warned]
+
+
+# ---- settings ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "words", "text"),
+    [
+        ({"tolerance": -1}, ("--tolerance", "-1"), "is not a positive number"),
+        ({"tolerance": "never"}, ("--tolerance", "never"), "'never' is not a positive number"),
+        ({"mesh": (0, 1, 1)}, ("--mesh", "0", "1", "1"), "0 q-points along one direction: a mesh has 1 to 500"),
+        ({"supercell": "two"}, ("--supercell", "two"), "is not an integer"),
+        ({"irreps_q": [["a", 0, 0]]}, ("--irreps-q", "a", "0", "0"), "'a' is not a coordinate of a wave vector"),
+        ({"animate": [["1/0", 0, 0, 1]]}, ("--animate", "1/0", "0", "0", "1"), "neither a number nor a fraction"),
+        ({"temperatures": (3, 1, 1)}, ("--temperatures", "3", "1", "1"), "are no series"),
+        ({"unit": "THZ"}, ("--unit", "THZ"), "THZ"),
+        ({"mesh": (2, 2)}, ("--mesh", "2", "2"), "NA NB NC"),
+        ({"supercell": 2, "min_length": 10}, ("--supercell", "2", "--min-length", "10"), "together|not allowed with"),
+        ({"exact": True, "no_exact": True}, ("--exact", "--no-exact"), "together|not allowed with"),
+    ],
+)
+def test_settings_in_python_are_refused_as_those_of_the_command_line_are(values, words, text, capsys):
+    with pytest.raises(InputError, match=text) as refused:
+        PhononSettings(**values)
+    assert refused.value.what
+    assert refused.value.why
+    assert refused.value.remedy
+    assert main(["phonons", "salt.cif", *words]) == 2
+    said = capsys.readouterr().err
+    assert any(part in said for part in text.split("|"))
+
+
+def test_an_unknown_setting_is_refused_with_the_nearest_name():
+    with pytest.raises(InputError, match="did you mean 'tolerance'"):
+        PhononSettings.from_dict({"tolerence": 0.1})
+    with pytest.raises(TypeError, match="tolerence"):
+        PhononSettings(tolerence=0.1)
+
+
+def test_numbers_may_come_in_any_sequence():
+    assert PhononSettings(supercell=3).supercell == (3,)
+    assert PhononSettings(supercell=2 * np.eye(3, dtype=int)).supercell == (2, 0, 0, 0, 2, 0, 0, 0, 2)
+    assert PhononSettings(irreps_q=(0.5, 0, 0.3333)).irreps_q == ((0.5, 0.0, 1 / 3),)
+    assert PhononSettings(irreps_q=np.eye(3)[:2]).irreps_q == ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
+    assert PhononSettings(born="BORN").born == Path("BORN")
+
+
+@pytest.mark.parametrize("kind", STUDIES.values())
+def test_settings_go_through_json_and_back(kind):
+    given = {"supercell": [2, 2, 2], "symprec": 1e-4, "max_atoms": 10}
+    settings = kind.from_dict(given)
+    again = kind.from_dict(json.loads(json.dumps(settings.to_dict())))
+    assert again == settings
+    assert settings.symprec == 1e-4
+
+
+def test_what_depends_on_the_crystal_is_refused_before_anything_is_computed():
+    calc = PairCalculator(like=0.0)
+    with pytest.raises(InputError, match="names the point 'Q'"):
+        phonon_study(salt(), calc, PhononSettings(path="GQ"))
+    with pytest.raises(InputError, match="there is no mode 9"):
+        phonon_study(salt(), calc, PhononSettings(animate=(0, 0, 0, 9)))
+    molecule = salt()
+    molecule.pbc = False
+    with pytest.raises(StructureError, match="not periodic"):
+        phonon_study(molecule, calc)
+    with pytest.raises(InputError, match="the calculator is 'phonax-small'"):
+        phonon_study(salt(), "phonax-small")
+    assert calc.n_calls == 0
+
+
+# ---- one place for each thing ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "kind"), STUDIES.items())
+def test_every_setting_is_an_option_with_the_same_default_and_help(name, kind):
+    """What an option of all runs costs: its field, and the place that uses it."""
+    _, commands = _parser()
+    actions = {action.dest: action for action in commands[name]._actions}
+    defaults = kind()
+    for field, setting in options.options_of(kind):
+        action = actions[field.name]
+        assert action.option_strings == [f"--{field.name.replace('_', '-')}"]
+        assert action.default == getattr(defaults, field.name)
+        assert action.help == setting.help
+    own = {"help", "structure", "model", "dtype", "site_tolerance", "mass"}
+    own |= {"output", "overwrite", "quiet", "log", "config"}
+    assert set(actions) == own | {field.name for field in dataclasses.fields(kind)}
+
+
+def test_whatever_a_section_writes_it_has_announced(everything):
+    """Kills: a file forgotten in the list, so that --overwrite refuses the command's own folder."""
+    known = everything.OWN_FILES
+    assert [name for name in everything.files if not any(fnmatch(name, pattern) for pattern in known)] == []
+    announced = [name for section in SECTIONS for name in section.own_files]
+    assert len(everything.files) - len(FILES) >= len(announced) - 1  # one direction is not asked for
+
+
+def test_nothing_in_studies_prints_or_parses():
+    folder = Path(ase_phonax.__file__).parent / "studies"
+    for path in sorted(folder.rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        modules |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        argv = any(isinstance(node, ast.Attribute) and node.attr == "argv" for node in ast.walk(tree))
+        assert not {"print", "input"} & names, path
+        assert not any(name.split(".")[0] in ("argparse", "cli") for name in modules), path
+        assert not argv, path
