@@ -24,7 +24,6 @@ from ase_phonax.derivatives.conventions import frequencies_thz
 from ase_phonax.models.potential import Provenance
 from ase_phonax.models.registry import DEFAULT, list_models
 from ase_phonax.phonons.supercell import checks as supercell_checks
-from ase_phonax.phonons.supercell import constants as supercell_constants
 from ase_phonax.studies.options import coordinate
 from ase_phonax.studies.output import atomic_directory
 from ase_phonax.studies.phonon_results import FILES
@@ -322,7 +321,7 @@ class RightAtGamma(PairCalculator):
 def test_a_dip_that_only_the_band_path_meets_is_said(inside, monkeypatch, capsys):
     """The mesh is Gamma alone, and the ten wave vectors of the check are taken to be right as well."""
     checks = supercell_checks.checks
-    monkeypatch.setattr(supercell_constants, "checks", lambda *a: checks(*a) | {"interpolation_error_thz": 0.01})
+    monkeypatch.setattr(supercell_checks, "checks", lambda *a: checks(*a) | {"interpolation_error_thz": 0.01})
     use(RightAtGamma(like=0.0), monkeypatch)
     write("salt.cif", bulk("NaCl", "rocksalt", a=5.6))
     assert main(["phonons", "salt.cif", "--supercell", "3", "--mesh", "1", "1", "1"]) == 0

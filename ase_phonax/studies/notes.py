@@ -31,7 +31,7 @@ def collected_warnings(*, again: bool = False) -> Iterator[list[str]]:
         yield texts
     if again:
         for warning in heard.first:
-            warnings.warn(warning, stacklevel=3)
+            warnings.warn(warning, stacklevel=4)  # of who called the study
 
 
 class _Notes(list[Warning]):

@@ -20,12 +20,7 @@ from .options import (
     positive_integer,
     text,
 )
-from .sections.animation import AnimationSettings
-from .sections.formats import FormatSettings
-from .sections.instability import InstabilitySettings
-from .sections.motion import MotionSettings
-from .sections.polar import PolarSettings
-from .sections.symmetry import SymmetrySettings
+from .sections import SectionSettings
 
 SYMPREC = 1e-3  # [Å] files round coordinates to about this; the relaxation then makes the symmetry exact
 MAX_TEMPERATURES = 10_000
@@ -167,12 +162,7 @@ class SamplingSettings(Settings):
 
 @dataclass(frozen=True)
 class PhononSettings(
-    FormatSettings,
-    AnimationSettings,
-    MotionSettings,
-    PolarSettings,
-    InstabilitySettings,
-    SymmetrySettings,
+    SectionSettings,
     SamplingSettings,
     SupercellSettings,
     RelaxationSettings,

@@ -72,7 +72,7 @@ def check(settings: PhononSettings, atoms: Atoms) -> None:
     check_size(qpoint, atoms.cell[:], len(atoms))
     check_mode(mode, 3 * len(atoms))
     if settings.amplitudes is not None:
-        checked_amplitudes(settings.amplitudes)
+        checked_amplitudes(list(settings.amplitudes))
 
 
 def compute(context: Context) -> InstabilityPart:

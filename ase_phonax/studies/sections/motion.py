@@ -63,9 +63,9 @@ def check(settings: PhononSettings, atoms: Atoms) -> None:
     from ...phonons.motion.displacements import checked_direction, checked_temperatures
 
     if settings.thermal_displacements is not None:
-        checked_temperatures(settings.thermal_displacements or [TEMPERATURE])
+        checked_temperatures(list(settings.thermal_displacements) or [TEMPERATURE])
     for direction in settings.pdos_along or []:
-        checked_direction(direction)
+        checked_direction(list(direction))
 
 
 def compute(context: Context) -> MotionPart | None:

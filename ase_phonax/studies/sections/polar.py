@@ -55,7 +55,7 @@ def check(settings: PhononSettings, atoms: Atoms) -> None:
     from ...phonons.polar import checked_directions, read_correction
 
     if settings.nac_direction is not None:
-        checked_directions(settings.nac_direction)
+        checked_directions([list(row) for row in settings.nac_direction])
         if settings.born is None:
             raise InputError(
                 "--nac-direction is given without --born",

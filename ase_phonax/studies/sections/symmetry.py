@@ -45,7 +45,7 @@ def check(settings: PhononSettings, atoms: Atoms) -> None:
     from ...phonons.symmetry.irreps import checked_qpoint
 
     for qpoint in settings.irreps_q or ():
-        checked_qpoint(qpoint)
+        checked_qpoint(list(qpoint))
 
 
 def compute(context: Context) -> IrrepsPart:
