@@ -54,7 +54,7 @@ def gruneisen_study(
         RelaxationError: the crystal does not come to rest.
     """
     check_calculator(calc, "get_dynamical_matrix")
-    settings = settings or GruneisenSettings()
+    settings = GruneisenSettings.checked(settings)
     with collected_warnings(again=True) as notes:
         crystal = prepare(atoms, settings, lambda: float(calc.potential.cutoff))
         return compute(crystal, calc, settings, watch or Watch(), Origin(), notes)

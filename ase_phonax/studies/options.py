@@ -94,6 +94,21 @@ class Settings:
     def _check(self) -> None:
         """Refuse values that make no sense together."""
 
+    @classmethod
+    def checked(cls, settings: Self | None) -> Self:
+        """Those given, or the defaults.
+
+        Raises:
+            InputError: settings of something else.
+        """
+        if settings is not None and not isinstance(settings, cls):
+            raise InputError(
+                f"the settings are a {type(settings).__name__}",
+                "a study knows its own alone",
+                f"give {cls.__name__}(...), or {cls.__name__}.from_dict of names and values",
+            )
+        return cls() if settings is None else settings
+
     def to_dict(self) -> dict[str, Any]:
         """Built-in types only, as JSON and YAML have them."""
         return {field.name: _plain(getattr(self, field.name)) for field, _ in options_of(type(self))}
@@ -120,6 +135,8 @@ def _plain(value: Any) -> Any:
 
 def _fitting(owner: str, field: dataclasses.Field[Any], setting: Option, value: Any) -> Any:
     try:
+        if value is None and field.default is not None:
+            raise Unfit("None stands for nothing here")
         return fitting(setting, value)
     except Unfit as error:
         raise InputError(
@@ -142,14 +159,17 @@ def fitting(setting: Option, value: Any) -> Any:
             raise Unfit(f"{value!r} is neither True nor False")
         return value
     if setting.repeated:
-        rows = list(value.tolist() if _is_array(value) else value)
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            raise Unfit(f"{value!r} is not a list")
+        rows = list(_listed(value))
         alone = rows and not isinstance(rows[0], (list, tuple)) and not _is_array(rows[0])
         return tuple(_values(setting, row) for row in ([rows] if alone else rows))
     if setting.n_values is not None:
         return _values(setting, value)
+    value = setting.kind(value)
     if setting.choices and value not in setting.choices:
         raise Unfit(f"{value!r} is none of {', '.join(setting.choices)}")
-    return setting.kind(value)
+    return value
 
 
 def _values(setting: Option, value: Any) -> tuple[Any, ...]:
@@ -167,10 +187,13 @@ def _is_array(value: Any) -> bool:
     return getattr(value, "ndim", 0) > 0
 
 
+def _listed(value: Any) -> Any:
+    return value.tolist() if _is_array(value) else value
+
+
 def _sequence(value: Any) -> Sequence[Any]:
     """The entries of any sequence, rows of a matrix one after the other; a value that stands alone is one entry."""
-    if _is_array(value):
-        value = value.tolist()
+    value = _listed(value)
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         return [value]
     entries = list(value)

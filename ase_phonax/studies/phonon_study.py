@@ -50,7 +50,7 @@ def phonon_study(
         RelaxationError: the crystal does not come to rest.
     """
     check_calculator(calc, "get_dynamical_matrix")
-    settings = settings or PhononSettings()
+    settings = PhononSettings.checked(settings)
     with collected_warnings(again=True) as notes:
         crystal = prepare(atoms, settings, lambda: float(calc.potential.cutoff))
         return compute(crystal, calc, settings, watch or Watch(), Origin(), notes)
