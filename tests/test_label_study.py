@@ -3,8 +3,10 @@
 import json
 import os
 import textwrap
+from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from ase.build import bulk
@@ -159,12 +161,20 @@ def test_what_describes_no_labels_is_refused(tmp_path, calc):
     for values in ({"fmax": -1.0}, {"max_atoms": 0}, {"seed": -1}):
         with pytest.raises(InputError, match="no structure could be relaxed or perturbed so"):
             LabelRecipe(**values)
+    with pytest.raises(InputError, match=r"fmax is 'soon'\n.*it has to be a finite number"):
+        LabelRecipe(fmax="soon")
+    with pytest.raises(InputError, match=r"count is 1\.5"):
+        Perturbation(count=1.5)
+    for rows in (5, [5]):
+        with pytest.raises(InputError, match="perturbations"):
+            LabelRecipe(perturbations=rows)
     with pytest.raises(InputError, match=r"unknown key 'perturbations\[1\]\.position'"):
         LabelRecipe(perturbations=[{"waves": 1}, {"position": 0.1}])
 
 
 def test_rows_may_be_mappings():
     assert RECIPE.perturbations == (Perturbation(waves=1), Perturbation(positions=0.1, waves=0))
+    assert json.dumps(asdict(LabelRecipe(seed=np.int64(7)))) == json.dumps(asdict(LabelRecipe(seed=7)))
 
 
 def test_the_recipe_of_the_help_and_of_the_page_is_the_default():

@@ -30,7 +30,7 @@ from . import toy_network  # registers the architecture
 from .labelled import moved_clusters
 from .pair_potential import PairCalculator
 
-assert "toy" in toy_network.networks.ARCHITECTURES
+assert "toy" in toy_network.architectures.ARCHITECTURES
 BLOCK = {"date", "command", "versions", "sha256"}
 
 

@@ -19,7 +19,7 @@ from ase_phonax.training.config import TrainingConfig, config_from
 from . import toy_network  # registers the architecture
 from .labelled import moved_clusters, strained_crystals
 
-assert "toy" in toy_network.networks.ARCHITECTURES
+assert "toy" in toy_network.architectures.ARCHITECTURES
 
 
 @pytest.fixture(autouse=True)

@@ -110,7 +110,7 @@ def _death(worker: _Worker) -> Death:
         raise InputError(
             f"a process that was to compute structures ended before it could begin: {death}",
             "none of them would be computed",
-            "try fewer --workers, which need less memory",
+            "try fewer of them (--workers), which need less memory",
         )
     return death
 

@@ -135,6 +135,28 @@ def build(kind: Any, values: Any, source: str, prepare: Prepare | None = None, i
     return kind(**ready)
 
 
+def check_fields(settings: Any, source: str) -> None:
+    """Take the values of a frozen dataclass that was made in Python as `build` takes those of YAML.
+
+    Called in its `__post_init__`. Scalars of arrays become plain numbers, mappings in a tuple of dataclasses become
+    those; dataclasses inside check themselves.
+
+    Raises:
+        InputError: a value of a wrong kind.
+    """
+    hints = typing.get_type_hints(type(settings))
+    for field in dataclasses.fields(settings):
+        path, hint, value = field.name, hints[field.name], getattr(settings, field.name)
+        if dataclasses.is_dataclass(hint):
+            continue
+        if (item := _item(hint)) and isinstance(value, (list, tuple)):
+            rows = enumerate(value)
+            value = tuple(v if isinstance(v, item) else build(item, v, source, None, f"{path}[{k}]") for k, v in rows)
+        else:
+            value = convert(hint, value.item() if getattr(value, "shape", None) == () else value, source, path)
+        object.__setattr__(settings, path, value)
+
+
 def _item(hint: Any) -> Any:
     """The dataclass D of an annotation tuple[D, ...]; None for others."""
     kinds = typing.get_args(hint)

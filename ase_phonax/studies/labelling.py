@@ -12,7 +12,6 @@ import json
 import os
 import pickle
 import re
-import warnings
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
@@ -31,6 +30,7 @@ from ..base.processes import in_processes
 from ..calculator import PhonaxCalculator
 from ..training.labels import Frame, read_frames, save_frames, teacher
 from ..training.labels.checks import check_frames
+from .notes import collected_warnings
 from .provenance import Origin
 from .watch import Watch
 
@@ -77,11 +77,7 @@ class LabelStudy:
         return tuple(structure for structure in self.structures if structure.problem)
 
     def frames(self) -> list[Frame]:
-        """The labels, as `train` and `fine_tune` take them.
-
-        Raises:
-            InputError: no structure was labelled.
-        """
+        """The labels, as `train` and `fine_tune` take them; none where no structure was labelled."""
         return read_frames([str(structure.path) for structure in self.structures if not structure.problem])
 
     def to_dict(self) -> dict[str, Any]:
@@ -226,8 +222,7 @@ def _label(calc: PhonaxCalculator, recipe: teacher.LabelRecipe, task: _Task) -> 
     """Label one structure and write its frames; what went wrong with this one, in a line."""
     structure = task.structure
     try:
-        with one_blas_thread(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # thousands of lines; what matters is in the labels
+        with one_blas_thread(), collected_warnings():  # thousands of lines; what matters is in the labels
             frames = teacher.label(task.atoms, calc, recipe, structure.number, structure.name)
             check_frames(frames)  # or nobody could read them: atoms that nothing holds in place are no crystal
     except PhonaxError as error:

@@ -4,14 +4,13 @@ The perturbations are those of Fang, Geiger, Checkelsky, Smidt, arXiv:2403.11347
 positions and cells of the cell and of its 2x2x2 repeat.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
 
 from ...base.errors import InputError
-from ...base.settings import build
+from ...base.settings import check_fields
 from ...calculator import PhonaxCalculator
 from ...derivatives.evaluator import Evaluator
 from ...structures.checks import check_structure
@@ -40,6 +39,7 @@ class Perturbation:
     waves: int = 1
 
     def __post_init__(self):
+        check_fields(self, "the perturbation")
         if min(self.repeat, self.count) < 1 or min(self.positions, self.cell, self.waves) < 0:
             raise InputError(
                 f"the perturbation {self}",
@@ -83,11 +83,7 @@ class LabelRecipe:
     seed: int = 0
 
     def __post_init__(self):
-        rows = tuple(
-            build(Perturbation, row, "the recipe", inside=f"perturbations[{k}]") if isinstance(row, Mapping) else row
-            for k, row in enumerate(self.perturbations)
-        )
-        object.__setattr__(self, "perturbations", rows)
+        check_fields(self, "the recipe")
         if min(self.fmax, self.smax) <= 0 or min(self.max_steps, self.max_atoms) < 1 or self.seed < 0:
             raise InputError(
                 f"the recipe with fmax {self.fmax:g}, smax {self.smax:g}, max_steps {self.max_steps}, max_atoms"
