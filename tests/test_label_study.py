@@ -145,7 +145,7 @@ def test_a_calculator_that_cannot_be_sent_labels_in_one_process(inside):
     calc.mine = lambda: None
     with pytest.raises(InputError, match="cannot be sent to other processes") as error:
         label_structures(SALTS, calc, "out", RECIPE, n_workers=2)
-    assert "n_workers=1" in error.value.remedy
+    assert "--workers 1" in error.value.remedy
     assert len(label_structures(SALTS[:1], calc, "out2", RECIPE, n_workers=1).frames()) == 2
 
 

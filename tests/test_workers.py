@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,11 @@ def blocked(_: int) -> bool:
     return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
+def length(held: bytes, number: int) -> int:
+    """A task that needs something large, which all have in common."""
+    return len(held) + number
+
+
 def odd(number: int) -> int:
     """A task with a fault in its program."""
     return number // 0
@@ -60,6 +66,14 @@ def test_a_task_whose_process_is_killed_is_told_and_the_others_are_computed():
     assert found == {n: n**2 for n in range(8)} | {3: Death(-9), 5: Death(7)}
     assert str(found[3]) == "its process was ended by SIGKILL; the memory of the machine may not suffice for it"
     assert str(found[5]) == "its process ended with code 7"
+
+
+def test_what_all_tasks_need_is_sent_with_the_function_however_large():
+    """Kills: a start that fills a pipe and waits for a process that is not yet there to read it."""
+    sums = dict(in_processes(partial(length, bytes(3_000_000)), range(4), 2, nothing))
+    assert sums == {n: 3_000_000 + n for n in range(4)}
+    with pytest.raises(InputError, match="cannot be sent to other processes"):
+        list(in_processes(lambda number: number, [1], 1, nothing))
 
 
 def test_no_process_sees_ctrl_c():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 from collections import deque
@@ -12,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from .errors import InputError, PhonaxError, in_words
@@ -58,7 +60,7 @@ def in_processes(
     catch. They are not sent Ctrl-C themselves, so that there is one voice to tell of it.
 
     Args:
-        function: of a module, as its name is what is sent.
+        function: of a module, as its name is what is sent; or a `functools.partial` of one, with what it holds.
         start: called once in every process with `arguments`.
 
     Returns:
@@ -66,13 +68,14 @@ def in_processes(
 
     Raises:
         PhonaxError: what `start` or `function` raised; other exceptions of theirs as RuntimeError in words.
-        InputError: a process was ended before it had started.
+        InputError: the function cannot be sent, or a process was ended before it had started.
     """
+    work = _sendable(function, start, arguments)
     waiting, workers = deque(tasks), dict[Any, _Worker]()
     try:
         while waiting or workers:
             while waiting and len(workers) < n_processes:
-                worker = _started(function, waiting.popleft(), start, arguments)
+                worker = _started(waiting.popleft())
                 workers[worker.connection] = worker
             for ready in wait(list(workers)):
                 worker = workers[ready]
@@ -81,6 +84,11 @@ def in_processes(
                 except (EOFError, OSError):
                     del workers[ready]
                     yield worker.task, _death(worker)
+                    continue
+                if kind == "here":  # it listens now: nobody waits while work of megabytes is sent
+                    with suppress(OSError):  # dead since: the next recv says so
+                        worker.connection.send_bytes(work)
+                        worker.connection.send(worker.task)
                     continue
                 if kind == "ready":
                     worker.ready = True
@@ -115,15 +123,25 @@ def _death(worker: _Worker) -> Death:
     return death
 
 
-def _started(function: Any, task: Any, start: Any, arguments: Any) -> _Worker:
+def _sendable(*work: Any) -> memoryview:
+    """What a process is to do, in the form of `Connection.send`."""
+    try:
+        return ForkingPickler.dumps(work)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:  # of functions inside of functions
+        raise InputError(
+            f"what is to be computed cannot be sent to other processes: {in_words(error)}",
+            "several of them compute, each with a copy",
+            "define its functions at the top of a module, or compute in one process (--workers 1)",
+        ) from error
+
+
+def _started(task: Any) -> _Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, function, start, arguments), daemon=True)
+    process = context.Process(target=_serve, args=(theirs,), daemon=True)
     with _undisturbed():
         process.start()
     theirs.close()
-    with suppress(OSError):  # dead since: the next recv says so
-        ours.send(task)
     return _Worker(process, ours, task)
 
 
@@ -146,10 +164,12 @@ def _undisturbed() -> Iterator[None]:
         signal.raise_signal(number)
 
 
-def _serve(connection: Connection, function: Any, start: Any, arguments: Any) -> None:
+def _serve(connection: Connection) -> None:
     """What a process does: start, then compute what comes until nothing can come any more."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
+        connection.send(("here", None))
+        function, start, arguments = connection.recv()
         start(*arguments)
         connection.send(("ready", None))
         while True:

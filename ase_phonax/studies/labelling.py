@@ -10,7 +10,6 @@ import hashlib
 import io
 import json
 import os
-import pickle
 import re
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, suppress
@@ -200,14 +199,6 @@ def _results(
         for task in tasks:
             yield task, label_one(task)
         return
-    try:
-        pickle.dumps(label_one)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise InputError(
-            f"the calculator cannot be sent to other processes: {in_words(error)}",
-            "several of them label, each with a copy of it",
-            "define the functions that it is made of at the top of a module, or label in one process: n_workers=1",
-        ) from error
     with closing(in_processes(label_one, tasks, n_processes, _share_cores, (n_processes,))) as results:
         for task, result in results:
             yield task, str(result)  # of a process that was killed, too: the structure is one that failed
