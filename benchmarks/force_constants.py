@@ -1,13 +1,15 @@
 """All force constants of nine crystals: derivatives here against phonopy's displacements, same weights.
 
     python benchmarks/force_constants.py --peer PYTHON --model nequix-mp-1-pft.nqx [--dtype float64] [--only Si MgO]
+        [--route compiled] [--device gpu]
 
 PYTHON is the interpreter of an environment with phonopy and nequix (`pip install --no-deps nequix`, then
 what it imports; with its dependencies it brings gigabytes of CUDA). Both sides run in this one go, crystal by
 crystal, each in a process of its own that has done the same crystal once before (warm). Supercells are the
 smallest diagonal ones at least 10 Å high. Clocks run from the structure to the compact array; constructing the
 `Phonopy` object is on neither. The peer's precision is float32, the only one it has. Memory is the peak of
-the process minus what it held after its imports.
+the process minus what it held after its imports; that of an accelerator is not in it. With `--route compiled` the
+first of two runs compiles; on another machine than the peer's leave `--peer` out.
 """
 
 import argparse
@@ -77,11 +79,10 @@ def phonopy_of(atoms):
 class Ours:
     """This package."""
 
-    def __init__(self, model: str, dtype: str):
+    def __init__(self, options: argparse.Namespace):
         from ase_phonax import PhonaxCalculator
 
-        self.make = lambda: PhonaxCalculator(model, dtype=dtype)
-        self.calc = self.make()
+        self.calc = PhonaxCalculator(options.model, options.dtype, route=options.route, device=options.device)
 
     def constants(self, phonopy, atoms):
         self.calc._forget()  # forget what the last call computed
@@ -93,10 +94,10 @@ class Ours:
 class Peer:
     """phonopy's displacements with the model's own calculator."""
 
-    def __init__(self, model: str, dtype: str):
+    def __init__(self, options: argparse.Namespace):
         from nequix.calculator import NequixCalculator
 
-        self.calc = NequixCalculator(model_path=model, use_kernel=False)  # kernels are for GPUs
+        self.calc = NequixCalculator(model_path=options.model, use_kernel=False)  # kernels are for GPUs
 
     def constants(self, phonopy, atoms):
         from ase import Atoms
@@ -117,9 +118,9 @@ def resident_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def work(side: str, model: str, dtype: str) -> None:
+def work(options: argparse.Namespace) -> None:
     """A process that answers names of crystals with seconds, MB, and a file of constants."""
-    worker = (Ours if side == "ours" else Peer)(model, dtype)
+    worker = (Ours if options.worker == "ours" else Peer)(options)
     before = resident_mb()
     known = crystals()
     print("ready", flush=True)
@@ -145,12 +146,17 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--dtype", default="float32", choices=("float32", "float64"))
     parser.add_argument("--only", nargs="+")
+    parser.add_argument("--route", choices=("arrays", "compiled"), help="ours")
+    parser.add_argument("--device", help="of our compiled route: cpu, gpu, gpu:1")
     parser.add_argument("--worker", choices=("ours", "peer"))
     options = parser.parse_args()
     if options.worker:
-        work(options.worker, options.model, options.dtype)
+        work(options)
         return
-    command = [__file__, "--model", options.model, "--dtype", options.dtype, "--worker"]
+    command = [__file__, "--model", options.model, "--dtype", options.dtype]
+    for name in ("route", "device"):
+        command += [f"--{name}", value] if (value := getattr(options, name)) else []
+    command.append("--worker")
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     sides = {"ours": subprocess.Popen([sys.executable, *command, "ours"], **pipes)}
     if options.peer:
@@ -173,6 +179,7 @@ def main() -> None:
             flush=True,
         )
     mean = np.exp(np.mean(np.log(ratios)))
+    print(f"route {options.route or 'as it comes'}, device {options.device or 'as it comes'}")
     print(f"geometric mean {mean:.1f}, least {min(ratios):.1f}; {options.dtype} against float32")
     for process in sides.values():
         process.stdin.close()

@@ -49,11 +49,11 @@ def _block_size(
     function: Any, shared: Sequence[Any], rows: Callable[[np.ndarray], Sequence[np.ndarray]], n: int, room: Room
 ) -> int:
     """How many rows at once."""
-    size = min(FEW, n)
+    size = FEW  # for fewer rows, too: filling up costs less than compiling another shape
     if room.n_bytes is None:
         return size
     # The compiler says what it will need. What is compiled here is not compiled again for the same shapes.
-    compiled = function.lower(*shared, *rows(np.resize(np.arange(size), size))).compile()
+    compiled = function.lower(*shared, *rows(np.arange(size) % n)).compile()
     needed = getattr(compiled.memory_analysis(), "temp_size_in_bytes", 0)
     fitting = size if not needed else int(size * room.n_bytes / needed)
     if fitting < size:
