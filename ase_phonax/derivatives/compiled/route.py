@@ -110,7 +110,7 @@ class CompiledRoute:
         return Room(memory_for_blocks(device) if self.n_bytes is None else self.n_bytes, accelerated)
 
     def _graph(self, responses: ModuleType, neighbours: Neighbours) -> Any:
-        return self._tried(responses, pad(graph_of(neighbours)))
+        return self._put(self._tried(responses, pad(graph_of(neighbours))))
 
     def _tried(self, responses: ModuleType, graph: Any) -> Any:
         """The graph in this precision, once the function has been tried on its elements."""
@@ -121,5 +121,11 @@ class CompiledRoute:
 
     def _function(self, responses: ModuleType) -> tuple[Any, float, Any]:
         if self._parameters is None:
-            self._parameters = responses.cast(self.potential.parameters, self.dtype)
+            self._parameters = self._put(responses.cast(self.potential.parameters, self.dtype))
         return self.potential.node_energies, self.potential.cutoff, self._parameters
+
+    def _put(self, tree: Any) -> Any:
+        """Arrays on the device once, and not with every block or call."""
+        import jax
+
+        return jax.device_put(tree, find_device(self.device))
