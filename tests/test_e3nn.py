@@ -90,7 +90,7 @@ def test_a_convolution_is_the_tensor_product_of_e3nn(mirrored):
         products = e3nn.tensor_product(
             x[senders], edges.harmonics, filter_ir_out=[str(ir) for _, ir in wanted], regroup_output=False
         )
-        expected = exchange.aggregate((products * both).array)
+        expected = np.asarray(exchange.aggregate((products * both).array))
     assert found.irreps == products.irreps.simplify()
     assert np.abs(np.asarray(found.array) - expected).max() < 1e-14 * np.abs(expected).max()
 

@@ -6,20 +6,20 @@ Of any array module: NumPy asks for the derivatives it needs, JAX for the value 
 from collections.abc import Sequence
 from typing import Any
 
-from ..parts import Orders
+Jet = list[Any]  # a function, its slope and its curvature, as many as are asked for
 
 
-def scaled(x: Orders, factor: Any) -> Orders:
+def scaled(x: Jet, factor: Any) -> Jet:
     """Times a constant."""
     return [factor * z for z in x]
 
 
-def shifted(x: Orders, constant: Any) -> Orders:
+def shifted(x: Jet, constant: Any) -> Jet:
     """Plus a constant."""
     return [x[0] + constant, *x[1:]]
 
 
-def product(a: Orders, b: Orders) -> Orders:
+def product(a: Jet, b: Jet) -> Jet:
     """Of two functions, by Leibniz's rule."""
     result = [a[0] * b[0]]
     if len(a) > 1:
@@ -29,7 +29,7 @@ def product(a: Orders, b: Orders) -> Orders:
     return result
 
 
-def composed(outer: Sequence[Any], inner: Orders) -> Orders:
+def composed(outer: Sequence[Any], inner: Jet) -> Jet:
     """f(x) from f, f' and f'' at the values of x, as many as are needed."""
     result = [outer[0], *(outer[1] * z for z in inner[1:])]
     if len(inner) > 2:
@@ -37,11 +37,11 @@ def composed(outer: Sequence[Any], inner: Orders) -> Orders:
     return result
 
 
-def power(x: Any, n: float, order: int) -> Orders:
+def power(x: Any, n: float, order: int) -> Jet:
     """x**n."""
     return [x**n, n * x ** (n - 1), n * (n - 1) * x ** (n - 2)] if order else [x**n]
 
 
-def reciprocal(x: Any, order: int) -> Orders:
+def reciprocal(x: Any, order: int) -> Jet:
     """1/x."""
     return [1 / x, -1 / x**2, 2 / x**3] if order else [1 / x]

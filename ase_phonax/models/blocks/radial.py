@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from ..parts import Orders
 from .activations import silu
-from .jets import composed, product, scaled
+from .jets import Jet, composed, product, scaled
 
 
 def radial_weights(
-    basis: Orders, kinds: np.ndarray, *, matrices: Sequence[np.ndarray], elements: np.ndarray | None = None
-) -> Orders:
+    basis: Jet, kinds: np.ndarray, *, matrices: Sequence[np.ndarray], elements: np.ndarray | None = None
+) -> Jet:
     """Weights (e, n) of every path and channel, and their derivatives with respect to the length.
 
     Args:
@@ -30,8 +29,8 @@ def radial_weights(
 
 
 def perceptron(
-    x: Orders, matrices: Sequence[Any], factor: Any = None, activation: Callable[..., Sequence[Any]] = silu
-) -> Orders:
+    x: Jet, matrices: Sequence[Any], factor: Any = None, activation: Callable[..., Sequence[Any]] = silu
+) -> Jet:
     """Linear maps with an activation between them; the first is multiplied by a factor that the length does not change.
 
     No biases: the basis is zero at the cutoff, and so must be what comes out.
@@ -57,7 +56,7 @@ def closed_basis(
     cutoff: float,
     p: int,
     dtype: np.dtype,
-) -> Orders:
+) -> Jet:
     """Bessel functions times the polynomial envelope, and derivatives: (e, n_basis) each.
 
     Args:
@@ -72,7 +71,7 @@ def closed_basis(
     return [z.astype(dtype) for z in closed]
 
 
-def bessel(r: Any, order: int, n_basis: int, cutoff: float) -> Orders:
+def bessel(r: Any, order: int, n_basis: int, cutoff: float) -> Jet:
     """(2/c) sin(k pi r/c)/r for k = 1..n at r (e, 1) [Å]: (e, n_basis) each, the first in 1/Å²; zero at the cutoff.
 
     The spherical Bessel basis of DimeNet (Gasteiger et al., arXiv:2003.03123, eq. 7) with the prefactor of Nequix. r
@@ -89,7 +88,7 @@ def bessel(r: Any, order: int, n_basis: int, cutoff: float) -> Orders:
     return scaled(b, 2 / cutoff)
 
 
-def gaussians(r: Any, order: int, n_basis: int, cutoff: float) -> Orders:
+def gaussians(r: Any, order: int, n_basis: int, cutoff: float) -> Jet:
     """exp(-(r - r_k)² / 2 d²) around n points from 0 to the cutoff, d apart, at r (e, 1): (e, n_basis) each."""
     inverse = (n_basis - 1) / cutoff
     x = (r - np.linspace(0.0, cutoff, n_basis).astype(r.dtype)) * inverse
@@ -97,7 +96,7 @@ def gaussians(r: Any, order: int, n_basis: int, cutoff: float) -> Orders:
     return [value, -inverse * x * value, inverse**2 * (x**2 - 1) * value][: order + 1]
 
 
-def envelope(r: Any, order: int, cutoff: Any, p: int) -> Orders:
+def envelope(r: Any, order: int, cutoff: Any, p: int) -> Jet:
     """Polynomial of DimeNet (eq. 8), in the shape of r: 1 at r = 0, zero with two derivatives at the cutoff.
 
     Times the Bessel basis, itself zero there, the product has three continuous derivatives. `p` only sets the flatness

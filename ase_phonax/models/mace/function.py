@@ -51,7 +51,7 @@ class MACELayer(hk.Module):
         radial = hk.remat(self.radial) if getattr(edges.exchange, "recompute", False) else self.radial
         weights, density = radial(basis, closing)
         messages = linear("collect", self.convolution(mixed, edges, weights), self.factors)
-        messages = messages / (edges.total(density) + 1 if self.has_density else c.average_neighbors)
+        messages = messages / (c.average_neighbors if density is None else edges.total(density) + 1)
         select = (species, c.n_species)
         if not self.is_residual:
             messages = linear("select", messages, self.factors, select)
@@ -67,7 +67,8 @@ class MACELayer(hk.Module):
         if self.has_density:
             density = density_share([basis], _matrix("density", (basis.shape[-1], 1), basis.dtype))[0]
         if self.config.envelope_on == "weights":
-            weights, density = weights * closing, None if density is None else density * closing
+            weights = weights * closing
+            density = None if density is None else density * closing
         return self.convolution.spread(weights), density
 
     def products(self, features: e3nn.IrrepsArray, species: Array) -> e3nn.IrrepsArray:

@@ -1,7 +1,6 @@
 """What MACE sees of a distance: transforms, bases, the repulsion of pairs, and the radial weights as arrays.
 
-Functions of a distance are written once, with two derivatives and for any array module, as in `blocks.radial`. Orders
-are lists of a function, its slope and its curvature, as many as are asked for.
+Functions of a distance are written once, with two derivatives and for any array module, as in `blocks.radial`.
 """
 
 from collections.abc import Sequence
@@ -11,15 +10,14 @@ from typing import Any
 import numpy as np
 
 from ..blocks.activations import tanh
-from ..blocks.jets import composed, power, product, reciprocal, scaled, shifted
+from ..blocks.jets import Jet, composed, power, product, reciprocal, scaled, shifted
 from ..blocks.radial import bessel, envelope, gaussians, perceptron
-from ..parts import Orders
 from .config import MACEConfig
 from .repulsion import repulsion_constants, screened_coulomb
 from .transforms import AGNESI, SOFT
 
 
-def distance_basis(config: MACEConfig, r: Any, order: int, radii: Any = None) -> Orders:
+def distance_basis(config: MACEConfig, r: Any, order: int, radii: Any = None) -> Jet:
     """The radial functions of a configuration without their envelope, at r (e, 1) [Å]: (e, n_basis) each.
 
     Args:
@@ -30,10 +28,10 @@ def distance_basis(config: MACEConfig, r: Any, order: int, radii: Any = None) ->
     return composed(functions(x[0], order, config.n_basis, config.cutoff), x)
 
 
-def transformed(config: MACEConfig, r: Any, order: int, radii: Any) -> Orders:
+def transformed(config: MACEConfig, r: Any, order: int, radii: Any) -> Jet:
     """What the basis is evaluated at, in the shape of r: the distance or a function of it."""
     xp = r.__array_namespace__()
-    x: Orders = [r, xp.ones_like(r), xp.zeros_like(r)][: order + 1]
+    x: Jet = [r, xp.ones_like(r), xp.zeros_like(r)][: order + 1]
     if config.distance_transform == "none":
         return x
     assert radii is not None, "transforms of the distance need the elements"
@@ -42,7 +40,7 @@ def transformed(config: MACEConfig, r: Any, order: int, radii: Any) -> Orders:
     return _agnesi(x, radii, *(config.transform_constants or AGNESI))
 
 
-def _agnesi(r: Orders, radii: Any, a: float, q: float, p: float) -> Orders:
+def _agnesi(r: Jet, radii: Any, a: float, q: float, p: float) -> Jet:
     """1 / (1 + a x^q / (1 + x^(q - p))), x = r over half the sum of the covalent radii: from 1 at 0 to 0."""
     x, order = scaled(r, 2 / radii), len(r) - 1
     below = shifted(composed(power(x[0], q - p, order), x), 1)
@@ -51,7 +49,7 @@ def _agnesi(r: Orders, radii: Any, a: float, q: float, p: float) -> Orders:
     return composed(reciprocal(ratio[0], order), ratio)
 
 
-def _soft(r: Orders, radii: Any, steepness: float) -> Orders:
+def _soft(r: Jet, radii: Any, steepness: float) -> Jet:
     """Goes smoothly from 3/4 of the sum of the covalent radii to r itself, around 25/24 of that sum."""
     low, high = 3 / 4 * radii, 4 / 3 * radii
     inner = scaled(shifted(r, -(low + high) / 2), steepness / (high - low))
@@ -59,7 +57,7 @@ def _soft(r: Orders, radii: Any, steepness: float) -> Orders:
     return shifted(product(shifted(r, -low), step), low)
 
 
-def repulsion_energies(config: MACEConfig, r: Any, order: int, radii: Any, numbers: tuple[Any, Any]) -> Orders:
+def repulsion_energies(config: MACEConfig, r: Any, order: int, radii: Any, numbers: tuple[Any, Any]) -> Jet:
     """What the receiver of each edge gets of the repulsion between its nuclei, in the shape of r (e,) [eV].
 
     Args:
@@ -87,7 +85,7 @@ class MACEBasis:
     config: MACEConfig
     dtype: np.dtype
 
-    def __call__(self, lengths: np.ndarray, order: int, kinds: np.ndarray | None = None) -> Orders:
+    def __call__(self, lengths: np.ndarray, order: int, kinds: np.ndarray | None = None) -> Jet:
         """See `parts.NetworkParts.basis`."""
         c = self.config
         radii = None if kinds is None or not c.radii else np.array(c.radii)[kinds].sum(axis=1)[:, None]
@@ -102,7 +100,7 @@ class MACEBasis:
 
 @dataclass(frozen=True, eq=False)
 class MACERadial:
-    """The radial weights of one layer: (basis, kinds) -> orders (e, n_weights).
+    """The radial weights of one layer: (basis, kinds) -> jet (e, n_weights).
 
     Attributes:
         envelope_on: "basis" or "weights", what the envelope has closed or is to close.
@@ -114,7 +112,7 @@ class MACERadial:
     matrices: Sequence[np.ndarray]
     density: np.ndarray | None
 
-    def __call__(self, basis: Orders, kinds: np.ndarray | None = None) -> Orders:
+    def __call__(self, basis: Jet, kinds: np.ndarray | None = None) -> Jet:
         """See `parts.LayerParts.radial`."""
         n_basis = len(self.matrices[0])
         x = [z[:, :n_basis] for z in basis]
@@ -125,7 +123,7 @@ class MACERadial:
         return result if self.envelope_on == "basis" else product(result, [z[:, n_basis:] for z in basis])
 
 
-def density_share(basis: Orders, matrix: Any) -> Orders:
+def density_share(basis: Jet, matrix: Any) -> Jet:
     """Of an edge in the density of its receiver, (e, 1) each: tanh((basis @ matrix)²)."""
     x = [z @ matrix for z in basis]
     squared = product(x, x)
@@ -134,7 +132,7 @@ def density_share(basis: Orders, matrix: Any) -> Orders:
 
 @dataclass(frozen=True, eq=False)
 class PairEnergies:
-    """Half the repulsion of the pairs at the ends of edges: (lengths, order, kinds) -> orders (e,) [eV].
+    """Half the repulsion of the pairs at the ends of edges: (lengths, order, kinds) -> jet (e,) [eV].
 
     Attributes:
         config: of the network, whose scale multiplies it.
@@ -142,7 +140,7 @@ class PairEnergies:
 
     config: MACEConfig
 
-    def __call__(self, lengths: np.ndarray, order: int, kinds: np.ndarray) -> Orders:
+    def __call__(self, lengths: np.ndarray, order: int, kinds: np.ndarray) -> Jet:
         """See `parts.NetworkParts.pairs`."""
         c = self.config
         radii, numbers = np.array(c.radii)[kinds].sum(axis=1), np.array(c.numbers, float)[kinds]

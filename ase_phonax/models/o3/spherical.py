@@ -7,7 +7,6 @@ Normalisation "component": the squares of the 2l + 1 harmonics of degree l add u
 
 from functools import cache
 from math import factorial, sqrt
-from typing import Any
 
 import numpy as np
 
@@ -65,19 +64,15 @@ def _step(l: int) -> np.ndarray:
     return coupling / np.linalg.norm(np.einsum("i,ijk,j->k", value, coupling, pole)) * np.linalg.norm(value)
 
 
-def harmonics(directions: Any, l_max: int, xp: Any = np) -> Any:
-    """(..., 3) unit vectors -> (..., (l_max + 1)²), degree by degree.
-
-    Args:
-        xp: the array module, NumPy or one that imitates it.
-    """
-    solid = xp.ones_like(directions[..., :1])
-    found = [solid]
+def harmonics(directions: np.ndarray, l_max: int) -> np.ndarray:
+    """(..., 3) unit vectors -> (..., (l_max + 1)²), degree by degree."""
+    solid = np.ones_like(directions[..., :1])
+    degrees = [solid]
     for l in range(l_max):
-        step = xp.asarray(_step(l), dtype=directions.dtype)
-        solid = xp.einsum("...i,ijk,...j->...k", solid, step, directions)
-        found.append(sqrt(2 * l + 3) * solid)
-    return xp.concatenate(found, -1)
+        step = _step(l).astype(directions.dtype)
+        solid = np.einsum("...i,ijk,...j->...k", solid, step, directions)
+        degrees.append(sqrt(2 * l + 3) * solid)
+    return np.concatenate(degrees, -1)
 
 
 def harmonics_and_derivatives(vectors: np.ndarray, l_max: int, order: int = 2) -> list[tuple[np.ndarray, ...]]:
