@@ -120,8 +120,7 @@ class DisplacementWaves:
         """J^H da' at both ends of every edge: (3n, q, c); da' per output irrep (u, n, k, z)."""
         n_q, n_c, parts = self.columns.n_q, self.columns.n_columns, self.columns.parts
         flat = flat_columns(da_bar)
-        rows = np.zeros(self.amplitudes.shape, self.columns.number)
-        rows -= self.columns.as_numbers(layer.slope_sums @ flat)
+        rows = -self.columns.as_numbers(layer.slope_sums @ flat)
         for group, pairs in enumerate(self.expansion.pairs):
             sums = kept[group]
             if sums is None:
@@ -142,9 +141,7 @@ class DisplacementWaves:
         if self.phases.with_constants:
             cotangents[0] += (layer.cross_sums.swapaxes(1, 2) @ u.reshape(n, 3, -1)).reshape(cotangents.shape[1:])
         flat = None if dh is None else flat_columns(dh)
-        rows = np.zeros(u.shape, self.columns.number)
-        if flat is not None:
-            rows += self.columns.as_numbers(layer.cross_sums @ flat)
+        rows = None if flat is None else self.columns.as_numbers(layer.cross_sums @ flat)
         for group, pairs in enumerate(self.expansion.pairs):
             moving = self._moving[pairs.receivers].any()
             if not moving and flat is None:
@@ -161,13 +158,13 @@ class DisplacementWaves:
                 y = y.reshape(parts, n_p, *cotangents.shape[2:])
                 cotangents[0, pairs.senders] -= y[0]
                 cotangents[1:, pairs.senders] += y[1:]
-            if flat is not None:
+            if flat is not None and rows is not None:
                 there = flat[pairs.senders].reshape(n_p * width, n_q, -1).swapaxes(0, 1)
                 y = (sums.reshape(n_q, -1, n_p * width) @ there).view(self.columns.number)
                 y = y.reshape(n_q, parts, n_g, 3, n_c).transpose(1, 2, 3, 0, 4)
                 rows[pairs.receivers] -= y[0] if parts == 1 else y[0] + 1j * y[1]
         blocks = self.columns.blocks(cotangents, layer.state.parts.inputs)
-        return blocks, None if dh is None else self._flat(rows)
+        return blocks, None if rows is None else self._flat(rows)
 
     def _flat(self, rows: np.ndarray) -> np.ndarray:
         """(n, 3, q, c) -> (3n, q, c)."""
