@@ -41,7 +41,7 @@ def random_weights(architecture: str, config):
 def case(request):
     """A calculator, the tensors of a crystal without symmetry, and its strain derivatives."""
     calc = PhonaxCalculator(random_weights(*CASES[request.param][:2]))
-    expansion = calc._evaluator._expansion(crystal())
+    expansion = calc.evaluator.route.expansion(calc.evaluator.neighbours(crystal()))
     return SimpleNamespace(calc=calc, expansion=expansion, found=strain_derivatives(expansion))
 
 
@@ -77,7 +77,7 @@ def test_no_pair_of_the_crystal_crosses_the_cutoff_in_a_strain_of_these_tests(ca
     lengths = np.linalg.norm(case.expansion.edges.vectors, axis=1)
     assert len(lengths) > 50
     for atoms in (strained(s * 3 * STEP * e.reshape(3, 3)) for e in np.eye(9) for s in (1, -1)):
-        assert len(case.calc._evaluator._neighbours(atoms).vectors) == len(lengths)
+        assert len(case.calc.evaluator.neighbours(atoms).vectors) == len(lengths)
     assert (lengths < CUTOFF).all()
 
 
@@ -117,7 +117,7 @@ def test_the_strain_of_a_molecule_is_a_displacement_of_its_atoms(case):
     # Kills: a wrong sum of edges times tensors: the Hessian takes others.
     atoms, n = cluster(), len(cluster())
     hessian = case.calc.get_hessian(atoms)
-    found = strain_derivatives(case.calc._evaluator._expansion(atoms))
+    found = strain_derivatives(case.calc.evaluator.route.expansion(case.calc.evaluator.neighbours(atoms)))
     mixed = np.einsum("izjy,jx->izxy", hessian, atoms.positions)
     assert mixed.shape == (n, 3, 3, 3)
     assert np.abs(found.of_positions_and_strains - mixed).max() < ROUNDING * np.abs(mixed).max()
