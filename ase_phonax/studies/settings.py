@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ..base.errors import InputError
 from ..base.units import FREQUENCY_UNITS
+from ..phonons.defaults import EQUATIONS, MAX_ATOMS, STRAIN, T_MAX, T_STEP, TOLERANCE_THZ, VOLUME_MESH_LENGTH
 from .options import (
     Settings,
     flag,
@@ -24,13 +25,7 @@ from .sections import SectionSettings
 
 SYMPREC = 1e-3  # [Å] files round coordinates to about this; the relaxation then makes the symmetry exact
 MAX_TEMPERATURES = 10_000
-# The next ones are those of rooms that cannot be imported cheaply; tests compare them.
-TOLERANCE_THZ, MAX_ATOMS = 0.05, 1000  # supercell.choice
-STRAIN = 0.005  # volumes.gruneisen
-VOLUME_MESH_LENGTH = 60.0  # [Å] volumes.gruneisen and volumes.quasi_harmonic
-LOWEST, HIGHEST, N_VOLUMES = -4.0, 8.0, 7  # [%] volumes.quasi_harmonic
-T_MAX, T_STEP = 1000.0, 10.0  # [K]
-EQUATIONS = ("vinet", "birch_murnaghan", "murnaghan")
+LOWEST, HIGHEST, N_VOLUMES = -4.0, 8.0, 7  # [%] `volumes.quasi_harmonic.RATIOS`; a test compares them
 
 _STRUCTURE, _SUPERCELL = "structure", "supercell"
 _SAMPLING = "bands, densities of states and heat"

@@ -20,11 +20,11 @@ from phonopy import Phonopy
 from phonopy.phonon.modulation import Modulation
 
 from ...base.errors import InputError
+from ..defaults import ANIMATION_AMPLITUDE as AMPLITUDE
+from ..defaults import ANIMATION_FRAMES as FRAMES
 from ..supercell.constants import crystal_atoms
 from ..supercell.door import checked
 
-AMPLITUDE = 0.3  # [Å] seen without a magnifying glass, and bonds still look like bonds
-FRAMES = 24
 LARGEST_AMPLITUDE = 5.0  # [Å]
 MAX_FRAMES = 1000
 MAX_DENOMINATOR = 60  # of a q-point: longer waves are not meant to be drawn

@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 from ...derivatives.conventions import frequencies_thz
 from ...structures.lattices import cell_heights
 from ...structures.space_groups import SYMPREC, get_conventional_matrix, get_operations
+from ..defaults import MAX_ATOMS, TOLERANCE_THZ
 from .checks import PROBES
 from .constants import interpolated_dynamical_matrices
 from .objects import build_phonopy
 
-TOLERANCE_THZ = 0.05
-MAX_ATOMS = 1000
 FIRST_DISTANCE = 7.0  # [Å] between images where the search begins: smaller ones hardly ever suffice
 EVERYWHERE = (True, True, True)
 

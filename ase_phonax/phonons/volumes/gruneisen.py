@@ -17,12 +17,11 @@ from phonopy.physical_units import get_physical_units
 
 from ...base.errors import InputError, UnstableWarning
 from ..bands.structure import get_band_structure
+from ..defaults import VOLUME_MESH_LENGTH as MESH_LENGTH
 from ..sampling import meshes
 from .points import VolumePoint
 
-STRAIN = 0.005  # of the volume, to both sides: exact constants have no noise that would ask for more
 LARGEST_STRAIN = 0.1
-MESH_LENGTH = 60.0  # [Å] as in `sampling.meshes.get_mesh`
 ZERO_THZ = 1e-3  # modes at or below have no Grüneisen parameter worth the name
 _UNEQUAL = 0.02  # of the strain: the difference is central to that
 _SCALE = 1e8  # phonopy's tolerance for degeneracy then is 1e-12 eV/Å²/amu, see `_Scaled`

@@ -16,14 +16,13 @@ from phonopy.qha import output
 from ...base.errors import InputError, StructureError, UnstableWarning
 from ...base.files import write_whole
 from ...base.sharing import ignored_warnings
+from ..defaults import EQUATIONS, T_MAX, T_STEP
+from ..defaults import VOLUME_MESH_LENGTH as MESH_LENGTH
 from .points import VolumePoint, odd_mesh_numbers
 from .verdicts import LOST_DIFFERENCE, Verdict, judge, lost_free_energies, lost_share
 
 RATIOS = (0.96, 0.98, 1.0, 1.02, 1.04, 1.06, 1.08)  # heat swells crystals: more room above than below
 MIN_VOLUMES = 5  # phonopy fits S(V) and C(V) with polynomials of degree four
-MESH_LENGTH = 60.0  # [Å] as in `sampling.meshes.get_mesh`
-EQUATIONS = ("vinet", "birch_murnaghan", "murnaghan")
-T_MAX, T_STEP = 1000.0, 10.0  # [K]
 _WRITERS = {
     "helmholtz-volume.dat": output.write_helmholtz_volume,
     "volume-temperature.dat": output.write_volume_temperature,

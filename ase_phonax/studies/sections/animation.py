@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...base.units import FREQUENCY_UNITS
+from ...phonons.defaults import ANIMATION_AMPLITUDE as AMPLITUDE
+from ...phonons.defaults import ANIMATION_FRAMES as FRAMES
 from ..options import Settings, fraction, number, option, whole
 from ..section import Context, Section
 from ..words import frequency, vector_in_words
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from ..settings import PhononSettings
 
 _GROUP = "animations and modulations"
-AMPLITUDE, FRAMES = 0.3, 24  # as `motion.animations`, which cannot be imported cheaply; a test compares them
 MODULATED_FILE, MODULATION_FILE = "modulated.extxyz", "modulation.yaml"
 OWN_FILES = ("animation_*.extxyz", "animation_*.ascii", MODULATED_FILE, MODULATION_FILE)
 

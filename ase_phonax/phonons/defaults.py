@@ -1,0 +1,10 @@
+"""Defaults that functions of this room share with the settings of studies, which are to be imported quickly."""
+
+TOLERANCE_THZ = 0.05  # RMS of frequencies interpolated from a supercell
+MAX_ATOMS = 1000  # of a supercell that is chosen
+ANIMATION_AMPLITUDE = 0.3  # [Å] seen without a magnifying glass, and bonds still look like bonds
+ANIMATION_FRAMES = 24
+STRAIN = 0.005  # of the volume, to both sides: exact constants have no noise that would ask for more
+VOLUME_MESH_LENGTH = 60.0  # [Å] as in `sampling.meshes.get_mesh`
+EQUATIONS = ("vinet", "birch_murnaghan", "murnaghan")
+T_MAX, T_STEP = 1000.0, 10.0  # [K]
