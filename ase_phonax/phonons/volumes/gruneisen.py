@@ -17,6 +17,7 @@ from phonopy.physical_units import get_physical_units
 
 from ...base.errors import InputError, UnstableWarning
 from ..bands.structure import get_band_structure
+from ..defaults import STRAIN as STRAIN
 from ..defaults import VOLUME_MESH_LENGTH as MESH_LENGTH
 from ..sampling import meshes
 from .points import VolumePoint
