@@ -225,7 +225,7 @@ def dynamical_matrices(
         for each q-point (3n, c) complex [eV/Å²].
     """
     columns = _waves((function, cutoff, parameters, graph, False), qpoints, displacements, progress, room)
-    return [found[:, 0] for found in columns]
+    return [wave[:, 0] for wave in columns]
 
 
 def dynamical_slopes(
@@ -240,7 +240,7 @@ def dynamical_slopes(
     """d/dq_x of `dynamical_matrices`, x along each reduced component: (n_q, 3, 3n, 3n) complex [eV/Å²]."""
     n = int(graph.n_node[0])
     columns = _waves((function, cutoff, parameters, graph, True), qpoints, None, progress, room)
-    return np.array([c[:, 1:].swapaxes(0, 1) for c in columns]).reshape(-1, 3, 3 * n, 3 * n)
+    return np.array([wave[:, 1:].swapaxes(0, 1) for wave in columns]).reshape(-1, 3, 3 * n, 3 * n)
 
 
 def _waves(
@@ -263,7 +263,7 @@ def _waves(
             directions[row, :n] = displacements[k][:, number - ends[k]].reshape(n, 3)
         return qpoints[waves[chosen]], directions
 
-    columns = np.empty((len(waves), 2 if not shared[4] else 8, 3 * n), dtype)
+    columns = np.empty((len(waves), 8 if shared[4] else 2, 3 * n), dtype)
     done = 0
     for block in in_blocks(_columns_of_waves, shared, rows, len(waves), room):
         columns[done : done + len(block)] = block[:, :, :n].reshape(len(block), -1, 3 * n)
