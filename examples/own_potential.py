@@ -3,8 +3,10 @@
     python own_potential.py [--quick]
 
 Any JAX function of edge vectors that gives one energy per atom becomes a `Potential`, and with it a
-calculator, force constants and phonons. All it must do is vanish smoothly at its cutoff: the bands
-below are D(q) itself at every point of the path, no supercell and no displacement.
+calculator, force constants and phonons. All it must do is vanish smoothly at its cutoff and let atoms
+see each other through `exchange` alone: the bands below are D(q) itself at every point of the path, no
+supercell and no displacement. A calculator refuses a function that breaks these rules; tests of your
+potential can ask for all that is known to go wrong by `ase_phonax.testing.check_potential`, as here.
 """
 
 import argparse
@@ -15,6 +17,7 @@ from ase.build import bulk
 from ase.spectrum.band_structure import BandStructure
 
 from ase_phonax import PhonaxCalculator, Potential, frequencies_thz, relax
+from ase_phonax.testing import check_potential
 
 SWITCH, CUTOFF = 7.0, 9.0  # Å: the pair energy fades to zero in between
 
@@ -37,6 +40,7 @@ def main() -> None:
     argon = Potential.from_function(
         node_energies, cutoff=CUTOFF, n_layers=1, numbers=[18], parameters=parameters, name="argon"
     )
+    check_potential(argon)  # raises a ContractError that says what is wrong
     calc = PhonaxCalculator(argon)
     atoms, report = relax(bulk("Ar", "fcc", 5.3), calc)
     print(f"fcc argon: a = {atoms.cell.lengths()[0] * 2**0.5:.4f} Å, {report.energy:.4f} eV per atom")

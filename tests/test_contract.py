@@ -3,6 +3,7 @@
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from ase.build import bulk
 
 from ase_phonax import PhonaxCalculator, Potential
 from ase_phonax.base.errors import ContractError, InputError
-from ase_phonax.derivatives.compiled import contract, responses
+from ase_phonax.derivatives.compiled import contract, probes, responses
+from ase_phonax.derivatives.compiled.graphs import pad
 from ase_phonax.testing import (
     check_arrays,
     check_dynamical_matrix,
@@ -217,6 +219,14 @@ def test_threads_that_meet_a_potential_at_once_try_it_once(trials):
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: PhonaxCalculator(potential).get_potential_energy(bulk("Si", a=4.0)), range(8)))
     assert len(trials) == 1
+
+
+def test_graphs_of_trials_are_padded_like_those_of_structures():
+    graph = probes.disorder(CUTOFF, (0, 1, 0), np.eye(3))
+    ours, theirs = (jax.tree.leaves(padded(graph, 6, 12)) for padded in (probes.padded_to, pad))
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.dtype == other.dtype or one.dtype == np.float64, "jraph pads in the precision of the moment"
+        assert np.abs(one - other).max() < 1e-6
 
 
 def test_the_trials_run_in_what_is_compiled_for_the_structure_anyway():

@@ -19,8 +19,16 @@ from ...base.sharing import Lock
 from ...models.potential import Potential
 from . import responses
 from .exchange import Exchange
-from .graphs import pad
-from .probes import disorder, improper_turn, lone_atom, pair_and_bystander, renumbered, row_of_one, row_of_two
+from .probes import (
+    disorder,
+    improper_turn,
+    lone_atom,
+    padded_to,
+    pair_and_bystander,
+    renumbered,
+    row_of_one,
+    row_of_two,
+)
 
 OWN_SIZES = 4, 10  # nodes and edges that hold every trial, with one of each for padding
 MOST_EDGES = 50_000  # in larger graphs some twenty evaluations take longer than compiling for small ones
@@ -51,7 +59,7 @@ class Trial:
 
     def energies(self, graph: jraph.GraphsTuple) -> np.ndarray:
         """Energies of the three atoms [eV]; infinite where one of them or a force is not a number."""
-        padded = responses.cast(pad(graph, *self.sizes), np.dtype(float))
+        padded = padded_to(graph, *self.sizes)
         with jax.enable_x64(True):
             energies, forces, _ = responses.energy_forces_stress(
                 self.potential.node_energies, self.potential.cutoff, self.parameters, padded

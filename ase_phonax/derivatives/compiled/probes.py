@@ -85,6 +85,25 @@ def renumbered(graph: jraph.GraphsTuple, order: Sequence[int]) -> jraph.GraphsTu
     )
 
 
+def padded_to(graph: jraph.GraphsTuple, n_nodes: int, n_edges: int) -> jraph.GraphsTuple:
+    """What `graphs.pad` gives, without the functions that jraph compiles for every number of edges."""
+    n, e = len(graph.nodes["species"]), len(graph.senders)
+
+    def filled(values: np.ndarray, size: int) -> np.ndarray:
+        return np.concatenate([values, np.zeros((size - len(values), *values.shape[1:]), values.dtype)])
+
+    ends = np.full(n_edges - e, n, np.int32)
+    return graph._replace(
+        nodes={name: filled(values, n_nodes) for name, values in graph.nodes.items()},
+        edges={name: filled(values, n_edges) for name, values in graph.edges.items()},
+        globals={name: filled(values, 2) for name, values in graph.globals.items()},
+        receivers=np.concatenate([graph.receivers, ends]),
+        senders=np.concatenate([graph.senders, ends]),
+        n_node=np.array([n, n_nodes - n], np.int32),
+        n_edge=np.array([e, n_edges - e], np.int32),
+    )
+
+
 def improper_turn() -> np.ndarray:
     """(3, 3) about no axis of anything, with determinant -1: its negative is a rotation."""
     turn = np.linalg.qr(np.array([[1.0, 0.3, -0.6], [0.2, -1.0, 0.5], [0.7, 0.4, 1.0]]))[0]
