@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import ase_phonax
 from ase_phonax import cli
 
 ROOT = Path(__file__).parents[1]
@@ -25,6 +26,11 @@ def test_python_of_a_page_runs_from_its_first_line_to_its_last(page, tmp_path, m
     script = tmp_path / "page.py"
     script.write_text("\n".join(blocks(page, "python")), encoding="utf-8")
     runpy.run_path(str(script))
+
+
+def test_every_public_name_is_on_the_page_of_the_api():
+    listed = re.findall(r"^::: ase_phonax\.(\w+)$", (ROOT / "docs/api.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(listed) == sorted(set(ase_phonax.__all__) - {"__version__"})
 
 
 def commands() -> list[tuple[str, str]]:
