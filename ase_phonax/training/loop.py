@@ -121,7 +121,7 @@ def _run(
             run.replaces = replaces
             if resume:
                 run.load(folder)
-            run.go(folder, report, progress, knows=base is not None)
+            run.go(folder, report, progress, base is not None)
             return run.finish(folder)
 
 

@@ -73,7 +73,7 @@ class Trainer:
         self.rows: list[dict[str, Any]] = []
         self.replaces = False  # an earlier run lies in the folder still
 
-    def go(self, folder: Path | None, report: Report | None, progress: Progress | None, *, knows: bool = False) -> None:
+    def go(self, folder: Path | None, report: Report | None, progress: Progress | None, knows: bool = False) -> None:
         """Epochs until the end or until validation stops improving.
 
         Args:
