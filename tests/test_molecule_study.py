@@ -14,8 +14,6 @@ from ase.io import read, write
 from ase_phonax import MoleculeSettings, molecule_study
 from ase_phonax.base.errors import InputError, OutputError, StructureError, UnstableWarning
 from ase_phonax.cli import main
-from ase_phonax.molecules import point_groups, thermochemistry
-from ase_phonax.studies import molecule_settings
 from ase_phonax.studies.watch import Watch
 
 from .pair_potential import PairCalculator
@@ -121,12 +119,6 @@ def test_settings_are_those_of_the_command_line_and_checked_as_there():
         with pytest.raises(InputError, match=words) as error:
             MoleculeSettings.from_dict(values)
         assert error.value.remedy
-
-
-def test_defaults_are_those_of_the_rooms():
-    assert point_groups.TOLERANCE == molecule_settings.TOLERANCE
-    conditions = (molecule_settings.TEMPERATURE, molecule_settings.PRESSURE)
-    assert conditions == (thermochemistry.TEMPERATURE, thermochemistry.PRESSURE)
 
 
 def test_what_cannot_be_computed_is_refused_in_python_too():

@@ -16,7 +16,8 @@ from scipy.optimize import linear_sum_assignment
 
 from ..base.errors import InputError, StructureError
 from ..base.units import CM1_PER_THZ, THZ_PER_SQRT_EV_A2_AMU
-from .point_groups import TOLERANCE, PointGroup, find_point_group
+from .defaults import TOLERANCE
+from .point_groups import PointGroup, find_point_group
 from .representations import Representation, displacement_matrices, representations
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from scipy.spatial import cKDTree
 
 from ..base.errors import InputError
 from ..structures.checks import check_structure
+from .defaults import TOLERANCE
 
-TOLERANCE = 0.02  # [Å] between an atom and the image of another: what a relaxation to 1e-3 eV/Å leaves along soft modes
 LARGEST_TOLERANCE = 0.3  # [Å] half a bond to hydrogen is 0.4
 NEARBY = 3.0  # another group within this factor of the tolerance makes the choice ambiguous
 SAME = 1e-6  # between orthogonal matrices that are exact but for rounding

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from ..base.errors import InputError, RelaxationError, StructureError, UnstableWarning
 from ..base.units import CM1_PER_THZ, THZ_PER_SQRT_EV_A2_AMU
 from ..structures.relaxation import RelaxationReport, held_force, largest_force, relax, report_unrelaxed
+from .defaults import TOLERANCE
 from .normal_modes import NormalModes, check_molecule, held_but, normal_modes
-from .point_groups import TOLERANCE
 
 FMAX = 1e-3  # [eV/Å] left to the optimizer; the Hessian does the rest in one or two steps
 ENOUGH = 1e-8  # [eV/Å] rotations are then below 0.1 cm⁻¹ in any molecule

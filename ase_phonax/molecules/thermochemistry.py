@@ -10,9 +10,8 @@ import numpy as np
 from ..base.errors import InputError
 from ..base.sharing import ignored_warnings
 from ..base.units import CM1_PER_THZ, MEV_PER_THZ
+from .defaults import PRESSURE, TEMPERATURE
 from .normal_modes import NormalModes
-
-TEMPERATURE, PRESSURE = 298.15, 101325.0  # [K], [Pa]
 
 
 @dataclass(frozen=True)

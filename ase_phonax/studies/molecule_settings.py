@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..molecules.defaults import PRESSURE, TEMPERATURE, TOLERANCE
 from .options import Settings, Unfit, flag, number, option, positive, positive_integer
-
-TOLERANCE = 0.02  # [Å] molecules.point_groups, which cannot be imported cheaply; a test compares them
-TEMPERATURE, PRESSURE = 298.15, 101325.0  # [K], [Pa] molecules.thermochemistry; as well
 
 _STRUCTURE, _SYMMETRY, _MODES, _GAS = "structure", "symmetry", "modes", "ideal gas"
 

@@ -58,7 +58,7 @@ def molecule_study(
         RelaxationError: the molecule does not come to rest, or comes apart.
     """
     check_calculator(calc, "get_vibrations")
-    settings = settings or MoleculeSettings()
+    settings = MoleculeSettings.checked(settings)
     with collected_warnings(again=True) as notes:
         molecule = prepare(atoms, settings, lambda: float(calc.potential.cutoff))
         return compute(molecule, calc, settings, watch or Watch(), Origin(), notes)
