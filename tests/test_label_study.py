@@ -157,6 +157,10 @@ def test_what_describes_no_labels_is_refused(tmp_path, calc):
         label_structures(SALTS, calc, folder, n_workers=0)
     with pytest.raises(InputError, match="3 structures and 1 names"):
         label_structures(SALTS, calc, folder, names=["salt"])
+    with pytest.raises(InputError, match="neither the name of a model nor a potential"):
+        label_structures(SALTS, "phonax-small", folder)
+    with pytest.raises(InputError, match="did you mean 'relax'"):
+        label_structures(SALTS, calc, folder, {"relaxed": False})
     assert not folder.exists()
     for values in ({"fmax": -1.0}, {"max_atoms": 0}, {"seed": -1}):
         with pytest.raises(InputError, match="no structure could be relaxed or perturbed so"):

@@ -11,7 +11,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -22,10 +22,11 @@ from ase import Atoms
 
 from ..base.claims import LOCK, claimed_folder
 from ..base.cores import LIMIT, n_cores, one_blas_thread
-from ..base.errors import InputError, OutputError, PhonaxError, StructureError, in_words
+from ..base.errors import InputError, OutputError, PhonaxError, StructureError, check_calculator, in_words
 from ..base.files import TEMPORARY, write_whole
 from ..base.input_files import parse_json
 from ..base.processes import in_processes
+from ..base.settings import build
 from ..calculator import PhonaxCalculator
 from ..training.labels import Frame, read_frames, save_frames, teacher
 from ..training.labels.checks import check_frames
@@ -93,7 +94,7 @@ def label_structures(
     structures: Sequence[Atoms],
     calc: PhonaxCalculator,
     folder: str | os.PathLike,
-    recipe: teacher.LabelRecipe | None = None,
+    recipe: teacher.LabelRecipe | Mapping[str, Any] | None = None,
     *,
     names: Sequence[str] | None = None,
     n_workers: int | None = None,
@@ -111,7 +112,7 @@ def label_structures(
         structures: crystals, or molecules without periodicity.
         calc: of the model whose labels they get. Several processes get copies of it.
         folder: made where there is none; nobody else labels into it meanwhile.
-        recipe: relaxation and perturbations; the default one if None.
+        recipe: relaxation and perturbations, which may be a mapping as in YAML; the default one if None.
         names: where the structures come from, such as "salts.xyz@3"; numbers if None.
         n_workers: processes, which divide the cores; one for each core if None. One computes in this process. In a
             script, several need its usual `if __name__ == "__main__":`.
@@ -127,7 +128,9 @@ def label_structures(
         raise StructureError("there are no structures", "there is nothing to label", "give at least one")
     if n_workers is not None and n_workers < 1:
         raise InputError(f"the number of processes is {n_workers}", "somebody has to compute", "give 1 or more")
-    folder, recipe, watch = Path(folder), recipe or teacher.LabelRecipe(), watch or Watch()
+    check_calculator(calc, "get_dynamical_matrix")
+    recipe = _as_recipe({} if recipe is None else recipe)
+    folder, watch = Path(folder), watch or Watch()
     tasks = _tasks(structures, names, folder)
     with watch.section("labels"), claimed_folder(folder):
         if overwrite:
@@ -154,6 +157,10 @@ def label_structures(
             (folder / FAILURES).unlink(missing_ok=True)  # of an earlier start
     failed = {failure.number: failure for failure in failures}
     return LabelStudy(folder, tuple(failed.get(task.structure.number, task.structure) for task in tasks))
+
+
+def _as_recipe(recipe: Any) -> teacher.LabelRecipe:
+    return recipe if isinstance(recipe, teacher.LabelRecipe) else build(teacher.LabelRecipe, recipe, "the recipe")
 
 
 def frame_files(structures: Sequence[Atoms], folder: str | os.PathLike) -> list[Path]:
