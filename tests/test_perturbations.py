@@ -17,10 +17,10 @@ from ase_phonax.models.architectures import ARCHITECTURES, make_potential
 from .test_arrays import crystal
 from .test_networks import CASES, CUTOFF, cluster
 
-# Central differences of sixth order at three steps; strains of 3e-3 move no pair across the cutoff.
-STEP, ORDER_6 = 1e-3, {1: 45 / 60, 2: -9 / 60, 3: 1 / 60}
-# Truncation is STEP^6 / 140 times the seventh derivative, which counts in tenths of a strain: 1e-14 to 1e-9 of what is
-# differentiated; rounding is 1e-16 / STEP times sums of a hundred terms.
+# Central differences of sixth order at three steps; strains of 3e-4 move no pair across the cutoff.
+STEP, ORDER_6 = 1e-4, {1: 45 / 60, 2: -9 / 60, 3: 1 / 60}
+# Truncation falls as STEP^6: with the roughest of these weights it is 2e-9 of the largest number at 2.5e-4, 1e-11 here.
+# Rounding is 1e-16 / STEP times the root of some thousand terms.
 TOLERANCE = 1e-8
 # Sums of the same terms in another order.
 ROUNDING = 1e-11
