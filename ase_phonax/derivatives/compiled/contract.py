@@ -61,8 +61,10 @@ class Trial:
         """Energies of the three atoms [eV]; infinite where one of them or a force is not a number."""
         padded = padded_to(graph, *self.sizes)
         with jax.enable_x64(True):
+            # On the device as the route has them, or the same function counts as another one.
+            parameters = jax.device_put(self.parameters)
             energies, forces, _ = responses.energy_forces_stress(
-                self.potential.node_energies, self.potential.cutoff, self.parameters, padded
+                self.potential.node_energies, self.potential.cutoff, parameters, padded
             )
         values, n = np.asarray(energies), int(graph.n_node[0])
         return values[:n] if np.isfinite(values[:n]).all() and np.isfinite(forces).all() else np.full(n, np.inf)
