@@ -222,6 +222,31 @@ def test_warnings_of_two_threads_that_overlap_do_not_mix():
     assert (warnings.filters, warnings.showwarning) == (before, show)
 
 
+@pytest.mark.parametrize("action", ["ignore", "error"])
+def test_filters_of_a_thread_hold_while_another_collects(action):
+    """Kills: a warning that somebody has silenced, shown because a study runs in another thread."""
+    both = Barrier(2)
+
+    def collect() -> None:
+        with collected_warnings():
+            both.wait()
+            both.wait()
+
+    with warnings.catch_warnings(record=True) as shown, ThreadPoolExecutor(1) as pool:
+        warnings.simplefilter(action)
+        done = pool.submit(collect)
+        both.wait()
+        try:
+            warnings.warn("of nobody", UserWarning, stacklevel=1)
+            raised = False
+        except UserWarning:
+            raised = True
+        both.wait()
+        done.result()
+    assert raised == (action == "error")
+    assert shown == []
+
+
 def test_a_caller_in_python_is_warned_as_usual_and_finds_the_words_in_the_notes():
     with pytest.warns(UserWarning, match="volume changed") as warned:
         results = phonon_study(salt(5.0), PairCalculator(like=0.0), QUICK)

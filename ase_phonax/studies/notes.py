@@ -96,8 +96,22 @@ def _listener() -> Iterator[None]:
 
 def _hear(message: Any, category: Any, filename: Any, lineno: Any, file: Any = None, line: Any = None) -> None:
     """In place of `warnings.showwarning`."""
-    heard = _HEARD.get()
-    if heard is None or not issubclass(category, _FOR_THE_REPORT):
-        _show(message, category, filename, lineno, file, line)
-    else:
+    ours = issubclass(category, _FOR_THE_REPORT)
+    if ours and (heard := _HEARD.get()) is not None:
         heard.append(message)
+        return
+    action = _action_without_us(str(message), category) if ours else "default"
+    if action == "error":
+        raise message
+    if action != "ignore":
+        _show(message, category, filename, lineno, file, line)
+
+
+def _action_without_us(text: str, category: type[Warning]) -> str:
+    """What filters would do with a warning of a thread in which nobody listens, were it not for the other threads."""
+    filters: Any = list(warnings.filters)
+    for action, message, kind, module, _ in filters:
+        ours = getattr(message, "pattern", None) == _ANYTHING
+        if not ours and module is None and issubclass(category, kind) and (message is None or message.match(text)):
+            return str(action)
+    return "default"
