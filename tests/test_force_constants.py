@@ -86,7 +86,7 @@ def test_the_three_routes_agree(calc, untrained):
     function, cutoff, weights = untrained.node_energies, untrained.cutoff, untrained.parameters
     with jax.enable_x64(True):
         padded = responses.cast(pad(graph), DOUBLE)
-        twisted = responses.dynamical_matrices(function, cutoff, weights, padded, qpoints)
+        twisted = np.array(responses.dynamical_matrices(function, cutoff, weights, padded, qpoints))
         big, home, cells = extended_graph(graph, untrained.n_layers)
         by_shift = reference.extended_force_constants(
             function, cutoff, weights, responses.cast(big, DOUBLE), len(atoms), home, cells
