@@ -717,7 +717,6 @@ def test_models_are_listed_with_what_decides_between_them(capsys, monkeypatch):
     card = ModelCard(
         "tiny", ("Si", "O"), "PBE", 58920, "seven crystals", "MIT", "For tests.", "0.3 THz", "models/tiny.h5"
     )
-    monkeypatch.setattr("ase_phonax.models.loading.list_models", lambda: [card])
     monkeypatch.setattr("ase_phonax.models.registry.list_models", lambda: [card])
     assert main(["models"]) == 0
     assert re.search(r"tiny  both +2  shipped  PBE\n", capsys.readouterr().out)
@@ -735,7 +734,7 @@ def test_models_are_listed_with_what_decides_between_them(capsys, monkeypatch):
         "models/tiny.h5",
     ):
         assert part in text
-    monkeypatch.setattr("ase_phonax.models.loading.list_models", list)
+    monkeypatch.setattr("ase_phonax.models.registry.list_models", list)
     assert main(["models"]) == 0
     assert "No models are registered" in capsys.readouterr().out
 

@@ -8,34 +8,15 @@ from pathlib import Path
 from ..base.errors import InputError, ModelError
 from .files.checks import check_arrays
 from .files.native import SUFFIX as NATIVE
-from .files.native import read_native, save_model
+from .files.native import read_native
 from .files.nequix import SUFFIX as NEQUIX
 from .files.nequix import read_nequix
 from .potential import Potential
 from .registry import (
-    DEFAULT,
-    FOR_MOLECULES,
     TO_CONVERT,
-    ModelCard,
     check_registered,
-    download_model,
     find_model,
-    list_models,
-    models_with,
 )
-
-__all__ = [
-    "DEFAULT",
-    "FOR_MOLECULES",
-    "READERS",
-    "ModelCard",
-    "download_model",
-    "find_reader",
-    "list_models",
-    "load_model",
-    "models_with",
-    "save_model",
-]
 
 # A weight format is one reader and one line here.
 READERS: dict[str, Callable[[Path], Potential]] = {NATIVE: read_native, NEQUIX: read_nequix}
