@@ -132,9 +132,22 @@ def test_every_architecture_is_tested_here():
     assert {architecture for architecture, *_ in CASES.values()} == set(ARCHITECTURES) - {"toy"}
 
 
-def test_energies_are_invariant_and_forces_equivariant(case):
+@pytest.mark.parametrize("proper", [True, False], ids=["rotation", "rotation and inversion"])
+def test_energies_are_invariant_and_forces_equivariant(case, proper):
     # Kills: an odd scalar used as a gate, as where a library merges or sorts scalar blocks anew (trap): then
     # the mirror image of a chiral cluster has another energy.
+    calc, atoms = case[0], cluster()
+    energy, forces = energy_and_forces(calc, atoms)
+    turn = Rotation.random(random_state=6).as_matrix() * (1 if proper else -1)
+    order = np.random.default_rng(0).permutation(len(atoms))
+    moved = Atoms(atoms.numbers[order], positions=(atoms.positions @ turn.T)[order] + [1.0, -2.0, 3.0])
+    other, found = energy_and_forces(calc, moved)
+    assert np.abs(forces).max() > 1e-2
+    assert abs(other - energy) < 1e-12 * max(1, abs(energy))
+    assert np.abs(found - (forces @ turn.T)[order]).max() < 1e-12 * np.abs(forces).max()
+
+
+def test_invariance_passes_the_check_that_ships(case):
     _, forces = check_invariance(case[0].potential, cluster(), tolerance=1e-12)
     assert np.abs(forces).max() > 1e-2
 
@@ -189,8 +202,14 @@ def test_energy_touches_the_cutoff_with_continuous_derivatives(case):
     def energy(r):
         return calc.get_potential_energy(Atoms("CSiC", positions=[[0, 0, 0], [0, 2, 0], [r, 0, 0]]))
 
-    assert energy(CUTOFF + 5.0) == energy(CUTOFF + 0.01)
-    # Terms of the next order shift the power by a few times step / cutoff.
+    beyond = energy(CUTOFF + 0.01)
+    assert energy(CUTOFF + 5.0) == beyond
+    steps = np.array([0.04, 0.02, 0.01])
+    contact = np.abs([energy(CUTOFF - step) - beyond for step in steps])
+    slopes = np.log2(contact[:-1] / contact[1:])
+    # Terms of the next order shift the slope by a few times step / cutoff.
+    assert np.abs(slopes - order).max() < 0.15
+    # The check that ships takes the pair of elements that touches least gently.
     assert abs(check_cutoff(calc.potential) - order) < 0.15
     assert order >= 3, "force constants must be continuous"
 

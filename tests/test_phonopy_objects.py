@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from matplotlib.figure import Figure
 from phonopy import Phonopy
 from phonopy.physical_units import get_calculator_physical_units
 from phonopy.structure.atoms import PhonopyAtoms
@@ -73,6 +74,8 @@ TAKERS = {
     "exact_matrices": lambda p, calc: patches.exact_matrices(p, calc).__enter__(),
     "checks": lambda p, calc: checks.checks(p, calc.get_dynamical_matrix),
     "bands_and_dos": lambda p, calc: pictures.bands_and_dos(p),
+    "draw_bands": lambda p, calc: pictures.draw_bands(p, Figure().subplots()),
+    "draw_densities": lambda p, calc: pictures.draw_densities(p, Figure().subplots()),
     "frame_of_phonopy": lambda p, calc: phonopy_labels.frame_of_phonopy(p),
 }
 

@@ -113,6 +113,7 @@ def test_of_many_crystals_the_last_ones_are_remembered(asked):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # of JAX, where another test has started it
 def test_a_forked_process_asks_without_waiting(asked):
     get_space_group(bulk("Si"))
     child = os.fork()

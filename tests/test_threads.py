@@ -16,9 +16,11 @@ from threadpoolctl import threadpool_limits
 
 from ase_phonax import PhonaxCalculator, exact_matrices
 from ase_phonax.base import sharing
+from ase_phonax.base.cores import on_cores
 from ase_phonax.base.errors import StructureError
-from ase_phonax.base.sharing import Lock, Remembered
+from ase_phonax.base.sharing import Lock, Remembered, ignored_warnings
 from ase_phonax.phonons.supercell.objects import build_phonopy, get_phonopy
+from ase_phonax.studies.notes import collected_warnings
 
 from .crystals import CRYSTALS, triclinic
 from .test_cores import blas_threads
@@ -261,3 +263,58 @@ def test_an_interrupt_in_any_function_leaves_no_lock_held():
             other.start()
             other.join(5)
             assert not other.is_alive(), "it waits for a lock that nobody will release"
+
+
+def test_warnings_reach_their_listener_whatever_other_threads_do_with_the_filters():
+    """Kills: two locks for one list of filters; pieces on other cores whose warnings nobody hears."""
+    before, stop = list(warnings.filters), threading.Event()
+
+    def meddle() -> None:
+        while not stop.is_set():
+            with ignored_warnings("never said"):
+                pass
+
+    def warn(number: int) -> int:
+        warnings.warn(f"piece {number}", UserWarning, stacklevel=1)
+        return number
+
+    meddlers = [threading.Thread(target=meddle) for _ in range(3)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in meddlers:
+            thread.start()
+        for _ in range(200):
+            with collected_warnings() as texts:
+                assert list(on_cores(warn, range(4))) == [0, 1, 2, 3]
+            assert sorted(texts) == [f"piece {k}" for k in range(4)]
+    finally:
+        stop.set()
+        for thread in meddlers:
+            thread.join()
+        sys.setswitchinterval(interval)
+    assert warnings.filters == before
+
+
+def test_filters_of_users_count_while_another_thread_listens():
+    listening, done, shown = threading.Event(), threading.Event(), []
+
+    def listen() -> None:
+        with collected_warnings():
+            listening.set()
+            done.wait(30)
+
+    thread = threading.Thread(target=listen)
+    with warnings.catch_warnings():
+        warnings.resetwarnings()
+        warnings.filterwarnings("ignore", category=UserWarning, module=__name__)
+        warnings.filterwarnings("default", category=RuntimeWarning)
+        warnings.showwarning = lambda message, *_: shown.append(str(message))
+        thread.start()
+        assert listening.wait(30)
+        for _ in range(3):
+            warnings.warn("of this module", UserWarning, stacklevel=1)
+            warnings.warn("shown once", RuntimeWarning, stacklevel=1)
+        done.set()
+        thread.join()
+    assert shown == ["shown once"]

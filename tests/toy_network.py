@@ -77,7 +77,9 @@ def register() -> None:
     module = ModuleType("ase_phonax.models.toy")
     module.toy_network = toy_network
     sys.modules[module.__name__] = module
-    architectures.ARCHITECTURES["toy"] = Architecture(ToyConfig, lambda *_: None, ("toy", "toy_network"), toy_shapes)
+    architectures.ARCHITECTURES["toy"] = Architecture(
+        ToyConfig, lambda *_: None, ("toy", "toy_network"), toy_shapes, lambda _: ("embedding",)
+    )
 
 
 register()

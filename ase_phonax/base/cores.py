@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from functools import cache
 from typing import Any, TypeVar
 
@@ -53,7 +54,9 @@ def on_cores(function: Callable[[Piece], Result], pieces: Iterable[Piece]) -> Ge
             yield from map(function, pieces)
             return
         with ThreadPoolExecutor(n_threads) as pool:
-            yield from pool.map(function, pieces)
+            # Whoever listens to the warnings of this thread hears those of its pieces, too.
+            contexts = [copy_context() for _ in pieces]
+            yield from pool.map(lambda context, piece: context.run(function, piece), contexts, pieces)
 
 
 @contextmanager

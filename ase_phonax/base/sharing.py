@@ -123,7 +123,7 @@ class Remembered(Generic[Value]):
             self._entries = [known for known in self._entries if known is not entry]
 
 
-_FILTERS = Lock()
+FILTERS = Lock()  # of `warnings.filters`, for all who change that list in place
 
 
 @contextmanager
@@ -137,13 +137,13 @@ def ignored_warnings(message: str, category: type[Warning] = Warning) -> Iterato
         message: a regular expression, as for `warnings.filterwarnings`.
     """
     own: Any = ("ignore", re.compile(message, re.IGNORECASE), category, None, 0)
-    with _FILTERS:
+    with FILTERS:
         filters: Any = warnings.filters
         filters.insert(0, own)
     try:
         yield
     finally:
-        with _FILTERS:
+        with FILTERS:
             now: Any = warnings.filters  # somebody's catch_warnings may have put another list in place, or a copy
             for some in (filters, now):
                 some[:] = [other for other in some if other is not own]

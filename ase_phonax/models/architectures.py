@@ -41,8 +41,8 @@ class Architecture(NamedTuple):
     parts: Callable[[Any, Mapping[str, Any], np.dtype], NetworkParts] | None
     network: tuple[str, str]
     shapes: Callable[[Any], dict[str, Shapes]]
+    of_elements: Callable[[Any], tuple[str, ...]]
     from_data: tuple[str, ...] = ("n_species", "average_neighbors", "scale")
-    of_elements: Callable[[Any], tuple[str, ...]] = lambda config: ("embedding",)
     references: tuple[str, str] = ("~", "atom_energies")
     layers: Callable[[Any], list[tuple[Irreps, Irreps]]] | None = None
 

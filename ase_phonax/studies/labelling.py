@@ -27,6 +27,7 @@ from ..base.files import TEMPORARY, write_whole
 from ..base.input_files import parse_json
 from ..base.processes import in_processes
 from ..base.settings import build
+from ..base.sharing import ignored_warnings
 from ..calculator import PhonaxCalculator
 from ..training.labels import Frame, read_frames, save_frames, teacher
 from ..training.labels.checks import check_frames
@@ -220,7 +221,8 @@ def _label(calc: PhonaxCalculator, recipe: teacher.LabelRecipe, task: _Task) -> 
     """Label one structure and write its frames; what went wrong with this one, in a line."""
     structure = task.structure
     try:
-        with one_blas_thread(), collected_warnings():  # thousands of lines; what matters is in the labels
+        # There would be thousands of lines; what matters is in the labels.
+        with one_blas_thread(), collected_warnings(), ignored_warnings("", Warning):
             frames = teacher.label(task.atoms, calc, recipe, structure.number, structure.name)
             check_frames(frames)  # or nobody could read them: atoms that nothing holds in place are no crystal
     except PhonaxError as error:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from ..base.sharing import Lock
+from ..base.sharing import FILTERS
 
 _FOR_THE_REPORT = (UserWarning, RuntimeWarning)  # seekpath's edge cases are of the second kind
 _ANYTHING = "(?s:.*)"
 _HEARD: ContextVar[list[Warning] | None] = ContextVar("heard", default=None)
-_LOCK = Lock()  # of what follows
+# What follows is changed under `FILTERS`.
 _listening = 0  # blocks that are open, of all threads
 _show: Any = warnings.showwarning  # as it was before the first of them
 
@@ -73,7 +74,7 @@ def heard_warnings(heard: list[Warning] | None = None) -> Iterator[list[Warning]
 def _listener() -> Iterator[None]:
     """Python asks us what to do with a warning. Blocks of several threads may overlap, and end in any order."""
     global _listening, _show
-    with _LOCK:
+    with FILTERS:
         _listening += 1
         filters: Any = warnings.filters
         for category in _FOR_THE_REPORT:
@@ -84,7 +85,7 @@ def _listener() -> Iterator[None]:
     try:
         yield
     finally:
-        with _LOCK:
+        with FILTERS:
             _listening -= 1
             if not _listening:
                 now: Any = warnings.filters  # somebody's catch_warnings may have put another list in place, or a copy
@@ -100,18 +101,36 @@ def _hear(message: Any, category: Any, filename: Any, lineno: Any, file: Any = N
     if ours and (heard := _HEARD.get()) is not None:
         heard.append(message)
         return
-    action = _action_without_us(str(message), category) if ours else "default"
+    action = _action_without_us(str(message), category, filename, lineno) if ours else "always"
     if action == "error":
         raise message
-    if action != "ignore":
+    if action != "ignore" and (action == "always" or _is_new(action, str(message), category, filename, lineno)):
         _show(message, category, filename, lineno, file, line)
 
 
-def _action_without_us(text: str, category: type[Warning]) -> str:
+def _action_without_us(text: str, category: type[Warning], filename: str, number: int) -> str:
     """What filters would do with a warning of a thread in which nobody listens, were it not for the other threads."""
     filters: Any = list(warnings.filters)
-    for action, message, kind, module, _ in filters:
-        ours = getattr(message, "pattern", None) == _ANYTHING
-        if not ours and module is None and issubclass(category, kind) and (message is None or message.match(text)):
+    names = [name for name, module in list(sys.modules.items()) if getattr(module, "__file__", None) == filename]
+    for action, message, kind, module, line in filters:
+        if (
+            getattr(message, "pattern", None) != _ANYTHING
+            and issubclass(category, kind)
+            and (message is None or message.match(text))
+            and (module is None or any(module.match(name) for name in names))
+            and line in (0, number)
+        ):
             return str(action)
     return "default"
+
+
+_shown: set[tuple[Any, ...]] = set()
+
+
+def _is_new(action: str, text: str, category: type[Warning], filename: str, number: int) -> bool:
+    """Whether one of the actions that show a warning once has not shown this one yet."""
+    place = {"default": (filename, number), "module": (filename,), "once": ()}.get(action, (filename, number))
+    seen = (action, text, category, *place)
+    new = seen not in _shown
+    _shown.add(seen)
+    return new

@@ -44,7 +44,7 @@ class Shape(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """A frame with its graph: one edge for every pair of neighbours; `losses.predict` adds those from the other end."""
+    """A frame with its graph: one edge for every pair of neighbours; those from the other end are added when it is used."""
 
     frame: Frame
     graph: jraph.GraphsTuple
