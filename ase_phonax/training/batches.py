@@ -44,7 +44,7 @@ class Shape(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """A frame with its graph: one edge for every pair of neighbours; those from the other end are added when it is used."""
+    """A frame with its graph: one edge for every pair of neighbours; training adds those from the other end."""
 
     frame: Frame
     graph: jraph.GraphsTuple
