@@ -164,7 +164,8 @@ def test_a_claim_passes_from_hand_to_hand_without_two_holding_it(tmp_path):
 # ---- kills -----------------------------------------------------------------------------------------
 
 WRITER = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started us without
 from pathlib import Path
 from ase_phonax.cli.interruption import stopped_by_signals
 from ase_phonax.studies.output import atomic_directory
