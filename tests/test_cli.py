@@ -795,6 +795,7 @@ def test_help_of_every_command_is_there(command, capsys):
     [
         (["phonon", "x.cif"], ("there is no command phonon", "did you mean phonons?")),
         (["phonons", "x.cif", "--tolerence", "0.1"], ("there is no option --tolerence", "did you mean --tolerance?")),
+        (["phonons", "x.cif", "--route", "arrays"], ("there is no option --route", "--help` lists what there is")),
         (["phonons", "x.cif", "--tolerence=0.1"], ("there is no option --tolerence", "did you mean --tolerance?")),
         (["--quite", "phonons", "x.cif"], ("there is no option --quite", "ase-phonax --help")),
         (["phonons", "x.cif", "y.cif"], ("y.cif", "one value too many")),

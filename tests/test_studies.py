@@ -32,6 +32,7 @@ from ase_phonax import (
 )
 from ase_phonax.base.errors import InputError, OutputError, StructureError
 from ase_phonax.cli import _parser, loading, main
+from ase_phonax.phonons.supercell.choice import SupercellChoice
 from ase_phonax.studies import options
 from ase_phonax.studies.notes import collected_warnings
 from ase_phonax.studies.phonon_results import FILES
@@ -376,3 +377,21 @@ def test_nothing_in_studies_prints_or_parses():
         assert not {"print", "input"} & names, path
         assert not any(name.split(".")[0] in ("argparse", "cli") for name in modules), path
         assert not argv, path
+
+
+def test_the_row_of_a_supercell_that_does_not_suffice_says_what_was_done_about_it(study):
+    """Kills: words of exact bands beside a picture of interpolated ones."""
+    choice = SupercellChoice(np.eye(3, dtype=int), 2, 0.5, 0.05, ())
+    words = {}
+    for name, settings, reason in (
+        ("missed", PhononSettings(), "the supercell misses the tolerance"),
+        ("no_exact", PhononSettings(no_exact=True), ""),
+        ("exact", PhononSettings(exact=True), "as asked"),
+    ):
+        sampling = dataclasses.replace(study.sampling, exact_because=reason)
+        one = dataclasses.replace(study, choice=choice, settings=settings, sampling=sampling)
+        words[name] = " ".join(one.report().text(200).split())
+    assert "bands are drawn from exact D(q), densities and heat carry the error" in words["missed"]
+    assert "bands, densities and heat carry the error" in words["no_exact"]
+    assert "everything but phonopy's files is taken from exact D(q)" in words["exact"]
+    assert "drawn from exact" not in words["no_exact"] + words["exact"]

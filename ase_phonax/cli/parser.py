@@ -69,7 +69,9 @@ def parse(parser: Parser, commands: Mapping[str, argparse.ArgumentParser], given
 
 
 def _unknown(kind: str, name: str, known: Iterable[str], program: str) -> InputError:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    # Without their dashes, which would make all options look alike.
+    bare = {one.lstrip("-"): one for one in known}
+    near = [bare[one] for one in difflib.get_close_matches(name.lstrip("-"), bare, n=1, cutoff=0.7)]
     return InputError(
         f"there is no {kind} {name}",
         "it would have been left out, so nothing was computed" if kind == "option" else "nothing was computed",

@@ -62,8 +62,8 @@ class MoleculeSettings(BeginningSettings):
         metavar="MODE",
         unnamed=1,
     )
-    temperature: float = option(TEMPERATURE, positive, _GAS, "default: %(default)s", metavar="K")
-    pressure: float = option(PRESSURE, positive, _GAS, "default: %(default)s", metavar="Pa")
+    temperature: float = option(TEMPERATURE, positive, _GAS, "of the ideal gas (default: %(default)s)", metavar="K")
+    pressure: float = option(PRESSURE, positive, _GAS, "of the ideal gas (default: %(default)s)", metavar="Pa")
     spin: float | None = option(
         None,
         number,

@@ -86,10 +86,12 @@ def _choice_in_words(results: PhononStudy) -> str:
     tried = f" ({', '.join(others[-2:])})" if others else ""
     if choice.reached:
         return f", the smallest within {choice.tolerance_thz:g} THz RMS{tried}"
-    return (
-        f", the largest allowed; it misses the {choice.tolerance_thz:g} THz wanted{tried}: bands are drawn from exact"
-        " D(q), densities and heat carry the error (--exact or --max-atoms)"
-    )
+    missed = f", the largest allowed; it misses the {choice.tolerance_thz:g} THz wanted{tried}"
+    if results.settings.exact:
+        return f"{missed}: everything but phonopy's files is taken from exact D(q)"
+    if results.sampling.bands_exact:
+        return f"{missed}: bands are drawn from exact D(q), densities and heat carry the error (--exact or --max-atoms)"
+    return f"{missed}: bands, densities and heat carry the error (--max-atoms)"
 
 
 def _describe_frequencies(text: Report, results: PhononStudy) -> None:

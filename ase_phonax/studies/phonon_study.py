@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from ..base.errors import check_calculator
+from ..phonons.defaults import MESH_LENGTH
 from .crystal import Crystal, find_crystal, find_supercell, relaxed, with_plain_results
 from .model_facts import model_facts
 from .notes import collected_warnings
@@ -207,5 +208,5 @@ def _mesh(settings: PhononSettings, phonopy: Phonopy, crystal: Crystal) -> tuple
 
     if settings.exact and settings.mesh is None and settings.mesh_length is None:
         return heat.converge_mesh(phonopy, repeated=crystal.repeated)
-    length = settings.mesh_length or meshes.MESH_LENGTH
+    length = settings.mesh_length or MESH_LENGTH
     return meshes.get_mesh(phonopy, length, numbers=settings.mesh, repeated=crystal.repeated), []

@@ -9,7 +9,16 @@ from dataclasses import dataclass
 
 from ..base.errors import InputError
 from ..base.units import FREQUENCY_UNITS
-from ..phonons.defaults import EQUATIONS, MAX_ATOMS, STRAIN, T_MAX, T_STEP, TOLERANCE_THZ, VOLUME_MESH_LENGTH
+from ..phonons.defaults import (
+    EQUATIONS,
+    MAX_ATOMS,
+    MESH_LENGTH,
+    STRAIN,
+    T_MAX,
+    T_STEP,
+    TOLERANCE_THZ,
+    VOLUME_MESH_LENGTH,
+)
 from .options import (
     Settings,
     flag,
@@ -133,8 +142,8 @@ class SamplingSettings(Settings):
         None,
         positive,
         _SAMPLING,
-        "the same by density: length times |b|/2π along each vector (default: 100; with --exact, a series of"
-        " meshes until heat at 300 K changes by less than 0.1 %%)",
+        f"the same by density: length times |b|/2π along each vector (default: {MESH_LENGTH:g}; with --exact, a series"
+        " of meshes until heat at 300 K changes by less than 0.1 %%)",
         metavar="Å",
         either="mesh",
     )
@@ -142,7 +151,7 @@ class SamplingSettings(Settings):
         (0.0, 1000.0, 10.0),
         number,
         _SAMPLING,
-        "of thermal properties [K] (default: 0 1000 10)",
+        f"of thermal properties [K] (default: 0 {T_MAX:g} {T_STEP:g})",
         metavar=("FROM", "TO", "STEP"),
         n_values=3,
     )

@@ -11,7 +11,8 @@ from phonopy import Phonopy
 from phonopy.phonon.mesh import Mesh
 from phonopy.phonon.thermal_properties import ThermalProperties
 
-from .meshes import EVERYWHERE, MESH_LENGTH, _gamma_acoustics, get_mesh, sampled_mesh
+from ..defaults import MESH_LENGTH
+from .meshes import EVERYWHERE, _gamma_acoustics, get_mesh, sampled_mesh
 
 FIRST_MESH_LENGTH = 20.0  # [Å] where a series of exact meshes begins
 CONVERGED = 1e-3  # relative, of heat at 300 K: a tenth of what potentials are good for

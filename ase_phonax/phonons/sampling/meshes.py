@@ -17,9 +17,9 @@ from phonopy.phonon.mesh import Mesh
 
 from ...base.errors import InputError
 from ...base.sharing import ignored_warnings
+from ..defaults import MESH_LENGTH
 from ..supercell.door import checked
 
-MESH_LENGTH = 100.0  # [Å] q-points along b: MESH_LENGTH * |b| / 2 pi, for total DOS and heat
 PROJECTED_MESH_LENGTH = 40.0  # [Å] the projected DOS needs every q-point, unreduced by symmetry
 EVERYWHERE = (True, True, True)
 LARGEST_MESH = 300**3  # q-points

@@ -49,7 +49,8 @@ def draw_gruneisen(found: Gruneisen, temperature: float, title: str = "", unit: 
         FigureCanvasAgg(figure)
         left, right = figure.subplots(1, 2, width_ratios=(1.9, 1.0))
         lines = _draw_colored_bands(left, found, gamma, factor)
-        figure.colorbar(lines, ax=left, label="γ", extend="both", pad=0.02, aspect=30)
+        bar = figure.colorbar(lines, ax=left, extend="both", pad=0.02, aspect=30)
+        bar.ax.set_title("γ", fontsize=9, color=drawing.INK)  # a label beside it would stand next to the panel's
         right.scatter(frequencies, gamma, s=3, color=drawing.BANDS, alpha=0.4, linewidths=0, rasterized=True)
         average = found.average(temperature)
         right.axhline(average, color=drawing.ELEMENTS[1], linewidth=1.0)
