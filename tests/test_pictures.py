@@ -249,3 +249,15 @@ def test_what_has_not_been_computed_is_not_drawn():
         pictures.draw_bands(bare, ax)
     with pytest.raises(InputError, match="no projected densities"):
         pictures.draw_densities(bare, ax)
+
+
+def test_bands_along_another_path_are_not_drawn_over_those_that_are_there(salt):
+    ax = Figure().subplots()
+    pictures.draw_bands(salt, ax)
+    other = get_phonopy(bulk("NaCl", "rocksalt", a=4.5), PairCalculator(like=0.0), 2)
+    get_band_structure(other)
+    with pytest.raises(InputError, match="the axes hold bands along"):
+        pictures.draw_bands(other, ax)
+    with pytest.raises(InputError, match="is a Figure") as caught:
+        pictures.draw_bands(Figure(), ax)
+    assert "attribute `phonopy` of a study" in caught.value.remedy

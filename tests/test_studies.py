@@ -395,3 +395,10 @@ def test_the_row_of_a_supercell_that_does_not_suffice_says_what_was_done_about_i
     assert "bands, densities and heat carry the error" in words["no_exact"]
     assert "everything but phonopy's files is taken from exact D(q)" in words["exact"]
     assert "drawn from exact" not in words["no_exact"] + words["exact"]
+
+
+@pytest.mark.parametrize("run", [ase_phonax.phonon_study, ase_phonax.molecule_study, ase_phonax.gruneisen_study])
+def test_a_name_of_a_file_is_no_structure(run):
+    with pytest.raises(StructureError, match=r"the structure is a str: 'AlN\.cif'") as caught:
+        run("AlN.cif", PairCalculator())
+    assert "ase.io.read" in caught.value.remedy

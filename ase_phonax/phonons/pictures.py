@@ -35,6 +35,7 @@ from .supercell.door import require_our_units
 
 VISIBLY_IMAGINARY_THZ = 0.05  # the acoustic noise at Gamma shall not redden a stable crystal
 SPIKE = 10  # times a typical density: a peak beyond is cut and named
+_OURS = "ase-phonax bands"  # of lines, by which axes are known that hold bands
 CHARACTER = 0.016  # width of a letter of a label, in units of the width of the band panel
 
 
@@ -83,7 +84,7 @@ def draw_bands(phonopy: Any, ax: Axes, unit: str = "THz", color: str = BANDS, la
 
     Args:
         phonopy: a `Phonopy` object after `run_band_structure`, such as `get_band_structure` leaves it.
-        ax: to draw on; its limits along the path and its ticks are set. Objects that are compared need the same path.
+        ax: to draw on; its limits along the path and its ticks are set. Objects that are compared have the same path.
         unit: of frequencies, "THz", "cm-1" or "meV".
         color: of the bands; imaginary ones are red.
         label: for a legend.
@@ -92,15 +93,35 @@ def draw_bands(phonopy: Any, ax: Axes, unit: str = "THz", color: str = BANDS, la
         the axes.
 
     Raises:
-        InputError: there are no bands, or the object is in units of another program.
+        InputError: there are no bands, the object is in units of another program, or the axes hold bands along a
+            path of other lengths or names.
     """
     require_our_units(phonopy)
     if phonopy.band_structure is None:
         raise InputError("the Phonopy object has no bands", "there is nothing to draw", "call get_band_structure first")
     factor, printed = frequency_unit(unit)
+    _refuse_another_path(ax, phonopy.band_structure)
     _draw_bands(ax, phonopy.band_structure, factor, color, label)
     ax.set_ylabel(f"Frequency ({printed})")
     return ax
+
+
+def _refuse_another_path(ax: Axes, bands: Any) -> None:
+    """Ticks and limits are those of the last bands drawn, and would not fit the first."""
+    if not any(line.get_gid() == _OURS for line in ax.get_lines()):
+        return
+    places, names = _special_points(bands)
+    there = np.asarray(ax.get_xticks())
+    labels = [text.get_text().strip() for text in ax.get_xticklabels()]
+    # Two models, or volumes, of one crystal have slightly different lengths.
+    alike = len(there) == len(places) and np.allclose(there, places, rtol=0.02, atol=1e-9) and labels == names
+    if not alike:
+        raise InputError(
+            f"the axes hold bands along {'-'.join(labels)} up to {there[-1]:.3g}/Å, and these go along"
+            f" {'-'.join(names)} up to {places[-1]:.3g}/Å",
+            "ticks fit one of the two, and the other would be read at wrong wave vectors",
+            "draw them on axes of their own, or give get_band_structure the same path",
+        )
 
 
 def draw_densities(phonopy: Any, ax: Axes, unit: str = "THz") -> Axes:
@@ -158,7 +179,7 @@ def _frequency_limits(bands: Any, projected: Any) -> tuple[float, float]:
 def _draw_bands(axes: Axes, bands: Any, factor: float, color: str = BANDS, label: str | None = None) -> None:
     for distances, in_thz in zip(bands.distances, bands.frequencies, strict=True):
         frequencies = factor * in_thz
-        lines = axes.plot(distances, frequencies, color=color, linewidth=1.0, solid_capstyle="round")
+        lines = axes.plot(distances, frequencies, color=color, linewidth=1.0, solid_capstyle="round", gid=_OURS)
         if label:
             lines[0].set_label(label)
             label = None  # one entry of the legend for all bands

@@ -44,6 +44,20 @@ def check_structure(atoms: Atoms) -> None:
     warn_of_moments(atoms)
 
 
+def check_atoms_given(given: object) -> None:
+    """Refuse a name of a file, a phonopy cell or anything else where ASE's Atoms are wanted.
+
+    Raises:
+        StructureError: with its kind.
+    """
+    if not isinstance(given, Atoms):
+        raise StructureError(
+            f"the structure is a {type(given).__name__}: {reprlib.repr(given)}",
+            "structures are ASE's Atoms",
+            "read a file with ase.io.read",
+        )
+
+
 def check_elements(atoms: Atoms) -> None:
     """Refuse atomic numbers that no element has.
 

@@ -56,11 +56,12 @@ def find_crystal(
     Raises:
         StructureError, SupercellError: what cannot be computed.
     """
-    from ..structures.checks import require_crystal
+    from ..structures.checks import check_atoms_given, require_crystal
     from ..structures.layers import as_layer, reduce_layer, require_single_layer, vacuum_axis
     from ..structures.space_groups import get_space_group, reduce_to_primitive
     from ..structures.supercells import as_supercell_matrix
 
+    check_atoms_given(given)
     if not settings.keep_cell:
         given = _unskewed(given, name)
     if vacuum_axis(given) is None:

@@ -72,6 +72,9 @@ def prepare(
     Raises:
         InputError: an atom that is not there.
     """
+    from ..structures.checks import check_atoms_given
+
+    check_atoms_given(atoms)
     molecule = atoms.copy()
     if settings.no_cell:
         molecule.set_cell(None)

@@ -121,8 +121,14 @@ def require_our_units(phonopy: Phonopy, origin: str = "the phonopy object") -> N
         origin: what to call it, such as a file.
 
     Raises:
-        InputError: naming its program and units, or its factor.
+        InputError: naming its program and units, or its factor; or it is no `Phonopy` object.
     """
+    if not hasattr(phonopy, "unit_conversion_factor"):
+        raise InputError(
+            f"{origin} is a {type(phonopy).__name__}",
+            "this is read off a Phonopy object",
+            "give the attribute `phonopy` of a study, or what get_phonopy returns",
+        )
     units = get_calculator_physical_units(phonopy.calculator)
     if (units.length_unit, units.force_constants_unit) != _OURS:
         raise InputError(
