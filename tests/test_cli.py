@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -922,3 +923,20 @@ def test_the_wave_vector_of_the_largest_error_is_told(inside, ionic):
     exact = frequencies_thz(ionic.get_dynamical_matrix(relaxed, q))[0]
     largest = np.abs(interpolated - exact).max()
     assert largest == pytest.approx(found["checks"]["interpolation_error_max_thz"], abs=1e-6)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_a_shell_learns_commands_and_options(shell, capsys, tmp_path):
+    assert main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    for word in ("phonons", "fine-tune", "--irreps-q", "--amplitudes"):
+        assert word.replace("-", "_") in script or word in script
+    if shell == "bash" and shutil.which("bash"):
+        (tmp_path / "script").write_text(script)
+        assert subprocess.run(["bash", "-n", str(tmp_path / "script")], check=False).returncode == 0
+
+
+def test_completion_without_its_package_names_the_extra(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    assert main(["completion", "bash"]) == 2
+    assert 'pip install "ase-phonax[completion]"' in capsys.readouterr().err

@@ -12,13 +12,13 @@ from typing import TextIO
 
 from .. import __version__
 from ..base.errors import OutputError, PhonaxError, in_words, is_failure
-from . import convert, evaluate, fine_tune, gruneisen, label, models, molecule, phonons, qha, train
+from . import completion, convert, evaluate, fine_tune, gruneisen, label, models, molecule, phonons, qha, train
 from .config import apply_config
 from .interruption import stopped_by_signals
 from .parser import Parser, parse
 from .places import check_places
 
-_COMMANDS = (phonons, gruneisen, qha, molecule, train, fine_tune, evaluate, label, models, convert)
+_COMMANDS = (phonons, gruneisen, qha, molecule, train, fine_tune, evaluate, label, models, convert, completion)
 _INTERRUPTED = (130, 143)  # 128 + SIGINT, 128 + SIGTERM
 
 _DESCRIPTION = """\
