@@ -121,6 +121,12 @@ def test_the_band_picture_says_whether_it_is_exact(salt):
     assert pictures.bands_and_dos(salt, unit="cm-1").axes[0].get_ylabel() == "Frequency (cm⁻¹)"
 
 
+def test_densities_beside_exact_bands_say_what_they_are_off_by(salt):
+    right = pictures.bands_and_dos(salt, unit="meV", bands_exact=True, densities_error_thz=0.5).axes[1]
+    assert right.get_title(loc="right") == "interpolated, ±2.1 meV"  # 4.1357 meV is a THz
+    assert pictures.bands_and_dos(salt, bands_exact=True).axes[1].get_title(loc="right") == ""
+
+
 def test_peaks_of_the_densities_that_do_not_fit_are_named(salt):
     """A mode at one frequency for all q. Kills: a spike that is cut without a word."""
     fits = pictures.bands_and_dos(salt).axes[1]

@@ -39,7 +39,13 @@ _OURS = "ase-phonax bands"  # of lines, by which axes are known that hold bands
 CHARACTER = 0.016  # width of a letter of a label, in units of the width of the band panel
 
 
-def bands_and_dos(phonopy: Any, title: str = "", unit: str = "THz", bands_exact: bool | None = None) -> Figure:
+def bands_and_dos(
+    phonopy: Any,
+    title: str = "",
+    unit: str = "THz",
+    bands_exact: bool | None = None,
+    densities_error_thz: float | None = None,
+) -> Figure:
     """Bands along the path at hand, and beside them on the same axis the densities of states.
 
     Imaginary modes are drawn below zero, in red on a shaded ground. The outline of the densities is the
@@ -52,6 +58,8 @@ def bands_and_dos(phonopy: Any, title: str = "", unit: str = "THz", bands_exact:
         unit: of frequencies, "THz", "cm-1" or "meV".
         bands_exact: whether the bands are of exact D(q) or interpolated from the supercell, which the picture then
             says; the object itself does not know.
+        densities_error_thz: what the densities, interpolated beside bands that are exact, are off by [THz]; it is
+            written above them.
 
     Returns:
         matplotlib Figure, 7 by 4 inches.
@@ -74,6 +82,8 @@ def bands_and_dos(phonopy: Any, title: str = "", unit: str = "THz", bands_exact:
         left.set_ylabel(f"Frequency ({printed})")
         if bands_exact is not None:
             say_whence(left, "bands exact" if bands_exact else interpolated_from(phonopy))
+        if densities_error_thz is not None:
+            say_whence(right, f"interpolated, ±{factor * densities_error_thz:.2g} {printed}")
         if title:
             figure.suptitle(title, fontsize=10, color=INK)
     return figure

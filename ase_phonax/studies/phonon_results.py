@@ -188,7 +188,10 @@ def _write(results: PhononStudy, folder: Path) -> None:
     sampling.projected_dos.write(filename=folder / "projected_dos.dat")
     sampling.thermal.write_yaml(filename=folder / "thermal_properties.yaml", volume=phonopy.primitive.volume)
     title = pictures.crystal_title(results.formula, results.space_group.international, results.model["model"])
-    figure = pictures.bands_and_dos(phonopy, title, results.settings.unit, sampling.bands_exact)
+    # Beside exact bands nobody would think that densities are of another kind.
+    mixed = sampling.bands_exact and not results.settings.exact
+    off_by = results.checks["interpolation_error_thz"] if mixed else None
+    figure = pictures.bands_and_dos(phonopy, title, results.settings.unit, sampling.bands_exact, off_by)
     drawing.save_figure(figure, folder / "bands")
     for part in results.parts:
         part.write(folder)

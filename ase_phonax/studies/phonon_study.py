@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from phonopy import Phonopy
 
 STUDY = PhononStudy
-EXACT_SPACING = 0.04  # [1/Å] twice that of interpolated bands: exact ones are smooth, and each q costs something
 
 
 def phonon_study(
@@ -150,7 +149,6 @@ def _sample(
     """Bands, meshes and heat, from exact matrices where asked for, or where the supercell does not suffice."""
     import numpy as np
 
-    from ..phonons.bands.paths import SPACING
     from ..phonons.bands.structure import get_band_structure
     from ..phonons.sampling import heat, meshes, stability
 
@@ -158,14 +156,13 @@ def _sample(
     with watch.progress("bands") as progress:
         exact = calc if reason else None
         path = _path(settings, crystal, phonopy.primitive.cell)
-        spacing = EXACT_SPACING if reason else SPACING
-        bands = get_band_structure(phonopy, path, exact=exact, spacing=spacing, progress=progress)
+        bands = get_band_structure(phonopy, path, exact=exact, progress=progress)
         lowest = min(float(np.min(f)) for f in bands.frequencies)
         dips = exact is None and lowest < -meshes.IMAGINARY_THRESHOLD_THZ
         if dips and _may_be_exact(settings):
             # Imaginary modes, or an artefact of interpolating: the picture shall not leave that open.
             reason = "interpolated ones dip below zero"
-            bands = get_band_structure(phonopy, path, exact=calc, spacing=EXACT_SPACING, progress=progress)
+            bands = get_band_structure(phonopy, path, exact=calc, progress=progress)
     with watch.progress("densities of states") as progress, _matrices(settings.exact, phonopy, calc, progress):
         mesh, convergence = _mesh(settings, phonopy, crystal)
         thermal = heat.get_thermal_properties(phonopy, settings.temperatures_k)
