@@ -21,7 +21,8 @@ from .provenance import Origin
 from .report import Report
 from .watch import Watch
 
-SUMMARY, FRAMES = FILES = ("summary.json", "frames.csv")
+FRAMES = "frames.csv"
+FILES = ("summary.json", FRAMES)
 
 
 @dataclass(frozen=True)

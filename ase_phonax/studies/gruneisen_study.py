@@ -40,6 +40,9 @@ def gruneisen_study(
 ) -> GruneisenStudy:
     """All that `ase-phonax gruneisen` computes, in one call.
 
+    The crystal is relaxed at three volumes around its own, and γ = -d ln ω / d ln V of every mode, without unit,
+    follows from exact force constants at each; units of all numbers are in their names or under "units".
+
     Args:
         atoms: a crystal; not changed.
         calc: a `PhonaxCalculator`; several studies may share it, in threads as well.

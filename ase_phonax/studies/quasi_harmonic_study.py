@@ -37,6 +37,9 @@ def quasi_harmonic_study(
 ) -> QuasiHarmonicStudy:
     """All that `ase-phonax qha` computes, in one call.
 
+    The crystal is relaxed at several volumes, and a fit of its free energies [eV] at each temperature [K] gives volume
+    [Å³], expansion [1/K], bulk modulus [GPa] and heat capacity, judged by the points; units of all are under "units".
+
     Args:
         atoms: a crystal; not changed.
         calc: a `PhonaxCalculator`; several studies may share it, in threads as well.
