@@ -13,10 +13,11 @@ from phonopy import Phonopy
 from phonopy.structure.atoms import PhonopyAtoms
 
 from .base.errors import InputError
+from .base.progress import Progress
 from .base.sharing import Lock, Remembered
 from .derivatives import conventions
 from .derivatives.evaluator import Evaluator, checked_route
-from .derivatives.route import COMPILED, Progress
+from .derivatives.route import COMPILED
 from .derivatives.stars import Stars, exact_operations, obeyed_operations
 from .models.loading import load_model
 from .models.potential import Potential

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -19,8 +19,9 @@ from ..base.claims import claim
 from ..base.errors import OutputError, UnstableWarning
 from ..base.files import without_waiting
 from ..base.input_files import parse_json
+from ..base.progress import Progress
 from ..base.sharing import Lock
-from ..studies.watch import Progress, Watch
+from ..studies.watch import Wait, Watch
 
 SILENT_SECONDS = 2.0  # anything quicker needs no word
 PLAIN_SECONDS = 10.0  # between lines where no terminal wipes them; a tenth of the waiting in long ones
@@ -62,7 +63,7 @@ class _Wait:
         before, of, since = self._count
         self._count = (done, total, time.monotonic() if done < before or total != of else since)
 
-    def under(self, description: str) -> Callable[[int, int], None]:
+    def under(self, description: str) -> Progress:
         """The same wait, under another description from the first call on."""
 
         def progress(done: int, total: int) -> None:
@@ -164,7 +165,7 @@ class Stopwatch(Watch):
         super().__init__()
         self._log = log
 
-    def progress(self, description: str) -> AbstractContextManager[Progress]:
+    def progress(self, description: str) -> AbstractContextManager[Wait]:
         """A bar."""
         return progress_bar(description)
 

@@ -11,13 +11,14 @@ import numpy as np
 from ase import Atoms
 
 from ..base.errors import InputError
+from ..base.progress import Progress
 from ..base.sharing import Remembered, jax_stayed_behind
 from ..models.potential import Potential
 from ..structures.neighbours import Alternatives, Neighbours, check_atoms, find_neighbours, require_neighbours
 from .arrays.route import ArraysRoute
 from .compiled.devices import device_name, find_device, is_cpu
 from .compiled.route import CompiledRoute
-from .route import ARRAYS, COMPILED, ROUTES, Progress, Route
+from .route import ARRAYS, COMPILED, ROUTES, Route
 
 
 class Evaluator:

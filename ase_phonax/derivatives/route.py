@@ -1,14 +1,13 @@
 """What every way to derivatives offers, whatever computes them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 
+from ..base.progress import Progress
 from ..structures.neighbours import Neighbours
 
-# Called with (done, total) columns of second derivatives.
-Progress = Callable[[int, int], None]
 # Names by which users choose.
 ARRAYS, COMPILED = "arrays", "compiled"
 ROUTES = (ARRAYS, COMPILED)

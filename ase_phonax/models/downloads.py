@@ -5,17 +5,16 @@ import hashlib
 import http.client
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 
 from ..base.caches import VARIABLE
 from ..base.errors import ModelError, OutputError
 from ..base.files import write_whole
+from ..base.progress import Progress
 
 PIECE = 1 << 16  # bytes
 TIMEOUT = 30  # s without an answer
 MOST = 1 << 32  # bytes, where the size is not known
-Progress = Callable[[int, int], None]
 
 
 def sha256_of(path: Path) -> str:

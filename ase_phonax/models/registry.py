@@ -14,7 +14,8 @@ from ase.data import chemical_symbols
 from ..base.caches import cache_folder
 from ..base.errors import ModelError, UnstableWarning
 from ..base.input_files import parse_json, require_file
-from .downloads import Progress, fetch, recorded_sha256, sha256_of
+from ..base.progress import Progress
+from .downloads import fetch, recorded_sha256, sha256_of
 
 
 def model_folders(package: Path) -> tuple[Path, ...]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
+from ..base.progress import Progress
 
-class Progress(Protocol):
+
+class Wait(Protocol):
     """Told how much is done, of how much; 0 where nobody knows."""
 
     def __call__(self, done: int, total: int) -> None: ...
 
-    def under(self, description: str) -> Callable[[int, int], None]:
+    def under(self, description: str) -> Progress:
         """The same wait under another description, from the first call on."""
 
 
@@ -23,7 +25,7 @@ class Silence:
     def __call__(self, done: int, total: int) -> None:
         """Nothing."""
 
-    def under(self, description: str) -> Callable[[int, int], None]:
+    def under(self, description: str) -> Progress:
         """Itself."""
         return self
 
@@ -41,7 +43,7 @@ class Watch:
     def note(self, event: str, values: dict[str, Any]) -> None:
         """Hear of an event: "begin" and "end" of a section, and what else the face wants to tell."""
 
-    def progress(self, description: str) -> AbstractContextManager[Progress]:
+    def progress(self, description: str) -> AbstractContextManager[Wait]:
         """A block in which something is waited for, which tells how far it has come."""
         return _silence()
 

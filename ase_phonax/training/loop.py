@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from ..base.errors import InputError
+from ..base.progress import Progress
 from ..derivatives.compiled.responses import cast
 from ..models.potential import Potential, Provenance
 from . import partition, placement, setup
@@ -18,7 +19,7 @@ from .folders import MODEL, working_in
 from .history import FIGURE, draw, write_csv
 from .labels.frames import Frame, count_labels, fingerprint
 from .targets import wanted_outputs
-from .trainer import FROM_A_MODEL, FROM_NOTHING, Progress, Report, Trainer, as_arrays
+from .trainer import FROM_A_MODEL, FROM_NOTHING, Report, Trainer, as_arrays
 
 
 @dataclass(frozen=True)

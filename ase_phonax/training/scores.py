@@ -1,6 +1,6 @@
 """How well a model reproduces labels: the same numbers for any model that can be loaded."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..base.errors import InputError
+from ..base.progress import Progress
 from ..derivatives.evaluator import Evaluator
 from ..structures.formulas import formula
 from .answers import Answers, relative_error
@@ -44,7 +45,7 @@ def evaluate(
     *,
     keys: Mapping[str, str] | None = None,
     dtype: str = "float64",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Scores:
     """Compare a model with labels.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..base.errors import InputError, TrainingError
+from ..base.progress import Progress
 from . import placement
 from .batches import Planner, iterate
 from .checkpoints import PREVIOUS, read_checkpoint, save_checkpoint
@@ -26,7 +27,6 @@ FROM_NOTHING, FROM_A_MODEL = 1e-2, 2e-5
 FREE = {("run", "output"), ("run", "checkpoint_seconds"), ("run", "name"), ("run", "keep")}
 
 Report = Callable[[Mapping[str, Any]], None]
-Progress = Callable[[int, int], None]
 Step = Callable[[str], Any]  # kind of a batch -> compiled (state, batch, rate, scales) -> state, loss, parts, norm
 Judge = Callable[[Any], Mapping[str, float]]  # parameters -> "valid_loss" and whatever else a row of the history tells
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ...base.progress import Progress
 from ...base.sharing import Remembered
 from ...models.parts import NetworkParts
 from ...structures.neighbours import Neighbours
-from ..route import Progress
 from .edge_tensors import Expansion, expand
 from .energies import Edges, evaluate, evaluate_outputs
 from .lattice_matrices import lattice_matrices, lattice_slopes

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...base.errors import StructureError
+from ...base.progress import Progress
 from ...models.potential import Potential
 from ...structures.neighbours import Neighbours
-from ..route import Progress
 from .blocks import Room
 from .devices import find_device, is_cpu, memory_for_blocks
 from .graphs import graph_of, pad, size_class

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from ase.dft.kpoints import BandPath
 from phonopy import Phonopy
 from phonopy.phonon.band_structure import BandStructure
 
+from ...base.progress import Progress
 from ..supercell.constants import crystal_atoms
 from ..supercell.door import checked
 from ..supercell.patches import exact_matrices
 from . import paths
 from .paths import SPACING
-
-if TYPE_CHECKING:
-    from ...derivatives.route import Progress
 
 
 def get_band_structure(

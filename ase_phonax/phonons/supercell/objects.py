@@ -8,7 +8,7 @@ cell vectors, so the supercell's vectors are `supercell_matrix.T @ cell`, and th
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from ase import Atoms
@@ -20,6 +20,7 @@ from phonopy.structure.atoms import PhonopyAtoms
 from phonopy.structure.cells import get_primitive_matrix_by_centring
 
 from ...base.errors import ColumnOrderWarning, InputError, SupercellError, UnstableWarning, check_calculator
+from ...base.progress import Progress
 from ...base.sharing import Replacement, ignored_warnings
 from ...structures import space_groups, supercells
 from ...structures.checks import require_crystal
@@ -27,10 +28,6 @@ from ...structures.permutations import operation_permutations
 from ...structures.space_groups import SYMPREC
 from .constants import validate_constants
 from .door import checked
-
-if TYPE_CHECKING:
-    from ...derivatives.route import Progress
-
 
 _CENTRINGS = ("P", "F", "I", "A", "C", "R")
 # Atoms of a supercell above which phonopy is not asked for its space group: the list of operations and

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from phonopy import Phonopy
 
 from ...base.errors import InputError, UnstableWarning
+from ...base.progress import Progress
 from ...structures.checks import require_crystal
 from ...structures.relaxation import RelaxationReport, relax
 from ...structures.space_groups import SYMPREC
@@ -103,7 +104,7 @@ def phonons_at_volumes(
     symprec: float = SYMPREC,
     fmax: float = FMAX,
     smax: float = SMAX,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[VolumePoint, ...]:
     """Relaxed structure, energy and exact force constants at each volume.
 
