@@ -11,10 +11,10 @@ from ase_phonax.derivatives.compiled.exchange import Exchange
 from ase_phonax.models.blocks import function as blocks
 from ase_phonax.models.blocks.activations import silu, tanh
 from ase_phonax.models.blocks.gates import gate, pre_gate_irreps
+from ase_phonax.models.blocks.linear import linear as array_linear
 from ase_phonax.models.blocks.radial import bessel, envelope, gaussians
 from ase_phonax.models.mace.config import MACEConfig
 from ase_phonax.models.mace.radial import distance_basis, repulsion_energies
-from ase_phonax.models.nequip.arrays import _linear
 from ase_phonax.models.o3.irreps import parse_irreps
 from ase_phonax.models.o3.paths import plan_convolution
 from ase_phonax.models.o3.spherical import clebsch_gordan, harmonics
@@ -121,7 +121,7 @@ def test_linear_maps_are_those_of_the_arrays_and_of_e3nn(by_species):
         # w[0,1] 2x1o,3x1o: the irrep stands at the end.
         expected = theirs.apply({"w": {name: own[f"w_{name[-2:]}"] for name in named}}, x)
     own = {name: np.asarray(value) for name, value in own.items()}
-    assert_equal(_linear("w", IRREPS, out, own)(arrays, SPECIES), found)
+    assert_equal(array_linear("w", IRREPS, out, own)(arrays, SPECIES), found)
     assert np.abs(np.asarray(found.array) - np.asarray(expected.array)).max() < 1e-14
 
 

@@ -1,69 +1,23 @@
-"""Network architectures. A new one is a folder beside this file, and one line in the table.
+"""The table of network architectures. A new one is a folder beside this file, and one line here.
 
 Each has two forms of the same parameters: arrays for NumPy, which need no compiling, and a JAX function to train,
 to run on accelerators, and to be differentiated in any other way. JAX is imported when the second is first used.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache, partial
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-
-from .mace.arrays import mace_parts
-from .mace.config import MACEConfig
-from .nequip.arrays import nequip_parts
-from .nequip.config import NequIPConfig, layer_irreps
-from .o3.irreps import Irreps
-from .parts import NetworkParts
+from . import mace, nequip
+from .architecture import Architecture
 from .potential import Potential, Provenance
-from .shapes import Shapes, mace_shapes, nequip_shapes
-
-
-class Architecture(NamedTuple):
-    """How to make the network of a stored model.
-
-    Attributes:
-        config: its configuration class.
-        parts: (config, parameters, dtype) -> the network as arrays; None for one that is a function only.
-        network: module and name here of (config) -> init, node_energies and, with more outputs, outputs for JAX.
-        shapes: (config) -> the shape of every parameter, by module and name.
-        from_data: fields of the configuration that training takes from elements and frames.
-        of_elements: (config) -> names, or patterns of names, of parameters with a row or a matrix for each element.
-        references: module and name of the energies of isolated atoms (n_species,) [eV].
-        layers: (config) -> irreps that enter and leave each layer, of networks that tell what is inside them.
-    """
-
-    config: type
-    parts: Callable[[Any, Mapping[str, Any], np.dtype], NetworkParts] | None
-    network: tuple[str, str]
-    shapes: Callable[[Any], dict[str, Shapes]]
-    of_elements: Callable[[Any], tuple[str, ...]]
-    from_data: tuple[str, ...] = ("n_species", "average_neighbors", "scale")
-    references: tuple[str, str] = ("~", "atom_energies")
-    layers: Callable[[Any], list[tuple[Irreps, Irreps]]] | None = None
-
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "nequip": Architecture(
-        NequIPConfig,
-        nequip_parts,
-        ("nequip.function", "nequip_network"),
-        nequip_shapes,
-        of_elements=lambda c: ("embedding", "radial_elements", *(["skip_*"] if c.self_connection == "species" else [])),
-        layers=layer_irreps,
-    ),
-    "mace": Architecture(
-        MACEConfig,
-        mace_parts,
-        ("mace.function", "mace_network"),
-        mace_shapes,
-        from_data=("n_species", "numbers", "radii", "average_neighbors", "scale"),
-        of_elements=lambda c: ("embedding", "skip_*", "select_*", "product_*"),
-    ),
+    "nequip": nequip.ARCHITECTURE,
+    "mace": mace.ARCHITECTURE,
 }
 
 

@@ -18,6 +18,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from .o3.irreps import Sizes
+
 Blocks = list[np.ndarray]
 Orders = list[np.ndarray]  # a function of lengths, and its derivatives
 
@@ -56,8 +58,8 @@ class Linear:
 
     sources: tuple[int | None, ...]
     matrices: tuple[np.ndarray, ...]
-    inputs: tuple[tuple[int, int], ...]
-    outputs: tuple[tuple[int, int], ...]
+    inputs: Sizes
+    outputs: Sizes
 
     def __call__(self, blocks: Sequence[np.ndarray], species: np.ndarray) -> Blocks:
         """Blocks of the outputs."""
@@ -133,8 +135,8 @@ class LayerParts:
     """
 
     paths: tuple[Path, ...]
-    inputs: tuple[tuple[int, int], ...]
-    outputs: tuple[tuple[int, int], ...]
+    inputs: Sizes
+    outputs: Sizes
     radial: Callable[[Orders, np.ndarray], Orders]
     mix: Linear
     collect: Linear

@@ -1,5 +1,6 @@
 """Nonlinear functions of scalars, with their derivatives and norms."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,24 +14,28 @@ TANH_NORM = 0.6279282481638502
 def silu(x: np.ndarray, norm: float = 1.0, order: int = 2) -> tuple[np.ndarray, ...]:
     """x / (1 + exp(-x)) / norm and its derivatives up to the second."""
     s = _sigmoid(x)
-    found = [x * s]
+    orders = [x * s]
     if order > 0:
-        found.append(s * (1 + x * (1 - s)))
+        orders.append(s * (1 + x * (1 - s)))
     if order > 1:
-        found.append(s * (1 - s) * (2 + x * (1 - 2 * s)))
-    return tuple(z if norm == 1 else z / norm for z in found)
+        orders.append(s * (1 - s) * (2 + x * (1 - 2 * s)))
+    return tuple(z if norm == 1 else z / norm for z in orders)
 
 
 def tanh(x: Any, norm: float = 1.0, order: int = 2) -> tuple[Any, ...]:
     """tanh(x) / norm and its derivatives up to the second, of any array module."""
     t = x.__array_namespace__().tanh(x)
-    found = [t]
+    orders = [t]
     if order > 0:
-        found.append(1 - t * t)
+        orders.append(1 - t * t)
     if order > 1:
-        found.append(-2 * t * (1 - t * t))
-    return tuple(z if norm == 1 else z / norm for z in found)
+        orders.append(-2 * t * (1 - t * t))
+    return tuple(z if norm == 1 else z / norm for z in orders)
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-np.maximum(x, -80)))  # no overflow
+
+
+# With unit mean square under a unit normal, as features have them.
+NORMED = {"silu": partial(silu, norm=SILU_NORM), "tanh": partial(tanh, norm=TANH_NORM)}

@@ -48,6 +48,28 @@ class Network:
     outputs: Callable[..., Any] | None = None
 
 
+def network_of(model: type, config: Any) -> Network:
+    """The pure functions of a configuration.
+
+    Args:
+        model: made of a configuration inside a Haiku transform; its methods `node_energies`, `outputs` and, where it
+            tells, `inside` take (edge_vectors, species, exchange). Without `outputs` it has the energy alone.
+    """
+    names = [name for name in ("node_energies", "inside", "outputs") if hasattr(model, name)]
+
+    def build() -> Any:
+        made = model(config)
+        functions = {name: getattr(made, name) for name in names}
+        return functions.get("outputs", made.node_energies), functions  # the first asks for every parameter
+
+    init, apply = hk.multi_transform(build)
+
+    def without_key(function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda parameters, *inputs: function(parameters, None, *inputs)
+
+    return Network(init, **{name: without_key(function) for name, function in apply.items()})
+
+
 # Irreps, and the two orders of channels and components.
 
 
@@ -223,6 +245,16 @@ def convolution(irreps_in: Irreps, l_max: int, wanted: Irreps) -> Convolution:
 
 
 # Nodes.
+
+
+def parameter(name: str, shape: tuple[int, ...], dtype: Any, deviation: float) -> Array:
+    """A trained array of the module that is asked, normal at first, with this standard deviation."""
+    return hk.get_parameter(name, shape, dtype, hk.initializers.RandomNormal(deviation)).astype(dtype)
+
+
+def matrix(name: str, shape: tuple[int, int], dtype: Any) -> Array:
+    """Weights that keep the mean square of what they multiply."""
+    return parameter(name, shape, dtype, shape[0] ** -0.5)
 
 
 def linear(

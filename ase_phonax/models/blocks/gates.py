@@ -12,12 +12,16 @@ import numpy as np
 
 from ..o3.irreps import EVEN_SCALAR, Irreps
 from ..parts import Blocks
+from .activations import NORMED
 
 _SMALLEST_SQUARE = 1e-12
+BY_PARITY = {1: NORMED["silu"], -1: NORMED["tanh"]}  # an odd scalar must change sign with what it is made of
 
 
 def gate(
-    irreps_out: Irreps, affine: Sequence[np.ndarray] | None, activations: Mapping[int, Callable[..., Any]]
+    irreps_out: Irreps,
+    affine: Sequence[np.ndarray] | None = None,
+    activations: Mapping[int, Callable[..., Any]] = BY_PARITY,
 ) -> Callable[..., "GateAtValues"]:
     """What makes the gate around some values.
 

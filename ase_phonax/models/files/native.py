@@ -42,7 +42,7 @@ def save_model(potential: Potential, path: str | os.PathLike, *, overwrite: bool
         raise InputError(
             f"the potential {potential.name!r} wraps a plain function",
             "a model file holds data and never code",
-            "keep the function in your script, or write it as an architecture in `networks/`",
+            "keep the function in your script, or write it as an architecture (docs/extending.md)",
         )
     if not overwrite and os.path.lexists(path):
         raise exists(path)

@@ -1,13 +1,12 @@
 """MACE as arrays: energies, forces and D(q) in NumPy. The equations are in `function` and `gate`."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ..blocks.activations import SILU_NORM, TANH_NORM, silu, tanh
-from ..o3.irreps import EVEN_SCALAR, Irreps
+from ..blocks.activations import NORMED, SILU_NORM
+from ..o3.irreps import EVEN_SCALAR, Irreps, Sizes, block_sizes
 from ..o3.paths import ConvolutionPlan, plan_convolution
 from ..o3.symmetric_products import symmetric_couplings
 from ..outputs import Output
@@ -17,8 +16,7 @@ from .gate import MACEGate, Readout
 from .products import Products
 from .radial import MACEBasis, MACERadial, PairEnergies
 
-_ACTIVATIONS = {"silu": partial(silu, norm=SILU_NORM), "tanh": partial(tanh, norm=TANH_NORM), "none": None}
-Shapes = tuple[tuple[int, int], ...]
+_ACTIVATIONS = {**NORMED, "none": None}
 
 
 def mace_parts(config: MACEConfig, parameters: Mapping[str, Any], dtype: np.dtype) -> NetworkParts:
@@ -78,25 +76,25 @@ class _LayerBuilder:
         self.density, self.residual = kind.startswith("density"), kind.endswith("residual")
         self.constant = _has_density(config)
         self.plan = plan_convolution(irreps.senders, config.l_max, tuple(ir for _, ir in irreps.factors))
-        self.factors, self.out = _shapes(irreps.factors), _shapes(irreps.out)
+        self.factors, self.out = block_sizes(irreps.factors), block_sizes(irreps.out)
         self.channels = irreps.factors[0][0]
         # What enters: features, then the energy, then the constant; in the first layer all in one block.
-        self.carried_shapes: Shapes = ((1, 1),) * (1 + self.constant)
+        self.carried_sizes: Sizes = ((1, 1),) * (1 + self.constant)
         if index:
-            self.entering: Shapes = (*_shapes(irreps.features), *self.carried_shapes)
+            self.entering: Sizes = (*block_sizes(irreps.features), *self.carried_sizes)
         else:
-            self.entering = ((self.channels + len(self.carried_shapes), 1),)
-        self.to_gate: Shapes = (
+            self.entering = ((self.channels + len(self.carried_sizes), 1),)
+        self.to_gate: Sizes = (
             *self.factors,
             *(((1, 1),) if self.density else ()),
             *(self.out if self.residual else ()),
-            *self.carried_shapes,
+            *self.carried_sizes,
         )
 
     def parts(self, last: bool) -> LayerParts:
         """The layer; of the last the energy alone leaves."""
-        senders, plan = _shapes(self.irreps.senders), self.plan
-        paths, outputs = plan.paths, _shapes(plan.irreps_out)
+        senders, plan = block_sizes(self.irreps.senders), self.plan
+        paths, outputs = plan.paths, block_sizes(plan.irreps_out)
         if self.density:
             # Shares of the density are messages of the senders' constant.
             n = plan.n_weights
@@ -121,7 +119,7 @@ class _LayerBuilder:
             np.zeros((0, mul)) if source is None else self._matrix(f"output_{output.name}_{ir}") * output.scale
             for source, (mul, ir) in zip(sources, output.blocks, strict=True)
         ]
-        return Linear(tuple(sources), tuple(matrices), (*self.out, *self.carried_shapes), _shapes(output.blocks))
+        return Linear(tuple(sources), tuple(matrices), (*self.out, *self.carried_sizes), block_sizes(output.blocks))
 
     def _radial_matrices(self) -> list[np.ndarray]:
         """Those of the perceptron; the norm of an activation goes into the matrix behind it."""
@@ -160,7 +158,7 @@ class _LayerBuilder:
         matrix[self.channels + number] = 1
         return 0, matrix
 
-    def _mix(self, senders: Shapes) -> Linear:
+    def _mix(self, senders: Sizes) -> Linear:
         sources, matrices = self._of_features("mix", self.irreps.senders)
         if self.density:
             source, matrix = self._carried(1)
@@ -168,7 +166,7 @@ class _LayerBuilder:
             matrices.append(matrix)
         return Linear(tuple(sources), tuple(matrices), self.entering, senders)
 
-    def _collect(self, plan: ConvolutionPlan, outputs: Shapes) -> Linear:
+    def _collect(self, plan: ConvolutionPlan, outputs: Sizes) -> Linear:
         sources: list[int | None] = []
         matrices = []
         for mul, ir in self.irreps.factors:
@@ -232,7 +230,3 @@ class _LayerBuilder:
         if not self.config.is_nonlinear(self.index):
             return Readout(last, np.ones(1, last.dtype), None)
         return Readout(self.own["readout_hidden"], last[:, 0], _ACTIVATIONS[self.config.activation])
-
-
-def _shapes(irreps: Irreps) -> Shapes:
-    return tuple((mul, ir.dim) for mul, ir in irreps)

@@ -1,4 +1,4 @@
-"""MACE: configuration, and the irreps that follow from it.
+"""MACE: configuration, and the irreps and the shapes of parameters that follow from it.
 
 Batatia, Kovács, Simm, Ortner, Csányi, NeurIPS 2022, arXiv:2206.07697; options of the foundation models:
 Batatia et al., arXiv:2401.00096.
@@ -8,7 +8,10 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ...base.errors import InputError
-from ..o3.irreps import EVEN_SCALAR, MOST, MOST_CHANNELS, Irrep, Irreps, check_cutoff, parse_irreps
+from ..blocks.checks import check_sizes
+from ..blocks.shapes import Shapes, linear_shapes, output_shapes, radial_shapes
+from ..o3.irreps import EVEN_SCALAR, Irrep, Irreps, parse_irreps
+from ..o3.paths import plan_convolution
 from ..o3.symmetric_products import symmetric_couplings
 from ..outputs import Output, check_outputs, unreachable
 
@@ -21,7 +24,15 @@ CHOICES = {
     "activation": ("silu", "tanh", "none"),
 }
 INTERACTIONS = ("plain", "residual", "density", "density residual")
-LEAST = {"n_layers": 1, "l_max": 0, "n_basis": 1, "envelope_p": 2, "readout_size": 1}
+LEAST = {
+    "n_layers": 1,
+    "l_max": 0,
+    "n_basis": 1,
+    "envelope_p": 2,
+    "readout_size": 1,
+    "radial_sizes": 1,
+    "correlation": 1,
+}
 
 
 @dataclass(frozen=True)
@@ -119,23 +130,7 @@ class MACEConfig:
         return 0 < layer == self.n_layers - 1
 
     def _check_sizes(self) -> None:
-        check_cutoff(self.cutoff)
-        if not 0 < self.average_neighbors < float("inf"):
-            raise InputError(
-                f"average_neighbors is {self.average_neighbors!r}",
-                "sums over neighbours are divided by it, or by its root",
-                "give the number of neighbours within the cutoff, on average",
-            )
-        sizes = [(name, getattr(self, name), low) for name, low in LEAST.items()]
-        sizes += [("radial_sizes", width, 1) for width in self.radial_sizes]
-        sizes += [("correlation", order, 1) for order in self.correlation]
-        for name, value, low in sizes:
-            if not low <= value <= MOST.get(name, MOST_CHANNELS):
-                raise InputError(
-                    f"{name} is {getattr(self, name)!r}",
-                    "it counts something in the network",
-                    f"give {low} to {MOST.get(name, MOST_CHANNELS)}",
-                )
+        check_sizes(self, LEAST)
         if len(self.correlation) not in (1, self.n_layers):
             raise InputError(
                 f"correlation is {self.correlation}, for {self.n_layers} layers",
@@ -232,3 +227,41 @@ def _further_irreps(config: MACEConfig, features: Irreps, factors: Irreps) -> Ir
 
     needed = {ir for output in config.outputs for _, ir in output.blocks} - {EVEN_SCALAR}
     return tuple((factors[0][0], ir) for ir in sorted(needed, key=lambda ir: ir.rank) if is_filled(ir))
+
+
+def mace_shapes(config: MACEConfig) -> dict[str, Shapes]:
+    """Module -> name -> shape."""
+    c, layers = config, mace_irreps(config)
+    channels = layers[0].features[0][0]
+    result: dict[str, Shapes] = {"~": {"embedding": (c.n_species, channels), "atom_energies": (c.n_species,)}}
+    for i, irreps in enumerate(layers):
+        result[f"layer_{i}"] = _mace_layer(c, i, irreps)
+    return result
+
+
+def _mace_layer(config: MACEConfig, index: int, irreps: LayerIrreps) -> Shapes:
+    c, (features, senders, factors, out) = config, irreps
+    species, kind = (c.n_species,), c.interaction_of(index)
+    plan = plan_convolution(senders, c.l_max, tuple(ir for _, ir in factors))
+    own = radial_shapes((c.n_basis, *c.radial_sizes, plan.n_weights))
+    if kind.startswith("density"):
+        own["density"] = (c.n_basis, 1)
+    own |= linear_shapes("mix", features, senders) | linear_shapes("collect", plan.irreps_out, factors)
+    if kind.endswith("residual"):
+        own |= linear_shapes("skip", features, out, species)
+    else:
+        own |= linear_shapes("select", factors, factors, species)
+    own |= linear_shapes("after", out, out)
+    kinds = tuple(ir for _, ir in factors)
+    for mul, ir in out:
+        for degree in range(1, c.correlation_of(index) + 1):
+            if n := symmetric_couplings(kinds, ir, degree).shape[-1]:
+                own[f"product_{ir}_{degree}"] = (c.n_species, n, mul)
+    if c.has_readout(index):
+        width = next(mul for mul, ir in out if ir == EVEN_SCALAR)
+        if c.is_nonlinear(index):
+            own["readout_hidden"] = (width, c.readout_size)
+            width = c.readout_size
+        own["readout"] = (width, 1)
+        own |= output_shapes(c.outputs, out)
+    return own

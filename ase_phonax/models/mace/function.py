@@ -14,7 +14,18 @@ import numpy as np
 from jax import Array
 
 from ..blocks import function as blocks
-from ..blocks.function import Edges, Network, convolution, linear, look_along, read_outputs, to_e3nn
+from ..blocks.function import (
+    Edges,
+    Network,
+    convolution,
+    linear,
+    look_along,
+    matrix,
+    network_of,
+    parameter,
+    read_outputs,
+    to_e3nn,
+)
 from ..blocks.radial import envelope, perceptron
 from ..o3.symmetric_products import powers, symmetric_couplings
 from .config import LayerIrreps, MACEConfig, mace_irreps
@@ -62,10 +73,10 @@ class MACELayer(hk.Module):
         """Weights of the convolution, spread; and the share (n, 1) in the receiver's density, where there is one."""
         sizes = (basis.shape[-1], *self.config.radial_sizes, self.convolution.n_weights)
         shapes = pairwise(sizes)
-        matrices = [_matrix(f"radial_{i}", shape, basis.dtype) for i, shape in enumerate(shapes)]
+        matrices = [matrix(f"radial_{i}", shape, basis.dtype) for i, shape in enumerate(shapes)]
         weights, density = perceptron([basis], matrices, activation=blocks.value_only(blocks.silu))[0], None
         if self.has_density:
-            density = density_share([basis], _matrix("density", (basis.shape[-1], 1), basis.dtype))[0]
+            density = density_share([basis], matrix("density", (basis.shape[-1], 1), basis.dtype))[0]
         if self.config.envelope_on == "weights":
             weights = weights * closing
             density = None if density is None else density * closing
@@ -91,7 +102,7 @@ class MACELayer(hk.Module):
                 tensor = jnp.asarray(couplings[used], total.dtype)
                 invariants = jnp.einsum("npu,pmk->nkmu", values[degree][:, used], tensor)
                 shape = (self.config.n_species, n, mul)
-                weights = _parameter(f"product_{ir}_{degree}", shape, total.dtype, 1 / n)
+                weights = parameter(f"product_{ir}_{degree}", shape, total.dtype, 1 / n)
                 total = total + jnp.einsum("nkmu,nku->nmu", invariants, weights[species])
             result.append(total)
         return blocks.from_components_first(self.out, result)
@@ -100,22 +111,13 @@ class MACELayer(hk.Module):
         """New features -> (n_nodes,)."""
         x = features.filter("0e").array
         if self.config.is_nonlinear(self.index):
-            x = x @ _matrix("readout_hidden", (x.shape[-1], self.config.readout_size), x.dtype)
+            x = x @ matrix("readout_hidden", (x.shape[-1], self.config.readout_size), x.dtype)
             x = _ACTIVATIONS[self.config.activation](x)
-        return (x @ _matrix("readout", (x.shape[-1], 1), x.dtype))[..., 0]
+        return (x @ matrix("readout", (x.shape[-1], 1), x.dtype))[..., 0]
 
     def outputs(self, features: e3nn.IrrepsArray) -> dict[str, Array]:
         """New features -> what they add to each output beside the energy: name -> (n_nodes, components)."""
         return read_outputs(self.config.outputs, features)
-
-
-def _parameter(name: str, shape: tuple[int, ...], dtype: Any, deviation: float) -> Array:
-    return hk.get_parameter(name, shape, dtype, hk.initializers.RandomNormal(deviation)).astype(dtype)
-
-
-def _matrix(name: str, shape: tuple[int, int], dtype: Any) -> Array:
-    """Weights that keep the mean square of what they multiply."""
-    return _parameter(name, shape, dtype, shape[0] ** -0.5)
 
 
 class _Model:
@@ -139,7 +141,7 @@ class _Model:
         closing = envelope(r, 0, c.cutoff, c.envelope_p)[0]
         basis = distance_basis(c, r, 0, None if radii is None else radii[:, None])[0]
         basis = basis * closing if c.envelope_on == "basis" else basis
-        table = _parameter("embedding", (c.n_species, self.channels), dtype, 1.0)
+        table = parameter("embedding", (c.n_species, self.channels), dtype, 1.0)
         features, energies = e3nn.as_irreps_array(table[species]), jnp.zeros(len(species), dtype)
         further: dict[str, Array] = {}
         for layer in self.layers:
@@ -149,7 +151,7 @@ class _Model:
                 further = {name: further.get(name, 0.0) + x for name, x in layer.outputs(features).items()}
         if c.pair_repulsion and numbers is not None:
             energies = energies + edges.total(repulsion_energies(c, edges.lengths, 0, radii, numbers)[0])
-        isolated = hk.get_parameter("atom_energies", (c.n_species,), dtype, jnp.zeros)
+        isolated = hk.getparameter("atom_energies", (c.n_species,), dtype, jnp.zeros)
         energies = energies * c.scale + c.shift + isolated.astype(dtype)[species]
         return {"energy": energies[:, None], **further}
 
@@ -165,11 +167,4 @@ class _Model:
 @lru_cache
 def mace_network(config: MACEConfig) -> Network:
     """The network of a configuration."""
-
-    def build():
-        model = _Model(config)
-        return model.outputs, (model.node_energies, model.outputs)
-
-    init, apply = hk.multi_transform(build)
-    energies, outputs = (lambda parameters, *inputs, f=f: f(parameters, None, *inputs) for f in apply)
-    return Network(init, energies, outputs=outputs)
+    return network_of(_Model, config)

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ..blocks.activations import SILU_NORM, TANH_NORM, silu, tanh
 from ..blocks.gates import gate, pre_gate_irreps
+from ..blocks.linear import linear
 from ..blocks.radial import closed_basis, radial_weights
-from ..o3.irreps import Irreps
+from ..o3.irreps import Irreps, block_sizes
 from ..o3.paths import plan_convolution
-from ..parts import LayerParts, Linear, NetworkParts, OutputParts
+from ..parts import LayerParts, NetworkParts, OutputParts
 from .config import NequIPConfig, layer_irreps, output_irreps
 
 
@@ -39,7 +39,7 @@ def nequip_parts(config: NequIPConfig, parameters: Mapping[str, Any], dtype: np.
         irreps_in, irreps_out = output_irreps(config)
         own = {key: cast(x) for key, x in top.items() if key.startswith("output_")}
         # Read from their own layer alone.
-        read = {o.name: _linear(f"output_{o.name}", irreps_out, o.blocks, own, o.scale) for o in c.outputs}
+        read = {o.name: linear(f"output_{o.name}", irreps_out, o.blocks, own, o.scale) for o in c.outputs}
         readouts = {name: (*[None] * (c.n_layers - 1), linear) for name, linear in read.items()}
         outputs = OutputParts(layer("outputs", irreps_in, irreps_out), readouts)
     return NetworkParts(
@@ -63,38 +63,15 @@ def _layer_parts(
     sizes = (c.n_basis, *c.radial_sizes, plan.n_weights)
     matrices = [own[f"radial_{i}"].reshape(sizes[i : i + 2]) for i in range(len(sizes) - 1)]
     affine = [own[f"norm_{ir}"] for _, ir in irreps_pre] if c.layer_norm else None
-    activations = {1: partial(silu, norm=SILU_NORM), -1: partial(tanh, norm=TANH_NORM)}
     return LayerParts(
         paths=plan.paths,
-        inputs=_shapes(irreps_in),
-        outputs=_shapes(plan.irreps_out),
+        inputs=block_sizes(irreps_in),
+        outputs=block_sizes(plan.irreps_out),
         radial=partial(
             radial_weights, matrices=matrices, elements=1 + own["radial_elements"] if c.radial_elements else None
         ),
-        mix=_linear("mix", irreps_in, irreps_in, own),
-        collect=_linear("collect", plan.irreps_out, irreps_pre, own, c.average_neighbors**-0.5),
-        skip=_linear("skip", irreps_in, irreps_pre, own),
-        gate=gate(irreps_out, affine, activations),
+        mix=linear("mix", irreps_in, irreps_in, own),
+        collect=linear("collect", plan.irreps_out, irreps_pre, own, c.average_neighbors**-0.5),
+        skip=linear("skip", irreps_in, irreps_pre, own),
+        gate=gate(irreps_out, affine),
     )
-
-
-def _linear(
-    name: str, irreps_in: Irreps, irreps_out: Irreps, own: Mapping[str, np.ndarray], scale: float = 1.0
-) -> Linear:
-    """Weights are divided by the root of the fan-in (e3nn's normalisation "element")."""
-    sources: list[int | None] = []
-    matrices = []
-    for mul, ir in irreps_out:
-        source = next((b for b, (_, other) in enumerate(irreps_in) if other == ir), None)
-        sources.append(source)
-        fan_in = 0 if source is None else irreps_in[source][0]
-        matrices.append(
-            np.zeros((0, mul))
-            if source is None
-            else own[f"{name}_{ir}"] * np.asarray(scale / fan_in**0.5, own[f"{name}_{ir}"].dtype)
-        )
-    return Linear(tuple(sources), tuple(matrices), _shapes(irreps_in), _shapes(irreps_out))
-
-
-def _shapes(irreps: Irreps) -> tuple[tuple[int, int], ...]:
-    return tuple((mul, ir.dim) for mul, ir in irreps)

@@ -1,10 +1,16 @@
-"""What a NequIP network is made of: its settings, and the irreps of its layers."""
+"""What a NequIP network is made of: its settings, the irreps of its layers, and the shapes of its parameters."""
 
 from dataclasses import dataclass
 
 from ...base.errors import InputError
-from ..o3.irreps import EVEN_SCALAR, MOST, MOST_CHANNELS, Irrep, Irreps, check_cutoff, parse_irreps
+from ..blocks.checks import check_sizes
+from ..blocks.gates import pre_gate_irreps
+from ..blocks.shapes import Shapes, linear_shapes, output_shapes, radial_shapes
+from ..o3.irreps import EVEN_SCALAR, Irreps, parse_irreps, reachable
+from ..o3.paths import plan_convolution
 from ..outputs import Output, check_outputs, unreachable
+
+LEAST = {"n_layers": 1, "l_max": 0, "n_basis": 1, "envelope_p": 2, "embedding": 0, "radial_sizes": 1}
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class NequIPConfig:
     outputs: tuple[Output, ...] = ()
 
     def __post_init__(self):
-        self._check_sizes()
+        check_sizes(self, LEAST)
         if self.self_connection not in ("species", "shared"):
             raise InputError(
                 f"self_connection is {self.self_connection!r}",
@@ -73,25 +79,6 @@ class NequIPConfig:
             )
         self._check_outputs()
 
-    def _check_sizes(self) -> None:
-        check_cutoff(self.cutoff)
-        if not 0 < self.average_neighbors < float("inf"):
-            raise InputError(
-                f"average_neighbors is {self.average_neighbors!r}",
-                "sums over neighbours are divided by it, or by its root",
-                "give the number of neighbours within the cutoff, on average",
-            )
-        least = {"n_layers": 1, "l_max": 0, "n_basis": 1, "envelope_p": 2, "embedding": 0}
-        sizes = [(name, getattr(self, name), low) for name, low in least.items()]
-        for name, value, low in [*sizes, *(("radial_sizes", width, 1) for width in self.radial_sizes)]:
-            if not low <= value <= MOST.get(name, MOST_CHANNELS):
-                raise InputError(
-                    f"{name} is {getattr(self, name)!r}",
-                    "it counts something in the network",
-                    f"give {low} to {MOST.get(name, MOST_CHANNELS)}"
-                    + (" for each hidden layer" if name == "radial_sizes" else ""),
-                )
-
     def _check_outputs(self) -> None:
         check_outputs(self.outputs)
         if not self.outputs:
@@ -112,7 +99,7 @@ def layer_irreps(config: NequIPConfig) -> list[tuple[Irreps, Irreps]]:
     result = []
     for i in range(config.n_layers):
         wanted = hidden if i < config.n_layers - 1 else scalars
-        result.append((irreps, _reachable(irreps, config.l_max, wanted)))
+        result.append((irreps, reachable(irreps, config.l_max, wanted)))
         irreps = result[-1][1]
     return result
 
@@ -130,13 +117,28 @@ def output_irreps(config: NequIPConfig) -> tuple[Irreps, Irreps]:
     wanted = [(channels.get(ir, min(channels.values())), ir) for ir in needed]
     if EVEN_SCALAR not in needed:
         wanted.append((1, EVEN_SCALAR))  # gates of the others stand behind the even scalars
-    return irreps_in, _reachable(irreps_in, config.l_max, tuple(sorted(wanted, key=lambda block: block[1].rank)))
+    return irreps_in, reachable(irreps_in, config.l_max, tuple(sorted(wanted, key=lambda block: block[1].rank)))
 
 
-def _reachable(irreps_in: Irreps, l_max: int, wanted: Irreps) -> Irreps:
-    """The wanted irreps that a message or the self-connection can fill (the first layer lacks some)."""
-    found = {ir for _, ir in irreps_in}
-    for _, ir_in in irreps_in:
-        for l in range(l_max + 1):
-            found.update(ir_in.times(Irrep(l, (-1) ** l)))
-    return tuple((mul, ir) for mul, ir in wanted if ir in found)
+def nequip_shapes(config: NequIPConfig) -> dict[str, Shapes]:
+    """Module -> name -> shape."""
+    c, layers = config, [*layer_irreps(config), *([output_irreps(config)] if config.outputs else [])]
+    top: Shapes = {"readout": (sum(mul for mul, _ in layers[c.n_layers - 1][1]),), "atom_energies": (c.n_species,)}
+    if c.embedding:
+        top["embedding"] = (c.n_species, c.embedding)
+    top |= output_shapes(c.outputs, layers[-1][1])
+    result = {"~": top}
+    for i, (irreps_in, irreps_out) in enumerate(layers):
+        plan = plan_convolution(irreps_in, c.l_max, tuple(ir for _, ir in irreps_out))
+        irreps_pre = pre_gate_irreps(irreps_out)
+        species = (c.n_species,) if c.self_connection == "species" else ()
+        own = radial_shapes((c.n_basis, *c.radial_sizes, plan.n_weights))
+        if c.radial_elements:
+            own["radial_elements"] = (c.n_species, own["radial_0"][1])
+        own |= linear_shapes("mix", irreps_in, irreps_in)
+        own |= linear_shapes("collect", plan.irreps_out, irreps_pre)
+        own |= linear_shapes("skip", irreps_in, irreps_pre, species)
+        if c.layer_norm:
+            own |= {f"norm_{ir}": (mul,) for mul, ir in irreps_pre}
+        result[f"layer_{i}" if i < c.n_layers else "outputs"] = own
+    return result

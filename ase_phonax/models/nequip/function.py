@@ -1,6 +1,5 @@
 """NequIP and its Nequix variant in e3nn-jax on Haiku: the network to train, and the independent reference."""
 
-from collections.abc import Callable
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -22,10 +21,11 @@ from ..blocks.function import (
     gate_irreps,
     linear,
     look_along,
+    network_of,
     read_outputs,
     value_only,
 )
-from ..blocks.radial import bessel, envelope, perceptron
+from ..blocks.radial import closed_basis, perceptron
 from ..o3.irreps import Irreps
 from .config import NequIPConfig, layer_irreps, output_irreps
 
@@ -117,7 +117,8 @@ class _Model:
         """What leaves each layer, and those beside the last."""
         c = self.config
         edges = look_along(vectors, c.l_max, exchange)
-        basis = closed_basis(c, edges.lengths)
+        r = edges.lengths
+        basis = closed_basis(r, 0, n_basis=c.n_basis, cutoff=c.cutoff, p=c.envelope_p, dtype=r.dtype)[0]
         ends = None
         if c.radial_elements:
             both = edges.at_ends(species.astype(vectors.dtype))
@@ -145,23 +146,7 @@ class _Model:
         return energy * c.scale + c.shift + isolated.astype(x.dtype)[species]
 
 
-def closed_basis(config: NequIPConfig, lengths: Array) -> Array:
-    """Bessel functions (n, n_basis) [1/Å²] of lengths (n,) [Å] times their envelope."""
-    r = lengths[:, None]
-    return bessel(r, 0, config.n_basis, config.cutoff)[0] * envelope(r, 0, config.cutoff, config.envelope_p)[0]
-
-
 @lru_cache
 def nequip_network(config: NequIPConfig) -> Network:
     """The network of a configuration."""
-
-    def build():
-        model = _Model(config)
-        return model.outputs, (model.node_energies, model.inside, model.outputs)
-
-    init, apply = hk.multi_transform(build)
-
-    def without_key(function: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda parameters, *inputs: function(parameters, None, *inputs)
-
-    return Network(init, *map(without_key, apply))
+    return network_of(_Model, config)

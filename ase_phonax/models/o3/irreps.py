@@ -33,25 +33,23 @@ class Irrep(NamedTuple):
 EVEN_SCALAR = Irrep(0, 1)
 
 Irreps = tuple[tuple[int, Irrep], ...]
+Sizes = tuple[tuple[int, int], ...]  # (channels, components) of each block
 MOST_CHANNELS = 100_000
 HIGHEST_DEGREE = 12  # couplings of higher ones take minutes to compute, and nothing uses them
-# Of whatever else counts in a network; what is not named has as many as there may be channels.
-MOST = {"n_layers": 100, "l_max": HIGHEST_DEGREE, "n_basis": 1000, "envelope_p": 100, "correlation": 4}
-LONGEST_CUTOFF = 30.0  # Å: ten thousand neighbours of an atom
 
 
-def check_cutoff(cutoff: float) -> None:
-    """Refuse a cutoff at which nothing interacts, or everything.
+def block_sizes(irreps: Irreps) -> Sizes:
+    """Channels and components of each irrep, as the arrays of features have them."""
+    return tuple((mul, ir.dim) for mul, ir in irreps)
 
-    Raises:
-        InputError: not between 0 and LONGEST_CUTOFF [Å].
-    """
-    if not 0 < cutoff <= LONGEST_CUTOFF:
-        raise InputError(
-            f"cutoff is {cutoff!r}",
-            "without neighbours nothing interacts, and thousands of them fit no memory",
-            f"give some Å, 4 to 6 usually, and no more than {LONGEST_CUTOFF:g}",
-        )
+
+def reachable(irreps_in: Irreps, l_max: int, wanted: Irreps) -> Irreps:
+    """The wanted irreps that features hold or a message can fill, through harmonics up to l_max."""
+    there = {ir for _, ir in irreps_in}
+    for _, ir_in in irreps_in:
+        for l in range(l_max + 1):
+            there.update(ir_in.times(Irrep(l, (-1) ** l)))
+    return tuple((mul, ir) for mul, ir in wanted if ir in there)
 
 
 def parse_irreps(text: str) -> Irreps:
