@@ -1,6 +1,7 @@
 """Plain JAX functions as potentials, against exact answers: a spring chain and Stillinger-Weber silicon."""
 
 import copy
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ from matscipy.calculators.manybody.explicit_forms.stillinger_weber import (
 )
 
 from ase_phonax import PhonaxCalculator, Potential
-from ase_phonax.base.errors import InputError
+from ase_phonax.base.errors import InputError, StructureError
 from ase_phonax.base.units import THZ_PER_SQRT_EV_A2_AMU
 from ase_phonax.derivatives.compiled import responses
 from ase_phonax.derivatives.compiled.graphs import build_graph
@@ -218,6 +219,10 @@ def test_a_network_knows_its_own_cutoff_and_layers(untrained):
         ({"n_layers": 1.5}, "the number of layers is 1.5"),
         ({"numbers": (14, 6)}, r"the atomic numbers are \(14, 6\)"),
         ({"numbers": (6, 6)}, "give them ascending, once each"),
+        ({"numbers": ("Si",)}, r"the atomic numbers are \('Si',\)"),
+        ({"numbers": (6, 200)}, "from 1 to 118"),
+        ({"cutoff": None}, "the cutoff is None Å"),
+        ({"n_layers": "2"}, "the number of layers is '2'"),
     ],
     ids=str,
 )
@@ -225,6 +230,45 @@ def test_a_potential_that_cannot_be_is_refused(change, text):
     good = {"cutoff": 3.0, "n_layers": 1, "numbers": (6, 14)}
     with pytest.raises(InputError, match=text):
         Potential.from_function(springs, **(good | change))
+
+
+@pytest.mark.parametrize(
+    ("function", "text"),
+    [
+        (lambda vectors, exchange: None, r"takes \(vectors, exchange\): too many positional arguments"),
+        (lambda parameters, vectors, species, exchange, cell: None, "missing a required argument: 'cell'"),
+        (lambda parameters, vectors, species, exchange, *, cell: None, "missing a required argument: 'cell'"),
+        (jax.jit(lambda vectors: None), r"takes \(vectors\)"),
+        (np.zeros(3), "of the type ndarray"),
+        ("phonax-small", "is 'phonax-small', of the type str"),
+    ],
+    ids=["two", "five", "one by name", "compiled", "an array", "a name"],
+)
+def test_a_function_of_other_arguments_is_refused_when_it_is_given(function, text):
+    with pytest.raises(InputError, match=text) as error:
+        Potential.from_function(function, cutoff=3.0, n_layers=1, numbers=(14,))
+    assert "(parameters, edge_vectors, species, exchange)" in error.value.why
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        functools.partial(lambda scale, *inputs: springs(*inputs), 2.0),
+        lambda *inputs: springs(*inputs),
+        jax.jit(springs, static_argnums=3),
+        lambda parameters, vectors, species, exchange, scale=1.0: springs(parameters, vectors, species, exchange),
+    ],
+    ids=["partial", "any number", "compiled", "one more with a default"],
+)
+def test_functions_that_can_be_called_with_the_four_arguments_are_taken(function):
+    assert Potential.from_function(function, cutoff=3.0, n_layers=1, numbers=(14,)).node_energies is function
+
+
+def test_an_element_that_a_function_was_not_made_for_is_refused_with_a_true_reason():
+    # Nobody has trained a function.
+    calc = PhonaxCalculator(spring_potential((6, 8)))
+    with pytest.raises(StructureError, match=r"does not know N\n.*it was not made for that element"):
+        calc.get_potential_energy(Atoms("NO", positions=[[0, 0, 0], [1.2, 0, 0]]))
 
 
 def test_a_potential_is_data_that_copies_share():

@@ -13,7 +13,7 @@ from ase.io import read, write
 from ase.spacegroup import Spacegroup
 
 from ase_phonax import PhonaxCalculator, relax
-from ase_phonax.base.errors import StructureError, UnstableWarning
+from ase_phonax.base.errors import StructureError, UnstableWarning, why_unread
 from ase_phonax.cli import loading, main
 from ase_phonax.phonons.bands.paths import crystal_path
 from ase_phonax.phonons.supercell.objects import build_phonopy
@@ -340,6 +340,46 @@ def test_paths_that_the_system_refuses_are_errors_in_words(tmp_path, monkeypatch
     assert words in printed
     assert printed.startswith("error: ")
     assert "Traceback" not in printed
+
+
+# ---- files of another kind -------------------------------------------------------------------------
+
+OTHER_KINDS = {
+    "a letter": ("a.cif", "Dear reader,\n", "something else stands in it than its reader looks for (AssertionError)"),
+    "a program": ("a.cif", "#include <stdio.h>\n", "something else stands in it than its reader looks for"),
+    "an xyz file": ("a.cif", "1\n\nH 0 0 0\n", "something else stands in it than its reader looks for"),
+    "a cut file": ("a.cif", "data_x\n_cell_length_a\n", "it ends, or a line of it, before what its reader looks for"),
+    "a table": ("POSCAR", "a b c\n1 2 3\n", "it ends, or a line of it, before what its reader looks for"),
+    "an unknown element": ("a.xyz", "1\n\nQq 0 0 0\n", "a name that its reader looks for is missing or unknown"),
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_KINDS)
+def test_a_file_of_another_kind_is_refused_in_words_about_the_file(tmp_path, kind):
+    name, text, words = OTHER_KINDS[kind]
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(StructureError) as error:
+        loading.read_structure(str(path))
+    assert f"{path} cannot be read: {words}" in error.value.what
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (AssertionError(), "something else stands in it than its reader looks for (AssertionError)"),
+        (AttributeError("'NoneType' object has no attribute 'group'"), "something else stands in it"),
+        (KeyError("Qq"), "a name that its reader looks for is missing or unknown (KeyError: 'Qq')"),
+        (StopIteration(), "it ends, or a line of it, before what its reader looks for (StopIteration)"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), "its bytes are no text (UnicodeDecodeError"),
+        (MemoryError(), "what it announces fits no memory (MemoryError)"),
+        (ValueError(), "its reader gives no reason (ValueError)"),
+        (ValueError("could not convert\n string to float: 'a'"), "could not convert string to float: 'a'"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_what_readers_raise_is_told_in_words(error, words):
+    assert why_unread(error).startswith(words)
 
 
 # ---- skewed cells and far atoms --------------------------------------------------------------------

@@ -98,6 +98,33 @@ def in_words(error: BaseException) -> str:
     return ": ".join(filter(None, (type(error).__name__, str(error).strip())))
 
 
+# What Python's own exceptions mean where a reader meets them: their texts speak of its program, not of the file.
+_OF_READERS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+    ((KeyError,), "a name that its reader looks for is missing or unknown"),
+    ((IndexError, StopIteration, EOFError), "it ends, or a line of it, before what its reader looks for"),
+    ((UnicodeError,), "its bytes are no text"),
+    ((MemoryError, OverflowError), "what it announces fits no memory"),
+    ((RecursionError,), "it is nested too deeply"),
+    (
+        (AssertionError, AttributeError, TypeError, NameError, ZeroDivisionError, NotImplementedError),
+        "something else stands in it than its reader looks for",
+    ),
+)
+
+
+def why_unread(error: BaseException) -> str:
+    """Why another program could not read something, in words about what it read.
+
+    What the exception says, on one line. Where it says nothing, or speaks of the program, its meaning goes before:
+    "something else stands in it than its reader looks for (AssertionError)".
+    """
+    meaning = next((words for kinds, words in _OF_READERS if isinstance(error, kinds)), "")
+    said = " ".join(str(error).split())
+    if said and not meaning:
+        return said
+    return f"{meaning or 'its reader gives no reason'} ({' '.join(in_words(error).split())})"
+
+
 def is_failure(error: BaseException) -> bool:
     """Whether another program failed, and was not told to stop. A panic of Rust (phonopy, spglib) is no Exception."""
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"

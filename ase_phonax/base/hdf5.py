@@ -20,7 +20,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from .errors import in_words
+from .errors import why_unread
 
 BLOCK = 512  # bytes in front of the file proper
 _MARK = b"ase-phonax sha256 "
@@ -107,7 +107,7 @@ def _everything(source: Any, size: int) -> tuple[dict[str, Any], dict[str, dict[
     except _NotPlain as error:
         raise ValueError(str(error)) from None
     except Exception as error:  # HDF5 and h5py answer damage by whatever they ran into: RuntimeError, MemoryError, ...
-        raise ValueError(f"HDF5 does not read it ({in_words(error)})") from error
+        raise ValueError(f"HDF5 does not read it: {why_unread(error)}") from error
     return arrays, attributes
 
 

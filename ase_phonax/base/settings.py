@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from .errors import InputError, in_words
+from .errors import InputError, why_unread
 from .input_files import DEEPEST, require_file, shown
 
 LARGEST_FILE = 10_000_000  # bytes
@@ -46,7 +46,7 @@ def read_yaml(path: str | Path) -> Any:
         ) from error
     except Exception as error:  # PyYAML raises whatever its conversions of numbers and dates, or nesting, run into
         raise InputError(
-            f"the configuration {shown(path)} is not YAML: {' '.join(in_words(error).split())[:500]}",
+            f"the configuration {shown(path)} is not YAML: {why_unread(error)[:500]}",
             why,
             "YAML is `name: value` lines, lists with `- ` below a name; texts like numbers or dates need quotes",
         ) from error

@@ -8,16 +8,28 @@ import os
 import re
 import sys
 import warnings
-from _thread import RLock
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from weakref import WeakSet
+
+if TYPE_CHECKING:
+
+    class RLock:
+        """That of `_thread`. Its stub calls it final, which it is not, and leaves out what forks need."""
+
+        def acquire(self, blocking: bool = True, timeout: float = -1) -> bool: ...
+        def release(self) -> None: ...
+        def __enter__(self) -> bool: ...
+        def __exit__(self, *error: object) -> None: ...
+        def _at_fork_reinit(self) -> None: ...
+else:
+    from _thread import RLock
 
 Value = TypeVar("Value")
 
 
-class Lock(RLock):  # type: ignore[misc]  # typeshed calls it final; CPython's own tests have subclasses
+class Lock(RLock):
     """One thread at a time, which may enter again what it holds.
 
     It is Python's own: in a `with` written in Python, Ctrl-C between two lines would leave the lock held for ever.
@@ -34,7 +46,7 @@ class Lock(RLock):  # type: ignore[misc]  # typeshed calls it final; CPython's o
         if self.acquire(blocking=False):
             self.release()
         else:
-            self._at_fork_reinit()  # type: ignore[attr-defined]  # as the standard library does with its locks
+            self._at_fork_reinit()  # as the standard library does with its locks
 
 
 _LOCKS: WeakSet[Lock] = WeakSet()
@@ -73,7 +85,7 @@ class _Entry(Generic[Value]):
 
     def __init__(self, key: Hashable) -> None:
         self.key, self.lock, self.made = key, Lock(), False
-        self.value: Value | None = None
+        self.value: Value  # once it is made
 
 
 class Remembered(Generic[Value]):
@@ -106,13 +118,13 @@ class Remembered(Generic[Value]):
                 entry.made = True
                 if self._worth_keeping and not self._worth_keeping(entry.value):
                     self._drop(entry)
-        return entry.value  # type: ignore[return-value]
+            return entry.value
 
     @property
     def last(self) -> Value | None:
         """What was asked about last, where it is remembered."""
         entries = self._entries  # once: another thread may forget it meanwhile
-        return entries[-1].value if entries else None
+        return entries[-1].value if entries and entries[-1].made else None
 
     def forget(self) -> None:
         """Drop all, and their memory."""

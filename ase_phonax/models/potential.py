@@ -1,6 +1,8 @@
 """A potential as data: what computes node energies, its parameters and where they come from."""
 
 import hashlib
+import inspect
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
@@ -11,6 +13,7 @@ from ..base.errors import InputError
 from .outputs import ENERGY, Output
 from .parts import NetworkParts
 
+HEAVIEST = 118  # element
 # (parameters, edge_vectors, species, exchange) -> node energies (n_nodes,) [eV]
 NodeEnergies = Callable[..., Any]
 # the same arguments -> name of each output -> (n_nodes, components), the energy [eV] among them
@@ -79,19 +82,20 @@ class Potential:
     check: bool = False
 
     def __post_init__(self):
-        if not (np.isfinite(self.cutoff) and self.cutoff > 0):
+        if not (_is_number(self.cutoff) and np.isfinite(self.cutoff) and self.cutoff > 0):
             raise InputError(f"the cutoff is {self.cutoff!r} Å", "edges are cut there", "give a positive length in Å")
-        if int(self.n_layers) != self.n_layers or self.n_layers < 1:
+        if not (_is_number(self.n_layers) and self.n_layers >= 1 and float(self.n_layers).is_integer()):
             raise InputError(
                 f"the number of layers is {self.n_layers!r}",
                 "it sets how far a node energy sees; too few hops give wrong constants without a sign of it",
                 "state the number of message-passing hops, 1 or more",
             )
-        if list(self.numbers) != sorted(set(self.numbers)):
+        is_element = [isinstance(z, (int, np.integer)) and 0 < z <= HEAVIEST for z in self.numbers]
+        if not all(is_element) or list(self.numbers) != sorted(set(self.numbers)):
             raise InputError(
                 f"the atomic numbers are {self.numbers}",
                 "species are positions in this list",
-                "give them ascending, once each",
+                f"give them ascending, once each, from 1 to {HEAVIEST}",
             )
 
     def __repr__(self) -> str:
@@ -152,9 +156,42 @@ class Potential:
             parameters: first argument of the function; an empty dict when None.
             name: shown in summaries.
             check: False computes with the function whatever it does.
+
+        Raises:
+            InputError: what is given is no function of these four arguments, or the numbers are none.
         """
+        _check_signature(node_energies)
         parameters = {} if parameters is None else parameters
-        return cls(node_energies, parameters, float(cutoff), n_layers, tuple(numbers), name, check=check)
+        given = float(cutoff) if _is_number(cutoff) else cutoff  # what is none is refused with the rest
+        return cls(node_energies, parameters, given, n_layers, tuple(numbers), name, check=check)
+
+
+def _is_number(value: Any) -> bool:
+    return np.ndim(value) == 0 and np.asarray(value).dtype.kind in "iuf"
+
+
+def _check_signature(node_energies: object) -> None:
+    """Refuse what cannot be called with the four arguments of `NodeEnergies`."""
+    why = "it is called with (parameters, edge_vectors, species, exchange), in this order"
+    if not callable(node_energies):
+        raise InputError(
+            f"the function of a potential is {reprlib.repr(node_energies)}, of the type {type(node_energies).__name__}",
+            why,
+            "give a function that returns an energy for each atom [eV]",
+        )
+    try:
+        signature = inspect.signature(node_energies)
+    except ValueError:  # compiled ones may have none
+        return
+    try:
+        signature.bind(*[None] * 4)
+    except TypeError as error:
+        raise InputError(
+            f"the function of a potential takes {signature}: {error}",
+            why,
+            "give it these four, also those that it does not use; its numbers are the first, `parameters=` here, or"
+            " functools.partial fixes what else it takes",
+        ) from error
 
 
 def _leaves(tree: Any) -> list:

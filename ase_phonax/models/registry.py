@@ -12,7 +12,7 @@ from typing import Any
 from ase.data import chemical_symbols
 
 from ..base.caches import cache_folder
-from ..base.errors import ModelError, UnstableWarning
+from ..base.errors import ModelError, UnstableWarning, why_unread
 from ..base.input_files import parse_json, require_file
 from ..base.progress import Progress
 from .downloads import fetch, recorded_sha256, sha256_of
@@ -131,7 +131,7 @@ def _read_card(path: Path) -> ModelCard:
         return ModelCard(**fields, location=str(location))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ModelError(
-            f"the card {path} is no card of a model: {error}",
+            f"the card {path} is no card of a model: {why_unread(error)}",
             "cards say what models there are, and what a download has to be",
             "install ase-phonax again; nothing else belongs into its folder of models",
         ) from error

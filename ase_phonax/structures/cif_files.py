@@ -14,7 +14,7 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from ..base.errors import StructureError, UnstableWarning, in_words
+from ..base.errors import StructureError, UnstableWarning, why_unread
 from .checks import FULL_OCCUPANCY, amount, check_cell, check_repeats, is_full
 from .cif_symmetry import HALL, NUMBERS, OPERATIONS, SYMBOLS, Operation, first_stated, operations_of, say_contradiction
 from .lattices import with_short_vectors
@@ -41,14 +41,14 @@ def read_blocks(path: str | Path) -> list[Any]:
         try:
             blocks = list(parse_cif(str(path)))
         except Exception as error:  # the parser raises whatever it runs into
-            raise _damaged(path, in_words(error)) from error
+            raise _damaged(path, why_unread(error)) from error
     for warning in caught:
         if "tokens" in str(warning.message):  # ASE leaves the row out
             raise _damaged(path, f"a row of a table is not complete ({' '.join(str(warning.message).split())})")
     try:
         return [block for block in blocks if block.has_structure()]
     except Exception as error:
-        raise _damaged(path, f"a symbol or coordinate is none ({in_words(error)})") from error
+        raise _damaged(path, f"a symbol or coordinate is none: {why_unread(error)}") from error
 
 
 def _damaged(path: str | Path, what: str) -> StructureError:
@@ -84,7 +84,7 @@ def crystal_of(block: Any, name: str, site_tolerance: float | None = None) -> At
     except StructureError:
         raise
     except (ValueError, ZeroDivisionError) as error:
-        raise _damaged(name, str(error)) from error
+        raise _damaged(name, why_unread(error)) from error
     if not operations:
         raise _without_symmetry(block, name, refusal)
     if atoms is None or operations is not of_ase or site_tolerance is not None:
@@ -118,7 +118,7 @@ def _without_symmetry(block: Any, name: str, error: Exception | None) -> Structu
     stated = f"the space group {symbol or number!r}" if symbol or number else "no space group"
     return StructureError(
         f"{name} cannot be read: it states {stated}, lists no symmetry operations, and ASE says "
-        f"{in_words(error) if error else 'that it does not know it'}",
+        f"{why_unread(error) if error else 'that it does not know it'}",
         "the operations make the crystal of the sites that are listed",
         "add the number of the space group, `_space_group_IT_number 227` for instance, or the operations",
     )
@@ -143,7 +143,7 @@ def _expanded(block: Any, operations: Sequence[Operation], name: str, tolerance:
     except Exception as error:
         if isinstance(error, KeyError) and error.args[0] in HYDROGEN_ISOTOPES:
             raise  # `stated_atoms` reads the file again, and knows them
-        raise _damaged(name, f"a symbol or coordinate is none ({in_words(error)})") from error
+        raise _damaged(name, f"a symbol or coordinate is none: {why_unread(error)}") from error
     images: list[NDArray[np.float64]] = []
     origins: list[int] = []
     for k, site in enumerate(scaled):

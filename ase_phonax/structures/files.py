@@ -11,7 +11,7 @@ from typing import Any
 
 from ase import Atoms
 
-from ..base.errors import StructureError, UnstableWarning, in_words
+from ..base.errors import StructureError, UnstableWarning, why_unread
 from ..base.input_files import check_nesting, require_file, shown
 from .checks import check_elements, check_structure
 from .stated_atoms import names_isotopes, read_stated
@@ -101,7 +101,7 @@ def known_format(path: str | Path) -> str:
         return get_ioformat(filetype(str(path))).name
     except Exception as error:  # UnknownFileTypeError, and what reading the first bytes may raise
         raise StructureError(
-            f"the format of {shown(path)} is not known to ASE: {error}",
+            f"the format of {shown(path)} is not known to ASE: {why_unread(error)}",
             "the atoms cannot be found in it",
             "give it a usual name (POSCAR, *.cif, *.xyz, ...) or convert it; `ase info --formats` lists what is read",
         ) from error
@@ -115,7 +115,7 @@ def _unreadable(path: str, format_name: str, error: Exception) -> StructureError
             "write H, and give the mass with --mass H=2.014 (in Python: atoms.set_masses)",
         )
     return StructureError(
-        f"{shown(path)} cannot be read: {in_words(error)}",
+        f"{shown(path)} cannot be read: {why_unread(error)}",
         f"the file is damaged, or not of the format its name suggests ({format_name})",
         "open it in an editor, or write it again",
     )
@@ -163,9 +163,12 @@ def _at(blocks: list[Any], index: str, path: str) -> Any:
     from ase.io.formats import string2index
 
     try:
-        return blocks[string2index(index)]  # type: ignore[index]  # a word is refused below
-    except (IndexError, TypeError, ValueError) as error:
+        place = string2index(index)
+        if not isinstance(place, str):
+            return blocks[place]
+    except (IndexError, ValueError) as error:
         raise _no_such_image(path, index) from error
+    raise _no_such_image(path, index)
 
 
 def _no_such_image(path: str, index: str) -> StructureError:

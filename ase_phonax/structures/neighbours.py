@@ -49,7 +49,7 @@ def check_atoms(atoms: Atoms, numbers: tuple[int, ...], model: str, others: Alte
     if unknown:
         raise StructureError(
             f"the model {model!r} does not know {', '.join(chemical_symbols[z] for z in unknown)}",
-            "it was never trained on " + ("that element" if len(unknown) == 1 else "those elements"),
+            "it was not made for " + ("that element" if len(unknown) == 1 else "those elements"),
             f"{_advice(atoms, others)}; this one has {len(numbers)}: " + " ".join(chemical_symbols[z] for z in numbers),
         )
     check_cell(atoms)
@@ -112,7 +112,7 @@ def _refuse_endless(box: np.ndarray, matrix: np.ndarray, atoms: Atoms, cutoff: f
 def _too_close(receiver: int, sender: int, shift: np.ndarray, length: float) -> StructureError:
     return StructureError(
         f"atoms {receiver} and {sender} (image {shift.tolist()}) are {length:.4f} Å apart",
-        "no potential is trained that close, and the result would mean nothing",
+        "no potential is meant for that, and the result would mean nothing",
         "remove duplicated atoms or check the units of the positions",
     )
 
@@ -158,20 +158,20 @@ def find_neighbours(atoms: Atoms, cutoff: float, numbers: tuple[int, ...]) -> Ne
     return Neighbours(atoms.positions.astype(float), species, cell, receivers, senders, shifts, vectors)
 
 
-def require_neighbours(atoms: Atoms, found: Neighbours, cutoff: float) -> None:
+def require_neighbours(atoms: Atoms, neighbours: Neighbours, cutoff: float) -> None:
     """Refuse a crystal in which the potential leaves atoms without any force constant.
 
     An atom out of reach of all others has an energy, but its row of D(q) would be zero, and so would frequencies.
 
     Args:
         atoms: of the crystal.
-        found: their edges.
+        neighbours: their edges.
         cutoff: of the potential [Å].
 
     Raises:
         StructureError: naming the atoms.
     """
-    alone = np.flatnonzero(np.bincount(found.receivers, minlength=len(atoms)) == 0).tolist()
+    alone = np.flatnonzero(np.bincount(neighbours.receivers, minlength=len(atoms)) == 0).tolist()
     if not alone:
         return
     if len(alone) == len(atoms):

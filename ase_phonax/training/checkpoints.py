@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from ..base import hdf5
-from ..base.errors import InputError
+from ..base.errors import InputError, why_unread
 from ..base.files import write_whole
 from ..base.input_files import parse_json
 
@@ -67,7 +67,7 @@ def read_checkpoint(folder: Path, templates: dict[str, Any]) -> tuple[dict[str, 
     except (OSError, KeyError, ValueError, TypeError) as error:
         before = folder / PREVIOUS
         raise InputError(
-            f"the checkpoint {path} is damaged or of another run ({error})",
+            f"the checkpoint {path} is damaged or of another run: {why_unread(error)}",
             "going on from it would train something else",
             f"put the one before in its place: mv {before} {path}" if before.is_file() else "start without --resume",
         ) from error

@@ -108,7 +108,7 @@ def _split(irreps: e3nn.Irreps, features: Array) -> list[Array]:
 # Edges.
 
 
-class Edges(NamedTuple):
+class EdgeGeometry(NamedTuple):
     """What a network sees of edge vectors.
 
     Attributes:
@@ -132,7 +132,7 @@ class Edges(NamedTuple):
         return self.exchange.aggregate(whole)
 
 
-def look_along(vectors: Array, l_max: int, exchange: Any) -> Edges:
+def look_along(vectors: Array, l_max: int, exchange: Any) -> EdgeGeometry:
     """Edges from their vectors (n_edges, 3) [Å], none of them zero."""
     mirrored = getattr(exchange, "mirrored", False)
     half = vectors[: len(vectors) // 2] if mirrored else vectors
@@ -148,7 +148,7 @@ def look_along(vectors: Array, l_max: int, exchange: Any) -> Edges:
         parity = np.concatenate([np.full(mul * ir.dim, ir.p, half.dtype) for mul, ir in harmonics.irreps])
         both = jnp.concatenate([harmonics.array, harmonics.array * parity])
         harmonics = e3nn.IrrepsArray(harmonics.irreps, both)
-    return Edges(harmonics, jnp.sqrt(jnp.sum(half**2, -1)), exchange)
+    return EdgeGeometry(harmonics, jnp.sqrt(jnp.sum(half**2, -1)), exchange)
 
 
 class _Path(NamedTuple):
@@ -208,7 +208,7 @@ class Convolution:
             result.append(jnp.concatenate([jnp.zeros((len(weights), 0, mul), weights.dtype), *columns], -2))
         return result
 
-    def __call__(self, features: e3nn.IrrepsArray, edges: Edges, weights: Sequence[Array]) -> e3nn.IrrepsArray:
+    def __call__(self, features: e3nn.IrrepsArray, edges: EdgeGeometry, weights: Sequence[Array]) -> e3nn.IrrepsArray:
         """Sums onto receivers.
 
         Args:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ...base.errors import InputError, ModelError, in_words
+from ...base.errors import InputError, ModelError, why_unread
 from ..architectures import make_potential
 from ..downloads import sha256_of
 from ..potential import Potential, Provenance
@@ -75,7 +75,7 @@ def read_mace(path: str | os.PathLike, *, trust: bool = False, head: str | None 
     except ModelError:
         raise
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, InputError) as error:
-        raise foreign(path, f"its modules are not as MACE's own are ({in_words(error).splitlines()[0]})") from error
+        raise foreign(path, f"its modules are not as MACE's own are: {why_unread(error)}") from error
     potential = make_potential(
         "mace",
         config,
@@ -109,7 +109,7 @@ def _open(path: Path) -> tuple[Any, Any]:
         ) from error
     except Exception as error:  # unpickling raises whatever it ran into
         raise ModelError(
-            f"{path} cannot be opened: {in_words(error)}",
+            f"{path} cannot be opened: {why_unread(error)}",
             "it is damaged, or was written with a version of mace-torch whose classes are no longer there",
             "open it with the mace-torch that wrote it, and save it again with the installed one",
         ) from error

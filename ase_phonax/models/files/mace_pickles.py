@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...base.errors import ModelError
+from ...base.errors import ModelError, why_unread
 from ...base.input_files import require_file
 
 MODELS = ("MACE", "ScaleShiftMACE")
@@ -42,7 +42,7 @@ def check_unopened(path: Path) -> None:
     try:
         imported = {found for content in contents for found in _imports(content)}
     except ValueError as error:
-        raise foreign(path, f"what its pickle would import cannot be told for certain ({error})") from error
+        raise foreign(path, f"what its pickle would import cannot be told for certain: {why_unread(error)}") from error
     if harmful := sorted(f"{module}.{name}" for module, name in imported if _is_harmful(module, name)):
         raise ModelError(
             f"{path} would import {', '.join(harmful)}",
@@ -94,7 +94,7 @@ def _pickles(path: Path) -> tuple[list[str], list[bytes]]:
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError, NotImplementedError) as error:
         if isinstance(error, ModelError):
             raise
-        raise foreign(path, f"it is damaged ({error})") from error
+        raise foreign(path, f"it is damaged: {why_unread(error)}") from error
 
 
 def _imports(pickle: bytes) -> Iterator[tuple[str, str]]:

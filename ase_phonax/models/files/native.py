@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...base import hdf5
-from ...base.errors import InputError, ModelError, UnstableWarning
+from ...base.errors import InputError, ModelError, UnstableWarning, why_unread
 from ...base.files import exists, write_whole
 from ...base.input_files import parse_json
 from ...base.settings import build
@@ -90,7 +90,7 @@ def read_native(path: Path) -> Potential:
     except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         if isinstance(error, ModelError):
             raise
-        raise _unreadable(path, f"it is not a complete model file ({error})") from error
+        raise _unreadable(path, f"it is not a complete model file: {why_unread(error)}") from error
     if not content.sealed:
         warnings.warn(
             f"{path} was written by an earlier version and carries no checksum: nothing vouches for its numbers. "

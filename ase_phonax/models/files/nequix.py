@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...base.errors import ModelError
+from ...base.errors import ModelError, why_unread
 from ...base.input_files import parse_json
 from ..architectures import make_potential
 from ..nequip.config import NequIPConfig
@@ -66,7 +66,7 @@ def _header(path: Path, line: bytes) -> dict:
     try:
         header = parse_json(line)
     except ValueError as error:
-        raise _foreign(path, f"its first line is not JSON ({error.__class__.__name__})") from error
+        raise _foreign(path, f"its first line is not JSON: {why_unread(error)}") from error
     missing = {"atomic_numbers", "hidden_irreps", "lmax", "cutoff", "n_layers", "scale", "shift"} - set(
         header if isinstance(header, dict) else ()
     )
@@ -82,7 +82,7 @@ def _leaves(path: Path, file) -> list[np.ndarray]:
         try:
             leaves.append(np.lib.format.read_array(file, allow_pickle=False))
         except Exception as error:  # NumPy answers a damaged header by whatever it ran into
-            raise _foreign(path, f"block {len(leaves)} is damaged or cut off ({error})") from error
+            raise _foreign(path, f"block {len(leaves)} is damaged or cut off: {why_unread(error)}") from error
     return leaves
 
 

@@ -15,7 +15,7 @@ from jax import Array
 
 from ..blocks import function as blocks
 from ..blocks.function import (
-    Edges,
+    EdgeGeometry,
     Network,
     convolution,
     linear,
@@ -48,7 +48,7 @@ class MACELayer(hk.Module):
         self.convolution = convolution(irreps.senders, config.l_max, irreps.factors)
 
     def __call__(
-        self, features: e3nn.IrrepsArray, edges: Edges, basis: Array, closing: Array, species: Array
+        self, features: e3nn.IrrepsArray, edges: EdgeGeometry, basis: Array, closing: Array, species: Array
     ) -> e3nn.IrrepsArray:
         """Features of nodes -> new ones.
 
@@ -155,7 +155,7 @@ class _Model:
         energies = energies * c.scale + c.shift + isolated.astype(dtype)[species]
         return {"energy": energies[:, None], **further}
 
-    def ends(self, edges: Edges, species: Array, dtype: Any) -> tuple[Array | None, tuple[Array, Array] | None]:
+    def ends(self, edges: EdgeGeometry, species: Array, dtype: Any) -> tuple[Array | None, tuple[Array, Array] | None]:
         """Sums of the covalent radii (n,), and atomic numbers at either end; None where nothing depends on them."""
         if not self.config.needs_radii:
             return None, None

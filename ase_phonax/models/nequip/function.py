@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ..blocks.function import (
-    Edges,
+    EdgeGeometry,
     Network,
     components_first,
     convolution,
@@ -40,7 +40,12 @@ class Layer(hk.Module):
         self.convolution = convolution(irreps_in, config.l_max, irreps_out)
 
     def __call__(
-        self, features: e3nn.IrrepsArray, edges: Edges, basis: Array, species: Array, ends: tuple[Array, Array] | None
+        self,
+        features: e3nn.IrrepsArray,
+        edges: EdgeGeometry,
+        basis: Array,
+        species: Array,
+        ends: tuple[Array, Array] | None,
     ) -> e3nn.IrrepsArray:
         """Features of nodes -> new ones.
 

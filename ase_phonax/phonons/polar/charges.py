@@ -17,7 +17,7 @@ from phonopy.physical_units import get_calculator_physical_units
 from phonopy.structure.atoms import PhonopyAtoms
 from phonopy.structure.symmetry import symmetrize_borns_and_epsilon
 
-from ...base.errors import InputError, is_failure
+from ...base.errors import InputError, is_failure, why_unread
 from ...base.input_files import require_file
 from ...base.sharing import ignored_warnings
 from ...structures.layers import vacuum_axis
@@ -139,7 +139,7 @@ def _read_file(path: Path, primitive: PhonopyAtoms, symprec: float) -> dict[str,
             raise
         symbols = " ".join(primitive.symbols)
         raise InputError(
-            f"{path} is no BORN file of this crystal ({len(primitive)} atoms: {symbols}): {error}",
+            f"{path} is no BORN file of this crystal ({len(primitive)} atoms: {symbols}): {why_unread(error)}",
             "charges on the wrong atoms give frequencies that look reasonable and are wrong",
             "its lines are: the factor (or any word), nine numbers of the dielectric tensor, then nine numbers for each"
             " symmetry-independent atom of the primitive cell, in its order",

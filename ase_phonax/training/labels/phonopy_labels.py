@@ -10,7 +10,7 @@ from phonopy.file_IO import check_force_constants_indices, parse_FORCE_CONSTANTS
 from phonopy.interface.phonopy_yaml import PhonopyYaml
 
 from ...base import hdf5
-from ...base.errors import InputError, is_failure
+from ...base.errors import InputError, is_failure, why_unread
 from ...phonons.supercell.constants import commensurate_qpoints, interpolated_dynamical_matrices
 from ...phonons.supercell.door import require_our_units
 from .frames import Frame, SecondOrder
@@ -90,7 +90,7 @@ def read_phonopy(path: Path) -> list[Frame]:
         if not is_failure(error):
             raise
         raise InputError(
-            f"{path}: phonopy does not read it ({' '.join(str(error).split()) or type(error).__name__})",
+            f"{path}: phonopy does not read it: {why_unread(error)}",
             "its force constants cannot be used",
             "give the phonopy.yaml, phonopy_disp.yaml or phonopy_params.yaml of a finished calculation",
         ) from error

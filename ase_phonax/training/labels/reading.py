@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from ...base.errors import InputError, in_words
+from ...base.errors import InputError, why_unread
 from ...base.input_files import check_nesting, require_file, shown
 from ...structures.checks import check_elements
 from ...structures.files import check_contents, known_format
@@ -254,7 +254,7 @@ def _check_weight_names(atoms: Atoms, origin: str) -> None:
 
 def _unreadable(path: Path, error: Exception) -> InputError:
     return InputError(
-        f"{shown(path)} cannot be read ({in_words(error)})",
+        f"{shown(path)} cannot be read: {why_unread(error)}",
         "its frames would be missing",
         "check that the file is complete; formats are those of ase.io.read, save_frames, VibrationsData and phonopy",
     )

@@ -9,7 +9,7 @@ import numpy as np
 from ase import Atoms
 
 from ...base import hdf5
-from ...base.errors import InputError
+from ...base.errors import InputError, why_unread
 from ...base.files import exists, write_whole
 from ..targets import LABELS, TARGETS, Target
 from .frames import Frame, fingerprint
@@ -92,7 +92,7 @@ def read_store(path: Path) -> list[Frame]:
     except (OSError, KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
         if isinstance(error, InputError) and str(path) in error.what:
             raise
-        raise _unreadable(path, f"it is damaged or incomplete ({error})") from error
+        raise _unreadable(path, f"it is damaged or incomplete: {why_unread(error)}") from error
     if fingerprint(frames) != written:
         raise _unreadable(path, "its contents do not match the fingerprint they were written with")
     return frames
