@@ -72,19 +72,19 @@ def check_nesting(text: str) -> None:
 def _problem(path: Path) -> tuple[str, str]:
     """What is wrong with a path, and what to do; empty where nothing is."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         return "does not exist", "check the path"
     except OSError as error:  # no permission on the way, a name too long, links in a circle
         return f"cannot be reached: {error.strerror}", "check the path, its links and its permissions"
     except ValueError as error:  # characters that no path has
         return f"is no path: {error}", "check the path"
-    if stat.S_ISDIR(found.st_mode):
+    if stat.S_ISDIR(status.st_mode):
         return "is a folder", "name a file in it"
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         return "is a pipe or a device", "write it to a file first: it is looked at more than once"
     if not os.access(path, os.R_OK):
         return "cannot be read: Permission denied", "check its permissions"
-    if found.st_size == 0:
+    if status.st_size == 0:
         return EMPTY, "check the program that wrote it"
     return "", ""

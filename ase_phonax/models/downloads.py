@@ -52,11 +52,11 @@ def fetch(url: str, sha256: str, n_bytes: int, to: Path, progress: Progress | No
             if to.is_file() and (not expected or sha256_of(to) == expected):
                 return
             _download(url, n_bytes, part, progress, to)
-            if sha256 and (found := sha256_of(part)) != sha256:
+            if sha256 and (digest := sha256_of(part)) != sha256:
                 size = part.stat().st_size
                 part.unlink()
                 raise ModelError(
-                    f"what came from {url} has {size:,} bytes and sha256 {found}, not {n_bytes:,} and {sha256}",
+                    f"what came from {url} has {size:,} bytes and sha256 {digest}, not {n_bytes:,} and {sha256}",
                     "it is not the file that was registered: damaged on the way, changed at its source, or the page of "
                     "a proxy; it was deleted",
                     "try again; if it comes out the same, something between here and the server changes files",

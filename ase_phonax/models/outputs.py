@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..base.errors import InputError
-from .o3.irreps import Irreps, parse_irreps
+from .o3.irreps import Irrep, Irreps, parse_irreps
 
 PER = ("atom", "structure")
 POOLING = ("sum", "mean")
@@ -107,7 +107,7 @@ def check_outputs(outputs: Sequence[Output]) -> None:
             )
 
 
-def unreachable(output: Output, irrep: Any, remedy: str) -> InputError:
+def unreachable(output: Output, irrep: Irrep, remedy: str) -> InputError:
     """What to say of an irrep that would be zero for every structure."""
     return InputError(
         f"the output {output.name!r} needs {irrep}, which nothing in this network has",

@@ -204,11 +204,11 @@ def _counts(text: Any) -> dict[str, float] | None:
         return None
     counts: dict[str, float] = {}
     for part in text.strip("'\" ").split():
-        found = re.fullmatch(r"([A-Z][a-z]?)(\d+(?:\.\d*)?|\.\d+)?", part)
-        if found is None:
+        symbol_and_count = re.fullmatch(r"([A-Z][a-z]?)(\d+(?:\.\d*)?|\.\d+)?", part)
+        if symbol_and_count is None:
             return None
-        symbol = "H" if found[1] in ("D", "T") else found[1]
-        counts[symbol] = counts.get(symbol, 0.0) + float(found[2] or 1)
+        symbol = "H" if symbol_and_count[1] in ("D", "T") else symbol_and_count[1]
+        counts[symbol] = counts.get(symbol, 0.0) + float(symbol_and_count[2] or 1)
     return counts if counts and min(counts.values()) > 0 else None
 
 

@@ -125,14 +125,14 @@ def say_contradiction(block: Any, name: str, atoms: Atoms) -> None:
     stated = {_settings()[hall][0] for hall in _stated_settings(block, name)[0]} if listed else set()
     if not stated or _number_of(listed, atoms) in stated:
         return
-    found = _quietly(
+    crystal = _quietly(
         spglib.get_symmetry_dataset, (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers), TOLERANCE
     )
-    if found is None or found.number not in stated:
+    if crystal is None or crystal.number not in stated:
         warnings.warn(
             f"{name} states the space group number {min(stated)}, and the {len(listed)} operations that it lists are "
-            f"those of another{'' if found is None else f': its crystal has number {found.number}'}. They were taken as"
-            " they are; some may be missing.",
+            f"those of another{'' if crystal is None else f': its crystal has number {crystal.number}'}. They were"
+            " taken as they are; some may be missing.",
             UnstableWarning,
             stacklevel=3,
         )
@@ -140,10 +140,10 @@ def say_contradiction(block: Any, name: str, atoms: Atoms) -> None:
 
 def _number_of(operations: Sequence[Operation], atoms: Atoms) -> int | None:
     rotations, translations = (np.array(parts) for parts in zip(*operations, strict=True))
-    found = _quietly(
+    group = _quietly(
         spglib.get_spacegroup_type_from_symmetry, rotations.astype(np.intc), translations, atoms.cell.array
     )
-    return None if found is None else found.number
+    return None if group is None else group.number
 
 
 def _quietly(function: Any, *arguments: Any) -> Any:
@@ -192,8 +192,8 @@ def _check_cell(cell: NDArray[np.float64], operations: Sequence[Operation], bloc
 
 @cache
 def _tabulated(hall: int) -> list[Operation]:
-    found = _quietly(spglib.get_symmetry_from_database, hall)
-    return list(zip(found["rotations"].astype(float), found["translations"], strict=True))
+    table = _quietly(spglib.get_symmetry_from_database, hall)
+    return list(zip(table["rotations"].astype(float), table["translations"], strict=True))
 
 
 @cache

@@ -6,6 +6,7 @@ the lines of four more.
 
 import re
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ase import Atoms
 from ..base.errors import StructureError, UnstableWarning, why_unread
 from ..base.input_files import check_nesting, require_file, shown
 from .checks import check_elements, check_structure
-from .stated_atoms import names_isotopes, read_stated
+from .stated_atoms import Images, names_isotopes, read_stated
 
 XYZ = ("xyz", "extxyz")
 
@@ -56,17 +57,17 @@ def read_structures(name: str) -> list[Atoms]:
     path, index = _split(name)
     require_file(path, "the structure file", "its structures would be missing", StructureError)
     chosen = _read(path, index or ":", None)
-    found = [chosen] if isinstance(chosen, Atoms) else list(chosen)
-    for atoms in found:
+    structures = [chosen] if isinstance(chosen, Atoms) else list(chosen)
+    for atoms in structures:
         check_elements(atoms)
-    return found
+    return structures
 
 
-def _read(path: str, index: str | None, site_tolerance: float | None) -> Any:
+def _read(path: str, index: str | None, site_tolerance: float | None) -> Images:
     """Atoms, or a list of them where the index selects several."""
     format_name = known_format(path)
 
-    def read() -> Any:
+    def read() -> Images:
         return _from_cif(path, index, site_tolerance) if format_name == "cif" else _image(path, index, format_name)
 
     try:
@@ -121,7 +122,7 @@ def _unreadable(path: str, format_name: str, error: Exception) -> StructureError
     )
 
 
-def _from_cif(path: str, index: str | None, site_tolerance: float | None) -> Any:
+def _from_cif(path: str, index: str | None, site_tolerance: float | None) -> Images:
     from .cif_files import crystal_of, read_blocks
 
     blocks = read_blocks(path)
@@ -140,7 +141,7 @@ def _from_cif(path: str, index: str | None, site_tolerance: float | None) -> Any
     return crystal_of(blocks[-1], path, site_tolerance)
 
 
-def _image(path: str, index: str | None, format_name: str) -> Any:
+def _image(path: str, index: str | None, format_name: str) -> Images:
     import ase.io
     from ase.io.formats import get_ioformat, string2index
 
@@ -213,22 +214,22 @@ def check_contents(path: str | Path, format_name: str) -> None:
             count_xyz_frames(file, path)
 
 
-def count_xyz_frames(lines: Any, path: str | Path) -> int:
+def count_xyz_frames(lines: Iterable[str], path: str | Path) -> int:
     """Frames of an xyz or extxyz file, walked from count to count.
 
     Raises:
         StructureError: a line where a count has to stand is empty though more follow, or is no count.
     """
     frames, number, before = 0, 0, 0
-    lines = iter(lines)
-    for line in lines:
+    rest = iter(lines)
+    for line in rest:
         number += 1
         text = line.strip()
         if text.startswith("VEC") and frames:
             continue
         if not text:
             blank = number
-            if any(later.strip() for later in lines):
+            if any(later.strip() for later in rest):
                 raise StructureError(
                     f"{shown(path)}: line {blank} is empty, after {frames} frames, and more lines follow",
                     "readers of xyz files stop there: all later frames would be left out",
@@ -242,13 +243,13 @@ def count_xyz_frames(lines: Any, path: str | Path) -> int:
                 "correct the count, or the lines of the atoms",
             )
         before, n = number, int(text)
-        comment = next(lines, None)
+        comment = next(rest, None)
         if comment is not None:
             _check_columns(comment, path, number + 1)
             for value in comment.split("_JSON")[1:]:
                 check_nesting(value.replace('\\"', '"'))
         got, empty = 0, 0
-        for _, atom in zip(range(n), lines, strict=False):
+        for _, atom in zip(range(n), rest, strict=False):
             got += 1
             empty = empty or (0 if atom.strip() else number + 1 + got)
         if empty:

@@ -81,7 +81,7 @@ def set_isotopes(atoms: Atoms, masses: Sequence[tuple[str, float]]) -> None:
 def warn_of_moments(atoms: Atoms) -> None:
     """Say of a structure with magnetic moments that nothing here uses them."""
     results = getattr(atoms.calc, "results", {}) if atoms.calc is not None else {}
-    given = [np.asarray(found[name]) for found in (atoms.arrays, results) for name in _MOMENTS if name in found]
+    given = [np.asarray(arrays[name]) for arrays in (atoms.arrays, results) for name in _MOMENTS if name in arrays]
     if any(values.dtype.kind in "fiu" and values.any() for values in given):
         say_moments_are_ignored()
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+
+from ase import Atoms
 
 from ..base.sharing import Lock
 from .species import HYDROGEN_ISOTOPES, say_moments_are_ignored
 
+Images = Atoms | list[Atoms]  # of a file: one, or several where an index selects them
 # Elements that stand for D and T while ASE reads: no potential knows them, and files that hold them are left alone.
 _STAND_INS = {"D": 117, "T": 118}
 _DEUTERON = 2.01355  # [amu] what ASE's CIF reader gives an atom of deuterium, which has an electron as well
@@ -17,7 +19,7 @@ _MOMENTS_OF_CIF = b"_atom_site_moment"
 _READING = Lock()  # nobody reads while the table has stand-ins for somebody else
 
 
-def read_stated(path: Path, read: Callable[[], Any]) -> Any:
+def read_stated(path: Path, read: Callable[[], Images]) -> Images:
     """What `read` makes of a file: D and T are hydrogen with their masses, magnetic moments of a CIF are warned of.
 
     Args:
@@ -47,7 +49,7 @@ def names_isotopes(error: KeyError) -> bool:
     return re.search(r"\b[DT]\b", str(error)) is not None
 
 
-def _with_stand_ins(read: Callable[[], Any]) -> Any:
+def _with_stand_ins(read: Callable[[], Images]) -> Images:
     """ASE's readers look elements up in one table, and know D in CIF files alone (until ASE 3.29 at least)."""
     from ase.data import atomic_numbers
 
@@ -59,7 +61,7 @@ def _with_stand_ins(read: Callable[[], Any]) -> Any:
             atomic_numbers.pop(symbol, None)
 
 
-def _set_masses(atoms: Any, stand_ins: Mapping[str, int]) -> None:
+def _set_masses(atoms: Atoms, stand_ins: Mapping[str, int]) -> None:
     masses, numbers, changed = atoms.get_masses(), atoms.numbers, False
     for symbol in _STAND_INS:
         mine = numbers == stand_ins.get(symbol, -1)

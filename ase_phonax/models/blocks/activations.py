@@ -1,9 +1,10 @@
 """Nonlinear functions of scalars, with their derivatives and norms."""
 
 from functools import partial
-from typing import Any
 
 import numpy as np
+
+from .jets import AnyArray
 
 # sqrt of the mean square of the activation under a unit normal, as e3nn-jax computes it in float64
 # (`e3nn_jax.normalize_function`); frozen here because its float32 value differs in the sixth digit.
@@ -22,7 +23,7 @@ def silu(x: np.ndarray, norm: float = 1.0, order: int = 2) -> tuple[np.ndarray, 
     return tuple(z if norm == 1 else z / norm for z in orders)
 
 
-def tanh(x: Any, norm: float = 1.0, order: int = 2) -> tuple[Any, ...]:
+def tanh(x: AnyArray, norm: float = 1.0, order: int = 2) -> tuple[AnyArray, ...]:
     """tanh(x) / norm and its derivatives up to the second, of any array module."""
     t = x.__array_namespace__().tanh(x)
     orders = [t]

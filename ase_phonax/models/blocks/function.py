@@ -12,7 +12,7 @@ twice.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import e3nn_jax as e3nn
 import haiku as hk
@@ -108,6 +108,23 @@ def _split(irreps: e3nn.Irreps, features: Array) -> list[Array]:
 # Edges.
 
 
+class AnyExchange(Protocol):
+    """All that a network sees of other atoms; the compiled route has several (`derivatives.compiled.exchange`).
+
+    One that has the attribute `mirrored` holds every edge twice, its second half from the other ends; one that has
+    `recompute` asks for little memory. `look_along` and `EdgeGeometry` take care of the first.
+    """
+
+    def gather(self, nodes: Array) -> Array:
+        """(n_nodes, ...) -> (n_edges, ...): the value at each edge's sender."""
+
+    def at_receivers(self, nodes: Array) -> Array:
+        """(n_nodes, ...) -> (n_edges, ...): the value at each edge's receiver."""
+
+    def aggregate(self, edges: Array) -> Array:
+        """(n_edges, ...) -> (n_nodes, ...): sum over the edges of each receiver."""
+
+
 class EdgeGeometry(NamedTuple):
     """What a network sees of edge vectors.
 
@@ -119,7 +136,7 @@ class EdgeGeometry(NamedTuple):
 
     harmonics: e3nn.IrrepsArray
     lengths: Array
-    exchange: Any
+    exchange: AnyExchange
 
     def at_ends(self, nodes: Array) -> tuple[Array, Array]:
         """Values (n_nodes, ...) at senders and receivers, as many as lengths; floating numbers only are exchanged."""
@@ -132,7 +149,7 @@ class EdgeGeometry(NamedTuple):
         return self.exchange.aggregate(whole)
 
 
-def look_along(vectors: Array, l_max: int, exchange: Any) -> EdgeGeometry:
+def look_along(vectors: Array, l_max: int, exchange: AnyExchange) -> EdgeGeometry:
     """Edges from their vectors (n_edges, 3) [Å], none of them zero."""
     mirrored = getattr(exchange, "mirrored", False)
     half = vectors[: len(vectors) // 2] if mirrored else vectors

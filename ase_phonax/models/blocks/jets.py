@@ -6,15 +6,16 @@ Of any array module: NumPy asks for the derivatives it needs, JAX for the value 
 from collections.abc import Sequence
 from typing import Any
 
-Jet = list[Any]  # a function, its slope and its curvature, as many as are asked for
+AnyArray = Any  # of NumPy or of JAX, whose common interface no type names
+Jet = list[AnyArray]  # a function, its slope and its curvature, as many as are asked for
 
 
-def scaled(x: Jet, factor: Any) -> Jet:
+def scaled(x: Jet, factor: AnyArray) -> Jet:
     """Times a constant."""
     return [factor * z for z in x]
 
 
-def shifted(x: Jet, constant: Any) -> Jet:
+def shifted(x: Jet, constant: AnyArray) -> Jet:
     """Plus a constant."""
     return [x[0] + constant, *x[1:]]
 
@@ -29,7 +30,7 @@ def product(a: Jet, b: Jet) -> Jet:
     return result
 
 
-def composed(outer: Sequence[Any], inner: Jet) -> Jet:
+def composed(outer: Sequence[AnyArray], inner: Jet) -> Jet:
     """f(x) from f, f' and f'' at the values of x, as many as are needed."""
     result = [outer[0], *(outer[1] * z for z in inner[1:])]
     if len(inner) > 2:
@@ -37,11 +38,11 @@ def composed(outer: Sequence[Any], inner: Jet) -> Jet:
     return result
 
 
-def power(x: Any, n: float, order: int) -> Jet:
+def power(x: AnyArray, n: float, order: int) -> Jet:
     """x**n."""
     return [x**n, n * x ** (n - 1), n * (n - 1) * x ** (n - 2)] if order else [x**n]
 
 
-def reciprocal(x: Any, order: int) -> Jet:
+def reciprocal(x: AnyArray, order: int) -> Jet:
     """1/x."""
     return [1 / x, -1 / x**2, 2 / x**3] if order else [1 / x]

@@ -5,12 +5,11 @@ arrays, JAX for it as a function.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
 from .activations import silu
-from .jets import Jet, composed, product, scaled
+from .jets import AnyArray, Jet, composed, product, scaled
 
 
 def radial_weights(
@@ -29,7 +28,7 @@ def radial_weights(
 
 
 def perceptron(
-    x: Jet, matrices: Sequence[Any], factor: Any = None, activation: Callable[..., Sequence[Any]] = silu
+    x: Jet, matrices: Sequence[AnyArray], factor: AnyArray = None, activation: Callable[..., Sequence[AnyArray]] = silu
 ) -> Jet:
     """Linear maps with an activation between them; the first is multiplied by a factor that the length does not change.
 
@@ -71,7 +70,7 @@ def closed_basis(
     return [z.astype(dtype) for z in closed]
 
 
-def bessel(r: Any, order: int, n_basis: int, cutoff: float) -> Jet:
+def bessel(r: AnyArray, order: int, n_basis: int, cutoff: float) -> Jet:
     """(2/c) sin(k pi r/c)/r for k = 1..n at r (e, 1) [Å]: (e, n_basis) each, the first in 1/Å²; zero at the cutoff.
 
     The spherical Bessel basis of DimeNet (Gasteiger et al., arXiv:2003.03123, eq. 7) with the prefactor of Nequix. r
@@ -88,7 +87,7 @@ def bessel(r: Any, order: int, n_basis: int, cutoff: float) -> Jet:
     return scaled(b, 2 / cutoff)
 
 
-def gaussians(r: Any, order: int, n_basis: int, cutoff: float) -> Jet:
+def gaussians(r: AnyArray, order: int, n_basis: int, cutoff: float) -> Jet:
     """exp(-(r - r_k)² / 2 d²) around n points from 0 to the cutoff, d apart, at r (e, 1): (e, n_basis) each."""
     inverse = (n_basis - 1) / cutoff
     x = (r - np.linspace(0.0, cutoff, n_basis).astype(r.dtype)) * inverse
@@ -96,7 +95,7 @@ def gaussians(r: Any, order: int, n_basis: int, cutoff: float) -> Jet:
     return [value, -inverse * x * value, inverse**2 * (x**2 - 1) * value][: order + 1]
 
 
-def envelope(r: Any, order: int, cutoff: Any, p: int) -> Jet:
+def envelope(r: AnyArray, order: int, cutoff: AnyArray, p: int) -> Jet:
     """Polynomial of DimeNet (eq. 8), in the shape of r: 1 at r = 0, zero with two derivatives at the cutoff.
 
     Times the Bessel basis, itself zero there, the product has three continuous derivatives. `p` only sets the flatness

@@ -139,9 +139,9 @@ def head_number(model: Any, head: str | None, path: Path) -> int:
     if head is None and len(heads) == 1:
         return 0
     if head not in heads:
-        found = "several heads" if head is None else f"no head {head!r}"
+        heads_there = "several heads" if head is None else f"no head {head!r}"
         raise ModelError(
-            f"{path} has {found}: there are {', '.join(heads)}",
+            f"{path} has {heads_there}: there are {', '.join(heads)}",
             "each imitates another level of theory",
             f"name one: --head {heads[0]}",
         )
@@ -213,7 +213,7 @@ def _check_constants(model: Any) -> None:
         weights = getattr(basis, name, None)
         if weights is None:
             continue
-        found = array(weights).ravel()
-        expected = first * np.arange(1, len(found) + 1) if first else np.linspace(0, cutoff, len(found))
-        if np.abs(found - expected).max() > tolerance * np.abs(expected).max():
+        stored = array(weights).ravel()
+        expected = first * np.arange(1, len(stored) + 1) if first else np.linspace(0, cutoff, len(stored))
+        if np.abs(stored - expected).max() > tolerance * np.abs(expected).max():
             raise unsupported(f"trained {re.sub('_', ' ', name)}", "those that follow from the cutoff")

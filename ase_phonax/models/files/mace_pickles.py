@@ -40,7 +40,7 @@ def check_unopened(path: Path) -> None:
     if not contents:
         raise foreign(path, "it is an archive, but not of PyTorch")
     try:
-        imported = {found for content in contents for found in _imports(content)}
+        imported = {pair for content in contents for pair in _imports(content)}
     except ValueError as error:
         raise foreign(path, f"what its pickle would import cannot be told for certain: {why_unread(error)}") from error
     if harmful := sorted(f"{module}.{name}" for module, name in imported if _is_harmful(module, name)):

@@ -207,17 +207,17 @@ def _interaction(
     # Where each of our paths lies among theirs: columns of the radial weights, blocks of what is collected.
     product, linear = block.conv_tp, _linear_blocks(block.linear)
     columns = np.cumsum([0] + [int(np.prod(i.path_shape)) for i in product.instructions])
-    found: dict[tuple[Irrep, int, Irrep], tuple[Any, slice]] = {}
+    products: dict[tuple[Irrep, int, Irrep], tuple[Any, slice]] = {}
     for k, instruction in enumerate(product.instructions):
         ends = (product.irreps_in1[instruction.i_in1].ir, product.irreps_out[instruction.i_out].ir)
         degree = product.irreps_in2[instruction.i_in2].ir.l
-        found[_irrep(ends[0]), degree, _irrep(ends[1])] = instruction, slice(columns[k], columns[k + 1])
+        products[_irrep(ends[0]), degree, _irrep(ends[1])] = instruction, slice(columns[k], columns[k + 1])
     radial = _perceptron(block.conv_tp_weights, config)
     last, picked = radial[-1], np.empty((len(radial[-1]), plan.n_weights))
     collected: dict[Irrep, list[np.ndarray]] = {}
     for path in plan.paths:
         ir_in, ir_out = irreps.senders[path.block][1], plan.irreps_out[path.out][1]
-        instruction, place = found[ir_in, path.degree, ir_out]
+        instruction, place = products[ir_in, path.degree, ir_out]
         ours, theirs = path.coupling, array(wigner_3j(ir_in.l, path.degree, ir_out.l))
         ratio = (ours * theirs).sum() / (ours**2).sum() * float(instruction.path_weight)
         picked[:, path.weights] = last[:, place] * ratio * (-1) ** path.degree

@@ -124,8 +124,8 @@ class _LayerBuilder:
     def _radial_matrices(self) -> list[np.ndarray]:
         """Those of the perceptron; the norm of an activation goes into the matrix behind it."""
         sizes = (self.config.n_basis, *self.config.radial_sizes, self.plan.n_weights)
-        found = [self.own[f"radial_{i}"].reshape(sizes[i : i + 2]) for i in range(len(sizes) - 1)]
-        return [m if i == 0 else m / m.dtype.type(SILU_NORM) for i, m in enumerate(found)]
+        matrices = [self.own[f"radial_{i}"].reshape(sizes[i : i + 2]) for i in range(len(sizes) - 1)]
+        return [m if i == 0 else m / m.dtype.type(SILU_NORM) for i, m in enumerate(matrices)]
 
     def _matrix(self, name: str) -> np.ndarray:
         """Of `equivariant_linear`, divided by the root of the fan-in."""
@@ -194,8 +194,8 @@ class _LayerBuilder:
         sources: list[int | None] = [None] * n
         matrices = [np.zeros((0, mul)) for mul, _ in self.to_gate[:n]]
         if self.residual:
-            found, more = self._of_features("skip", self.irreps.out)
-            sources += found
+            kept, more = self._of_features("skip", self.irreps.out)
+            sources += kept
             matrices += more
         for number in range(1 + self.constant):
             source, matrix = self._carried(number)

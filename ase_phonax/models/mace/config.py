@@ -139,9 +139,9 @@ class MACEConfig:
             )
 
     def _check_choices(self) -> None:
-        found = [(name, getattr(self, name), choices) for name, choices in CHOICES.items()]
-        found += [("interactions", kind, INTERACTIONS) for kind in self.interactions]
-        for name, value, choices in found:
+        choices_made = [(name, getattr(self, name), choices) for name, choices in CHOICES.items()]
+        choices_made += [("interactions", kind, INTERACTIONS) for kind in self.interactions]
+        for name, value, choices in choices_made:
             if value not in choices:
                 raise InputError(
                     f"{name} is {getattr(self, name)!r}",

@@ -15,6 +15,7 @@ from jax import Array
 
 from ..blocks import function as blocks
 from ..blocks.function import (
+    AnyExchange,
     EdgeGeometry,
     Network,
     convolution,
@@ -128,11 +129,11 @@ class _Model:
         self.channels = irreps[0].features[0][0]
         self.layers = [MACELayer(config, i, own) for i, own in enumerate(irreps)]
 
-    def node_energies(self, vectors: Array, species: Array, exchange: Any) -> Array:
+    def node_energies(self, vectors: Array, species: Array, exchange: AnyExchange) -> Array:
         """The whole network: (n_nodes,) [eV]."""
         return self.outputs(vectors, species, exchange)["energy"][:, 0]
 
-    def outputs(self, vectors: Array, species: Array, exchange: Any) -> dict[str, Array]:
+    def outputs(self, vectors: Array, species: Array, exchange: AnyExchange) -> dict[str, Array]:
         """All that is read: name -> (n_nodes, components), the energy [eV] among it."""
         c, dtype = self.config, vectors.dtype
         edges = look_along(vectors, c.l_max, exchange)

@@ -5,19 +5,18 @@ Functions of a distance are written once, with two derivatives and for any array
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ..blocks.activations import tanh
-from ..blocks.jets import Jet, composed, power, product, reciprocal, scaled, shifted
+from ..blocks.jets import AnyArray, Jet, composed, power, product, reciprocal, scaled, shifted
 from ..blocks.radial import bessel, envelope, gaussians, perceptron
 from .config import MACEConfig
 from .repulsion import repulsion_constants, screened_coulomb
 from .transforms import AGNESI, SOFT
 
 
-def distance_basis(config: MACEConfig, r: Any, order: int, radii: Any = None) -> Jet:
+def distance_basis(config: MACEConfig, r: AnyArray, order: int, radii: AnyArray = None) -> Jet:
     """The radial functions of a configuration without their envelope, at r (e, 1) [Å]: (e, n_basis) each.
 
     Args:
@@ -28,7 +27,7 @@ def distance_basis(config: MACEConfig, r: Any, order: int, radii: Any = None) ->
     return composed(functions(x[0], order, config.n_basis, config.cutoff), x)
 
 
-def transformed(config: MACEConfig, r: Any, order: int, radii: Any) -> Jet:
+def transformed(config: MACEConfig, r: AnyArray, order: int, radii: AnyArray) -> Jet:
     """What the basis is evaluated at, in the shape of r: the distance or a function of it."""
     xp = r.__array_namespace__()
     x: Jet = [r, xp.ones_like(r), xp.zeros_like(r)][: order + 1]
@@ -40,7 +39,7 @@ def transformed(config: MACEConfig, r: Any, order: int, radii: Any) -> Jet:
     return _agnesi(x, radii, *(config.transform_constants or AGNESI))
 
 
-def _agnesi(r: Jet, radii: Any, a: float, q: float, p: float) -> Jet:
+def _agnesi(r: Jet, radii: AnyArray, a: float, q: float, p: float) -> Jet:
     """1 / (1 + a x^q / (1 + x^(q - p))), x = r over half the sum of the covalent radii: from 1 at 0 to 0."""
     x, order = scaled(r, 2 / radii), len(r) - 1
     below = shifted(composed(power(x[0], q - p, order), x), 1)
@@ -49,7 +48,7 @@ def _agnesi(r: Jet, radii: Any, a: float, q: float, p: float) -> Jet:
     return composed(reciprocal(ratio[0], order), ratio)
 
 
-def _soft(r: Jet, radii: Any, steepness: float) -> Jet:
+def _soft(r: Jet, radii: AnyArray, steepness: float) -> Jet:
     """Goes smoothly from 3/4 of the sum of the covalent radii to r itself, around 25/24 of that sum."""
     low, high = 3 / 4 * radii, 4 / 3 * radii
     inner = scaled(shifted(r, -(low + high) / 2), steepness / (high - low))
@@ -57,7 +56,9 @@ def _soft(r: Jet, radii: Any, steepness: float) -> Jet:
     return shifted(product(shifted(r, -low), step), low)
 
 
-def repulsion_energies(config: MACEConfig, r: Any, order: int, radii: Any, numbers: tuple[Any, Any]) -> Jet:
+def repulsion_energies(
+    config: MACEConfig, r: AnyArray, order: int, radii: AnyArray, numbers: tuple[AnyArray, AnyArray]
+) -> Jet:
     """What the receiver of each edge gets of the repulsion between its nuclei, in the shape of r (e,) [eV].
 
     Args:
@@ -123,7 +124,7 @@ class MACERadial:
         return result if self.envelope_on == "basis" else product(result, [z[:, n_basis:] for z in basis])
 
 
-def density_share(basis: Jet, matrix: Any) -> Jet:
+def density_share(basis: Jet, matrix: AnyArray) -> Jet:
     """Of an edge in the density of its receiver, (e, 1) each: tanh((basis @ matrix)²)."""
     x = [z @ matrix for z in basis]
     squared = product(x, x)

@@ -6,6 +6,8 @@ Ziegler, Biersack and Littmark, The Stopping and Range of Ions in Solids, Pergam
 from collections.abc import Sequence
 from typing import Any
 
+from ..blocks.jets import AnyArray
+
 # Exponents of the universal screening function.
 _EXPONENTS = (3.2, 0.9423, 0.4028, 0.2016)
 # Their weights, then the exponent of the charges and the prefactor of the screening length, as MACE has them.
@@ -20,8 +22,8 @@ def repulsion_constants(config: Any) -> tuple[float, ...]:
 
 
 def screened_coulomb(
-    first: Any, second: Any, weights: Sequence[float], exponent: float, prefactor: float
-) -> list[tuple[Any, Any]]:
+    first: AnyArray, second: AnyArray, weights: Sequence[float], exponent: float, prefactor: float
+) -> list[tuple[AnyArray, AnyArray]]:
     """Half the repulsion of a pair, what each of the two gets, times the distance: sum_k w_k exp(-b_k r).
 
     V = 14.3996 eV Å Z Z' / r sum_k c_k exp(-e_k r / a), a = prefactor 0.529 Å / (Z^exponent + Z'^exponent).

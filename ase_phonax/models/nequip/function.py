@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ..blocks.function import (
+    AnyExchange,
     EdgeGeometry,
     Network,
     components_first,
@@ -101,11 +102,11 @@ class _Model:
         self.config = config
         self.layers = [Layer(config, *irreps, name=f"layer_{i}") for i, irreps in enumerate(layer_irreps(config))]
 
-    def node_energies(self, vectors: Array, species: Array, exchange: Any) -> Array:
+    def node_energies(self, vectors: Array, species: Array, exchange: AnyExchange) -> Array:
         """The whole network: (n_nodes,) [eV]."""
         return self.readout(self.features(vectors, species, exchange)[-1], species)
 
-    def outputs(self, vectors: Array, species: Array, exchange: Any) -> dict[str, Array]:
+    def outputs(self, vectors: Array, species: Array, exchange: AnyExchange) -> dict[str, Array]:
         """All that is read: name -> (n_nodes, components), the energy [eV] among it."""
         c = self.config
         beside = (Layer(c, *output_irreps(c), name="outputs"),) if c.outputs else ()
@@ -113,12 +114,12 @@ class _Model:
         result = {"energy": self.readout(features[c.n_layers - 1], species)[:, None]}
         return result | (read_outputs(c.outputs, features[-1]) if beside else {})
 
-    def inside(self, vectors: Array, species: Array, exchange: Any) -> tuple[tuple[Array, ...], Array]:
+    def inside(self, vectors: Array, species: Array, exchange: AnyExchange) -> tuple[tuple[Array, ...], Array]:
         """See `Network.inside`."""
         features = self.features(vectors, species, exchange)
         return tuple(map(flat, features)), self.readout(features[-1], species)
 
-    def features(self, vectors: Array, species: Array, exchange: Any, *beside: Layer) -> list[e3nn.IrrepsArray]:
+    def features(self, vectors: Array, species: Array, exchange: AnyExchange, *beside: Layer) -> list[e3nn.IrrepsArray]:
         """What leaves each layer, and those beside the last."""
         c = self.config
         edges = look_along(vectors, c.l_max, exchange)

@@ -56,14 +56,14 @@ def parse_irreps(text: str) -> Irreps:
     """'16x0e + 8x1o' -> ((16, 0e), (8, 1o)), in the order given."""
     blocks = []
     for part in text.replace(" ", "").split("+"):
-        found = re.fullmatch(r"(?:(\d+)x)?(\d+)([eo])", part)
-        if found is None:
+        block = re.fullmatch(r"(?:(\d+)x)?(\d+)([eo])", part)
+        if block is None:
             raise InputError(
                 f"the irreps are {text!r}",
                 f"{part!r} is none: they set the features of the network",
                 'write a multiplicity, a degree and a parity, for example "16x0e + 8x1o"',
             )
-        mul, l, parity = found.groups()
+        mul, l, parity = block.groups()
         if len(mul or "") > 9 or not 1 <= int(mul or 1) <= MOST_CHANNELS or len(l) > 9 or int(l) > HIGHEST_DEGREE:
             raise InputError(
                 f"the irreps are {text[:80]!r}",

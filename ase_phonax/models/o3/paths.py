@@ -37,7 +37,7 @@ class ConvolutionPlan:
 @lru_cache
 def plan_convolution(irreps_in: Irreps, l_max: int, wanted: tuple[Irrep, ...]) -> ConvolutionPlan:
     """Paths from `irreps_in` through harmonics up to `l_max` into the `wanted` irreps."""
-    found, tensors = [], []
+    products, tensors = [], []
     for block, (_, ir_in) in enumerate(irreps_in):
         blocks, start = [], 0
         for l in range(l_max + 1):
@@ -47,12 +47,12 @@ def plan_convolution(irreps_in: Irreps, l_max: int, wanted: tuple[Irrep, ...]) -
                     c = np.zeros((ir_in.dim, (l_max + 1) ** 2, ir_out.dim))
                     c[:, l * l : (l + 1) ** 2] = coupling
                     blocks.append(c)
-                    found.append((ir_out, block, l, coupling, slice(start, start + ir_out.dim)))
+                    products.append((ir_out, block, l, coupling, slice(start, start + ir_out.dim)))
                     start += ir_out.dim
         tensors.append(np.concatenate(blocks, -1) if blocks else np.zeros((ir_in.dim, (l_max + 1) ** 2, 0)))
     paths, first = [], 0
     channels: dict[Irrep, int] = {}
-    for ir_out, block, l, coupling, columns in sorted(found, key=lambda p: p[0].rank):
+    for ir_out, block, l, coupling, columns in sorted(products, key=lambda p: p[0].rank):
         mul, row = irreps_in[block][0], channels.get(ir_out, 0)
         channels[ir_out] = row + mul
         out = len(channels) - 1

@@ -65,8 +65,8 @@ class Monomials:
 @lru_cache
 def monomials(n_variables: int, degree: int) -> Monomials:
     """All of one degree, in lexicographic order."""
-    found = list(combinations_with_replacement(range(n_variables), degree))
-    factors = np.array(found, int).reshape(len(found), degree)
+    products = list(combinations_with_replacement(range(n_variables), degree))
+    factors = np.array(products, int).reshape(len(products), degree)
     if degree < 2:
         return Monomials(n_variables, degree, factors, np.zeros(len(factors), int), factors.sum(axis=1))
     below = monomials(n_variables, degree - 1)
@@ -94,7 +94,7 @@ def symmetric_couplings(irreps: tuple[Irrep, ...], out: Irrep, degree: int) -> n
     starts = np.cumsum([0] + [ir.dim for ir in irreps])
     table = monomials(int(starts[-1]), degree)
     weights = np.sqrt(table.multiplicities())[:, None]
-    found: list[np.ndarray] = []
+    couplings: list[np.ndarray] = []
     for content in combinations_with_replacement(range(len(irreps)), degree):
         if np.prod([irreps[b].p for b in content]) != out.p:
             continue
@@ -111,8 +111,8 @@ def symmetric_couplings(irreps: tuple[Irrep, ...], out: Irrep, degree: int) -> n
             norm = np.linalg.norm(candidate)
             if norm > _DEPENDENT:
                 own.append(candidate / norm)
-        found += [(v.reshape(-1, out.dim) * weights) * out.dim**0.5 for v in own]
-    result = np.stack(found, -1) if found else np.zeros((len(table), out.dim, 0))
+        couplings += [(v.reshape(-1, out.dim) * weights) * out.dim**0.5 for v in own]
+    result = np.stack(couplings, -1) if couplings else np.zeros((len(table), out.dim, 0))
     result[np.abs(result) < 1e-14] = 0.0
     result.setflags(write=False)
     return result
