@@ -87,7 +87,7 @@ def _temporary_file(path: str) -> BinaryIO:
 
 
 def _give_name(file: BinaryIO, name: str, data: bytes) -> None:
-    """To a file without one; where the system refuses that, its contents are written once more."""
+    """Give a name to a file that has none; where the system refuses, its contents are written once more."""
     try:
         os.link(f"/proc/self/fd/{file.fileno()}", name, src_dir_fd=file.fileno())
     except OSError:  # no usable /proc, or no hard links

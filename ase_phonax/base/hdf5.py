@@ -36,7 +36,7 @@ _TEXTS = 256  # read at once
 
 @dataclass(frozen=True)
 class Content:
-    """All of a file.
+    """All that a file holds.
 
     Attributes:
         arrays: path such as "group/name" -> NumPy array, a text, or an object array of texts.

@@ -23,7 +23,7 @@ _JOIN_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Death:
-    """In place of a result: the process that computed it was ended from outside.
+    """What stands in place of a result whose process was ended from outside.
 
     Attributes:
         exit_code: negative for a signal.

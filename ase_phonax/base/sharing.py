@@ -127,7 +127,7 @@ class Remembered(Generic[Value]):
         return entries[-1].value if entries and entries[-1].made else None
 
     def forget(self) -> None:
-        """Drop all, and their memory."""
+        """Drop all values, and free their memory."""
         self._entries = []
 
     def _drop(self, entry: _Entry[Value]) -> None:

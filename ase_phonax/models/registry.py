@@ -78,7 +78,7 @@ class ModelCard:
 
     @property
     def size(self) -> str:
-        """In megabytes, where it is known."""
+        """Size of the file in megabytes, where it is known."""
         return f"{self.n_bytes / 1e6:.1f} MB" if self.n_bytes else "size not stated"
 
     @property

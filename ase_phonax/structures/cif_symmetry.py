@@ -68,7 +68,7 @@ def parse_operation(text: str) -> Operation:
 
 
 def listed_operations(block: Any) -> list[Operation]:
-    """Those that a data block lists; empty where it lists none.
+    """The symmetry operations that a data block lists; empty where it lists none.
 
     Raises:
         ValueError, ZeroDivisionError: something else is listed.

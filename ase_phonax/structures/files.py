@@ -318,7 +318,7 @@ def _is_position(line: str) -> bool:
 
 
 def _check_first_line(line: str, n: int, path: str | Path) -> None:
-    """Of a VASP 4 file the symbols are those of the first line, if it has them and nothing that looks like another."""
+    """Take the symbols of a VASP 4 file from its first line, if that has them and nothing that looks like another."""
     from ase.data import chemical_symbols
     from ase.formula import Formula
 

@@ -35,7 +35,7 @@ def crystal_formula(atoms: Atoms, *, reduced: bool = True) -> str:
 
 
 def formula(atoms: Atoms) -> str:
-    """Of whatever is given, all atoms counted: as a crystal where it repeats in three directions, else Hill's."""
+    """Formula of any structure, all atoms counted: as a crystal where it repeats in three directions, else Hill's."""
     return crystal_formula(atoms, reduced=False) if all(atoms.pbc) else molecular_formula(atoms)
 
 

@@ -224,7 +224,7 @@ class InPlaneStrain(FixConstraint):
         return 0
 
     def todict(self) -> dict[str, Any]:
-        """For ASE's writers."""
+        """The constraint as ASE's writers store it."""
         return {"name": "InPlaneStrain", "kwargs": {"normal": self.normal.tolist()}}
 
 

@@ -226,7 +226,7 @@ class Convolution:
         return result
 
     def __call__(self, features: e3nn.IrrepsArray, edges: EdgeGeometry, weights: Sequence[Array]) -> e3nn.IrrepsArray:
-        """Sums onto receivers.
+        """Messages of all senders, summed onto receivers.
 
         Args:
             features: of nodes, (n_nodes, d).
@@ -257,7 +257,7 @@ def _harmonics_of(l_max: int) -> tuple[e3nn.Irreps, list[slice]]:
 
 @lru_cache
 def convolution(irreps_in: Irreps, l_max: int, wanted: Irreps) -> Convolution:
-    """From irreps through harmonics up to l_max into the wanted irreps, whose channels do not matter."""
+    """The convolution from irreps through harmonics up to l_max into the wanted ones, whose channels do not matter."""
     return Convolution(to_e3nn(irreps_in), l_max, tuple(ir for _, ir in to_e3nn(wanted)))
 
 
@@ -305,12 +305,12 @@ def read_outputs(outputs: Sequence[Output], features: e3nn.IrrepsArray) -> dict[
 
 
 def silu(x: Array) -> Array:
-    """With unit mean square under a unit normal. e3nn finds the norm anew in the precision of the moment."""
+    """The activation with unit mean square under a unit normal, where e3nn finds the norm anew in each precision."""
     return jax.nn.silu(x) / SILU_NORM
 
 
 def tanh(x: Array) -> Array:
-    """With unit mean square under a unit normal."""
+    """The activation with unit mean square under a unit normal."""
     return jnp.tanh(x) / TANH_NORM
 
 
@@ -349,5 +349,5 @@ def gate(features: e3nn.IrrepsArray, irreps_out: Irreps) -> e3nn.IrrepsArray:
 
 
 def gate_irreps(irreps_out: Irreps) -> e3nn.Irreps:
-    """What enters `gate`."""
+    """Irreps of what enters `gate`, for those that leave it."""
     return to_e3nn(pre_gate_irreps(irreps_out))

@@ -11,17 +11,17 @@ Jet = list[AnyArray]  # a function, its slope and its curvature, as many as are 
 
 
 def scaled(x: Jet, factor: AnyArray) -> Jet:
-    """Times a constant."""
+    """A function times a constant."""
     return [factor * z for z in x]
 
 
 def shifted(x: Jet, constant: AnyArray) -> Jet:
-    """Plus a constant."""
+    """A function plus a constant."""
     return [x[0] + constant, *x[1:]]
 
 
 def product(a: Jet, b: Jet) -> Jet:
-    """Of two functions, by Leibniz's rule."""
+    """The product of two functions, by Leibniz's rule."""
     result = [a[0] * b[0]]
     if len(a) > 1:
         result.append(a[1] * b[0] + a[0] * b[1])
@@ -39,10 +39,10 @@ def composed(outer: Sequence[AnyArray], inner: Jet) -> Jet:
 
 
 def power(x: AnyArray, n: float, order: int) -> Jet:
-    """x**n."""
+    """The power x**n."""
     return [x**n, n * x ** (n - 1), n * (n - 1) * x ** (n - 2)] if order else [x**n]
 
 
 def reciprocal(x: AnyArray, order: int) -> Jet:
-    """1/x."""
+    """The reciprocal 1/x."""
     return [1 / x, -1 / x**2, 2 / x**3] if order else [1 / x]

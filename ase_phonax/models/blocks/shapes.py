@@ -13,16 +13,16 @@ Shapes = dict[str, tuple[int, ...]]  # name of a parameter -> its shape
 
 
 def output_shapes(outputs: Sequence[Output], features: Irreps) -> Shapes:
-    """Of `blocks.function.read_outputs`: linear maps of features."""
+    """Weights of `blocks.function.read_outputs`, linear maps of features."""
     return {k: v for o in outputs for k, v in linear_shapes(f"output_{o.name}", features, o.blocks).items()}
 
 
 def radial_shapes(sizes: tuple[int, ...]) -> Shapes:
-    """Of a radial network with these widths, from the basis to the weights of the convolution."""
+    """Matrices of a radial network with these widths, from the basis to the weights of the convolution."""
     return {f"radial_{k}": sizes[k : k + 2] for k in range(len(sizes) - 1)}
 
 
 def linear_shapes(name: str, irreps_in: Irreps, irreps_out: Irreps, species: tuple[int, ...] = ()) -> Shapes:
-    """Of `blocks.function.linear`: a matrix for each irrep that enters and leaves, or one for each element."""
+    """Weights of `blocks.function.linear`: a matrix for each irrep that enters and leaves, or one for each element."""
     entering = {ir: mul for mul, ir in irreps_in}
     return {f"{name}_{ir}": (*species, entering[ir], mul) for mul, ir in irreps_out if ir in entering}

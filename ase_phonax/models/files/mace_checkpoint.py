@@ -130,7 +130,7 @@ def heads_of(model: Any) -> list[str]:
 
 
 def head_number(model: Any, head: str | None, path: Path) -> int:
-    """Which head is meant.
+    """The number of the head that is meant.
 
     Raises:
         ModelError: none was named and there are several, or there is none of that name.

@@ -131,7 +131,7 @@ def _imports(pickle: bytes) -> Iterator[tuple[str, str]]:
 
 
 def foreign(path: Path, what: str) -> ModelError:
-    """Of a file that is no model which can be translated."""
+    """The error of a file that is no model which can be translated."""
     return ModelError(
         f"{path}: {what}",
         "its numbers cannot be brought into a network of this package",

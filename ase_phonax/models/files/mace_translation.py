@@ -31,7 +31,7 @@ _NORMS = {"silu": SILU_NORM, "tanh": TANH_NORM}
 
 
 def unsupported(what: str, known: str) -> ModelError:
-    """Of an option that no network here has."""
+    """The error of an option that no network here has."""
     return ModelError(
         f"the model has {what}",
         "leaving it out would give other energies",
@@ -173,7 +173,7 @@ def _matrices(linear: Any) -> dict[Irrep, np.ndarray]:
 
 
 def _linear_blocks(linear: Any) -> dict[Irrep, dict[int, np.ndarray]]:
-    """The same, by the place of the block that is read."""
+    """Matrices of a linear map, by irrep and by the place of the block that is read."""
     result: dict[Irrep, dict[int, np.ndarray]] = {}
     for _, instruction, view in linear.weight_views(yield_instruction=True):
         ir = _irrep(linear.irreps_out[instruction.i_out].ir)
@@ -182,7 +182,7 @@ def _linear_blocks(linear: Any) -> dict[Irrep, dict[int, np.ndarray]]:
 
 
 def _stored(name: str, matrices: Mapping[Irrep, np.ndarray], wanted: Any) -> dict[str, np.ndarray]:
-    """Of `equivariant_linear`, which divides by the root of the fan-in."""
+    """Weights for `blocks.function.linear`, which divides by the root of the fan-in."""
     return {f"{name}_{ir}": matrices[ir] * matrices[ir].shape[-2] ** 0.5 for _, ir in wanted if ir in matrices}
 
 

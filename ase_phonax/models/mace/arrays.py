@@ -122,13 +122,13 @@ class _LayerBuilder:
         return Linear(tuple(sources), tuple(matrices), (*self.out, *self.carried_sizes), block_sizes(output.blocks))
 
     def _radial_matrices(self) -> list[np.ndarray]:
-        """Those of the perceptron; the norm of an activation goes into the matrix behind it."""
+        """Matrices of the perceptron; the norm of an activation goes into the one behind it."""
         sizes = (self.config.n_basis, *self.config.radial_sizes, self.plan.n_weights)
         matrices = [self.own[f"radial_{i}"].reshape(sizes[i : i + 2]) for i in range(len(sizes) - 1)]
         return [m if i == 0 else m / m.dtype.type(SILU_NORM) for i, m in enumerate(matrices)]
 
     def _matrix(self, name: str) -> np.ndarray:
-        """Of `equivariant_linear`, divided by the root of the fan-in."""
+        """Weights of `blocks.function.linear`, divided by the root of the fan-in."""
         m = self.own[name]
         return m / m.dtype.type(m.shape[-2] ** 0.5)
 
@@ -143,7 +143,7 @@ class _LayerBuilder:
         return sources, matrices
 
     def _padded(self, matrix: np.ndarray) -> np.ndarray:
-        """With rows of zeros for what else is in the first layer's block."""
+        """A matrix with rows of zeros for what else is in the first layer's block."""
         if self.index:
             return matrix
         missing = self.entering[0][0] - matrix.shape[-2]

@@ -114,11 +114,11 @@ class MACEConfig:
         return self.pair_repulsion or self.distance_transform != "none"
 
     def correlation_of(self, layer: int) -> int:
-        """Of one layer."""
+        """How many features one layer multiplies."""
         return self.correlation[layer if len(self.correlation) > 1 else 0]
 
     def interaction_of(self, layer: int) -> str:
-        """Kind of one layer."""
+        """Kind of interaction of one layer."""
         return self.interactions[min(layer, len(self.interactions) - 1)]
 
     def has_readout(self, layer: int) -> bool:
@@ -191,7 +191,7 @@ class LayerIrreps(NamedTuple):
 
 
 def mace_irreps(config: MACEConfig) -> list[LayerIrreps]:
-    """Of every layer; the last keeps what is read: even scalars, and what outputs beside the energy need."""
+    """Irreps of every layer; the last keeps what is read: even scalars, and what outputs beside the energy need."""
     hidden = parse_irreps(config.hidden_irreps)
     channels = next(mul for mul, ir in hidden if ir == EVEN_SCALAR)
     scalars: Irreps = ((channels, EVEN_SCALAR),)
@@ -212,7 +212,7 @@ def mace_irreps(config: MACEConfig) -> list[LayerIrreps]:
 
 
 def energy_irreps(config: MACEConfig) -> list[LayerIrreps]:
-    """The same without what only outputs beside the energy need."""
+    """Irreps of every layer, without what only outputs beside the energy need."""
     return mace_irreps(replace(config, outputs=()))
 
 
@@ -230,7 +230,7 @@ def _further_irreps(config: MACEConfig, features: Irreps, factors: Irreps) -> Ir
 
 
 def mace_shapes(config: MACEConfig) -> dict[str, Shapes]:
-    """Module -> name -> shape."""
+    """Shapes of all parameters: module -> name -> shape."""
     c, layers = config, mace_irreps(config)
     channels = layers[0].features[0][0]
     result: dict[str, Shapes] = {"~": {"embedding": (c.n_species, channels), "atom_energies": (c.n_species,)}}

@@ -109,7 +109,7 @@ class MACELayer(hk.Module):
         return blocks.from_components_first(self.out, result)
 
     def readout(self, features: e3nn.IrrepsArray) -> Array:
-        """New features -> (n_nodes,)."""
+        """What a layer's new features add to the energies of the atoms: (n_nodes,)."""
         x = features.filter("0e").array
         if self.config.is_nonlinear(self.index):
             x = x @ matrix("readout_hidden", (x.shape[-1], self.config.readout_size), x.dtype)

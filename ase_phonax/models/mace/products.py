@@ -29,7 +29,7 @@ class Products:
 
     @property
     def degrees(self) -> list[int]:
-        """Those with any polynomial."""
+        """Degrees for which there is any polynomial."""
         return sorted({degree for _, degree in self.weights})
 
     def values_and_slopes(self, x: np.ndarray, species: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -125,7 +125,7 @@ class MACERadial:
 
 
 def density_share(basis: Jet, matrix: AnyArray) -> Jet:
-    """Of an edge in the density of its receiver, (e, 1) each: tanh((basis @ matrix)²)."""
+    """Share of an edge in the density of its receiver, (e, 1) each: tanh((basis @ matrix)²)."""
     x = [z @ matrix for z in basis]
     squared = product(x, x)
     return composed(tanh(squared[0], order=len(x) - 1), squared)

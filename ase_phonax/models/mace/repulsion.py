@@ -17,7 +17,7 @@ _COULOMB, _BOHR = 14.3996, 0.529
 
 
 def repulsion_constants(config: Any) -> tuple[float, ...]:
-    """Of a configuration, or the usual ones."""
+    """The constants that a configuration states, or the usual ones."""
     return config.repulsion_constants or CONSTANTS
 
 

@@ -121,7 +121,7 @@ def output_irreps(config: NequIPConfig) -> tuple[Irreps, Irreps]:
 
 
 def nequip_shapes(config: NequIPConfig) -> dict[str, Shapes]:
-    """Module -> name -> shape."""
+    """Shapes of all parameters: module -> name -> shape."""
     c, layers = config, [*layer_irreps(config), *([output_irreps(config)] if config.outputs else [])]
     top: Shapes = {"readout": (sum(mul for mul, _ in layers[c.n_layers - 1][1]),), "atom_energies": (c.n_species,)}
     if c.embedding:

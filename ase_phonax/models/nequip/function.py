@@ -83,7 +83,7 @@ class Layer(hk.Module):
         return (1 + table[ends[0]]) * (1 + table[ends[1]])
 
     def rms_norm(self, features: e3nn.IrrepsArray) -> e3nn.IrrepsArray:
-        """As Nequix has it: squares summed over channels, averaged over components and degrees."""
+        """Nequix's layer norm: squares summed over channels, averaged over components and degrees."""
         irreps, blocks = features.irreps, components_first(features)
         weights = [1 / (ir.dim**2 * len(irreps)) for _, ir in irreps]
         square = sum(w * jnp.sum(x**2, (-2, -1), keepdims=True) for w, x in zip(weights, blocks, strict=True))

@@ -14,7 +14,7 @@ class Irrep(NamedTuple):
 
     @property
     def dim(self) -> int:
-        """Components."""
+        """Number of components."""
         return 2 * self.l + 1
 
     def __str__(self) -> str:
@@ -26,7 +26,7 @@ class Irrep(NamedTuple):
 
     @property
     def rank(self) -> tuple[int, int]:
-        """To sort by: degree, then the parity of the harmonics first. Stored weights are in this order."""
+        """Key of the order of stored weights: by degree, the parity of the harmonics first."""
         return self.l, -self.p * (-1) ** self.l
 
 
