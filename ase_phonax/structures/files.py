@@ -154,6 +154,7 @@ def _image(path: str, index: str | None, format_name: str) -> Images:
         return ase.io.read(path, format=format_name)
     # Two tell that there are several: counting them would mean reading a long trajectory as a whole.
     images = ase.io.read(path, slice(-2, None), format=format_name)
+    assert isinstance(images, list)  # of a slice
     if not images:
         raise StructureError(f"{shown(path)} holds no structure", "there is nothing to compute", "get the whole file")
     _say_several(path, len(images))

@@ -47,7 +47,7 @@ def perceptron(
 
 
 def closed_basis(
-    lengths: np.ndarray,
+    lengths: AnyArray,
     order: int,
     kinds: np.ndarray | None = None,
     *,
@@ -59,8 +59,8 @@ def closed_basis(
     """Bessel functions times the polynomial envelope, and derivatives: (e, n_basis) each.
 
     Args:
-        lengths: (e,) [Å], positive, in double precision: rounding a length, the slope of a basis function makes it
-            several times worse.
+        lengths: (e,) [Å], positive; of NumPy in double precision: rounding a length, the slope of a basis function
+            makes it several times worse.
         order: how many derivatives, 0 to 2.
         kinds: of edges, all alike here.
         dtype: of the result.

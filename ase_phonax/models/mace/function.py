@@ -152,7 +152,7 @@ class _Model:
                 further = {name: further.get(name, 0.0) + x for name, x in layer.outputs(features).items()}
         if c.pair_repulsion and numbers is not None:
             energies = energies + edges.total(repulsion_energies(c, edges.lengths, 0, radii, numbers)[0])
-        isolated = hk.getparameter("atom_energies", (c.n_species,), dtype, jnp.zeros)
+        isolated = hk.get_parameter("atom_energies", (c.n_species,), dtype, jnp.zeros)
         energies = energies * c.scale + c.shift + isolated.astype(dtype)[species]
         return {"energy": energies[:, None], **further}
 
