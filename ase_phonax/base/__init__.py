@@ -1,4 +1,4 @@
 """What every room may use and which knows no physics.
 
-Errors, units, settings, locks and cores, files written whole, the style of pictures.
+Errors, units, settings, locks, cores and memory, files written whole, the style of pictures.
 """

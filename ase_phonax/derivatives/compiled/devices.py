@@ -1,18 +1,20 @@
 """Where compiled functions run: devices by name, and how much memory they have."""
 
-import os
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ...base.errors import InputError
+from ...base.memory import memory_bytes
 
 if TYPE_CHECKING:
     import jax
 
+# What users name a device by.
+DeviceLike: TypeAlias = "str | jax.Device | None"
 _NAME = re.compile(r"[a-z]+(:[0-9]+)?")
 # Of what is free on an accelerator; the rest is for what is fragmented, and for what comes back.
 ACCELERATOR_SHARE = 0.7
-# Of all memory beside a CPU, which belongs to others, too.
+# Of all memory that the process may use on CPUs, which holds other things, too.
 RAM_SHARE = 0.25
 
 
@@ -71,11 +73,15 @@ def find_device(name: str | None) -> "jax.Device | None":
 
 
 def memory_for_blocks(device: "jax.Device | None") -> float:
-    """Bytes that one block of columns may take on a device, None the default one: most of what is free there."""
+    """Bytes that one block of columns may take.
+
+    Args:
+        device: None for JAX's default one. Of an accelerator, most of what is free counts; of CPUs, a part of all.
+    """
     import jax
 
     chosen = jax.devices()[0] if device is None else device
     stats = chosen.memory_stats() or {}  # CPUs have none
     if "bytes_limit" in stats:
         return ACCELERATOR_SHARE * (stats["bytes_limit"] - stats.get("bytes_in_use", 0))
-    return RAM_SHARE * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return RAM_SHARE * memory_bytes()
