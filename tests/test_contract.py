@@ -240,6 +240,47 @@ def test_an_honest_function_passes_in_single_precision():
     assert np.isfinite(calc.get_potential_energy(bulk("Si", a=4.0)))
 
 
+def single_inside(p, vectors, species, exchange):
+    """Energies of edges rounded to single precision; an honest function otherwise."""
+    return exchange.aggregate(fade(vectors).astype(jnp.float32))
+
+
+def single_alone(p, vectors, species, exchange):
+    """A loop that begins with a zero of single precision, and can carry nothing else."""
+    return jax.lax.fori_loop(0, 2, lambda _, sums: sums + kept(vectors, exchange), jnp.zeros(exchange.n_nodes, "f4"))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_single_precision_inside_an_honest_function_is_not_taken_for_a_jump(dtype):
+    """Energies at the cutoff are those of free atoms but for rounding, which has no power of the distance."""
+    potential = wrapped(lambda p, v, s, e: (single_inside(p, v, s, e) - 4.0).astype(v.dtype))
+    assert np.isfinite(PhonaxCalculator(potential, dtype=dtype).get_potential_energy(bulk("Si")))
+    jump = wrapped(lambda p, v, s, e: e.aggregate(jnp.exp(-lengths(v)).astype(jnp.float32)))
+    with pytest.raises(ContractError, match="does not fade"):
+        PhonaxCalculator(jump, dtype=dtype).get_potential_energy(bulk("Si"))
+
+
+def test_a_function_of_single_precision_alone_is_tried_in_that_and_refused_in_double():
+    potential = wrapped(single_alone)
+    energy = PhonaxCalculator(potential, dtype="float32").get_potential_energy(bulk("Si"))
+    kept_twice = wrapped(lambda p, v, s, e: 2 * kept(v, e))
+    assert energy == pytest.approx(PhonaxCalculator(kept_twice).get_potential_energy(bulk("Si")), rel=1e-5)
+    with pytest.raises(ContractError, match=r"(?s)'mine' cannot be computed in float64 .*edge_vectors\.dtype"):
+        PhonaxCalculator(wrapped(single_alone)).get_potential_energy(bulk("Si"))
+    broken = wrapped(lambda p, v, s, e: single_alone(p, v, s, e) * (1 + jnp.mean(kept(v, e))))
+    with pytest.raises(ContractError, match="when others change to which no edges lead"):
+        PhonaxCalculator(broken, dtype="float32").get_potential_energy(bulk("Si"))
+
+
+def test_an_error_inside_a_function_is_its_own():
+    def mistaken(p, vectors, species, exchange):
+        return exchange.aggregate(fade(vectors)) + "a word"
+
+    for dtype in ("float64", "float32"):
+        with pytest.raises(TypeError, match="str"):
+            PhonaxCalculator(wrapped(mistaken), dtype=dtype).get_potential_energy(bulk("Si"))
+
+
 def test_a_refusal_survives_pickling():
     error = pickle.loads(pickle.dumps(ContractError("a", "b", "c", "invariance", 1.0, 2.0)))
     assert (str(error), error.check, error.measured) == (str(ContractError("a", "b", "c")), "invariance", 1.0)

@@ -4,10 +4,14 @@ Second derivatives rest on a contract that JAX cannot see: one energy for each a
 edges and through the exchange, an energy that fades at the cutoff. A function that breaks it gives plausible energies
 and wrong D(q). The trials here are graphs of three atoms in the sizes of the structure at hand, so that they run in
 what is compiled for it anyway. `ase_phonax.testing` has the rest, which compiles things of its own.
+
+Trials are in float64 whatever the calculator computes in: a contract that is broken a little is told from rounding
+there alone. A function that takes nothing but float32 is tried in float32, by a calculator of that precision.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from typing import Any, NoReturn
 from weakref import WeakKeyDictionary
 
 import jax
@@ -29,38 +33,48 @@ from .probes import (
     row_of_one,
     row_of_two,
 )
+from .programs import lowest_precision, numbers_inside
 
 OWN_SIZES = 4, 10  # nodes and edges that hold every trial, with one of each for padding
 MOST_EDGES = 50_000  # in larger graphs some twenty evaluations take longer than compiling for small ones
 # Of interaction energies: an honest function in float64 has 1e-13, one with single precision inside 1e-7.
 SAME_ENERGY = 1e-5
-ROUNDING = 1e4 * np.finfo(float).eps  # of energies with whatever energy of free atoms is in them
+# Of energies with whatever energy of free atoms is in them: in float64, and in units of a lower precision that occurs
+# in the function.
+ROUNDING, UNITS_OF_ROUNDING = 1e4 * np.finfo(float).eps, 100
 # The energy touches the cutoff as (cutoff - r)^p. Force constants are continuous for p > 2; whole numbers are usual.
 LEAST_ORDER = 2.5
 STEPS = 1e-4 * 4.0 ** np.arange(6)  # of the cutoff: how far an edge is inside it
 
 
 class Trial:
-    """A potential with some of its elements, in float64, and graphs of three atoms for it.
+    """A potential with some of its elements, and graphs of three atoms for it.
 
     Args:
         potential: whose function is tried.
         kinds: which of its elements, as positions in `numbers`; all when None.
         sizes: of graphs that are compiled for anyway, (nodes, edges).
+        dtype: of the trials.
     """
 
-    def __init__(self, potential: Potential, kinds: Iterable[int] | None = None, sizes: tuple[int, int] = OWN_SIZES):
-        self.potential, self.cutoff = potential, potential.cutoff
+    def __init__(
+        self,
+        potential: Potential,
+        kinds: Iterable[int] | None = None,
+        sizes: tuple[int, int] = OWN_SIZES,
+        dtype: np.dtype | type = np.float64,
+    ):
+        self.potential, self.cutoff, self.dtype = potential, potential.cutoff, np.dtype(dtype)
         self.kinds = sorted(range(len(potential.numbers)) if kinds is None else kinds)
         self.three = self.kinds[0], self.kinds[-1], self.kinds[len(self.kinds) // 2]
         fits = sizes[0] >= OWN_SIZES[0] and OWN_SIZES[1] - 1 <= sizes[1] <= MOST_EDGES
         self.sizes = sizes if fits else OWN_SIZES
-        self.parameters = responses.cast(potential.parameters, np.dtype(float))
+        self.parameters = responses.cast(potential.parameters, self.dtype)
 
     def energies(self, graph: jraph.GraphsTuple) -> np.ndarray:
         """Energies of the three atoms [eV]; infinite where one of them or a force is not a number."""
         padded = padded_to(graph, *self.sizes)
-        with jax.enable_x64(True):
+        with jax.enable_x64(self.dtype == np.float64):
             # On the device as the route has them, or the same function counts as another one.
             parameters = jax.device_put(self.parameters)
             energies, forces, _ = responses.energy_forces_stress(
@@ -69,24 +83,39 @@ class Trial:
         values, n = np.asarray(energies), int(graph.n_node[0])
         return values[:n] if np.isfinite(values[:n]).all() and np.isfinite(forces).all() else np.full(n, np.inf)
 
-    def traced(self) -> tuple[Any, list[np.ndarray]]:
-        """Shapes of what the function gives for 4 atoms and 10 edges, and all numbers that are fixed in it."""
+    def traced(self) -> tuple[Any, Any]:
+        """Shapes of what the function gives for 4 atoms and 10 edges, and the program that JAX makes of it."""
         n_nodes, n_edges = OWN_SIZES
         ends: Any = np.zeros(n_edges, np.int32)
-        inputs = self.parameters, np.ones((n_edges, 3)), np.zeros(n_nodes, np.int32), Exchange(ends, ends, n_nodes)
+        vectors = np.ones((n_edges, 3), self.dtype)
+        inputs = self.parameters, vectors, np.zeros(n_nodes, np.int32), Exchange(ends, ends, n_nodes)
         # A function of its own, so that JAX does not take what it has traced before.
-        with jax.enable_x64(True):
+        with jax.enable_x64(self.dtype == np.float64):
             trace = jax.make_jaxpr(lambda *inputs: self.potential.node_energies(*inputs), return_shape=True)
             program, shapes = trace(*inputs)
-        return shapes, [np.asarray(number) for number in _numbers(program)]
+        return shapes, program
+
+    def is_computable(self) -> bool:
+        """Whether JAX can make a program of the function in this precision."""
+        try:
+            self.traced()
+        except TypeError:
+            return False
+        return True
+
+    @cached_property
+    def rounding(self) -> float:
+        """How far equal energies may differ, of the largest: by the lowest precision that anything is computed in."""
+        return max(ROUNDING, UNITS_OF_ROUNDING * lowest_precision(self.traced()[1]))
 
 
-def require_contract(potential: Potential, graph: jraph.GraphsTuple) -> None:
+def require_contract(potential: Potential, graph: jraph.GraphsTuple, dtype: np.dtype) -> None:
     """Try a plain function when it first meets the elements of a structure.
 
     Args:
         potential: nothing is asked of one with `check=False`, as those that come from files are.
         graph: padded graph of the structure.
+        dtype: of the calculator, for functions that cannot be computed in float64.
 
     Raises:
         ContractError: the first trial that fails.
@@ -97,7 +126,10 @@ def require_contract(potential: Potential, graph: jraph.GraphsTuple) -> None:
     with _LOCK:
         met = _MET.setdefault(potential, [])
         if not any(kinds <= known for known in met):
-            trial = Trial(potential, kinds, (len(graph.nodes["species"]), len(graph.senders)))
+            sizes = len(graph.nodes["species"]), len(graph.senders)
+            trial = Trial(potential, kinds, sizes)
+            if dtype != np.float64 and not trial.is_computable():
+                trial = Trial(potential, kinds, sizes, dtype)
             for check in TRIALS:
                 check(trial)
             met.append(kinds)
@@ -109,7 +141,10 @@ _MET: WeakKeyDictionary[Potential, list[frozenset[int]]] = WeakKeyDictionary()
 
 def one_energy_per_atom(trial: Trial) -> None:
     """What comes out is one real number for each atom, and the same program each time."""
-    shapes, numbers = trial.traced()
+    try:
+        shapes, program = trial.traced()
+    except TypeError as error:
+        _say_single_precision(trial, error)
     n_nodes = OWN_SIZES[0]
     shape = getattr(shapes, "shape", None)
     if shape != (n_nodes,) or not np.issubdtype(shapes.dtype, np.floating):
@@ -123,7 +158,7 @@ def one_energy_per_atom(trial: Trial) -> None:
             "derivatives are those of a sum over atoms; anything else is added up once for each atom",
             "end with exchange.aggregate(energies of edges), and sum over no axis of atoms",
         )
-    again = trial.traced()[1]
+    numbers, again = numbers_inside(program), numbers_inside(trial.traced()[1])
     pairs = list(zip(numbers, again, strict=False))
     changed = sum(not np.array_equal(one, other, equal_nan=one.dtype.kind == "f") for one, other in pairs)
     changed += abs(len(numbers) - len(again))
@@ -142,7 +177,7 @@ def finite(trial: Trial) -> None:
 
 
 def repeatable(trial: Trial) -> None:
-    """The same energies when asked again."""
+    """Energies are the same when the function is asked again."""
     graph = disorder(trial.cutoff, trial.three, np.eye(3))
     first, second = trial.energies(graph), trial.energies(graph)
     _require_finite(trial, first, "three atoms")
@@ -159,7 +194,7 @@ def local(trial: Trial) -> None:
     for kind, length in ((c, 0.4), (a, 0.95), (b, 0.55)):
         beside = trial.energies(pair_and_bystander(trial.cutoff, (a, b, kind), length))
         worst = max(worst, *np.abs(beside - pair)[:2])
-    tolerance = SAME_ENERGY * np.abs(pair - alone).max() + ROUNDING * np.abs([pair, alone]).max()
+    tolerance = SAME_ENERGY * np.abs(pair - alone).max() + trial.rounding * np.abs([pair, alone]).max()
     if not worst <= tolerance:
         raise _broken(
             trial,
@@ -183,7 +218,7 @@ def isotropic(trial: Trial) -> None:
     }
     here = trial.energies(graphs[""])
     lone = trial.energies(disorder(trial.cutoff, trial.three, np.eye(3), bonded=False))
-    tolerance = SAME_ENERGY * np.abs(here - lone).max() + ROUNDING * np.abs([here, lone]).max()
+    tolerance = SAME_ENERGY * np.abs(here - lone).max() + trial.rounding * np.abs([here, lone]).max()
     cases = [
         ("turned", graphs["-"], [0, 1, 2]),
         ("mirrored", graphs["+"], [0, 1, 2]),
@@ -231,7 +266,7 @@ def order_at_cutoff(trial: Trial, a: int, b: int) -> float:
     Of the smallest distances from the cutoff where it can be told from rounding; infinite where it cannot.
     """
     beyond = trial.energies(row_of_two(trial.cutoff, (a, b), 0.0, joined=False))
-    floor = ROUNDING * np.abs(beyond).max()
+    floor = trial.rounding * np.abs(beyond).max()
     inner = 0.0
     for step in STEPS:
         energies = trial.energies(row_of_two(trial.cutoff, (a, b), step))
@@ -246,16 +281,19 @@ def order_at_cutoff(trial: Trial, a: int, b: int) -> float:
 TRIALS: tuple[Callable[[Trial], None], ...] = (one_energy_per_atom, finite, repeatable, local, isotropic, fading)
 
 
-def _numbers(program: Any) -> Iterator[Any]:
-    """Constants and literals of a traced program and of the programs inside it, in order."""
-    program, constants = getattr(program, "jaxpr", program), getattr(program, "consts", ())
-    yield from constants
-    for equation in program.eqns:
-        yield from (variable.val for variable in equation.invars if hasattr(variable, "val"))
-        for value in equation.params.values():
-            for part in value if isinstance(value, (tuple, list)) else (value,):
-                if hasattr(part, "eqns") or hasattr(part, "jaxpr"):
-                    yield from _numbers(part)
+def _say_single_precision(trial: Trial, error: TypeError) -> NoReturn:
+    """Raises the error of a function that takes float32 alone, or the error itself where that is not why."""
+    if trial.dtype != np.float64 or not Trial(trial.potential, trial.kinds, dtype=np.float32).is_computable():
+        raise error
+    raise ContractError(
+        f"the potential {trial.potential.name!r} cannot be computed in float64 ({str(error).split('.', 1)[0].strip()})",
+        "second derivatives are computed in float64 unless another precision is asked for",
+        "give arrays that are float32 in it the precision of the edge vectors (edge_vectors.dtype), or take"
+        ' PhonaxCalculator(..., dtype="float32")',
+        "one energy per atom",
+        np.nan,
+        np.nan,
+    ) from error
 
 
 def _require_finite(trial: Trial, energies: np.ndarray, what: str) -> None:

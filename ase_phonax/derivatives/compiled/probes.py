@@ -13,7 +13,7 @@ BOND = 0.5  # of the cutoff: length of the edges that stay
 _NEIGHBOURS = np.array([[0.52, 0.13, -0.21], [-0.35, 0.48, 0.1], [0.11, -0.3, 0.62], [0.2, 0.37, 0.41]])
 
 
-def graph_of(
+def small_graph(
     kinds: Sequence[int], positions: np.ndarray, cell: np.ndarray, pairs: Iterable[tuple[int, int, Sequence[int]]]
 ) -> jraph.GraphsTuple:
     """Some atoms and the edges between them.
@@ -38,12 +38,12 @@ def graph_of(
 
 def lone_atom(cutoff: float, kind: int) -> jraph.GraphsTuple:
     """An atom without neighbours."""
-    return graph_of([kind], np.zeros((1, 3)), BOND * cutoff * np.eye(3), [])
+    return small_graph([kind], np.zeros((1, 3)), BOND * cutoff * np.eye(3), [])
 
 
 def row_of_one(cutoff: float, kind: int) -> jraph.GraphsTuple:
     """An atom halfway between two images of itself."""
-    return graph_of([kind], np.zeros((1, 3)), BOND * cutoff * np.eye(3), [(0, 0, (1, 0, 0))])
+    return small_graph([kind], np.zeros((1, 3)), BOND * cutoff * np.eye(3), [(0, 0, (1, 0, 0))])
 
 
 def row_of_two(cutoff: float, kinds: Sequence[int], step: float, joined: bool = True) -> jraph.GraphsTuple:
@@ -52,7 +52,7 @@ def row_of_two(cutoff: float, kinds: Sequence[int], step: float, joined: bool = 
     cell = BOND * cutoff * np.eye(3)
     cell[0] = (BOND + 1 - step) * cutoff * axis
     pairs = [(0, 1, (0, 0, 0)), (1, 0, (1, 0, 0))]
-    return graph_of(kinds, BOND * cutoff * np.array([0 * axis, axis]), cell, pairs if joined else pairs[:1])
+    return small_graph(kinds, BOND * cutoff * np.array([0 * axis, axis]), cell, pairs if joined else pairs[:1])
 
 
 def pair_and_bystander(
@@ -63,7 +63,7 @@ def pair_and_bystander(
     cell = BOND * cutoff * np.eye(3)
     cell[0] = (length or 1.0) * cutoff * axis
     pairs = ([(0, 1, (0, 0, 0))] if bonded else []) + ([] if length is None else [(2, 2, (1, 0, 0))])
-    return graph_of(kinds, cutoff * np.array([0 * axis, BOND * axis, 9 * axis]), cell, pairs)
+    return small_graph(kinds, cutoff * np.array([0 * axis, BOND * axis, 9 * axis]), cell, pairs)
 
 
 def disorder(cutoff: float, kinds: Sequence[int], turn: np.ndarray, bonded: bool = True) -> jraph.GraphsTuple:
@@ -71,7 +71,7 @@ def disorder(cutoff: float, kinds: Sequence[int], turn: np.ndarray, bonded: bool
     around = cutoff * _NEIGHBOURS @ turn.T
     cell = np.array([around[1] - around[0], around[2] - around[0], np.cross(around[0], around[1])])
     pairs = [(0, 1, (0, 0, 0)), (0, 1, (1, 0, 0)), (0, 1, (0, 1, 0)), (0, 2, (0, 0, 0))]
-    return graph_of(kinds, np.array([0 * around[0], around[0], around[3]]), cell, pairs if bonded else [])
+    return small_graph(kinds, np.array([0 * around[0], around[0], around[3]]), cell, pairs if bonded else [])
 
 
 def renumbered(graph: jraph.GraphsTuple, order: Sequence[int]) -> jraph.GraphsTuple:
