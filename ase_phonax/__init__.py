@@ -7,213 +7,140 @@ used, so that `import ase_phonax` and `ase-phonax --help` do not wait for JAX.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+# For type checkers, which read this list; Python reads the one below. A test holds them equal.
 if TYPE_CHECKING:
-    from .base.drawing import save_figure
-    from .base.errors import PhonaxError
-    from .calculator import PhonaxCalculator
-    from .derivatives.conventions import frequencies_thz
-    from .models.files.native import save_model
-    from .models.loading import load_model
-    from .models.outputs import Output
-    from .models.potential import Potential
-    from .models.registry import download_model, list_models
-    from .molecules.normal_modes import modes_of_vibrations, normal_modes
-    from .molecules.pictures import draw_sticks
-    from .molecules.point_groups import find_point_group
-    from .molecules.stationary import follow_imaginary, stationary_modes
-    from .molecules.thermochemistry import gas_properties
-    from .phonons.bands.plane_paths import layer_path
-    from .phonons.bands.structure import get_band_structure
-    from .phonons.bands.velocities import get_group_velocities
-    from .phonons.formats import phonon_website, to_ase_bands, to_crystal_thermo
-    from .phonons.instabilities.frozen import follow_mode
-    from .phonons.instabilities.imaginary import find_imaginary_modes
-    from .phonons.motion.animations import animate, modulate
-    from .phonons.motion.displacements import get_directional_densities, get_participation, get_thermal_motion
-    from .phonons.pictures import bands_and_dos, draw_bands, draw_densities
-    from .phonons.polar import get_gamma_splitting, set_nac
-    from .phonons.sampling.heat import converge_mesh, get_thermal_properties
-    from .phonons.sampling.meshes import get_densities, get_mesh
-    from .phonons.supercell.choice import choose_supercell
-    from .phonons.supercell.objects import get_phonopy
-    from .phonons.supercell.patches import exact_matrices
-    from .phonons.symmetry.irreps import find_irreps, write_irreps
-    from .phonons.volumes import get_gruneisen, get_quasi_harmonic, phonons_at_volumes
-    from .phonons.volumes.pictures import draw_gruneisen, draw_quasi_harmonic
-    from .structures.layers import as_layer
-    from .structures.relaxation import relax
-    from .studies.evaluation import evaluation_study
-    from .studies.gruneisen_study import gruneisen_study
-    from .studies.labelling import label_structures
-    from .studies.molecule_settings import MoleculeSettings
-    from .studies.molecule_study import molecule_study
-    from .studies.phonon_study import phonon_study
-    from .studies.quasi_harmonic_study import quasi_harmonic_study
-    from .studies.settings import GruneisenSettings, PhononSettings, QuasiHarmonicSettings
-    from .studies.watch import Watch
-    from .training import Scores, TrainingConfig, evaluate, fine_tune, train
-    from .training.imitation.student import imitate
-    from .training.labels import Frame, frame_of_atoms, frame_of_hessian, frame_of_phonopy, read_frames, save_frames
-    from .training.labels.teacher import LabelRecipe
+    from .base.drawing import save_figure as save_figure
+    from .base.errors import PhonaxError as PhonaxError
+    from .calculator import PhonaxCalculator as PhonaxCalculator
+    from .derivatives.conventions import frequencies_thz as frequencies_thz
+    from .models.files.native import save_model as save_model
+    from .models.loading import load_model as load_model
+    from .models.outputs import Output as Output
+    from .models.potential import Potential as Potential
+    from .models.registry import download_model as download_model
+    from .models.registry import list_models as list_models
+    from .molecules.normal_modes import modes_of_vibrations as modes_of_vibrations
+    from .molecules.normal_modes import normal_modes as normal_modes
+    from .molecules.pictures import draw_sticks as draw_sticks
+    from .molecules.point_groups import find_point_group as find_point_group
+    from .molecules.stationary import follow_imaginary as follow_imaginary
+    from .molecules.stationary import stationary_modes as stationary_modes
+    from .molecules.thermochemistry import gas_properties as gas_properties
+    from .phonons.bands.plane_paths import layer_path as layer_path
+    from .phonons.bands.structure import get_band_structure as get_band_structure
+    from .phonons.bands.velocities import get_group_velocities as get_group_velocities
+    from .phonons.formats import phonon_website as phonon_website
+    from .phonons.formats import to_ase_bands as to_ase_bands
+    from .phonons.formats import to_crystal_thermo as to_crystal_thermo
+    from .phonons.instabilities.frozen import follow_mode as follow_mode
+    from .phonons.instabilities.imaginary import find_imaginary_modes as find_imaginary_modes
+    from .phonons.motion.animations import animate as animate
+    from .phonons.motion.animations import modulate as modulate
+    from .phonons.motion.displacements import get_directional_densities as get_directional_densities
+    from .phonons.motion.displacements import get_participation as get_participation
+    from .phonons.motion.displacements import get_thermal_motion as get_thermal_motion
+    from .phonons.pictures import bands_and_dos as bands_and_dos
+    from .phonons.pictures import draw_bands as draw_bands
+    from .phonons.pictures import draw_densities as draw_densities
+    from .phonons.polar import get_gamma_splitting as get_gamma_splitting
+    from .phonons.polar import set_nac as set_nac
+    from .phonons.sampling.heat import converge_mesh as converge_mesh
+    from .phonons.sampling.heat import get_thermal_properties as get_thermal_properties
+    from .phonons.sampling.meshes import get_densities as get_densities
+    from .phonons.sampling.meshes import get_mesh as get_mesh
+    from .phonons.supercell.choice import choose_supercell as choose_supercell
+    from .phonons.supercell.objects import get_phonopy as get_phonopy
+    from .phonons.supercell.patches import exact_matrices as exact_matrices
+    from .phonons.symmetry.irreps import find_irreps as find_irreps
+    from .phonons.symmetry.irreps import write_irreps as write_irreps
+    from .phonons.volumes import get_gruneisen as get_gruneisen
+    from .phonons.volumes import get_quasi_harmonic as get_quasi_harmonic
+    from .phonons.volumes import phonons_at_volumes as phonons_at_volumes
+    from .phonons.volumes.pictures import draw_gruneisen as draw_gruneisen
+    from .phonons.volumes.pictures import draw_quasi_harmonic as draw_quasi_harmonic
+    from .structures.layers import as_layer as as_layer
+    from .structures.relaxation import relax as relax
+    from .studies.evaluation import evaluation_study as evaluation_study
+    from .studies.gruneisen_study import gruneisen_study as gruneisen_study
+    from .studies.labelling import label_structures as label_structures
+    from .studies.molecule_settings import MoleculeSettings as MoleculeSettings
+    from .studies.molecule_study import molecule_study as molecule_study
+    from .studies.phonon_study import phonon_study as phonon_study
+    from .studies.quasi_harmonic_study import quasi_harmonic_study as quasi_harmonic_study
+    from .studies.settings import GruneisenSettings as GruneisenSettings
+    from .studies.settings import PhononSettings as PhononSettings
+    from .studies.settings import QuasiHarmonicSettings as QuasiHarmonicSettings
+    from .studies.watch import Watch as Watch
+    from .training import Scores as Scores
+    from .training import TrainingConfig as TrainingConfig
+    from .training import evaluate as evaluate
+    from .training import fine_tune as fine_tune
+    from .training import train as train
+    from .training.imitation.student import imitate as imitate
+    from .training.labels import Frame as Frame
+    from .training.labels import frame_of_atoms as frame_of_atoms
+    from .training.labels import frame_of_hessian as frame_of_hessian
+    from .training.labels import read_frames as read_frames
+    from .training.labels import save_frames as save_frames
+    from .training.labels.phonopy_labels import frame_of_phonopy as frame_of_phonopy
+    from .training.labels.teacher import LabelRecipe as LabelRecipe
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "Frame",
-    "GruneisenSettings",
-    "LabelRecipe",
-    "MoleculeSettings",
-    "Output",
-    "PhonaxCalculator",
-    "PhonaxError",
-    "PhononSettings",
-    "Potential",
-    "QuasiHarmonicSettings",
-    "Scores",
-    "TrainingConfig",
-    "Watch",
-    "__version__",
-    "animate",
-    "as_layer",
-    "bands_and_dos",
-    "choose_supercell",
-    "converge_mesh",
-    "download_model",
-    "draw_bands",
-    "draw_densities",
-    "draw_gruneisen",
-    "draw_quasi_harmonic",
-    "draw_sticks",
-    "evaluate",
-    "evaluation_study",
-    "exact_matrices",
-    "find_imaginary_modes",
-    "find_irreps",
-    "find_point_group",
-    "fine_tune",
-    "follow_imaginary",
-    "follow_mode",
-    "frame_of_atoms",
-    "frame_of_hessian",
-    "frame_of_phonopy",
-    "frequencies_thz",
-    "gas_properties",
-    "get_band_structure",
-    "get_densities",
-    "get_directional_densities",
-    "get_gamma_splitting",
-    "get_group_velocities",
-    "get_gruneisen",
-    "get_mesh",
-    "get_participation",
-    "get_phonopy",
-    "get_quasi_harmonic",
-    "get_thermal_motion",
-    "get_thermal_properties",
-    "gruneisen_study",
-    "imitate",
-    "label_structures",
-    "layer_path",
-    "list_models",
-    "load_model",
-    "modes_of_vibrations",
-    "modulate",
-    "molecule_study",
-    "normal_modes",
-    "phonon_study",
-    "phonon_website",
-    "phonons_at_volumes",
-    "quasi_harmonic_study",
-    "read_frames",
-    "relax",
-    "save_figure",
-    "save_frames",
-    "save_model",
-    "set_nac",
-    "stationary_modes",
-    "to_ase_bands",
-    "to_crystal_thermo",
-    "train",
-    "write_irreps",
-]
-
-_HOMES = {
-    "Frame": "training.labels",
-    "LabelRecipe": "training.labels.teacher",
-    "MoleculeSettings": "studies.molecule_settings",
-    "Output": "models.outputs",
-    "GruneisenSettings": "studies.settings",
-    "PhonaxCalculator": "calculator",
-    "PhonaxError": "base.errors",
-    "PhononSettings": "studies.settings",
-    "Potential": "models.potential",
-    "QuasiHarmonicSettings": "studies.settings",
-    "Scores": "training",
-    "TrainingConfig": "training",
-    "Watch": "studies.watch",
-    "animate": "phonons.motion.animations",
-    "as_layer": "structures.layers",
-    "bands_and_dos": "phonons.pictures",
-    "choose_supercell": "phonons.supercell.choice",
-    "converge_mesh": "phonons.sampling.heat",
-    "download_model": "models.registry",
-    "draw_bands": "phonons.pictures",
-    "draw_densities": "phonons.pictures",
-    "draw_gruneisen": "phonons.volumes.pictures",
-    "draw_quasi_harmonic": "phonons.volumes.pictures",
-    "draw_sticks": "molecules.pictures",
-    "evaluate": "training",
-    "evaluation_study": "studies.evaluation",
-    "exact_matrices": "phonons.supercell.patches",
-    "find_imaginary_modes": "phonons.instabilities.imaginary",
-    "find_irreps": "phonons.symmetry.irreps",
-    "find_point_group": "molecules.point_groups",
-    "fine_tune": "training",
-    "follow_imaginary": "molecules.stationary",
-    "follow_mode": "phonons.instabilities.frozen",
-    "frame_of_atoms": "training.labels",
-    "frame_of_hessian": "training.labels",
-    "frame_of_phonopy": "training.labels",
-    "frequencies_thz": "derivatives.conventions",
-    "gas_properties": "molecules.thermochemistry",
-    "get_band_structure": "phonons.bands.structure",
-    "get_densities": "phonons.sampling.meshes",
-    "get_directional_densities": "phonons.motion.displacements",
-    "get_gamma_splitting": "phonons.polar",
-    "get_group_velocities": "phonons.bands.velocities",
-    "get_gruneisen": "phonons.volumes",
-    "get_mesh": "phonons.sampling.meshes",
-    "get_participation": "phonons.motion.displacements",
-    "get_phonopy": "phonons.supercell.objects",
-    "get_quasi_harmonic": "phonons.volumes",
-    "get_thermal_motion": "phonons.motion.displacements",
-    "get_thermal_properties": "phonons.sampling.heat",
-    "gruneisen_study": "studies.gruneisen_study",
-    "imitate": "training.imitation.student",
-    "label_structures": "studies.labelling",
-    "layer_path": "phonons.bands.plane_paths",
-    "list_models": "models.registry",
-    "load_model": "models.loading",
-    "modes_of_vibrations": "molecules.normal_modes",
-    "modulate": "phonons.motion.animations",
-    "molecule_study": "studies.molecule_study",
-    "normal_modes": "molecules.normal_modes",
-    "phonon_study": "studies.phonon_study",
-    "phonon_website": "phonons.formats",
-    "phonons_at_volumes": "phonons.volumes",
-    "quasi_harmonic_study": "studies.quasi_harmonic_study",
-    "read_frames": "training.labels",
-    "relax": "structures.relaxation",
-    "save_figure": "base.drawing",
-    "save_frames": "training.labels",
-    "save_model": "models.files.native",
-    "set_nac": "phonons.polar",
-    "stationary_modes": "molecules.stationary",
-    "to_ase_bands": "phonons.formats",
-    "to_crystal_thermo": "phonons.formats",
-    "train": "training",
-    "write_irreps": "phonons.symmetry.irreps",
+# Modules, and the public names that each defines.
+_PUBLIC = {
+    "base.drawing": "save_figure",
+    "base.errors": "PhonaxError",
+    "calculator": "PhonaxCalculator",
+    "derivatives.conventions": "frequencies_thz",
+    "models.files.native": "save_model",
+    "models.loading": "load_model",
+    "models.outputs": "Output",
+    "models.potential": "Potential",
+    "models.registry": "download_model list_models",
+    "molecules.normal_modes": "modes_of_vibrations normal_modes",
+    "molecules.pictures": "draw_sticks",
+    "molecules.point_groups": "find_point_group",
+    "molecules.stationary": "follow_imaginary stationary_modes",
+    "molecules.thermochemistry": "gas_properties",
+    "phonons.bands.plane_paths": "layer_path",
+    "phonons.bands.structure": "get_band_structure",
+    "phonons.bands.velocities": "get_group_velocities",
+    "phonons.formats": "phonon_website to_ase_bands to_crystal_thermo",
+    "phonons.instabilities.frozen": "follow_mode",
+    "phonons.instabilities.imaginary": "find_imaginary_modes",
+    "phonons.motion.animations": "animate modulate",
+    "phonons.motion.displacements": "get_directional_densities get_participation get_thermal_motion",
+    "phonons.pictures": "bands_and_dos draw_bands draw_densities",
+    "phonons.polar": "get_gamma_splitting set_nac",
+    "phonons.sampling.heat": "converge_mesh get_thermal_properties",
+    "phonons.sampling.meshes": "get_densities get_mesh",
+    "phonons.supercell.choice": "choose_supercell",
+    "phonons.supercell.objects": "get_phonopy",
+    "phonons.supercell.patches": "exact_matrices",
+    "phonons.symmetry.irreps": "find_irreps write_irreps",
+    "phonons.volumes": "get_gruneisen get_quasi_harmonic phonons_at_volumes",
+    "phonons.volumes.pictures": "draw_gruneisen draw_quasi_harmonic",
+    "structures.layers": "as_layer",
+    "structures.relaxation": "relax",
+    "studies.evaluation": "evaluation_study",
+    "studies.gruneisen_study": "gruneisen_study",
+    "studies.labelling": "label_structures",
+    "studies.molecule_settings": "MoleculeSettings",
+    "studies.molecule_study": "molecule_study",
+    "studies.phonon_study": "phonon_study",
+    "studies.quasi_harmonic_study": "quasi_harmonic_study",
+    "studies.settings": "GruneisenSettings PhononSettings QuasiHarmonicSettings",
+    "studies.watch": "Watch",
+    "training": "Scores TrainingConfig evaluate fine_tune train",
+    "training.imitation.student": "imitate",
+    "training.labels": "Frame frame_of_atoms frame_of_hessian read_frames save_frames",
+    "training.labels.phonopy_labels": "frame_of_phonopy",
+    "training.labels.teacher": "LabelRecipe",
 }
+_HOMES = {name: module for module, names in _PUBLIC.items() for name in names.split()}
+
+__all__ = sorted({"__version__", *_HOMES})
 
 
 def __getattr__(name: str) -> Any:

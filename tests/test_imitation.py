@@ -56,7 +56,7 @@ def test_answers_are_the_slopes_of_what_is_inside():
         with jax.enable_x64(True):
             parameters = cast(potential.parameters, np.dtype("float64"))
             batch = planner.batch(shape, members, (0,))
-            found = lessons.answers(inside(potential), potential.cutoff, parameters, batch)
+            found = lessons.values_and_changes(inside(potential), potential.cutoff, parameters, batch)
             n = sum(len(structures[k]) for k in members)
             return jax.tree.map(lambda x: np.asarray(x)[:n], found)
 

@@ -1,9 +1,11 @@
 """The package stays cheap to import: heavy packages come with the first name or command that needs them."""
 
+import ast
 import json
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +54,19 @@ def test_public_names_come_from_the_room_that_defines_them():
 
     assert ase_phonax.PhonaxError is errors.PhonaxError
     assert ase_phonax.Potential is potential.Potential
+
+
+def test_type_checkers_see_the_same_public_names_as_python():
+    """The list of imports that type checkers read, and the table by which names are imported when first used."""
+    imports = {
+        (alias.asname, node.module)
+        for node in ast.walk(ast.parse(Path(ase_phonax.__file__).read_text()))
+        if isinstance(node, ast.ImportFrom) and node.level == 1
+        for alias in node.names
+        if alias.asname == alias.name  # "import x as x": for whoever imports this package, too
+    }
+    assert imports == set(ase_phonax._HOMES.items())
+    assert set(ase_phonax.__all__) == {name for name, _ in imports} | {"__version__"}
 
 
 def test_no_public_name_is_that_of_a_room():

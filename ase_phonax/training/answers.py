@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Answers:
-    """Of one frame; each is computed when it is first asked for."""
+    """What a model says of one frame; each answer is computed when it is first asked for."""
 
     def __init__(self, evaluator: Evaluator, frame: Frame) -> None:
         self._evaluator, self.frame = evaluator, frame
@@ -29,17 +29,17 @@ class Answers:
 
     @property
     def energy(self) -> float:
-        """Of the whole structure [eV]."""
+        """Energy of the whole structure [eV]."""
         return float(self._first[0].sum(dtype=float))
 
     @property
     def forces(self) -> np.ndarray:
-        """(n, 3) [eV/Å]."""
+        """Forces (n, 3) [eV/Å]."""
         return self._first[1]
 
     @property
     def stress(self) -> np.ndarray:
-        """(3, 3) [eV/Å³]."""
+        """Stress (3, 3) [eV/Å³]."""
         return self._first[2] / self.frame.atoms.get_volume()
 
     @cached_property
@@ -48,14 +48,14 @@ class Answers:
         return self._evaluator.outputs(self.frame.atoms)
 
     def matrices(self, qpoints: np.ndarray) -> np.ndarray:
-        """(n_q, 3n, 3n) second derivatives [eV/Å²]."""
+        """Second derivatives (n_q, 3n, 3n) [eV/Å²]."""
         key = np.asarray(qpoints, float).tobytes()
         if key not in self._matrices:
             self._matrices[key] = np.array(self._evaluator.lattice_matrices(self.frame.atoms, qpoints))
         return self._matrices[key]
 
     def frequencies(self, matrices: np.ndarray) -> np.ndarray:
-        """(n_q, 3n) [THz], ascending."""
+        """Frequencies (n_q, 3n) [THz] of such matrices, ascending."""
         root = np.sqrt(np.repeat(self.frame.atoms.get_masses(), 3))
         weighted = matrices / np.outer(root, root)
         return frequencies_thz((weighted + weighted.conj().swapaxes(-1, -2)) / 2)
@@ -65,7 +65,7 @@ class Answers:
 
 
 def value_errors(answers: Answers, target: Target) -> dict[str, np.ndarray]:
-    """Of every number; per atom where the label grows with the atoms."""
+    """Errors of every number; per atom where the label grows with the atoms."""
     label = np.asarray(target.of(answers.frame))
     value = answers.outputs[target.output.name] if target.output else getattr(answers, target.predicted)
     error = np.asarray(value).reshape(label.shape) - label
@@ -73,7 +73,7 @@ def value_errors(answers: Answers, target: Target) -> dict[str, np.ndarray]:
 
 
 def matrix_errors(answers: Answers, target: Target) -> dict[str, np.ndarray]:
-    """Of the elements of matrices, and of their frequencies."""
+    """Errors of the elements of matrices, and of their frequencies."""
     labels = target.of(answers.frame)
     matrices = answers.matrices(labels.qpoints)
     change = answers.frequencies(matrices) - answers.frequencies(labels.matrices)
@@ -81,7 +81,7 @@ def matrix_errors(answers: Answers, target: Target) -> dict[str, np.ndarray]:
 
 
 def frequency_errors(answers: Answers, target: Target) -> dict[str, np.ndarray]:
-    """Of sorted frequencies."""
+    """Errors of sorted frequencies."""
     labels = target.of(answers.frame)
     known = np.sort(labels.frequencies, axis=1)
     return {target.quantity.name: answers.frequencies(answers.matrices(labels.qpoints)) - known}

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import jraph
 import numpy as np
+from numpy.typing import DTypeLike
 
 from ..base.errors import StructureError
 from ..derivatives.compiled.graphs import size_class
@@ -52,7 +53,7 @@ class Item:
 
     @property
     def n_edges(self) -> int:
-        """Pairs of neighbours."""
+        """How many pairs of neighbours there are."""
         return int(self.graph.n_edge[0])
 
 
@@ -68,11 +69,13 @@ def prepare(
     """Graphs of the frames with their first-order labels.
 
     Args:
-        cutoff, numbers, name: of the potential.
-        curvature, spectrum: whether these labels are wanted; without, they cost nothing.
+        cutoff: of the potential [Å].
+        numbers: atomic numbers that it knows.
+        name: what it is called.
+        curvature, spectrum: whether these labels are wanted; they cost nothing where they are not.
 
     Raises:
-        StructureError: as `neighbours.check_atoms`; the message names the frame.
+        StructureError: a frame whose atoms cannot be computed, or are not known to the potential; it is named.
     """
     items: list[Item] = []
     for frame in frames:
@@ -115,7 +118,7 @@ def _graph(frame: Frame, cutoff: float, numbers: tuple[int, ...]) -> jraph.Graph
 def _labels(frame: Frame) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Labels and their weights among node arrays and those of the graph; an unknown label is zero, of weight zero.
 
-    Of labels at wave vectors only a part travels, with each batch another: see `directions`.
+    Labels at wave vectors are left out: of these another part travels with each batch (`directions`).
     """
     of_nodes, of_graph = {}, {}
     for target in (t for t in TARGETS if t.per != "wave"):
@@ -161,7 +164,7 @@ class Planner:
         n_shapes: int = 3,
         n_columns: int = 1,
         directions: str = "columns",
-        dtype: Any = np.float32,
+        dtype: DTypeLike = np.float32,
         n_stacked: int = 1,
     ):
         self.items, self.batch_size, self.n_columns = list(items), batch_size, n_columns
@@ -284,7 +287,7 @@ def _cast(graph: jraph.GraphsTuple, dtype: np.dtype) -> jraph.GraphsTuple:
 
 def iterate(
     planner: Planner, plan: Sequence[tuple[Shape, np.ndarray]], key: tuple[int, ...], start: int = 0
-) -> Iterator:
+) -> Iterator[tuple[Shape, np.ndarray, jraph.GraphsTuple]]:
     """Shape, members and batch of each entry of a plan from `start` on, made ahead in a thread.
 
     Two batches are kept ready: making one takes less time than a step.

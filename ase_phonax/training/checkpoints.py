@@ -11,13 +11,14 @@ from ..base import hdf5
 from ..base.errors import InputError, why_unread
 from ..base.files import write_whole
 from ..base.input_files import parse_json
+from ..derivatives.compiled.responses import Tree
 
 FORMAT = "ase-phonax checkpoint"
 VERSION = 1
 NAME, PREVIOUS = "checkpoint.h5", "checkpoint-previous.h5"
 
 
-def save_checkpoint(folder: Path, header: dict[str, Any], trees: dict[str, Any]) -> None:
+def save_checkpoint(folder: Path, header: dict[str, Any], trees: dict[str, Tree]) -> None:
     """Write a checkpoint; at every moment a whole one, this or the one before, lies in the folder.
 
     It is written under another name, forced to the disk, and renamed; the one before is kept beside it.
@@ -48,7 +49,7 @@ def save_checkpoint(folder: Path, header: dict[str, Any], trees: dict[str, Any])
     )
 
 
-def read_checkpoint(folder: Path, templates: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_checkpoint(folder: Path, templates: dict[str, Tree]) -> tuple[dict[str, Any], dict[str, Tree]]:
     """Header and trees of the last checkpoint.
 
     Args:
@@ -80,7 +81,7 @@ def read_checkpoint(folder: Path, templates: dict[str, Any]) -> tuple[dict[str, 
     return header, trees
 
 
-def _tree(content: hdf5.Content, name: str, template: Any) -> Any:
+def _tree(content: hdf5.Content, name: str, template: Tree) -> Tree:
     leaves, structure = jax.tree.flatten(template)
     if (count := content.attributes[""][f"n_{name}"]) != len(leaves):
         raise ValueError(f"{name} has {count} arrays, {len(leaves)} expected")

@@ -43,11 +43,11 @@ class Comparison:
 
     @property
     def n_graphs(self) -> int:
-        """Frames and padding."""
+        """How many graphs there are: frames and padding."""
         return self.batch.n_node.shape[0]
 
     def mean_of_nodes(self, values: Array) -> Array:
-        """(n_nodes,) -> (n_graphs,)."""
+        """Means over the atoms of each graph: (n_nodes,) -> (n_graphs,)."""
         return jax.ops.segment_sum(values, self.owner, self.n_graphs) / self.n_atoms
 
     def difference(self, target: Target) -> Array:
@@ -72,7 +72,7 @@ class Comparison:
 
 
 def penalty(residual: Array, kind: str, delta: float) -> Array:
-    """Of vectors on the last axis, averaged over their components: (...,).
+    """What residuals cost: (...,) of vectors on the last axis, averaged over their components.
 
     Squares, or the pseudo-Huber function of the length, which is rotation-invariant and smooth at zero.
     """
@@ -99,7 +99,7 @@ def products(c: Comparison, target: Target, scale: Array, cost: Cost) -> Array:
 
 
 def projections(c: Comparison, target: Target, scale: Array, cost: Cost) -> Array:
-    """u† x of the products x with random u."""
+    """Projections u† x of the products x onto random u."""
     left, change = c.batch.nodes["left"], _change(c) / scale
     if left.shape[2] == 1:
         parts = [jnp.sum(left * change, (2, 3))]
@@ -124,7 +124,7 @@ def _change(c: Comparison) -> Array:
 
 
 def _n_columns(c: Comparison) -> Array | int:
-    """In whole matrices only the columns of the frame itself count; the others are zero."""
+    """How many columns each frame has; in whole matrices those beyond its own are zero, and do not count."""
     return 3 * c.n_atoms if c.kind == "spectrum" else c.batch.nodes["response"].shape[1]
 
 
@@ -132,7 +132,7 @@ def _n_columns(c: Comparison) -> Array | int:
 
 
 def value_errors(c: Comparison, target: Target) -> tuple[Array, Array]:
-    """Of every number; energies are per atom."""
+    """Errors of every number; those of energies are per atom."""
     weight = c.weight(target)
     return c.difference(target), weight[c.owner] if target.per == "atom" else weight
 

@@ -1,11 +1,14 @@
 """What a training configuration may hold: choices, bounds of numbers, what excludes what."""
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..base.errors import InputError
-from ..models.architectures import ARCHITECTURES
+from ..models.architectures import ARCHITECTURES, Architecture
 from .targets import TERMS
+
+if TYPE_CHECKING:
+    from .config import NetworkConfig, TrainingConfig
 
 CHOICES = {
     ("loss", "penalty"): ("squared", "huber"),
@@ -52,7 +55,7 @@ MOST = {
 }
 
 
-def check_architecture(name: Any) -> Any:
+def check_architecture(name: Any) -> Architecture:
     """The entry of `ARCHITECTURES` of a name.
 
     Raises:
@@ -65,11 +68,8 @@ def check_architecture(name: Any) -> Any:
     return ARCHITECTURES[name]
 
 
-def check_config(config: Any) -> None:
+def check_config(config: "TrainingConfig") -> None:
     """Refuse numbers and choices with which nothing can be trained.
-
-    Args:
-        config: a `TrainingConfig`.
 
     Raises:
         InputError: naming the setting.
@@ -123,7 +123,7 @@ def check_config(config: Any) -> None:
         )
 
 
-def _check_network(network: Any) -> None:
+def _check_network(network: "NetworkConfig") -> None:
     if network.alike >= 1:
         raise InputError(
             f"network.alike is {network.alike}",

@@ -33,7 +33,7 @@ def second_order(item: Item, shape: Shape, directions: str, rng: np.random.Gener
     Node arrays are (n, n_columns, parts, 3), parts 1 for real numbers and 2 for real and imaginary ones.
 
     Args:
-        directions: "columns", "random" or "thermal", as `batches.Planner`.
+        directions: "columns", "random" or "thermal" (`config.LossConfig`).
     """
     frame, n = item.frame, len(item.frame.atoms)
     second = frame.second

@@ -15,7 +15,7 @@ Parameters = dict[str, dict[str, np.ndarray]]
 
 
 def first_parameters(architecture: str, config: Any, seed: int) -> Parameters:
-    """Random ones: module -> name -> array.
+    """Random parameters of a network: module -> name -> array.
 
     They are drawn in single precision always: one seed, one network, whatever it is trained in.
     """

@@ -4,11 +4,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from ..base.claims import claimed_folder
 from ..base.errors import OutputError
 from ..base.files import TEMPORARY
+from ..models.potential import Potential
 from .checkpoints import NAME as CHECKPOINT
 from .history import CSV, FIGURE
 
@@ -17,11 +17,13 @@ PROVENANCE = "provenance.json"  # a block for each start that came to its end
 
 
 @contextmanager
-def working_in(folder: Path, model: Any, *, resume: bool, overwrite: bool) -> Iterator[bool]:
+def working_in(
+    folder: Path, model: str | os.PathLike | Potential | None, *, resume: bool, overwrite: bool
+) -> Iterator[bool]:
     """The folder is made and belongs to this run alone inside the block; a folder without results vanishes again.
 
     Args:
-        model: what the run starts from, which may be a file.
+        model: what the run starts from, which may be a file; None for nothing.
         resume, overwrite: what may be done to an earlier run.
 
     Returns:

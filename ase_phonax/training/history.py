@@ -16,7 +16,7 @@ _REMEDY = "free some space and go on with --resume"
 
 
 def write_csv(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """All epochs so far.
+    """Write the table of all epochs so far.
 
     Raises:
         OutputError: it cannot be written.

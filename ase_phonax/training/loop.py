@@ -1,6 +1,7 @@
 """Training on labels, from nothing or from a model, and the model at the end."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from ..models.potential import Potential, Provenance
 from . import partition, placement, setup
 from .batches import Item, Planner, iterate, prepare
 from .config import Config, NetworkConfig, TrainingConfig, as_config, as_dict
+from .first_parameters import Parameters
 from .folders import MODEL, working_in
 from .history import FIGURE, draw, write_csv
 from .labels.frames import Frame, count_labels, fingerprint
@@ -55,7 +57,7 @@ def train(
         overwrite: start anew where the folder holds an earlier run.
         frames: training and validation frames in place of the files of `config.data`.
         report: called with the row of each epoch.
-        progress: progress(steps done, all steps).
+        progress: called with (done, total) steps.
 
     Raises:
         InputError: configuration, data or checkpoint cannot be used; nothing was changed.
@@ -66,7 +68,7 @@ def train(
 
 
 def fine_tune(
-    model: Any,
+    model: str | os.PathLike | Potential,
     config: Config,
     *,
     resume: bool = False,
@@ -79,8 +81,9 @@ def fine_tune(
 
     Args:
         model: a `Potential`, a registered name, or a model file (Nequix checkpoints included).
+        config: as for `train`, without the section network.
 
-    The others, and what is raised, are those of `train`.
+    The other arguments, and the errors, are those of `train`.
     """
     from ..models.loading import load_model
 
@@ -104,7 +107,7 @@ def fine_tune(
 def _run(
     config: TrainingConfig,
     base: Potential | None,
-    model: Any,
+    model: str | os.PathLike | Potential | None,
     resume: bool,
     overwrite: bool,
     frames: tuple[Sequence[Frame], Sequence[Frame]] | None,
@@ -192,12 +195,12 @@ class Run(Trainer):
             n_stacked=n_stacked,
         )
 
-    def _step(self, kind: str) -> Any:
+    def _step(self, kind: str) -> Callable[..., Any]:
         from . import steps
 
         return steps.training_step(self.function, self.potential.cutoff, self.rules, kind)
 
-    def _validate(self, parameters: Any) -> dict[str, float]:
+    def _validate(self, parameters: Parameters) -> dict[str, float]:
         """Weighted loss and errors over the validation frames, always in the same directions."""
         from . import steps
 

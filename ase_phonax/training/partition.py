@@ -28,9 +28,9 @@ def load_frames(config: DataConfig, seed: int) -> tuple[list[Frame], list[Frame]
     training: list[Frame] = []
     copies: list[int] = []
     for name in config.train:
-        found = read_frames(name, config.keys or None)
-        training += found
-        copies += [config.repeat.get(name, 1)] * len(found)
+        frames = read_frames(name, config.keys or None)
+        training += frames
+        copies += [config.repeat.get(name, 1)] * len(frames)
     if len(config.train) > 1:
         check_frames(training)  # each file has been checked alone; now against each other
     unused = set(config.repeat) - set(config.train)

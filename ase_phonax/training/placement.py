@@ -1,11 +1,11 @@
 """Where batches are computed: on how many devices, and in how many pieces one after the other."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from ..base.errors import InputError
+from ..derivatives.compiled.responses import Tree
 from .batches import Item
 from .config import OptimiserConfig
 
@@ -48,7 +48,7 @@ def n_pieces(optimiser: OptimiserConfig, items: list[Item], n_devices: int) -> i
     return int(np.clip(round(edges / EDGES_AT_ONCE), 1, max(1, optimiser.batch_size // n_devices)))
 
 
-def places(n_devices: int) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+def places(n_devices: int) -> tuple[Callable[[Tree], Tree], Callable[[Tree], Tree]]:
     """How a batch and the state are laid on the devices: as they are, or one part and one copy on each."""
     if n_devices == 1:
         return lambda batch: batch, lambda state: state

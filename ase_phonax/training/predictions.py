@@ -6,7 +6,7 @@ primitive graph (`exchange.TwistedExchange`), whose parameter gradients are righ
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ import jraph
 from jax import Array
 
 from ..derivatives.compiled.exchange import Exchange, TwistedExchange
-from ..derivatives.compiled.responses import edge_vectors
+from ..derivatives.compiled.responses import Tree, edge_vectors
 from ..models.outputs import ENERGY
 from ..models.potential import NodeEnergies, NodeOutputs
 
@@ -53,12 +53,13 @@ def both_ways(batch: jraph.GraphsTuple) -> tuple[Array, Array, Array]:
 
 
 def predict(
-    function: NodeEnergies | NodeOutputs, cutoff: float, kind: str, parameters: Any, batch: jraph.GraphsTuple
+    function: NodeEnergies | NodeOutputs, cutoff: float, kind: str, parameters: Tree, batch: jraph.GraphsTuple
 ) -> Prediction:
     """Energies, forces, stress and products with second derivatives of every graph of a batch.
 
     Args:
-        function, cutoff: `node_energies` or `node_outputs` of the potential, and its cutoff.
+        function: `node_energies` or `node_outputs` of the potential.
+        cutoff: of the potential [Å].
         kind: of `batches.Shape`: "first" (no second derivatives), "real" (at q = 0), "wave" (any q), "spectrum".
         parameters: tree; differentiable.
         batch: padded graphs of `training.batches`.

@@ -10,6 +10,7 @@ import numpy as np
 from ..base.errors import InputError
 from ..base.progress import Progress
 from ..derivatives.evaluator import Evaluator
+from ..models.potential import Potential
 from ..structures.formulas import formula
 from .answers import Answers, relative_error
 from .labels.frames import Frame
@@ -40,8 +41,8 @@ class Scores:
 
 
 def evaluate(
-    model: Any,
-    data: str | PathLike | Sequence[Any],
+    model: str | PathLike | Potential,
+    data: str | PathLike | Sequence[str | PathLike | Frame],
     *,
     keys: Mapping[str, str] | None = None,
     dtype: str = "float64",
@@ -55,7 +56,7 @@ def evaluate(
         model: a `Potential`, a registered name, or a model file.
         data: files of `labels.read_frames`, or frames.
         keys: names of labels in ASE's files.
-        progress: progress(frames done, all frames).
+        progress: called with (done, total) frames.
 
     Raises:
         InputError, ModelError: what cannot be read; StructureError: an element the model does not know.
@@ -90,7 +91,7 @@ def evaluate(
     )
 
 
-def _as_frames(data: Any, keys: Mapping[str, str] | None) -> list[Frame]:
+def _as_frames(data: str | PathLike | Sequence[Any], keys: Mapping[str, str] | None) -> list[Frame]:
     if isinstance(data, (str, PathLike)):
         return read_frames(data, keys)
     data = list(data)

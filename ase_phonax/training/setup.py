@@ -14,7 +14,7 @@ from ..models.architectures import ARCHITECTURES, element_parameters, make_poten
 from ..models.potential import Potential
 from ..structures.neighbours import find_neighbours
 from .config import LossConfig, NetworkConfig, TrainingConfig
-from .first_parameters import first_parameters, with_outputs
+from .first_parameters import Parameters, first_parameters, with_outputs
 from .labels.frames import Frame, count_labels, find_elements
 from .periodic_table import likeness
 from .targets import LABELS, TARGETS, TERMS, wanted_outputs
@@ -99,8 +99,8 @@ def with_wanted_outputs(potential: Potential, loss: LossConfig, seed: int) -> Po
     return with_outputs(potential, missing, seed) if missing else potential
 
 
-def _alike(parameters: dict, of_elements: frozenset[str], root: np.ndarray) -> dict:
-    """Parameters of which each element has its own row, made alike."""
+def _alike(parameters: Parameters, of_elements: frozenset[str], root: np.ndarray) -> Parameters:
+    """The parameters; those with a row for each element made alike by a matrix (`periodic_table.likeness`)."""
 
     def changed(name: str, x: np.ndarray) -> np.ndarray:
         return np.einsum("ij,j...->i...", root, x).astype(x.dtype) if name in of_elements else x
@@ -126,16 +126,16 @@ def with_references(potential: Potential, energies: np.ndarray) -> Potential:
 
 
 def _numbers(network: NetworkConfig, frames: Sequence[Frame]) -> tuple[int, ...]:
-    found = find_elements(frames)
+    occurring = find_elements(frames)
     if network.elements == "auto":
-        return found
+        return occurring
     unknown = [s for s in network.elements if s not in atomic_numbers]
     if unknown or isinstance(network.elements, str):
         raise InputError(
             f"network.elements is {network.elements!r}", "these are no chemical symbols", "give a list such as [Si, O]"
         )
     numbers = tuple(sorted({atomic_numbers[s] for s in network.elements}))
-    outside = [chemical_symbols[z] for z in found if z not in numbers]
+    outside = [chemical_symbols[z] for z in occurring if z not in numbers]
     if outside:
         raise InputError(
             f"the frames hold {', '.join(outside)}, which network.elements lacks",
@@ -262,7 +262,7 @@ def label_scales(config: LossConfig, frames: Sequence[Frame], numbers: tuple[int
     return scales
 
 
-def frozen_names(patterns: Sequence[str], parameters: Any) -> tuple[str, ...]:
+def frozen_names(patterns: Sequence[str], parameters: Parameters) -> tuple[str, ...]:
     """Names module/array of the parameters that the patterns select.
 
     Raises:

@@ -1,5 +1,6 @@
 """One step of the optimiser and one validation batch, compiled once for each shape."""
 
+from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 import optax
 import optax.contrib
 
+from ..derivatives.compiled.responses import Tree
 from ..models.architectures import ARCHITECTURES, element_parameters
 from ..models.potential import NodeEnergies, NodeOutputs, Potential
 from .config import LossConfig, OptimiserConfig
@@ -18,6 +20,8 @@ from .predictions import predict
 from .targets import TERMS
 
 WEIGHTED = tuple(term.name for term in TERMS)
+# (parameters, batch, scales) -> loss, and its parts by name
+Loss = Callable[..., tuple[jax.Array, dict[str, jax.Array]]]
 
 
 class State(NamedTuple):
@@ -30,10 +34,10 @@ class State(NamedTuple):
         step: how many were made.
     """
 
-    parameters: Any
-    average: Any
-    optimiser: Any
-    step: Any
+    parameters: Tree
+    average: Tree
+    optimiser: Tree
+    step: Any  # an integer of NumPy or JAX
 
 
 class Rules(NamedTuple):
@@ -109,24 +113,24 @@ def _muon(rules: Rules) -> optax.GradientTransformation:
         mixes = getattr(x, "ndim", 0) == 2 and name not in rules.of_elements
         return optax.contrib.MuonDimensionNumbers() if mixes else None
 
-    def matrices(tree: Any) -> Any:
+    def matrices(tree: Tree) -> Tree:
         return {m: {k: number(f"{m}/{k}", x) for k, x in t.items()} for m, t in tree.items()}
 
     return optax.contrib.muon(-1.0, consistent_rms=MUON_SIZE, muon_weight_dimension_numbers=matrices)
 
 
-def _decays(rules: Rules, tree: Any) -> Any:
+def _decays(rules: Rules, tree: Tree) -> Tree:
     """True for weights. The energies of the elements are an origin: hundreds of eV that nothing should pull to zero."""
     return {m: {k: f"{m}/{k}" != rules.references for k in t} for m, t in tree.items()}
 
 
-def start(rules: Rules, parameters: Any) -> State:
+def start(rules: Rules, parameters: Tree) -> State:
     """The state before the first step."""
     return owned(State(parameters, parameters, _transform(rules).init(parameters), np.int32(0)))
 
 
 def owned(state: State) -> State:
-    """The same state in buffers of its own.
+    """A copy of a state, in buffers of its own.
 
     A step gives its state's memory away. An array of NumPy may lend its memory to JAX, and parameters and their
     average may share theirs: then the first step would write over what it still reads.
@@ -134,8 +138,8 @@ def owned(state: State) -> State:
     return jax.tree.map(lambda x: jnp.array(x, copy=True), state)
 
 
-def _thaw(rules: Rules, tree: Any) -> Any:
-    """Zero what belongs to frozen parameters."""
+def _thaw(rules: Rules, tree: Tree) -> Tree:
+    """A tree in which all that belongs to frozen parameters is zero."""
     if not rules.frozen:
         return tree
     return {
@@ -143,8 +147,11 @@ def _thaw(rules: Rules, tree: Any) -> Any:
     }
 
 
-def _keep(rules: Rules, new: Any, old: Any) -> Any:
-    """What is frozen as it was. Arithmetic would not do: processors flush the smallest numbers to zero."""
+def _keep(rules: Rules, new: Tree, old: Tree) -> Tree:
+    """The new tree with frozen parameters as they were.
+
+    Arithmetic would not do: processors flush the smallest numbers to zero.
+    """
     return {m: {k: old[m][k] if f"{m}/{k}" in rules.frozen else x for k, x in t.items()} for m, t in new.items()}
 
 
@@ -153,8 +160,8 @@ def batch_loss(
     cutoff: float,
     rules: Rules,
     kind: str,
-    parameters: Any,
-    batch: Any,
+    parameters: Tree,
+    batch: jraph.GraphsTuple,
     scales: dict,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Weighted loss of a batch and its parts. A leading axis of the batch is that of devices."""
@@ -167,7 +174,9 @@ def batch_loss(
     return jnp.asarray(total), parts
 
 
-def over_devices(one: Any, batch: jraph.GraphsTuple) -> dict[str, jax.Array]:
+def over_devices(
+    one: Callable[[jraph.GraphsTuple], dict[str, jax.Array]], batch: jraph.GraphsTuple
+) -> dict[str, jax.Array]:
     """Means over the frames of a batch by `one`; a leading axis of the batch is that of devices."""
     if batch.n_node.ndim == 1:
         return one(batch)
@@ -196,7 +205,7 @@ def compiler_options() -> dict[str, Any] | None:
 
 
 @lru_cache(maxsize=64)
-def training_step(function: NodeEnergies | NodeOutputs, cutoff: float, rules: Rules, kind: str) -> Any:
+def training_step(function: NodeEnergies | NodeOutputs, cutoff: float, rules: Rules, kind: str) -> Callable[..., Any]:
     """Compiled (state, batch, rate, scales) -> state, loss, its parts, norm of the gradient.
 
     Equal arguments give the same function, so several runs in one process compile once.
@@ -204,15 +213,14 @@ def training_step(function: NodeEnergies | NodeOutputs, cutoff: float, rules: Ru
     return step_down(partial(batch_loss, function, cutoff, rules, kind), rules)
 
 
-def step_down(loss: Any, rules: Rules) -> Any:
-    """Compiled (state, batch, rate, scales) -> state, loss, its parts, norm of the gradient; the state is given away.
+def step_down(loss: Loss, rules: Rules) -> Callable[..., Any]:
+    """Compiled (state, batch, rate, scales) -> state, loss, its parts, norm of the gradient.
 
-    Args:
-        loss: (parameters, batch, scales) -> loss and its parts.
+    The state is given away.
     """
     transform = _transform(rules)
 
-    def step(state: State, batch: Any, rate: Any, scales: dict) -> tuple:
+    def step(state: State, batch: jraph.GraphsTuple, rate: jax.Array, scales: dict) -> tuple:
         gradient = partial(jax.value_and_grad(loss, has_aux=True), state.parameters, scales=scales)
         (value, parts), slope = _accumulated(gradient, batch, rules.accumulate)
         slope = _thaw(rules, slope)
@@ -232,7 +240,7 @@ def step_down(loss: Any, rules: Rules) -> Any:
     return jax.jit(step, donate_argnums=0, compiler_options=compiler_options())
 
 
-def _accumulated(gradient: Any, batch: Any, n: int) -> Any:
+def _accumulated(gradient: Callable[..., Tree], batch: jraph.GraphsTuple, n: int) -> Tree:
     """Gradient of a batch whose leading axis is that of devices and, within them, of n pieces taken one by one."""
     if n == 1:
         return gradient(batch=batch)
@@ -245,7 +253,7 @@ def _accumulated(gradient: Any, batch: Any, n: int) -> Any:
     n_frames = jnp.sum(cut.globals["n_atoms"] > 0, tuple(range(1, cut.globals["n_atoms"].ndim)))
     shares = n_frames / jnp.sum(n_frames)
 
-    def add(total: Any, piece: Any) -> tuple[Any, None]:
+    def add(total: Tree, piece: tuple[jraph.GraphsTuple, jax.Array]) -> tuple[Tree, None]:
         own, share = piece
         return jax.tree.map(lambda t, x: t + share.astype(x.dtype) * x, total, gradient(batch=own)), None
 
@@ -254,15 +262,15 @@ def _accumulated(gradient: Any, batch: Any, n: int) -> Any:
     return total
 
 
-def _norm(tree: Any) -> jax.Array:
+def _norm(tree: Tree) -> jax.Array:
     return jnp.sqrt(sum((jnp.sum(x**2) for x in jax.tree.leaves(tree)), jnp.zeros(())))
 
 
 @lru_cache(maxsize=64)
-def validation_step(function: NodeEnergies | NodeOutputs, cutoff: float, rules: Rules, kind: str) -> Any:
+def validation_step(function: NodeEnergies | NodeOutputs, cutoff: float, rules: Rules, kind: str) -> Callable[..., Any]:
     """Compiled (parameters, batch, scales) -> weighted loss and sums of errors (`error_sums`)."""
 
-    def step(parameters: Any, batch: jraph.GraphsTuple, scales: dict) -> tuple:
+    def step(parameters: Tree, batch: jraph.GraphsTuple, scales: dict) -> tuple:
         predicted = predict(function, cutoff, kind, parameters, batch)
         parts = losses(rules.penalty, kind, predicted, batch, scales)
         total = sum(w * parts[name] for name, w in zip(WEIGHTED, rules.weights, strict=True) if name in parts)

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..models.outputs import Output
-from . import answers, comparisons
+from . import answers, comparisons, consistency, values
 from .directions import KINDS
-from .labels import consistency, values
 
 if TYPE_CHECKING:
+    from .config import LossConfig
     from .labels.frames import Frame
 
 
@@ -41,7 +41,7 @@ class Part:
     dtype: type = float
 
     def of(self, value: Any) -> Any:
-        """This part of a label."""
+        """The array of a label that is this part."""
         return getattr(value, self.name) if self.name else value
 
 
@@ -131,7 +131,8 @@ class Target:
         stored: array or group in files of `save_frames`.
         since: version of these files that has it first.
         source: where ASE has it; None where only our own files do.
-        limits, checks: what is refused: see `labels.sizes`, `labels.consistency`.
+        limits: sizes that are refused (`labels.sizes`).
+        checks: what else is refused (`consistency`).
         kinds: of the batches that carry it.
         predicted: attribute of `predictions.Prediction` and `answers.Answers`; "" where products or outputs are.
         output: the network's output that is compared with it, given to networks that are trained on it.
@@ -173,12 +174,12 @@ class Target:
         return getattr(frame, self.field)
 
     def n_waves(self, value: Any) -> int:
-        """Wave vectors of a label."""
+        """How many wave vectors a label has."""
         return len(value.qpoints) if self.per == "wave" else 0
 
 
 def _size_of_products(second: values.SecondOrder) -> np.ndarray:
-    """Of products with a direction whose components have mean square 1, at each wave vector."""
+    """Root mean square of products with directions whose components have mean square 1, at each wave vector."""
     m = second.matrices
     return np.sqrt(np.sum(np.abs(m) ** 2, (1, 2)) / m.shape[1])
 
@@ -296,10 +297,6 @@ TERMS = tuple(term for target in TARGETS for term in target.terms)
 QUANTITIES = tuple(target.quantity for target in TARGETS)
 
 
-def wanted_outputs(weights: Any) -> tuple[Output, ...]:
-    """Outputs that a network needs for the parts of the loss that count.
-
-    Args:
-        weights: a `config.LossConfig`.
-    """
-    return tuple(t.output for t in TARGETS if t.output and any(getattr(weights, term.name) for term in t.terms))
+def wanted_outputs(loss: LossConfig) -> tuple[Output, ...]:
+    """Outputs that a network needs for the parts of the loss that count."""
+    return tuple(t.output for t in TARGETS if t.output and any(getattr(loss, term.name) for term in t.terms))

@@ -11,10 +11,12 @@ import numpy as np
 
 from ..base.errors import InputError, TrainingError
 from ..base.progress import Progress
+from ..derivatives.compiled.responses import Tree
 from . import placement
 from .batches import Planner, iterate
 from .checkpoints import PREVIOUS, read_checkpoint, save_checkpoint
 from .config import OptimiserConfig, RunConfig
+from .first_parameters import Parameters
 from .folders import make_way
 from .history import write_csv
 
@@ -27,15 +29,17 @@ FROM_NOTHING, FROM_A_MODEL = 1e-2, 2e-5
 FREE = {("run", "output"), ("run", "checkpoint_seconds"), ("run", "name"), ("run", "keep")}
 
 Report = Callable[[Mapping[str, Any]], None]
-Step = Callable[[str], Any]  # kind of a batch -> compiled (state, batch, rate, scales) -> state, loss, parts, norm
-Judge = Callable[[Any], Mapping[str, float]]  # parameters -> "valid_loss" and whatever else a row of the history tells
+# kind of a batch -> compiled (state, batch, rate, scales) -> state, loss, parts, norm
+Step = Callable[[str], Callable[..., Any]]
+# parameters -> "valid_loss" and whatever else a row of the history tells
+Judge = Callable[[Tree], Mapping[str, float]]
 
 
 class Trainer:
     """What is fixed is given here, what changes is `state` and a few counters.
 
     Args:
-        step: see `Step`.
+        step: gives what makes one step on a batch of a kind (`Step`).
         planner: of the training batches.
         rates: (steps,) learning rate of each step, all epochs after each other.
         judge: of the running average of the parameters; None where there is no validation.
@@ -106,7 +110,7 @@ class Trainer:
             if report:
                 report(row)
 
-    def chosen(self) -> tuple[Any, int]:
+    def chosen(self) -> tuple[Tree, int]:
         """The parameters that are kept, and their epoch: the best by validation, or the average at the end."""
         if self.settings.keep == "best" and self.judge is not None and np.isfinite(self.best_loss):
             return self.best, self.best_epoch
@@ -171,11 +175,11 @@ class Trainer:
         self.rows.append(row)
         return row
 
-    def _trees(self) -> dict[str, Any]:
+    def _trees(self) -> dict[str, Tree]:
         return {"state": self.state, "best": self.best}
 
     def save(self, folder: Path) -> None:
-        """A checkpoint of this moment."""
+        """Write a checkpoint of this moment."""
         header = {
             **self.identity,
             "epoch": self.epoch,
@@ -228,12 +232,12 @@ class Trainer:
         self.best_epoch, self.rows = header["best_epoch"], header["rows"]
 
 
-def as_arrays(parameters: Any) -> dict[str, dict[str, np.ndarray]]:
-    """A tree of parameters for NumPy."""
+def as_arrays(parameters: Mapping[str, Mapping[str, Any]]) -> Parameters:
+    """A tree of parameters as arrays of NumPy."""
     return {m: {k: np.asarray(x) for k, x in arrays.items()} for m, arrays in parameters.items()}
 
 
-def _copy(tree: Any) -> Any:
+def _copy(tree: Tree) -> Tree:
     """The state is given away to the next step (donated), so what is kept is copied."""
     import jax
 
@@ -241,7 +245,7 @@ def _copy(tree: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON gives it back."""
+    """A value as it comes back from JSON."""
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items()}
     return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value

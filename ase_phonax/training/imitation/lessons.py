@@ -3,7 +3,7 @@
 Letters: n atoms, d numbers that leave all layers of the teacher.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,13 +14,15 @@ import numpy as np
 
 from ...base.errors import InputError
 from ...derivatives.compiled.exchange import Exchange
-from ...derivatives.compiled.responses import edge_vectors
+from ...derivatives.compiled.responses import Tree, edge_vectors
 from ...models.architectures import ARCHITECTURES
 from ...models.o3.irreps import EVEN_SCALAR, Irrep, Irreps
 from ...models.potential import Potential
 from .. import steps
 from ..predictions import both_ways, graph_of_nodes
 
+# The arguments of a node-energy function -> features that leave each layer, and node energies: `student.inside`.
+InsideFunction = Callable[..., Any]
 # Channels that hardly vary are divided by this part of the median channel's size.
 LEAST_SIZE = 0.1
 # Of node energies and their changes, which all else is for, beside 1 for values and for changes of each lesson.
@@ -48,20 +50,20 @@ class Lesson:
         return [(ir, own[ir], theirs[ir]) for ir in theirs if ir in own]
 
 
-class Answers(NamedTuple):
-    """What is inside a network, or how it changes per unit of a direction.
+class Inside(NamedTuple):
+    """What a network computes on its way to the energy, or how that changes per unit of a direction.
 
     Attributes:
         features: what leaves each layer, (n, d) of each, or joined (n, sum of d); dimensionless, or 1/Å.
         energies: (n,) of the atoms [eV, or eV/Å].
     """
 
-    features: Any
+    features: Any  # arrays of NumPy or JAX
     energies: Any
 
 
 class Scales(NamedTuple):
-    """What targets are taken relative to.
+    """What targets are counted from, and divided by.
 
     Attributes:
         mean: (d,) of the teacher's even scalars, zero elsewhere.
@@ -77,7 +79,7 @@ class Scales(NamedTuple):
 
 
 def make_lessons(student: Potential, teacher: Potential) -> tuple[Lesson, ...]:
-    """One for each layer of the teacher, in order."""
+    """A lesson for each layer of the teacher, in order."""
     own, theirs = _leaving(student), _leaving(teacher)
     chosen = pair_layers(len(own), len(theirs))
     return tuple(Lesson(layer, own[layer], irreps) for layer, irreps in zip(chosen, theirs, strict=True))
@@ -110,18 +112,21 @@ def pair_layers(n_own: int, n_theirs: int) -> list[int]:
 
 def _slices(irreps: Irreps) -> dict[Irrep, slice]:
     """Where the block of each irrep lies."""
-    found, start = {}, 0
+    slices, start = {}, 0
     for mul, ir in irreps:
-        found[ir] = slice(start, start + mul * ir.dim)
+        slices[ir] = slice(start, start + mul * ir.dim)
         start += mul * ir.dim
-    return found
+    return slices
 
 
-def answers(function: Any, cutoff: float, parameters: Any, batch: jraph.GraphsTuple) -> tuple[Answers, Answers]:
+def values_and_changes(
+    function: InsideFunction, cutoff: float, parameters: Tree, batch: jraph.GraphsTuple
+) -> tuple[Inside, Inside]:
     """What is inside a network, and how it changes along the batch's directions, per unit of these.
 
     Args:
-        function, cutoff: `inside` of a potential, and its cutoff [Å].
+        function: `student.inside` of a potential.
+        cutoff: of the potential [Å].
         batch: padded graphs of `training.batches`, with the node array "direction" (n_nodes, 3).
     """
     positions = batch.nodes["positions"]
@@ -129,20 +134,25 @@ def answers(function: Any, cutoff: float, parameters: Any, batch: jraph.GraphsTu
     exchange = Exchange(senders, receivers, positions.shape[0], mirrored=True)
     real_edges = (batch.globals["n_atoms"] > 0)[graph_of_nodes(batch)[receivers]]
 
-    def compute(x: jax.Array) -> Answers:
+    def compute(x: jax.Array) -> Inside:
         vectors = edge_vectors(x, offsets, real_edges, cutoff, exchange)
-        return Answers(*function(parameters, vectors, batch.nodes["species"], exchange))
+        return Inside(*function(parameters, vectors, batch.nodes["species"], exchange))
 
     return jax.jvp(compute, (positions,), (batch.nodes["direction"],))
 
 
 def measure_scales(
-    seen: list[tuple[Answers, Answers]], numbers: Sequence[np.ndarray], lessons: tuple[Lesson, ...], student: Potential
+    seen: list[tuple[Inside, Inside]], numbers: Sequence[np.ndarray], lessons: tuple[Lesson, ...], student: Potential
 ) -> Scales:
-    """From answers of the teacher and the atomic numbers of the atoms: of elements from all, sizes see `MEASURED`.
+    """What targets are counted from, and divided by.
+
+    Args:
+        seen: values and changes inside the teacher, of each structure. Energies of elements are taken from all of them,
+            sizes from some (`MEASURED`).
+        numbers: atomic numbers of each structure.
 
     Raises:
-        InputError: nothing changes there.
+        InputError: energies of atoms that do not vary, or do not change when atoms move.
     """
     some = seen[:: max(1, len(seen) // MEASURED)]
     features = [np.concatenate([s[k].features for s in some]).astype(float) for k in (0, 1)]
@@ -170,7 +180,7 @@ def measure_scales(
     return Scales(mean, sizes, elements, size)
 
 
-def make_target(seen: tuple[Answers, Answers], numbers: np.ndarray, scales: Scales, student: Potential) -> np.ndarray:
+def make_target(seen: tuple[Inside, Inside], numbers: np.ndarray, scales: Scales, student: Potential) -> np.ndarray:
     """(n, 2, d + 1) float16: values and changes in units of their sizes, node energies last."""
     value, change = seen
     own = scales.elements[np.searchsorted(student.numbers, numbers)]
@@ -198,7 +208,12 @@ def first_heads(lessons: tuple[Lesson, ...], rng: np.random.Generator) -> dict[s
 
 
 def lesson_loss(
-    function: Any, cutoff: float, lessons: tuple[Lesson, ...], parameters: Any, batch: Any, scales: Mapping[str, Any]
+    function: InsideFunction,
+    cutoff: float,
+    lessons: tuple[Lesson, ...],
+    parameters: Tree,
+    batch: jraph.GraphsTuple,
+    scales: Mapping[str, Any],
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Weighted mean of the parts of the loss, and these. A leading axis of the batch is that of devices."""
 
@@ -212,10 +227,10 @@ def lesson_loss(
 
 
 def _losses(
-    function: Any,
+    function: InsideFunction,
     cutoff: float,
     lessons: tuple[Lesson, ...],
-    parameters: Any,
+    parameters: Tree,
     batch: jraph.GraphsTuple,
     scales: Mapping[str, Any],
 ) -> dict[str, jax.Array]:
@@ -225,7 +240,7 @@ def _losses(
     """
     own = {name: arrays for name, arrays in parameters.items() if name != "heads"}
     heads, target = parameters["heads"], batch.nodes["target"]
-    found = answers(function, cutoff, own, batch)
+    value, change = values_and_changes(function, cutoff, own, batch)
     n_atoms = batch.globals["n_atoms"]
     share = jnp.where(n_atoms > 0, 1 / jnp.maximum(n_atoms, 1), 0.0) / jnp.maximum(jnp.sum(n_atoms > 0), 1)
     share = share[graph_of_nodes(batch)]  # of each atom; none of padding
@@ -235,8 +250,8 @@ def _losses(
 
     result, first = {}, 0
     for k, lesson in enumerate(lessons):
-        for j, which in enumerate(("value", "change")):
-            features = found[j].features[lesson.layer]
+        for j, (which, inside) in enumerate((("value", value), ("change", change))):
+            features = inside.features[lesson.layer]
             parts = []
             for ir, ours, theirs in lesson.shared():
                 x = features[:, ours].reshape(len(features), ir.dim, -1) @ heads[f"{k}_{ir}_{which}"]
@@ -245,7 +260,7 @@ def _losses(
                 parts.append(mean_square(x.reshape(len(x), -1) - aim))
             result[f"{which}_{k}"] = jnp.mean(jnp.stack(parts))
         first += sum(mul * ir.dim for mul, ir in lesson.of_teacher)
-    energies, changes = found[0].energies - scales["elements"][batch.nodes["species"]], found[1].energies
+    energies = value.energies - scales["elements"][batch.nodes["species"]]
     result["energies"] = mean_square(energies / scales["energies"][0] - target[:, 0, -1])
-    result["energy_changes"] = mean_square(changes / scales["energies"][1] - target[:, 1, -1])
+    result["energy_changes"] = mean_square(change.energies / scales["energies"][1] - target[:, 1, -1])
     return result

@@ -20,7 +20,7 @@ from ase import Atoms
 from ase.data import chemical_symbols
 
 from ...base.errors import InputError
-from ...derivatives.compiled.responses import cast
+from ...derivatives.compiled.responses import Tree, cast
 from ...models.architectures import ARCHITECTURES, get_network
 from ...models.potential import Potential, Provenance
 from .. import placement, setup, steps
@@ -29,12 +29,22 @@ from ..config import Config, LossConfig, NetworkConfig, OptimiserConfig, RunConf
 from ..folders import working_in
 from ..labels.frames import Frame, find_elements, fingerprint
 from ..trainer import FROM_NOTHING, Judge, Report, Trainer, as_arrays
-from .lessons import Answers, Scales, answers, first_heads, lesson_loss, make_lessons, make_target, measure_scales
+from .lessons import (
+    Inside,
+    InsideFunction,
+    Scales,
+    first_heads,
+    lesson_loss,
+    make_lessons,
+    make_target,
+    measure_scales,
+    values_and_changes,
+)
 
 
 def imitate(
     config: Config,
-    teacher: Any,
+    teacher: str | os.PathLike | Potential,
     frames: Sequence[Frame],
     structures: Sequence[Atoms],
     report: Report | None = None,
@@ -117,11 +127,15 @@ def learn(
         optimiser: all but `patience`, where there is no validation.
         run: seed of directions and of the order of structures; devices and shapes; how often is judged and written.
         report: called with the row of each epoch.
-        valid, folder, resume: see `imitate`.
+        valid: structures that only judge.
+        folder: of checkpoints and history; None for neither.
+        resume: go on from the last checkpoint in the folder.
         replaces: an earlier run lies in the folder, to be replaced.
 
     Raises:
-        InputError, TrainingError: as `imitate`.
+        InputError: networks that do not tell what is inside them, nothing to compare, elements that the teacher lacks
+            or that no structure has; a checkpoint of another run.
+        TrainingError: a loss that is not finite.
     """
     _check(student, teacher, structures, valid, optimiser)
     lessons = make_lessons(student, teacher)
@@ -135,7 +149,9 @@ def learn(
     targets = [make_target(s, z, scales, student) for s, z in zip(seen, numbers, strict=True)]
     del seen
     items = _items(student, frames, directions, targets)
-    loss = partial(lesson_loss, inside(student), student.cutoff, lessons)
+    function = inside(student)
+    assert function is not None, "the student has been asked whether it tells"
+    loss = partial(lesson_loss, function, student.cutoff, lessons)
     sizes = {"elements": np.float32(scales.elements), "energies": np.float32(scales.energies)}
 
     n_devices = placement.n_devices(run.devices)
@@ -174,7 +190,7 @@ def learn(
 
 
 def _judge(
-    loss: Any,
+    loss: steps.Loss,
     student: Potential,
     teacher: Potential,
     frames: Sequence[Frame],
@@ -190,7 +206,7 @@ def _judge(
     planner = Planner(_items(student, frames, directions, targets), 8, n_shapes=run.n_shapes)
     compiled = jax.jit(loss, compiler_options=steps.compiler_options())
 
-    def judge(parameters: Any) -> dict[str, float]:
+    def judge(parameters: Tree) -> dict[str, float]:
         total = 0.0
         for _, members, batch in iterate(planner, planner.in_order(), (0, 0)):
             total += float(compiled(parameters, batch, sizes)[0]) * len(members)
@@ -199,8 +215,8 @@ def _judge(
     return judge
 
 
-def inside(potential: Potential) -> Any:
-    """See `models.blocks.function.Network.inside`; None where a potential does not tell."""
+def inside(potential: Potential) -> InsideFunction | None:
+    """What gives the inside of a potential (`models.blocks.function.Network.inside`); None where it does not tell."""
     if potential.architecture is None or ARCHITECTURES[potential.architecture].layers is None:
         return None
     return getattr(get_network(potential.architecture, potential.config), "inside", None)
@@ -276,7 +292,7 @@ def _provenance(teacher: Potential, count: int) -> Provenance:
 
 def look_inside(
     potential: Potential, frames: Sequence[Frame], directions: Sequence[np.ndarray]
-) -> list[tuple[Answers, Answers]]:
+) -> list[tuple[Inside, Inside]]:
     """Values and changes of each frame, features of all layers joined.
 
     Args:
@@ -284,21 +300,27 @@ def look_inside(
     """
     items = _items(potential, frames, directions, None)
     planner = Planner(items, 8, n_shapes=4)
-    function = partial(answers, inside(potential), potential.cutoff)
-    run = jax.jit(function, compiler_options=steps.compiler_options())
+    function = inside(potential)
+    assert function is not None, "networks are asked first whether they tell"
+    run = jax.jit(partial(values_and_changes, function, potential.cutoff), compiler_options=steps.compiler_options())
     parameters = cast(potential.parameters, np.dtype(np.float32))
-    found: list[Any] = [None] * len(items)
+    seen: list[Any] = [None] * len(items)
     for _, members, batch in iterate(planner, planner.in_order(), (0, 0)):
-        both = [Answers(np.concatenate(x.features, -1), np.asarray(x.energies)) for x in run(parameters, batch)]
+        both = [Inside(np.concatenate(x.features, -1), np.asarray(x.energies)) for x in run(parameters, batch)]
         start = 0
         for k in members:
             here = slice(start, start + len(frames[k].atoms))
-            found[k] = tuple(Answers(x.features[here], x.energies[here]) for x in both)
+            seen[k] = tuple(Inside(x.features[here], x.energies[here]) for x in both)
             start = here.stop
-    return found
+    return seen
 
 
-def _items(potential: Potential, frames: Sequence[Frame], directions: Sequence[np.ndarray], targets: Any) -> list[Item]:
+def _items(
+    potential: Potential,
+    frames: Sequence[Frame],
+    directions: Sequence[np.ndarray],
+    targets: Sequence[np.ndarray] | None,
+) -> list[Item]:
     """Graphs with directions, and targets where there are some, among the node arrays."""
     items = prepare(frames, potential.cutoff, potential.numbers, potential.name, curvature=False, spectrum=False)
     result = []

@@ -15,7 +15,7 @@ def check_frames(frames: Sequence[Frame]) -> None:
     vibrates and feels no translation.
 
     Raises:
-        InputError: with the factor found and what it usually means.
+        InputError: with the factor between them and what it usually means.
     """
     check_sizes(frames)
     for target in TARGETS:

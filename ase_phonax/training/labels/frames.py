@@ -9,7 +9,7 @@ from ase import Atoms
 
 from ...base.errors import InputError
 from ..targets import LABELS, TARGETS
-from .values import SecondOrder, Spectrum
+from ..values import SecondOrder, Spectrum
 
 
 @dataclass(frozen=True, eq=False)

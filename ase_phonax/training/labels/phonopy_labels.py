@@ -8,13 +8,17 @@ from ase import Atoms
 from phonopy import Phonopy
 from phonopy.file_IO import check_force_constants_indices, parse_FORCE_CONSTANTS, parse_FORCE_SETS
 from phonopy.interface.phonopy_yaml import PhonopyYaml
+from phonopy.structure.atoms import PhonopyAtoms
 
 from ...base import hdf5
 from ...base.errors import InputError, is_failure, why_unread
 from ...phonons.supercell.constants import commensurate_qpoints, interpolated_dynamical_matrices
 from ...phonons.supercell.door import require_our_units
-from .frames import Frame, SecondOrder
+from ..values import SecondOrder
+from .frames import Frame
 
+# Displacements and forces of supercells, in one of phonopy's two forms.
+Dataset = Any
 _UNIT = "eV/angstrom^2"  # of force constants, as phonopy writes it
 
 
@@ -58,7 +62,7 @@ def frame_of_phonopy(phonopy: Phonopy, origin: str = "") -> Frame:
     return Frame(atoms, second=SecondOrder(qpoints, _lattice_phase(weighted, qpoints, primitive)), origin=origin)
 
 
-def _lattice_phase(dynamical: np.ndarray, qpoints: np.ndarray, primitive: Any) -> np.ndarray:
+def _lattice_phase(dynamical: np.ndarray, qpoints: np.ndarray, primitive: PhonopyAtoms) -> np.ndarray:
     """Undo masses and the positions in the phase (`conventions.phonopy_dynamical_matrices`)."""
     phase = np.repeat(np.exp(2j * np.pi * qpoints @ primitive.scaled_positions.T), 3, axis=1)
     root = np.repeat(np.sqrt(primitive.masses), 3)
@@ -76,14 +80,14 @@ def read_phonopy(path: Path) -> list[Frame]:
         InputError: not a file phonopy reads, or one without second derivatives, or in units of another program.
     """
     try:
-        found = _load(path)
-        require_our_units(found, str(path))
-        if not _has_labels(found):
-            _add_labels(found, path)
+        phonopy = _load(path)
+        require_our_units(phonopy, str(path))
+        if not _has_labels(phonopy):
+            _add_labels(phonopy, path)
         # Constants fitted to random displacements are a model of their own; the forces are the labels there.
-        random = found.force_constants is None and "forces" in (found.dataset or {})
-        crystal = [] if random else [frame_of_phonopy(found, str(path))]
-        return [*crystal, *displaced_frames(found, str(path))]
+        random = phonopy.force_constants is None and "forces" in (phonopy.dataset or {})
+        crystal = [] if random else [frame_of_phonopy(phonopy, str(path))]
+        return [*crystal, *displaced_frames(phonopy, str(path))]
     except InputError:
         raise
     except BaseException as error:  # YAML, lzma, NumPy and phonopy raise whatever they meet
@@ -120,14 +124,14 @@ def _add_labels(phonopy: Phonopy, path: Path) -> None:
     """Forces or constants from the files beside the yaml file."""
     sets, text, binary = (path.parent / n for n in ("FORCE_SETS", "FORCE_CONSTANTS", "force_constants.hdf5"))
     if sets.is_file():
-        found = parse_FORCE_SETS(sets, natom=len(phonopy.supercell))
-        if not _same_displacements(phonopy.dataset, found):
+        dataset = parse_FORCE_SETS(sets, natom=len(phonopy.supercell))
+        if not _same_displacements(phonopy.dataset, dataset):
             raise InputError(
                 f"{sets} has other displacements than {path}",
                 "forces would be joined to the wrong structures",
                 "make FORCE_SETS again from the calculations of this file",
             )
-        phonopy.dataset = found
+        phonopy.dataset = dataset
     elif text.is_file():
         phonopy.force_constants = parse_FORCE_CONSTANTS(text, p2s_map=phonopy.primitive.p2s_map)
     elif binary.is_file():
@@ -150,26 +154,26 @@ def _binary_constants(path: Path, p2s_map: np.ndarray) -> np.ndarray:
     return arrays[name]
 
 
-def _same_displacements(known: Any, found: Any) -> bool:
+def _same_displacements(known: Dataset | None, read: Dataset) -> bool:
     """Whether two data sets move the same atoms alike; unknown counts as the same."""
-    if not known or ("first_atoms" in known) != ("first_atoms" in found):
+    if not known or ("first_atoms" in known) != ("first_atoms" in read):
         return not known
     if "first_atoms" not in known:
-        return np.allclose(known["displacements"], found["displacements"], rtol=0, atol=1e-5)
-    pairs = [[(d["number"], *d["displacement"]) for d in data["first_atoms"]] for data in (known, found)]
+        return np.allclose(known["displacements"], read["displacements"], rtol=0, atol=1e-5)
+    pairs = [[(d["number"], *d["displacement"]) for d in data["first_atoms"]] for data in (known, read)]
     return len(pairs[0]) == len(pairs[1]) and np.allclose(pairs[0], pairs[1], rtol=0, atol=1e-5)
 
 
 def _has_labels(phonopy: Phonopy) -> bool:
     if phonopy.force_constants is not None:
         return True
-    dataset: Any = phonopy.dataset or {}
+    dataset: Dataset = phonopy.dataset or {}
     return "forces" in dataset or any("forces" in d for d in dataset.get("first_atoms", []))
 
 
 def displaced_frames(phonopy: Phonopy, origin: str = "") -> list[Frame]:
     """The supercells with displaced atoms whose forces (and energies) the object holds."""
-    dataset: Any = phonopy.dataset or {}
+    dataset: Dataset = phonopy.dataset or {}
     base = phonopy.supercell
     if "forces" in dataset:
         shifts, forces = np.asarray(dataset["displacements"]), np.asarray(dataset["forces"])

@@ -8,24 +8,27 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
+from numpy.typing import ArrayLike
 
 from ...base.errors import InputError, why_unread
 from ...base.input_files import check_nesting, require_file, shown
 from ...structures.checks import check_elements
 from ...structures.files import check_contents, known_format
 from ..targets import LABELS, TARGETS
+from ..values import second_order_of_hessian
 from .checks import check_frames
 from .frames import Frame
 from .near_misses import say_unread
 from .store import read_store
-from .values import second_order_of_hessian
 
 # Targets that ASE's files may hold, by the name that keys may give another for.
 _SOURCES = {target.source.key: target for target in TARGETS if target.source}
 _WEIGHTS = ("weight", *(f"{label}_weight" for label in LABELS))
 
 
-def read_frames(files: str | os.PathLike | Sequence[str | os.PathLike], keys: Mapping[str, str] | None = None) -> list:
+def read_frames(
+    files: str | os.PathLike | Sequence[str | os.PathLike], keys: Mapping[str, str] | None = None
+) -> list[Frame]:
     """Labelled frames of one or several files, checked for units and signs.
 
     By ending: `.h5` and `.hdf5` are files of `save_frames`; `.json` is ASE's VibrationsData (or its JSON database);
@@ -87,10 +90,10 @@ def _vibrations(path: Path) -> list[Frame]:
 
     try:
         check_nesting(path.read_text(encoding="utf-8"))
-        found = read_json(path)
-        if not hasattr(found, "get_hessian"):
+        vibrations = read_json(path)
+        if not hasattr(vibrations, "get_hessian"):
             return _through_ase(path, None)
-        atoms, indices, hessian = found.get_atoms(), found.get_indices(), found.get_hessian()
+        atoms, indices, hessian = vibrations.get_atoms(), vibrations.get_indices(), vibrations.get_hessian()
     except InputError:
         raise
     except Exception as error:  # whatever JSON and ASE's decoder meet
@@ -113,7 +116,7 @@ READERS: dict[tuple[str, ...], Callable[[Path], list[Frame]]] = {
 
 
 def frame_of_hessian(
-    atoms: Atoms, hessian: np.ndarray, *, energy: float | None = None, forces: Any = None, origin: str = ""
+    atoms: Atoms, hessian: np.ndarray, *, energy: float | None = None, forces: ArrayLike | None = None, origin: str = ""
 ) -> Frame:
     """A frame with its Hessian.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
+from numpy.typing import DTypeLike
 
 from ...base import hdf5
 from ...base.errors import InputError, why_unread
@@ -43,11 +44,11 @@ def _version(frames: Sequence[Frame]) -> int:
 
 
 def _arrays(frames: Sequence[Frame]) -> dict[str, Any]:
-    """Path in the file -> array."""
+    """The arrays of a file, by their paths in it."""
     sizes = [len(f.atoms) for f in frames]
     version = _version(frames)
 
-    def rows(values, dtype=float):
+    def rows(values: Sequence[np.ndarray], dtype: DTypeLike = float) -> np.ndarray:
         return np.concatenate(values).astype(dtype) if values else np.zeros((0, 3), dtype)
 
     arrays: dict[str, Any] = {

@@ -15,7 +15,8 @@ from ...calculator import PhonaxCalculator
 from ...derivatives.evaluator import Evaluator
 from ...structures.checks import check_structure
 from ...structures.relaxation import relax
-from . import Frame, SecondOrder
+from ..values import SecondOrder
+from .frames import Frame
 
 LARGEST, MOST_FRAMES = 100, 100_000  # repeats and Å; frames and wave vectors of one row
 
@@ -94,7 +95,7 @@ class LabelRecipe:
 
 
 def label(atoms: Atoms, calc: PhonaxCalculator, recipe: LabelRecipe, number: int = 0, origin: str = "") -> list[Frame]:
-    """The frames of one structure.
+    """The frames that a recipe makes of one structure.
 
     Args:
         atoms: crystal, or molecule without periodicity (then cells and repeats do not apply).

@@ -1,7 +1,7 @@
 """Units and signs of labels, tested against each other: a wrong one is learned as readily as a right one.
 
 Each check takes all frames, looks at those that have its label, and raises an InputError with the factor or the size
-found and what it usually means. `targets` says which label is checked by which of them.
+that was measured and what it usually means. `targets` says which label is checked by which of them.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...base.errors import InputError
-from ...base.units import THZ_PER_SQRT_EV_A2_AMU
+from ..base.errors import InputError
+from ..base.units import THZ_PER_SQRT_EV_A2_AMU
 from .values import SecondOrder, Spectrum
 
 if TYPE_CHECKING:
-    from .frames import Frame
+    from .labels.frames import Frame
 
 # Pairs of frames farther apart are not joined: the trapezoid would not hold, or an atom was wrapped.
 FARTHEST = 0.4  # Å, any atom
 ENOUGH_PAIRS = 3
 COMPARED = 300  # frames of one kind, of more than that every n-th
-# Factors this far from the one found, on a logarithmic scale, are named.
+# Factors this far from the one that was measured, on a logarithmic scale, are named.
 ALIKE = 0.15
 # One Hessian is a tangent where two make a trapezoid: not trusted as far.
 FARTHEST_OF_ONE = 0.15  # Å, any atom
@@ -93,10 +93,10 @@ def _pairs(
 
 
 def _compare(
-    found: list[float], expected: list[float], what: str, frames: Sequence[Frame], usual: dict[float, str]
+    labels: list[float], derived: list[float], what: str, frames: Sequence[Frame], usual: dict[float, str]
 ) -> None:
-    """Refuse if found = factor * expected with a factor that is clearly not one."""
-    x, y = np.array(expected), np.array(found)
+    """Refuse labels that are a factor times what other labels say of them, with a factor that is clearly not one."""
+    x, y = np.array(derived), np.array(labels)
     if len(x) < ENOUGH_PAIRS or not x.any() or not y.any():
         return
     correlation = x @ y / np.sqrt((x @ x) * (y @ y))
@@ -117,32 +117,32 @@ def _compare(
 def check_forces(frames: Sequence[Frame]) -> None:
     """Refuse forces that are not minus the slope of the energy: neighbouring frames must obey dE = -F.dx."""
     known = [f for f in frames if f.energy is not None and f.forces is not None]
-    found, expected = [], []
+    changes, works = [], []
     for a, b, moved in _pairs(known):
         assert a.energy is not None
         assert b.energy is not None
         assert a.forces is not None
         assert b.forces is not None
-        found.append(b.energy - a.energy)
-        expected.append(-0.5 * float(np.sum((a.forces + b.forces) * moved)))
-    _compare(found, expected, "changes of the energy and forces times displacements", known, LIKELY_FORCES)
+        changes.append(b.energy - a.energy)
+        works.append(-0.5 * float(np.sum((a.forces + b.forces) * moved)))
+    _compare(changes, works, "changes of the energy and forces times displacements", known, LIKELY_FORCES)
 
 
 def check_hessians(frames: Sequence[Frame]) -> None:
     """Refuse Hessians that are not minus the slope of the forces: neighbouring frames must obey dF = -H dx."""
     known = [f for f in frames if f.forces is not None]
-    found: list[float] = []
-    expected: list[float] = []
+    changes: list[float] = []
+    products: list[float] = []
     for a, b, moved in _pairs(known, _has_hessian):
         assert a.forces is not None
         assert b.forces is not None
         hessians = [f.second.matrices[0].real for f in (a, b) if _has_hessian(f) and f.second is not None]
         if len(hessians) == 1 and np.abs(moved).max() > FARTHEST_OF_ONE:
             continue
-        expected.extend(-(np.mean(hessians, axis=0) @ moved.ravel()))
-        found.extend((b.forces - a.forces).ravel())
+        products.extend(-(np.mean(hessians, axis=0) @ moved.ravel()))
+        changes.extend((b.forces - a.forces).ravel())
     what = "changes of the forces and second derivatives times displacements"
-    _compare(found, expected, what, known, LIKELY_HESSIANS)
+    _compare(changes, products, what, known, LIKELY_HESSIANS)
 
 
 def _has_hessian(frame: Frame) -> bool:

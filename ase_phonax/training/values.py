@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 from ase.stress import voigt_6_to_full_3x3_stress
+from numpy.typing import ArrayLike
 
-from ...base.errors import InputError
+from ..base.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,12 +47,12 @@ class Spectrum:
 
 
 def as_scalar(numbers: np.ndarray, n: int, origin: str) -> Any:
-    """A number of the whole structure."""
+    """One number of the whole structure."""
     return numbers if numbers.ndim else float(numbers)
 
 
 def as_array(numbers: np.ndarray, n: int, origin: str) -> np.ndarray:
-    """As it stands there."""
+    """Numbers in the shape that they have in the file."""
     return numbers
 
 
@@ -66,7 +67,7 @@ def as_second_order(numbers: np.ndarray, n: int, origin: str) -> SecondOrder:
     return second_order_of_hessian(numbers.reshape(3 * n, 3 * n) if numbers.size == 9 * n**2 else numbers, n, origin)
 
 
-def second_order_of_hessian(hessian: Any, n: int, origin: str) -> SecondOrder:
+def second_order_of_hessian(hessian: ArrayLike, n: int, origin: str) -> SecondOrder:
     """Second derivatives at q = 0.
 
     Args:
