@@ -9,16 +9,17 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.outputs import Properties, all_outputs
 from ase.stress import full_3x3_to_voigt_6_stress
+from numpy.typing import ArrayLike
 from phonopy import Phonopy
 from phonopy.structure.atoms import PhonopyAtoms
 
 from .base.errors import InputError
 from .base.progress import Progress
-from .base.sharing import Lock, Remembered
-from .derivatives import conventions
+from .base.sharing import Lock
+from .derivatives.compiled.devices import DeviceLike
+from .derivatives.crystals import Crystals
 from .derivatives.evaluator import Evaluator, checked_route
 from .derivatives.route import COMPILED
-from .derivatives.stars import Stars, exact_operations, obeyed_operations
 from .models.loading import load_model
 from .models.potential import Potential
 from .models.registry import DEFAULT, models_with
@@ -32,8 +33,6 @@ from .phonons.supercell.constants import (
 from .phonons.supercell.door import checked_for_potential
 from .phonons.supercell.objects import build_phonopy, warn_of_order
 from .structures.checks import refuse_partial_constraints
-from .structures.lattices import in_short_vectors
-from .structures.space_groups import SYMPREC
 
 if TYPE_CHECKING:
     from ase.vibrations import VibrationsData
@@ -61,7 +60,7 @@ class PhonaxCalculator(Calculator):
     Args:
         model: path of a model file, a name of `list_models()`, or a `Potential`; None: the one that ships.
         dtype: "float64" (default) or "float32" (faster; noise 1e-6 to 1e-5 of the largest constant).
-        compiled: the same as `route="compiled"`.
+        compiled: the older word for `route="compiled"`.
         route: "arrays", or "compiled" by JAX: seconds to compile, then faster for the smallest networks on CPUs
             (docs/performance.md), and able to use an accelerator. Both give the same numbers to rounding. None:
             arrays, unless an accelerator is named or the potential is a plain function.
@@ -87,12 +86,12 @@ class PhonaxCalculator(Calculator):
 
     def __init__(
         self,
-        model: Any = None,
+        model: str | os.PathLike | Potential | None = None,
         dtype: str = "float64",
         *,
         compiled: bool = False,
         route: str | None = None,
-        device: Any = None,
+        device: DeviceLike = None,
         **kwargs: Any,
     ):
         if (dtype if isinstance(dtype, str) else np.dtype(dtype).name) not in ("float64", "float32"):
@@ -105,11 +104,14 @@ class PhonaxCalculator(Calculator):
         self.potential: Potential = load_model(DEFAULT if model is None else model)
         self.dtype = np.dtype(dtype)
         self.evaluator = Evaluator(self.potential, self.dtype, route, device, models_with)
-        self._stars: Remembered[Stars] = Remembered()
+        self._crystals = Crystals(self.evaluator)
         self._one_at_a_time = Lock()  # around the atoms and results that ASE keeps
         name = str(model) if isinstance(model, (str, os.PathLike)) else self.potential.name
         compiled = route == COMPILED
         super().__init__(model=name, dtype=self.dtype.name, compiled=compiled, route=route, device=device, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.potential.name!r}: {self.evaluator.described}>"
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         """Energy, forces and stress together, and the Hessian where it is asked for (ASE's interface)."""
@@ -171,7 +173,10 @@ class PhonaxCalculator(Calculator):
     def get_hessian(self, atoms: Atoms | None = None) -> np.ndarray:
         """Second derivatives of the energy with respect to positions.
 
-        Exact by automatic differentiation. In a periodic cell all images of an atom move together.
+        They are exact derivatives, not differences. In a periodic cell all images of an atom move together.
+
+        Args:
+            atoms: the last structure when None.
 
         Returns:
             (n, 3, n, 3) [eV/Å²], ASE's order; symmetric up to rounding, which is not repaired.
@@ -179,7 +184,14 @@ class PhonaxCalculator(Calculator):
         return self.get_property("hessian", atoms)
 
     def get_outputs(self, atoms: Atoms | None = None) -> dict[str, np.ndarray]:
-        """Each of `potential.outputs` by its name: (n, components) per atom, (components,) per structure."""
+        """What the network gives, by the names of `potential.outputs`.
+
+        Args:
+            atoms: the last structure when None.
+
+        Returns:
+            for each name (n, components) of the atoms, or (components,) of the structure.
+        """
         return self.evaluator.outputs(self.get_atoms() if atoms is None else atoms)
 
     def get_vibrations(
@@ -213,8 +225,8 @@ class PhonaxCalculator(Calculator):
     def get_force_constants(
         self,
         atoms: Atoms | Phonopy,
-        supercell_matrix: Any = None,
-        primitive_matrix: Any = "P",
+        supercell_matrix: ArrayLike | None = None,
+        primitive_matrix: str | ArrayLike = "P",
         *,
         progress: Progress | None = None,
     ) -> np.ndarray:
@@ -249,8 +261,8 @@ class PhonaxCalculator(Calculator):
             warn_of_order(atoms, phonopy)
         primitive = crystal_atoms(phonopy.primitive)
         qpoints, weights = commensurate_qpoints(phonopy.primitive.cell, phonopy.supercell.cell)
-        found = known_operations(phonopy)
-        lattice = self._lattice_matrices(primitive, qpoints, True, progress, found)
+        operations = known_operations(phonopy)
+        lattice = self._crystals.lattice_matrices(primitive, qpoints, True, progress, operations)
         constants = constants_from_lattice_matrices(lattice, qpoints, weights, phonopy)
         constants = validate_constants(constants, phonopy)
         if isinstance(atoms, Phonopy):
@@ -260,7 +272,7 @@ class PhonaxCalculator(Calculator):
     def get_dynamical_matrix(
         self,
         atoms: Atoms | PhonopyAtoms,
-        qpoints: Any,
+        qpoints: ArrayLike,
         *,
         symmetry: bool = True,
         progress: Progress | None = None,
@@ -284,65 +296,26 @@ class PhonaxCalculator(Calculator):
         Raises:
             StructureError: not periodic in three directions, or an atom out of reach of all others.
         """
-        atoms = crystal_atoms(atoms)
-        qpoints = conventions.wave_vectors(qpoints)
-        lattice = self._lattice_matrices(atoms, qpoints, symmetry, progress)
-        scaled = np.linalg.solve(atoms.cell.array.T, atoms.positions.T).T
-        return conventions.phonopy_dynamical_matrices(lattice, qpoints, scaled, atoms.get_masses())
+        return self._crystals.dynamical_matrices(crystal_atoms(atoms), qpoints, symmetry, progress)
 
     def get_dynamical_matrix_gradient(
-        self, atoms: Atoms | PhonopyAtoms, qpoints: Any, *, progress: Progress | None = None
+        self, atoms: Atoms | PhonopyAtoms, qpoints: ArrayLike, *, progress: Progress | None = None
     ) -> np.ndarray:
         """Exact derivatives of `get_dynamical_matrix` with respect to the wave vector.
 
         Args:
-            atoms, qpoints, progress: as there.
+            atoms: a crystal, usually primitive; its own masses are used.
+            qpoints: (n_q, 3) or (3,) in reduced coordinates of its reciprocal cell.
+            progress: called with (done, total) columns, of the matrices and then of their derivatives.
 
         Returns:
             (n_q, 3, 3n, 3n) complex: dD/dk along x, y, z, with k in 1/Å without 2 pi [eV/Å/amu].
+
+        Raises:
+            StructureError: not periodic in three directions, or an atom out of reach of all others.
         """
-        atoms = crystal_atoms(atoms)
-        qpoints = conventions.wave_vectors(qpoints)
-        lattice = self._lattice_matrices(atoms, qpoints, True, progress)
-        slopes = self.evaluator.lattice_slopes(atoms, qpoints, progress)
-        scaled = np.linalg.solve(atoms.cell.array.T, atoms.positions.T).T
-        return conventions.phonopy_dynamical_gradients(
-            lattice, slopes, qpoints, scaled, atoms.get_masses(), atoms.cell[:]
-        )
-
-    def _lattice_matrices(
-        self,
-        atoms: Atoms,
-        qpoints: np.ndarray,
-        symmetry: bool,
-        progress: Progress | None,
-        operations: tuple[np.ndarray, np.ndarray] | None = None,
-    ) -> np.ndarray:
-        """In the lattice phase; with symmetry, the stars of the last structure are remembered.
-
-        Operations (rotations, translations) of the space group are looked for where none are given.
-        """
-        self.evaluator.require_neighbours(atoms)
-        given = atoms
-        # Operations in long vectors are integers of many digits, and products with them are rounded.
-        atoms, qpoints = in_short_vectors(atoms, qpoints)
-        operations = operations if atoms is given else None
-
-        def compute(qpoints: np.ndarray, displacements: list[np.ndarray] | None) -> list[np.ndarray]:
-            return self.evaluator.lattice_matrices(atoms, qpoints, displacements, progress)
-
-        if not symmetry:
-            return np.array(compute(qpoints, None))
-        structure = (atoms.cell[:].tobytes(), atoms.positions.tobytes(), atoms.numbers.tobytes())
-
-        def find_stars() -> Stars:
-            return Stars(
-                exact_operations(atoms, SYMPREC) if operations is None else obeyed_operations(atoms, *operations)
-            )
-
-        return self._stars.of(structure, find_stars).lattice_matrices(qpoints, compute)
+        return self._crystals.dynamical_gradients(crystal_atoms(atoms), qpoints, progress)
 
     def _forget(self) -> None:
         """Drop what is remembered of the last structure's second derivatives."""
-        self._stars.forget()
-        self.evaluator.forget()
+        self._crystals.forget()

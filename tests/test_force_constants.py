@@ -121,7 +121,7 @@ def test_operations_that_phonopy_has_found_are_not_looked_for_again(calc, monkey
     for symmetric in (True, False):
         calc._forget()
         constants.append(calc.get_force_constants(build_phonopy(atoms, matrix, is_symmetry=symmetric)))
-        assert len(calc._stars.last.operations.rotations) == 48
+        assert len(calc._crystals.stars.last.operations.rotations) == 48
         assert len(asked) == (not symmetric)
     assert np.abs(constants[0] - constants[1]).max() < 1e-12 * np.abs(constants[0]).max()
 

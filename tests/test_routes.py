@@ -267,6 +267,19 @@ def test_the_route_follows_what_is_asked_and_what_there_is(potentials):
     assert route("toy") == route("toy", route="compiled") == "compiled"
 
 
+def test_a_calculator_says_what_it_is(potentials):
+    assert repr(PhonaxCalculator("phonax-small")) == (
+        "<PhonaxCalculator 'phonax-small': float64, route arrays, device cpu>"
+    )
+    compiled = PhonaxCalculator(potentials["toy"], "float32")
+    assert (
+        repr(compiled)
+        == f"<PhonaxCalculator {potentials['toy'].name!r}: float32, route compiled, device as JAX chooses>"
+    )
+    elsewhere = pickle.loads(pickle.dumps(Evaluator(silicon_potential(), DOUBLE, "compiled", "tpu:7")))
+    assert repr(elsewhere).endswith(": float64, route compiled, device tpu:7>"), "JAX is not asked for it"
+
+
 @pytest.mark.parametrize(
     ("asked", "what", "remedy"),
     [

@@ -458,7 +458,7 @@ def test_matrices_by_symmetry_of_a_skewed_cell_are_those_without_and_of_the_usua
     # A wave vector in a long cell is known to n parts in 1e16.
     expected = calc.get_dynamical_matrix(usual, k @ usual.cell.array.T)
     np.testing.assert_allclose(found[0], expected, rtol=0, atol=1e-13 * n)
-    assert len(calc._stars.last.operations.rotations) == 48
+    assert len(calc._crystals.stars.last.operations.rotations) == 48
 
 
 def test_the_band_path_of_a_skewed_cell_goes_through_the_points_of_the_usual_one():

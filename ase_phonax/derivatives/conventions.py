@@ -1,14 +1,13 @@
 """From the lattice phase, in which derivatives are taken, to phonopy's: docs/conventions.md."""
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..base.errors import InputError
 from ..base.units import THZ_PER_SQRT_EV_A2_AMU
 
 
-def wave_vectors(qpoints: Any) -> np.ndarray:
+def wave_vectors(qpoints: ArrayLike) -> np.ndarray:
     """One or several wave vectors (3,) or (n_q, 3) in reduced coordinates, checked: (n_q, 3).
 
     Raises:
@@ -27,7 +26,7 @@ def wave_vectors(qpoints: Any) -> np.ndarray:
 def phonopy_dynamical_matrices(
     lattice: np.ndarray, qpoints: np.ndarray, scaled_positions: np.ndarray, masses: np.ndarray
 ) -> np.ndarray:
-    """From the lattice phase to phonopy's convention.
+    """Dynamical matrices in phonopy's convention, from sums in the lattice phase.
 
     D_ij(q) = exp[2 pi i q.(f_j - f_i)] sum_R Phi_ij(R) exp(2 pi i q.R) / sqrt(m_i m_j).
 
@@ -56,9 +55,12 @@ def phonopy_dynamical_gradients(
     """dD/dk in phonopy's convention, k in 1/Å without 2 pi.
 
     Args:
-        lattice: (n_q, 3n, 3n) as in `phonopy_dynamical_matrices` [eV/Å²].
+        lattice: (n_q, 3n, 3n) sums over R [eV/Å²].
         slopes: (n_q, 3, 3n, 3n) its derivatives along the reduced components of q [eV/Å²].
-        cell: (3, 3) lattice vectors in rows [Å]; the others as there.
+        qpoints: (n_q, 3) reduced.
+        scaled_positions: (n, 3) of the atoms the lattice sums refer to, not wrapped.
+        masses: (n,) [amu].
+        cell: (3, 3) lattice vectors in rows [Å].
 
     Returns:
         (n_q, 3, 3n, 3n) along x, y, z [eV/Å/amu].

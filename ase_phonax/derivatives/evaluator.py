@@ -5,7 +5,6 @@ goes through JAX; float64 is then entered with the scoped `jax.enable_x64`, and 
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -16,7 +15,7 @@ from ..base.sharing import Remembered, jax_stayed_behind
 from ..models.potential import Potential
 from ..structures.neighbours import Alternatives, Neighbours, check_atoms, find_neighbours, require_neighbours
 from .arrays.route import ArraysRoute
-from .compiled.devices import device_name, find_device, is_cpu
+from .compiled.devices import DeviceLike, device_name, find_device, is_cpu
 from .compiled.route import CompiledRoute
 from .route import ARRAYS, COMPILED, ROUTES, Route
 
@@ -50,8 +49,18 @@ class Evaluator:
         self._asked, self._chosen = route, self._choose(route)
         self._neighbours_of: Remembered[Neighbours] = Remembered()
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple:
         return Evaluator, (self.potential, self.dtype, self._asked, self.device, self.others)
+
+    @property
+    def described(self) -> str:
+        """Precision, route and device in words."""
+        route = COMPILED if isinstance(self._chosen, CompiledRoute) else ARRAYS
+        device = self.device or ("cpu" if route == ARRAYS else "as JAX chooses")
+        return f"{self.dtype.name}, route {route}, device {device}"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.potential.name!r}: {self.described}>"
 
     @property
     def route(self) -> Route:
@@ -76,11 +85,11 @@ class Evaluator:
         return self._chosen
 
     def energy_forces_stress(self, atoms: Atoms) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Energies of the atoms (n,) [eV], forces (n, 3) [eV/Å], virial dE/dstrain (3, 3) [eV]."""
+        """Energies of the atoms, forces and virial (`Route.energy_forces_stress`)."""
         return self.route.energy_forces_stress(self.neighbours(atoms))
 
     def outputs(self, atoms: Atoms) -> dict[str, np.ndarray]:
-        """By the names of `potential.outputs`: (n, components) per atom, (components,) per structure."""
+        """What the network gives, by name: (n, components) of the atoms, or (components,) of the structure."""
         values = self.route.outputs(self.neighbours(atoms))
         return {
             output.name: values[output.name]
@@ -93,7 +102,7 @@ class Evaluator:
         """Refuse a crystal with atoms that have no force constants.
 
         Raises:
-            StructureError: as `check_atoms` and `neighbours.require_neighbours`.
+            StructureError: naming these atoms; or the structure cannot be computed (`neighbours`).
         """
         require_neighbours(atoms, self.neighbours(atoms), self.potential.cutoff)
 
@@ -104,23 +113,15 @@ class Evaluator:
         displacements: Sequence[np.ndarray] | None = None,
         progress: Progress | None = None,
     ) -> list[np.ndarray]:
-        """sum_R Phi(R) exp(2 pi i q.R), home cell first, no masses: for each q-point (3n, 3n) complex [eV/Å²].
-
-        Args:
-            displacements: for each q-point (3n, c) real; then the products (3n, c) with them come back.
-            progress: called with (done, total) columns.
-        """
+        """Lattice matrices, or their products with displacements (`Route.lattice_matrices`)."""
         return self.route.lattice_matrices(self.neighbours(atoms), _rows_of_three(qpoints), displacements, progress)
 
     def lattice_slopes(self, atoms: Atoms, qpoints: np.ndarray, progress: Progress | None = None) -> np.ndarray:
-        """d/dq_x of `lattice_matrices`, x along each reduced component: (n_q, 3, 3n, 3n) complex [eV/Å²]. Exact."""
+        """Exact derivatives of lattice matrices along reduced components of q (`Route.lattice_slopes`)."""
         return self.route.lattice_slopes(self.neighbours(atoms), _rows_of_three(qpoints), progress)
 
     def hessian(self, atoms: Atoms, rows: np.ndarray, progress: Progress | None = None) -> np.ndarray:
-        """d²E/dx_i dx_j of the total energy of this cell, rows of the given atoms: (len(rows), 3, n, 3) [eV/Å²].
-
-        In a periodic cell all images of an atom move together (the constants at q = 0).
-        """
+        """Rows of the Hessian (`Route.hessian`)."""
         return self.route.hessian(self.neighbours(atoms), rows, progress)
 
     def forget(self) -> None:
@@ -128,10 +129,11 @@ class Evaluator:
         self._chosen.forget()
 
     def neighbours(self, atoms: Atoms) -> Neighbours:
-        """Of the last structure, or found now: several questions are asked about one.
+        """The edges of a structure; those of the last one are remembered, since several questions are asked about it.
 
         Raises:
-            StructureError: as `check_atoms` and `find_neighbours`.
+            StructureError: an element that the potential does not know, or positions and cells without neighbours
+                that could be listed (`check_atoms`, `find_neighbours`).
         """
         key = tuple(x.tobytes() for x in (atoms.positions, atoms.cell[:], atoms.numbers, atoms.pbc))
 
@@ -173,13 +175,13 @@ class Evaluator:
         return None if network is None else ArraysRoute(network)
 
 
-def checked_route(route: str | None, compiled: bool, device: Any) -> tuple[str | None, str | None]:
+def checked_route(route: str | None, compiled: bool, device: DeviceLike) -> tuple[str | None, str | None]:
     """What a user asks for in one of two words: the route, and the name of the device, which is looked for now.
 
     Args:
         route: one of `ROUTES`, or None for no choice.
         compiled: the older word for "compiled".
-        device: as `devices.device_name` takes it.
+        device: by name ("cpu", "gpu:1") or as a `jax.Device`; None for no choice.
 
     Raises:
         InputError: the words contradict each other, or the device is not there.

@@ -97,8 +97,8 @@ def complete(products: np.ndarray, displacements: Displacements, group: LittleGr
         return products
     left = _images(products, group)
     # The images of a displacement are each one of a single atom: 3 x 3 equations for each.
-    found = np.linalg.solve(_spanned(right), (right.conj() @ left.T).reshape(-1, 3, size))
-    return found.reshape(size, size).T
+    transposed = np.linalg.solve(_spanned(right), (right.conj() @ left.T).reshape(-1, 3, size))
+    return transposed.reshape(size, size).T
 
 
 def _spanned(images: np.ndarray) -> np.ndarray:

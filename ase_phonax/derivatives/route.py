@@ -37,6 +37,7 @@ class Route(Protocol):
         Args:
             qpoints: (n_q, 3) reduced.
             displacements: for each q-point (3n, c) real; None for every atom along x, y, z.
+            progress: called with (done, total) columns.
 
         Returns:
             for each q-point (3n, c) complex: the products with its displacements.
@@ -46,7 +47,10 @@ class Route(Protocol):
         """Exact d/dq_x of whole lattice matrices, x along each reduced component: (n_q, 3, 3n, 3n) complex [eV/Å²]."""
 
     def hessian(self, neighbours: Neighbours, rows: np.ndarray, progress: Progress | None) -> np.ndarray:
-        """d²E/dx_i dx_j of this cell's energy, rows of the given atoms: (len(rows), 3, n, 3) [eV/Å²]."""
+        """d²E/dx_i dx_j of this cell's energy, rows of the given atoms: (len(rows), 3, n, 3) [eV/Å²].
+
+        In a periodic cell all images of an atom move together (the constants at q = 0).
+        """
 
     def forget(self) -> None:
         """Drop what is remembered of the last structure's second derivatives."""

@@ -126,9 +126,9 @@ class Stars:
             displacements = [irreducible_displacements(group) for group in groups]
             products = compute(np.array(new), [some.columns for some in displacements])
             matrices = [complete(*parts) for parts in zip(products, displacements, groups, strict=True)]
-            found = {key: (matrices[star], g) for key, (star, g) in places.items()}
-            self._known.update(found)  # only now: an interrupted computation leaves nothing half known
-            known.update(found)
+            computed = {key: (matrices[star], g) for key, (star, g) in places.items()}
+            self._known.update(computed)  # only now: an interrupted computation leaves nothing half known
+            known.update(computed)
         n = self.operations.images.shape[1]
         result = np.empty((len(qpoints), 3 * n, 3 * n), complex)
         at_once = max(1, _PAIRS_AT_ONCE // n**2)
@@ -139,7 +139,7 @@ class Stars:
         return result
 
     def _little_group(self, q: np.ndarray) -> LittleGroup:
-        """What leaves D(q) as it is."""
+        """The operations that leave D(q) as it is."""
         operations, n_operations = self.operations, len(self.operations.rotations)
         moved = self._back @ q - q
         members = np.flatnonzero(np.abs(moved - np.rint(moved)).max(axis=1) < 0.5 / _GRID)
@@ -158,7 +158,7 @@ class Stars:
 
 
 def _keys(qpoints: np.ndarray) -> list[tuple[int, ...]]:
-    """Of wave vectors (n, 3): equal where they differ by a reciprocal lattice vector."""
+    """Keys of wave vectors (n, 3), equal where these differ by a reciprocal lattice vector."""
     return list(map(tuple, (np.rint(qpoints * _GRID).astype(np.int64) % _GRID).tolist()))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -103,11 +102,6 @@ class NormalModes:
     def imaginary(self) -> tuple[int, ...]:
         """Modes of negative curvature beyond noise, counted from 1."""
         return tuple(int(k) + 1 for k in np.flatnonzero(self.wavenumbers < -NOISE_CM1))
-
-    @property
-    def near_degeneracies(self) -> tuple[tuple[ModeSet, ModeSet], ...]:
-        """Neighbouring sets within 5 cm⁻¹ that no symmetry makes equal."""
-        return tuple((a, b) for a, b in pairwise(self.sets) if abs(b.wavenumber - a.wavenumber) < NEAR_CM1)
 
 
 def normal_modes(

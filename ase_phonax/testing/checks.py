@@ -1,7 +1,6 @@
 """The checks: of a bare function by trials on three atoms, of a potential by what a calculator gives with it."""
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -87,7 +86,7 @@ def check_isolated_atoms(potential: Potential) -> None:
 def check_cutoff(potential: Potential) -> float:
     """Energies touch the cutoff with two continuous derivatives, for every pair of elements.
 
-    Of a network as arrays and through neighbours that are searched; of a plain function by graphs.
+    A network is asked as arrays, through neighbours that are searched; a plain function by graphs.
 
     Returns:
         the least power p of (cutoff - r)^p with which the energy ends; infinite where it is told from zero nowhere.
@@ -117,12 +116,15 @@ def check_cutoff(potential: Potential) -> float:
 
 
 def _order(calc: PhonaxCalculator, one: int, other: int) -> float:
-    """As `contract.order_at_cutoff`, of structures in which neighbours are searched."""
+    """The power of (cutoff - r) with which an energy ends, in structures whose neighbours are searched.
+
+    It is found as `contract.order_at_cutoff` finds that of graphs.
+    """
     cutoff = calc.potential.cutoff
     bond, axis = BOND * cutoff, np.array([2.0, -1.0, 2.0]) / 3
 
     def energy(length: float) -> float:
-        """Of a row of atoms with short edges in turn with edges of this length."""
+        """Energy of a row of atoms in which short edges and edges of this length take turns [eV]."""
         cell = np.array([(bond + length) * axis, [0.0, 0, 0], [0, 0, 0]])
         return calc.get_potential_energy(
             Atoms(numbers=[one, other], positions=[0 * axis, bond * axis], cell=cell, pbc=[True, False, False])
@@ -305,7 +307,7 @@ def _require(potential: Potential, check: str, measured: float, tolerance: float
 
 def _broken(
     potential: Potential, check: str, measured: float, tolerance: float, what: str, why: str, remedy: str
-) -> Any:
+) -> ContractError:
     return ContractError(f"the potential {potential.name!r} {what}", why, remedy, check, measured, tolerance)
 
 

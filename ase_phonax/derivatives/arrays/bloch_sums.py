@@ -96,7 +96,7 @@ def keeps_maps(expansion: Expansion, phases: Phases) -> bool:
 
 
 def keeps_slopes(expansion: Expansion, phases: Phases) -> bool:
-    """Whether the Bloch sums of J of all layers are."""
+    """Whether the Bloch sums of J of all layers are few enough to be kept."""
     numbers = 3 * _n_pairs(expansion) * sum(layer.slope_sums.shape[-1] for layer in expansion.layers)
     return _n_bytes(phases) * numbers <= KEPT_BYTES
 
@@ -106,5 +106,5 @@ def _n_pairs(expansion: Expansion) -> int:
 
 
 def _n_bytes(phases: Phases) -> int:
-    """Of one number at all wave vectors."""
+    """Memory of one number that each wave vector has."""
     return phases.parts * phases.n_q * phases.of_edges.dtype.itemsize

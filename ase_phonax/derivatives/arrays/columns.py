@@ -36,7 +36,7 @@ class Columns:
 
     @cached_property
     def number(self) -> np.dtype:
-        """Complex, or real where there is one part."""
+        """Type of the numbers in columns: complex, or real where there is one part."""
         return np.dtype(self.dtype) if self.parts == 1 else np.result_type(self.dtype, np.complex64)
 
     def as_numbers(self, columns: np.ndarray) -> np.ndarray:

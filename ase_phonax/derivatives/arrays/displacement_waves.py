@@ -51,7 +51,7 @@ class DisplacementWaves:
 
     @cached_property
     def _moving(self) -> np.ndarray:
-        """Which atoms move in any column: (n,)."""
+        """Which atoms move in at least one column: (n,)."""
         return np.abs(self.amplitudes).max(axis=(1, 2, 3)) > 0
 
     @cached_property

@@ -23,7 +23,7 @@ import numpy as np
 from ...base.cores import one_blas_thread
 from ...models.o3.spherical import harmonics_and_derivatives
 from ...models.parts import NetworkParts
-from .energies import EdgeFunctions, Edges, LayerState, layer_states
+from .energies import EdgeFunctions, LayerState, SortedEdges, layer_states
 
 # Bytes of J up to which receivers are added to a group.
 GROUP_BYTES = 4e6
@@ -96,7 +96,7 @@ class Expansion:
     """
 
     network: NetworkParts
-    edges: Edges
+    edges: SortedEdges
     pairs: list[Pairs]
     layers: list[LayerTensors]
     curvature: np.ndarray
@@ -110,13 +110,13 @@ class Expansion:
         return sum(a.nbytes for a in arrays)
 
 
-def expand(network: NetworkParts, edges: Edges) -> Expansion:
+def expand(network: NetworkParts, edges: SortedEdges) -> Expansion:
     """Primal values forward and back through the network, and the tensors of every edge."""
     with one_blas_thread():
         return _expand(network, edges)
 
 
-def _expand(network: NetworkParts, edges: Edges) -> Expansion:
+def _expand(network: NetworkParts, edges: SortedEdges) -> Expansion:
     geometry = _Geometry.of(edges.vectors, network.l_max, network.dtype)
     widest = max(_width(layer.outputs) for layer in network.layers)
     largest = int(GROUP_BYTES / (3 * widest * network.dtype.itemsize))
@@ -140,7 +140,7 @@ def _expand(network: NetworkParts, edges: Edges) -> Expansion:
     return Expansion(network, edges, [group.pairs for group in groups], layers, curvature, sums)
 
 
-def _pair_curvatures(network: NetworkParts, edges: Edges, geometry: "_Geometry") -> np.ndarray:
+def _pair_curvatures(network: NetworkParts, edges: SortedEdges, geometry: "_Geometry") -> np.ndarray:
     """d²/dr² of energies of edges that depend on their lengths alone: (e, 3, 3)."""
     assert network.pairs is not None
     _, slope, bend = network.pairs(geometry.lengths, 2, edges.kinds)
@@ -158,7 +158,7 @@ def _contracted(coupling: np.ndarray, features: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Geometry:
-    """Of edges: lengths (e,), frames (e, 3, 3) whose last row is along the edge, harmonics and derivatives."""
+    """Lengths (e,) of edges, frames (e, 3, 3) whose last row is along the edge, harmonics with their derivatives."""
 
     lengths: np.ndarray
     frames: np.ndarray
@@ -179,7 +179,7 @@ class _Geometry:
         )
 
 
-def _tables(edges: Edges, largest: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def _tables(edges: SortedEdges, largest: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Groups with up to so many places for edges, or one receiver: receivers (g,), edges and whether real (g, p, s)."""
     groups: dict[tuple, list[list]] = {}
     for x in range(edges.n_atoms):
@@ -204,7 +204,7 @@ def _places(indices: np.ndarray) -> Places:
 
 
 def _layer_tensors(
-    layer: LayerState, edges: Edges, groups: list["_Group"], radial: list[np.ndarray], first: bool
+    layer: LayerState, edges: SortedEdges, groups: list["_Group"], radial: list[np.ndarray], first: bool
 ) -> LayerTensors:
     parts, dtype = layer.parts, radial[0].dtype
     # coupling . h of every atom: per path (n, m, k, u).
@@ -222,7 +222,9 @@ def _layer_tensors(
 class _Group:
     """What forms the tensors of some receivers, layer by layer."""
 
-    def __init__(self, receivers: np.ndarray, table: np.ndarray, real: np.ndarray, edges: Edges, geometry: _Geometry):
+    def __init__(
+        self, receivers: np.ndarray, table: np.ndarray, real: np.ndarray, edges: SortedEdges, geometry: _Geometry
+    ):
         self.lengths = geometry.lengths[table].astype(geometry.frames.dtype)
         self.harmonics = [tuple(part[table] for part in orders) for orders in geometry.harmonics]
         values = [value for value, _, _ in self.harmonics]
@@ -244,7 +246,7 @@ class _Group:
     def tensors(
         self, layer: LayerState, radial: list[np.ndarray], with_features: list[np.ndarray], first: bool
     ) -> GroupTensors:
-        """J and C; what K takes is added to `along`."""
+        """J and C of a layer; its share of K is added to `along`."""
         parts, pairs, shape = layer.parts, self.pairs, self.pairs.table.shape
         n_g, n_p = shape[:2]
         dtype = self.frames.dtype
@@ -301,7 +303,7 @@ class _Group:
 
 
 def _width(irreps: tuple[tuple[int, int], ...]) -> int:
-    """Of their flat axis."""
+    """Length of the flat axis of irreps."""
     return sum(mul * dim for mul, dim in irreps)
 
 

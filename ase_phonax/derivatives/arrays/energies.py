@@ -22,7 +22,7 @@ CHUNK = 1024
 
 
 @dataclass(frozen=True)
-class Edges:
+class SortedEdges:
     """Directed edges of a structure, sorted by receiver and then by sender.
 
     Attributes:
@@ -74,7 +74,7 @@ class EdgeFunctions:
 
 @dataclass(frozen=True)
 class LayerState:
-    """A layer around a structure.
+    """What second derivatives are taken around: values and cotangents of one layer.
 
     Attributes:
         parts: the layer.
@@ -104,8 +104,8 @@ class State:
     slopes: np.ndarray
 
 
-def evaluate(network: NetworkParts, edges: Edges) -> State:
-    """Energies, and one pass back."""
+def evaluate(network: NetworkParts, edges: SortedEdges) -> State:
+    """Energies of the atoms, and their slopes by one pass back."""
     slopes = np.zeros(edges.vectors.shape, network.dtype)
     with one_blas_thread():
         energies, _ = _forth_and_back(network, edges, slopes)
@@ -117,8 +117,8 @@ def evaluate(network: NetworkParts, edges: Edges) -> State:
     return State(energies, slopes)
 
 
-def evaluate_outputs(network: NetworkParts, edges: Edges) -> dict[str, np.ndarray]:
-    """All that is read of atoms: name -> (n, components), the energy [eV] among it."""
+def evaluate_outputs(network: NetworkParts, edges: SortedEdges) -> dict[str, np.ndarray]:
+    """Every output of the network by its name, (n, components) of the atoms; the energy [eV] is one of them."""
     further, last = network.outputs, len(network.layers) - 1
     layers = network.layers if further is None else (*network.layers, further.layer)
     with one_blas_thread():
@@ -149,13 +149,13 @@ def _components_last(blocks: Blocks) -> np.ndarray:
     return np.concatenate([block.swapaxes(0, 1).reshape(block.shape[1], -1) for block in blocks], 1)
 
 
-def layer_states(network: NetworkParts, edges: Edges, known: EdgeFunctions) -> list[LayerState]:
-    """All layers in order, around a structure."""
+def layer_states(network: NetworkParts, edges: SortedEdges, known: EdgeFunctions) -> list[LayerState]:
+    """Values and cotangents of all layers of a structure, in order."""
     return _forth_and_back(network, edges, None, known)[1]
 
 
 def _forth_and_back(
-    network: NetworkParts, edges: Edges, slopes: np.ndarray | None, known: EdgeFunctions | None = None
+    network: NetworkParts, edges: SortedEdges, slopes: np.ndarray | None, known: EdgeFunctions | None = None
 ) -> tuple[np.ndarray, list[LayerState]]:
     """Energies (n,) and layers; adds the derivatives with respect to edges (e, 3) where they are wanted.
 
@@ -185,7 +185,7 @@ def _forth_and_back(
     return energies, layers[::-1]
 
 
-def _chunks(network: NetworkParts, edges: Edges, known: EdgeFunctions | None = None) -> list["_Chunk"]:
+def _chunks(network: NetworkParts, edges: SortedEdges, known: EdgeFunctions | None = None) -> list["_Chunk"]:
     """All edges, by their receivers; those without edges are in none."""
     return [
         _Chunk(edges, atoms, network, known)
@@ -194,17 +194,17 @@ def _chunks(network: NetworkParts, edges: Edges, known: EdgeFunctions | None = N
     ]
 
 
-def _first_features(network: NetworkParts, edges: Edges) -> Blocks:
+def _first_features(network: NetworkParts, edges: SortedEdges) -> Blocks:
     return [np.ascontiguousarray(network.embedding[edges.species].T)[:, :, None]]
 
 
-def _energies(network: NetworkParts, edges: Edges, features: Blocks) -> np.ndarray:
-    """Of atoms (n,), from what leaves the last layer; without those of pairs."""
+def _energies(network: NetworkParts, edges: SortedEdges, features: Blocks) -> np.ndarray:
+    """Energies of the atoms (n,) from what leaves the last layer, without those of pairs."""
     return network.readout @ features[0][:, :, 0] + network.atom_energies[edges.species]
 
 
 def _through(
-    layer: LayerParts, number: int, edges: Edges, chunks: list["_Chunk"], features: Blocks
+    layer: LayerParts, number: int, edges: SortedEdges, chunks: list["_Chunk"], features: Blocks
 ) -> tuple[Blocks, GateAt]:
     """Features through a layer: h per block (i, n, u), and the gate around its values."""
     mixed = [_components_first(h) for h in layer.mix(features, edges.species)]
@@ -232,8 +232,8 @@ def _add_messages(layer: LayerParts, chunk: "_Chunk", orders: list["_ByPath"], m
     reads = [np.take(h, chunk.senders, axis=1) for h in mixed]
     for path in layer.paths:
         weighted = chunk.slots(reads[path.block] * weights[path.weights])
-        found = (chunk.maps(path).swapaxes(2, 3) @ weighted).sum(axis=0)  # (n, k, u)
-        sums[path.out][:, chunk.atoms, path.rows] = found.swapaxes(0, 1)
+        messages = (chunk.maps(path).swapaxes(2, 3) @ weighted).sum(axis=0)  # (n, k, u)
+        sums[path.out][:, chunk.atoms, path.rows] = messages.swapaxes(0, 1)
 
 
 def _pull_messages_back(
@@ -265,10 +265,10 @@ def _pull_messages_back(
             known = back[path.block]
             back[path.block] = pulled if known is None else np.add(known, pulled, out=known)
     if slopes is not None:
-        found = length_bar[:, None] * chunk.along
+        vectors_bar = length_bar[:, None] * chunk.along
         for orders, y_bar in zip(chunk.harmonics, harmonics_bar, strict=True):
-            found += (orders[1] @ y_bar[:, :, None])[..., 0]
-        slopes[chunk.edges] += found[chunk.real.ravel()]
+            vectors_bar += (orders[1] @ y_bar[:, :, None])[..., 0]
+        slopes[chunk.edges] += vectors_bar[chunk.real.ravel()]
     for into, part in zip(mixed_bar or [], back, strict=False):
         if part is not None:
             into[:, chunk.unique_senders] += np.add.reduceat(part[:, chunk.by_sender], chunk.begins, axis=1)
@@ -280,7 +280,7 @@ class _Chunk:
     Components come first and channels last: what differs from edge to edge then multiplies long rows.
     """
 
-    def __init__(self, edges: Edges, atoms: slice, network: NetworkParts, known: EdgeFunctions | None):
+    def __init__(self, edges: SortedEdges, atoms: slice, network: NetworkParts, known: EdgeFunctions | None):
         self.atoms, self.layers, self.known = atoms, network.layers, known
         self.edges = slice(edges.starts[atoms.start], edges.starts[atoms.stop])
         starts = edges.starts[atoms.start : atoms.stop]
@@ -315,7 +315,7 @@ class _Chunk:
         return self.slots(y @ path.coupling.astype(y.dtype))
 
     def weights(self, layer: int, order: int) -> list["_ByPath"]:
-        """Radial weights of a layer and, of first order, their slopes."""
+        """Radial weights of a layer and, where the order is 1, their slopes."""
         if self.known is not None:
             return [_ByPath(self.known.radial[layer][0][self.table] * self.real.reshape(-1, 1))]
         return [_ByPath(w) for w in self.layers[layer].radial(self.basis[: order + 1], self.kinds)]

@@ -9,6 +9,7 @@ from contextlib import closing
 import numpy as np
 
 from ...base.cores import n_cores, on_cores
+from ...base.progress import Progress
 from .bloch_sums import map_numbers
 from .displacement_waves import DisplacementWaves
 from .edge_tensors import Expansion
@@ -26,18 +27,12 @@ BLOCK_BYTES = 384e6
 
 
 def lattice_matrices(
-    expansion: Expansion, qpoints: np.ndarray, displacements: list[np.ndarray] | None = None, progress=None
+    expansion: Expansion,
+    qpoints: np.ndarray,
+    displacements: list[np.ndarray] | None = None,
+    progress: Progress | None = None,
 ) -> list[np.ndarray]:
-    """sum_R Phi(R) exp(2 pi i q.R), or its products with some displacements.
-
-    Args:
-        qpoints: (n_q, 3) reduced.
-        displacements: for each q-point (3n, c) real amplitudes of waves; None for every atom along x, y, z.
-        progress: called with (done, total) columns.
-
-    Returns:
-        for each q-point (3n, c) complex [eV/Å²].
-    """
+    """What `Route.lattice_matrices` describes, of a structure with these tensors."""
     edges = expansion.edges
     if displacements is None:
         displacements = [np.eye(3 * edges.n_atoms)] * len(qpoints)
@@ -94,24 +89,24 @@ def _blocks(counts: list[int], real: np.ndarray, expansion: Expansion) -> list[l
 
 
 def _narrowed(block: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
-    """The same with wide pieces cut, if their wave vectors once more cost less than padding of the narrow ones."""
+    """A block with wide pieces cut, if their wave vectors once more cost less than padding of the narrow ones."""
     counts = np.array([stop - start for _, start, stop in block])
     width = min(set(counts.tolist()), key=lambda w: -(-counts // w).sum() * (w + WAVE_VECTOR))
     return [(k, begin, min(begin + width, stop)) for k, start, stop in block for begin in range(start, stop, width)]
 
 
 def _fewest_columns(expansion: Expansion) -> int:
-    """Columns with FEWEST_PRODUCTS."""
+    """How many columns make FEWEST_PRODUCTS."""
     numbers = map_numbers(expansion)
     return FEWEST_PRODUCTS * expansion.edges.n_atoms // numbers if numbers else FEWEST_COLUMNS
 
 
-def lattice_slopes(expansion: Expansion, qpoints: np.ndarray, progress=None) -> np.ndarray:
-    """Derivatives of `lattice_matrices` of all atoms along each reduced component of q: (n_q, 3, 3n, 3n)."""
+def lattice_slopes(expansion: Expansion, qpoints: np.ndarray, progress: Progress | None = None) -> np.ndarray:
+    """What `Route.lattice_slopes` describes; progress is called with (done, total) wave vectors."""
     everything = np.eye(3 * expansion.edges.n_atoms)[None]
 
     def slopes_at(q: np.ndarray) -> np.ndarray:
-        """(3, 3n, 3n)."""
+        """Slopes at one wave vector: (3, 3n, 3n)."""
         phases = Phases.at(q[None], expansion)
         return wave_vector_slopes(DisplacementWaves.of(expansion, phases, everything))[0]
 

@@ -25,7 +25,7 @@ from ...models.parts import Blocks
 from .bloch_sums import BlockMaps, keeps_maps, message_maps
 from .displacement_waves import DisplacementWaves
 from .edge_tensors import LayerTensors
-from .perturbations import Perturbation
+from .perturbations import Kept, Perturbation
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class LayerForward:
     layer: LayerTensors
     dh: Blocks | None
     maps: list[list[BlockMaps]] | None
-    kept_by_perturbation: Any
+    kept_by_perturbation: Kept
     kept_by_gate: Any
 
 
@@ -70,7 +70,7 @@ class Response:
 
 
 def second_derivatives(perturbation: Perturbation) -> np.ndarray:
-    """Of the energy, by every amplitude of a perturbation and by those of each column: (q, rows, c) complex."""
+    """Second derivatives of the energy, by all amplitudes and by those of each column: (q, rows, c) complex."""
     return respond(perturbation).rows.swapaxes(0, 1).astype(complex)
 
 
@@ -165,7 +165,7 @@ def _fresh_maps(perturbation: Perturbation, layer: LayerTensors) -> Iterator[Ite
 def _recorded(
     maps: Iterable[Iterable[BlockMaps]], record: list[list[BlockMaps]] | None
 ) -> Iterator[Iterable[BlockMaps]]:
-    """The same, put down in a record while they are read, if there is one."""
+    """Bloch sums as they are, added to a record while they are read; None for no record."""
     for group in maps:
         if record is not None:
             group = list(group)

@@ -12,6 +12,7 @@ derivative are the amplitudes that it is taken by: 3n of displacements, 9 of str
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Protocol
 
 import numpy as np
@@ -57,12 +58,12 @@ class Phases:
 
     @property
     def n_q(self) -> int:
-        """Wave vectors."""
+        """How many wave vectors there are."""
         return self.of_edges.shape[1]
 
     @property
     def parts(self) -> int:
-        """2, or 1 where all phases are real."""
+        """How many numbers a phase has: 2, or 1 where all are real."""
         return self.of_edges.shape[2]
 
     def differentiated(self, axis: int, expansion: Expansion) -> "Phases":
@@ -73,8 +74,12 @@ class Phases:
         return self._of_edges(slopes, expansion.pairs, with_constants=False)
 
     def as_complex(self) -> np.ndarray:
-        """(e, q) complex; real where all are."""
+        """Phases of edges as numbers (e, q): complex, or real where all are."""
         return self.of_edges[..., 0] if self.parts == 1 else self.of_edges[..., 0] + 1j * self.of_edges[..., 1]
+
+
+# What a perturbation keeps of a layer from the way forward to the way back; it alone reads it.
+Kept = Any
 
 
 class Perturbation(Protocol):
@@ -92,7 +97,7 @@ class Perturbation(Protocol):
 
     @property
     def phases(self) -> Phases:
-        """Of all edges."""
+        """The phases that it carries."""
 
     @property
     def columns(self) -> Columns:
@@ -107,10 +112,10 @@ class Perturbation(Protocol):
     def curvature(self) -> np.ndarray:
         """K dr of every edge, brought to rows as `rows_of_edges` does: (rows, q, c)."""
 
-    def messages(self, layer: LayerTensors) -> tuple[Blocks, Any]:
+    def messages(self, layer: LayerTensors) -> tuple[Blocks, Kept]:
         """J dr, summed onto the receivers: per output irrep (u, n, k, z); and what `rows_of_messages` can use again."""
 
-    def rows_of_messages(self, layer: LayerTensors, kept: Any, da_bar: Blocks) -> np.ndarray:
+    def rows_of_messages(self, layer: LayerTensors, kept: Kept, da_bar: Blocks) -> np.ndarray:
         """From the response of messages' cotangents, per output irrep (u, n, k, z), J^H da' in rows (rows, q, c)."""
 
     def cotangents(self, layer: LayerTensors, dh: Blocks | None) -> tuple[Blocks, np.ndarray | None]:
@@ -122,10 +127,10 @@ class Perturbation(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Together:
-    """Perturbations of several kinds at once: their changes of edges add up, column by column; their rows follow one
-    another, so that second derivatives by one kind and another are found too.
+    """Perturbations of several kinds at once, with the methods of a `Perturbation`.
 
-    A kind whose amplitudes are zero adds its rows alone.
+    Their changes of edges add up, column by column. Their rows follow one another, so that second derivatives by one
+    kind and another are among them. A kind whose amplitudes are zero adds its rows alone.
 
     Attributes:
         kinds: with the same structure, phases and layout of columns.
@@ -146,7 +151,7 @@ class Together:
 
     @property
     def phases(self) -> Phases:
-        """Of all edges."""
+        """The phases that it carries."""
         return self.kinds[0].phases
 
     @property
@@ -155,29 +160,23 @@ class Together:
         return self.kinds[0].columns
 
     def edge_changes(self) -> np.ndarray:
-        """See `Perturbation`."""
-        return sum(kind.edge_changes() for kind in self.kinds)  # type: ignore[return-value]
+        return reduce(np.add, (kind.edge_changes() for kind in self.kinds))
 
     def rows_of_edges(self, edges_bar: np.ndarray) -> np.ndarray:
-        """See `Perturbation`."""
         return np.concatenate([kind.rows_of_edges(edges_bar) for kind in self.kinds])
 
     def curvature(self) -> np.ndarray:
-        """See `Perturbation`."""
         return self.rows_of_edges(curved(self.expansion, self.edge_changes()))
 
-    def messages(self, layer: LayerTensors) -> tuple[Blocks, list[Any]]:
-        """See `Perturbation`."""
+    def messages(self, layer: LayerTensors) -> tuple[Blocks, list[Kept]]:
         blocks, kept = zip(*(kind.messages(layer) for kind in self.kinds), strict=True)
         return [sum(block) for block in zip(*blocks, strict=True)], list(kept)
 
-    def rows_of_messages(self, layer: LayerTensors, kept: list[Any], da_bar: Blocks) -> np.ndarray:
-        """See `Perturbation`."""
+    def rows_of_messages(self, layer: LayerTensors, kept: list[Kept], da_bar: Blocks) -> np.ndarray:
         of_kinds = zip(self.kinds, kept, strict=True)
         return np.concatenate([kind.rows_of_messages(layer, own, da_bar) for kind, own in of_kinds])
 
     def cotangents(self, layer: LayerTensors, dh: Blocks | None) -> tuple[Blocks, np.ndarray | None]:
-        """See `Perturbation`."""
         blocks, rows = zip(*(kind.cotangents(layer, dh) for kind in self.kinds), strict=True)
         return [sum(block) for block in zip(*blocks, strict=True)], None if dh is None else np.concatenate(rows)
 

@@ -9,7 +9,7 @@ from ...base.sharing import Remembered
 from ...models.parts import NetworkParts
 from ...structures.neighbours import Neighbours
 from .edge_tensors import Expansion, expand
-from .energies import Edges, evaluate, evaluate_outputs
+from .energies import SortedEdges, evaluate, evaluate_outputs
 from .lattice_matrices import lattice_matrices, lattice_slopes
 
 # Tensors of a structure are kept for the next call up to this size: some thousand edges.
@@ -17,7 +17,9 @@ REMEMBERED_BYTES = 512e6
 
 
 class ArraysRoute:
-    """Derivatives of a network that has a form as arrays, by the edge expansion (a `Route`).
+    """Derivatives of a network that has a form as arrays, by the edge expansion.
+
+    Its methods are those of `Route`.
 
     Args:
         network: in the precision of all arithmetic.
@@ -28,7 +30,6 @@ class ArraysRoute:
         self._expansion_of: Remembered[Expansion] = Remembered(_worth_keeping)
 
     def energy_forces_stress(self, neighbours: Neighbours) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Energies of the atoms (n,) [eV], forces (n, 3) [eV/Å], virial dE/dstrain (3, 3) [eV]."""
         state = evaluate(self.network, _edges(neighbours))
         n, dtype = len(neighbours.species), self.network.dtype
         forces = np.zeros((n, 3), dtype)
@@ -39,7 +40,6 @@ class ArraysRoute:
         return state.energies, forces, ((virial + virial.T) / 2).astype(dtype)
 
     def outputs(self, neighbours: Neighbours) -> dict[str, np.ndarray]:
-        """As `Route.outputs`."""
         return evaluate_outputs(self.network, _edges(neighbours))
 
     def lattice_matrices(
@@ -49,18 +49,17 @@ class ArraysRoute:
         displacements: Sequence[np.ndarray] | None = None,
         progress: Progress | None = None,
     ) -> list[np.ndarray]:
-        """As `Route.lattice_matrices`."""
         columns = None if displacements is None else list(displacements)
         return lattice_matrices(self.expansion(neighbours), qpoints, columns, progress)
 
     def lattice_slopes(
         self, neighbours: Neighbours, qpoints: np.ndarray, progress: Progress | None = None
     ) -> np.ndarray:
-        """As `Route.lattice_slopes`; progress is called with (done, total) wave vectors."""
+        """Slopes of lattice matrices; here progress is called with (done, total) wave vectors."""
         return lattice_slopes(self.expansion(neighbours), qpoints, progress)
 
     def hessian(self, neighbours: Neighbours, rows: np.ndarray, progress: Progress | None = None) -> np.ndarray:
-        """As `Route.hessian`: constants at q = 0."""
+        """Rows of the Hessian: the force constants at q = 0."""
         n = len(neighbours.species)
         moved = np.eye(3 * n).reshape(n, 3, -1)[np.asarray(rows)].reshape(-1, 3 * n).T
         columns = lattice_matrices(self.expansion(neighbours), np.zeros((1, 3)), [moved], progress)[0]
@@ -78,8 +77,8 @@ class ArraysRoute:
         self._expansion_of.forget()
 
 
-def _edges(neighbours: Neighbours) -> Edges:
-    return Edges(
+def _edges(neighbours: Neighbours) -> SortedEdges:
+    return SortedEdges(
         neighbours.species,
         neighbours.vectors,
         neighbours.receivers,

@@ -43,12 +43,12 @@ class Strains:
 
     @cached_property
     def _strains(self) -> np.ndarray:
-        """(9, c)."""
+        """Components of eps, one after the other: (9, c)."""
         return self.amplitudes.reshape(9, -1).astype(self.columns.dtype)
 
     @cached_property
     def _vectors(self) -> np.ndarray:
-        """Of edges (e, 3), in the precision of the network."""
+        """Vectors of edges (e, 3), in the precision of the network."""
         return self.expansion.edges.vectors.astype(self.columns.dtype)
 
     def edge_changes(self) -> np.ndarray:

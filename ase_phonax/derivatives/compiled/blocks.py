@@ -13,7 +13,7 @@ FEW = 8
 
 @dataclass(frozen=True)
 class Room:
-    """What blocks may fill.
+    """How much memory a block may take, and whether wider ones are wanted.
 
     Attributes:
         n_bytes: memory of one block, None for no limit.
@@ -48,7 +48,7 @@ def in_blocks(
 def _block_size(
     function: Any, shared: Sequence[Any], rows: Callable[[np.ndarray], Sequence[np.ndarray]], n: int, room: Room
 ) -> int:
-    """How many rows at once."""
+    """How many rows are computed at once."""
     size = FEW  # for fewer rows, too: filling up costs less than compiling another shape
     if room.n_bytes is None:
         return size

@@ -84,12 +84,12 @@ class TwistedExchange:
 
     @property
     def n_copies(self) -> int:
-        """Copies of the cell."""
+        """How many copies of the cell there are."""
         return 2 if self.rates is None else 2 + 2 * self.rates.shape[0]
 
     @property
     def n_nodes(self) -> int:
-        """Nodes of all copies."""
+        """How many nodes all copies have together."""
         return self.n_copies * self.n_cell
 
     def gather(self, nodes: Array) -> Array:

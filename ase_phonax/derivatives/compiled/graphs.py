@@ -15,7 +15,7 @@ MARGIN = 1.1
 
 
 def build_graph(atoms: Atoms, cutoff: float, numbers: tuple[int, ...]) -> "jraph.GraphsTuple":
-    """`find_neighbours` as a graph for JAX: `graph_of` them."""
+    """The edges that are found in a structure, as a graph for JAX (`graph_of`)."""
     return graph_of(find_neighbours(atoms, cutoff, numbers))
 
 

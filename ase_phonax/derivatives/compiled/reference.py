@@ -1,7 +1,5 @@
 """The slow reference: the extended graph, on which message passing needs no exchange."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import jraph
@@ -10,11 +8,11 @@ from jax import Array
 
 from ...models.potential import NodeEnergies
 from .blocks import NO_LIMIT, in_blocks
-from .responses import lattice_columns, node_energies, unit_directions
+from .responses import Tree, lattice_columns, node_energies, unit_directions
 
 
 def lattice_dynamical_matrix(
-    function: NodeEnergies, cutoff: float, parameters: Any, graph: jraph.GraphsTuple, q: Array
+    function: NodeEnergies, cutoff: float, parameters: Tree, graph: jraph.GraphsTuple, q: Array
 ) -> Array:
     """sum_R Phi(R) exp(2 pi i q.R) of an unpadded graph: (2, 3n, 3n) real and imaginary part [eV/Å²].
 
@@ -29,7 +27,7 @@ def lattice_dynamical_matrix(
 def extended_force_constants(
     function: NodeEnergies,
     cutoff: float,
-    parameters: Any,
+    parameters: Tree,
     graph: jraph.GraphsTuple,
     n_home: int,
     image_to_home: np.ndarray,

@@ -15,9 +15,13 @@ import jraph
 import numpy as np
 from jax import Array
 
+from ...base.progress import Progress
 from ...models.potential import NodeEnergies, NodeOutputs
 from .blocks import NO_LIMIT, Room, in_blocks
 from .exchange import Exchange, TwistedExchange, twisted_exchange
+
+# Arrays in whatever nested containers a function takes: the parameters of a potential, above all.
+Tree = Any
 
 
 def edge_vectors(
@@ -33,7 +37,7 @@ def edge_vectors(
     return jnp.where(mask[:, None], vectors, filler)
 
 
-def cast(tree: Any, dtype: np.dtype) -> Any:
+def cast(tree: Tree, dtype: np.dtype) -> Tree:
     """Floating arrays of a tree in the given precision, as NumPy arrays."""
 
     def convert(x: Any) -> np.ndarray:
@@ -50,12 +54,17 @@ def masks(graph: jraph.GraphsTuple) -> tuple[Array, Array]:
     )
 
 
-def _offsets(graph: jraph.GraphsTuple, dtype: Any) -> Array:
+def _offsets(graph: jraph.GraphsTuple, dtype: np.dtype) -> Array:
     return graph.edges["shifts"].astype(dtype) @ graph.globals["cell"][0].astype(dtype)
 
 
 def node_energies(
-    function: NodeEnergies, cutoff: float, parameters: Any, graph: jraph.GraphsTuple, positions: Array, strain=None
+    function: NodeEnergies,
+    cutoff: float,
+    parameters: Tree,
+    graph: jraph.GraphsTuple,
+    positions: Array,
+    strain: Array | None = None,
 ) -> Array:
     """Energies of the real nodes, zero on padding: (n_nodes,) [eV].
 
@@ -72,8 +81,8 @@ def node_energies(
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def outputs(function: NodeOutputs, cutoff: float, parameters: Any, graph: jraph.GraphsTuple) -> dict[str, Array]:
-    """All that a potential gives of nodes: name -> (n_nodes, components), whatever on padding."""
+def outputs(function: NodeOutputs, cutoff: float, parameters: Tree, graph: jraph.GraphsTuple) -> dict[str, Array]:
+    """Every output of a potential by its name: (n_nodes, components), with arbitrary numbers on padding."""
     positions = graph.nodes["positions"]
     exchange = Exchange(graph.senders, graph.receivers, positions.shape[0])
     vectors = edge_vectors(positions, _offsets(graph, positions.dtype), masks(graph)[1], cutoff, exchange)
@@ -82,7 +91,7 @@ def outputs(function: NodeOutputs, cutoff: float, parameters: Any, graph: jraph.
 
 @partial(jax.jit, static_argnums=(0, 1))
 def energy_forces_stress(
-    function: NodeEnergies, cutoff: float, parameters: Any, graph: jraph.GraphsTuple
+    function: NodeEnergies, cutoff: float, parameters: Tree, graph: jraph.GraphsTuple
 ) -> tuple[Array, Array, Array]:
     """Node energies (n_nodes,) [eV], forces (n_nodes, 3) [eV/Å], virial dE/dstrain (3, 3) [eV].
 
@@ -102,7 +111,7 @@ def energy_forces_stress(
 
 @partial(jax.jit, static_argnums=(0, 1))
 def hessian_vector_products(
-    function: NodeEnergies, cutoff: float, parameters: Any, graph: jraph.GraphsTuple, directions: Array
+    function: NodeEnergies, cutoff: float, parameters: Tree, graph: jraph.GraphsTuple, directions: Array
 ) -> Array:
     """H u of the total energy for every direction.
 
@@ -117,7 +126,7 @@ def hessian_vector_products(
 
 
 def lattice_columns(
-    function: NodeEnergies, cutoff: float, parameters: Any, graph: jraph.GraphsTuple, q: Array, directions: Array
+    function: NodeEnergies, cutoff: float, parameters: Tree, graph: jraph.GraphsTuple, q: Array, directions: Array
 ) -> Array:
     """Linear response of the gradient to displacement waves u exp(2 pi i q.R).
 
@@ -137,7 +146,7 @@ def lattice_columns(
 def _column(
     function: NodeEnergies,
     cutoff: float,
-    parameters: Any,
+    parameters: Tree,
     graph: jraph.GraphsTuple,
     with_slopes: bool,
     q: Array,
@@ -167,7 +176,7 @@ def _column(
 def _columns_of_waves(
     function: NodeEnergies,
     cutoff: float,
-    parameters: Any,
+    parameters: Tree,
     graph: jraph.GraphsTuple,
     with_slopes: bool,
     qpoints: Array,
@@ -188,13 +197,13 @@ def unit_directions(graph: jraph.GraphsTuple, atoms: np.ndarray) -> np.ndarray:
 def hessian(
     function: NodeEnergies,
     cutoff: float,
-    parameters: Any,
+    parameters: Tree,
     graph: jraph.GraphsTuple,
     atoms: np.ndarray,
-    progress=None,
+    progress: Progress | None = None,
     room: Room = NO_LIMIT,
 ) -> np.ndarray:
-    """Second derivatives of the total energy, rows of the given atoms: (len(atoms), 3, n, 3) [eV/Å²]."""
+    """What `Route.hessian` describes: rows of the given atoms, (len(atoms), 3, n, 3) [eV/Å²]."""
     n, directions = int(graph.n_node[0]), unit_directions(graph, atoms)
     shared, rows = (function, cutoff, parameters, graph), list[np.ndarray]()
     for block in in_blocks(hessian_vector_products, shared, lambda k: (directions[k],), len(directions), room):
@@ -207,23 +216,14 @@ def hessian(
 def dynamical_matrices(
     function: NodeEnergies,
     cutoff: float,
-    parameters: Any,
+    parameters: Tree,
     graph: jraph.GraphsTuple,
     qpoints: np.ndarray,
     displacements: Sequence[np.ndarray] | None = None,
-    progress=None,
+    progress: Progress | None = None,
     room: Room = NO_LIMIT,
 ) -> list[np.ndarray]:
-    """sum_R Phi(R) exp(2 pi i q.R) by the twisted graph.
-
-    Args:
-        qpoints: (n_q, 3) reduced.
-        displacements: for each q-point (3n, c) real amplitudes of waves; None for every atom along x, y, z.
-        progress: called with (done, total) columns.
-
-    Returns:
-        for each q-point (3n, c) complex [eV/Å²].
-    """
+    """What `Route.lattice_matrices` describes, by the twisted graph."""
     columns = _waves((function, cutoff, parameters, graph, False), qpoints, displacements, progress, room)
     return [wave[:, 0] for wave in columns]
 
@@ -231,20 +231,24 @@ def dynamical_matrices(
 def dynamical_slopes(
     function: NodeEnergies,
     cutoff: float,
-    parameters: Any,
+    parameters: Tree,
     graph: jraph.GraphsTuple,
     qpoints: np.ndarray,
-    progress=None,
+    progress: Progress | None = None,
     room: Room = NO_LIMIT,
 ) -> np.ndarray:
-    """d/dq_x of `dynamical_matrices`, x along each reduced component: (n_q, 3, 3n, 3n) complex [eV/Å²]."""
+    """What `Route.lattice_slopes` describes, by copies of the twisted graph that carry derivatives."""
     n = int(graph.n_node[0])
     columns = _waves((function, cutoff, parameters, graph, True), qpoints, None, progress, room)
     return np.array([wave[:, 1:].swapaxes(0, 1) for wave in columns]).reshape(-1, 3, 3 * n, 3 * n)
 
 
 def _waves(
-    shared: tuple, qpoints: np.ndarray, displacements: Sequence[np.ndarray] | None, progress: Any, room: Room
+    shared: tuple,
+    qpoints: np.ndarray,
+    displacements: Sequence[np.ndarray] | None,
+    progress: Progress | None,
+    room: Room,
 ) -> list[np.ndarray]:
     """For each q-point (3n, 1 or 4, c) complex: the columns, and their derivatives along q where they are carried."""
     graph = shared[3]

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...base.errors import StructureError
 from ...base.progress import Progress
-from ...models.potential import Potential
+from ...models.potential import NodeEnergies, Potential
 from ...structures.neighbours import Neighbours
 from .blocks import Room
 from .devices import find_device, is_cpu, memory_for_blocks
@@ -17,10 +17,15 @@ from .graphs import graph_of, pad, size_class
 
 if TYPE_CHECKING:
     import jax
+    import jraph
+
+    from .responses import Tree
 
 
 class CompiledRoute:
-    """Derivatives of any node-energy function through JAX, which is imported at the first question (a `Route`).
+    """Derivatives of any node-energy function through JAX, which is imported at the first question.
+
+    Its methods are those of `Route`.
 
     Args:
         potential: the function, its parameters and cutoff.
@@ -31,11 +36,10 @@ class CompiledRoute:
 
     def __init__(self, potential: Potential, dtype: np.dtype, device: str | None = None, n_bytes: float | None = None):
         self.potential, self.dtype, self.device, self.n_bytes = potential, np.dtype(dtype), device, n_bytes
-        self._parameters: Any = None
+        self._parameters: Tree = None
         self._capacity: tuple[int, int] | None = None
 
     def energy_forces_stress(self, neighbours: Neighbours) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Energies of the atoms (n,) [eV], forces (n, 3) [eV/Å], virial dE/dstrain (3, 3) [eV]."""
         n, n_edges, capacity = len(neighbours.species), len(neighbours.senders), self._capacity
         # A much smaller structure than the last one is not worth the time of the large class.
         fits = capacity is not None and n < capacity[0] <= 4 * size_class(n + 1) and n_edges <= capacity[1]
@@ -47,7 +51,6 @@ class CompiledRoute:
             return np.array(energies)[:n], np.array(forces)[:n], np.array(virial)
 
     def outputs(self, neighbours: Neighbours) -> dict[str, np.ndarray]:
-        """As `Route.outputs`."""
         n = len(neighbours.species)
         with self._computing(n) as (responses, _):
             parameters = self._function(responses)[1:]
@@ -61,7 +64,7 @@ class CompiledRoute:
         displacements: Sequence[np.ndarray] | None = None,
         progress: Progress | None = None,
     ) -> list[np.ndarray]:
-        """As `Route.lattice_matrices`, by the twisted graph."""
+        """Lattice matrices, or their products with displacements, by the twisted graph."""
         with self._computing(len(neighbours.species)) as (responses, room):
             function = *self._function(responses), self._graph(responses, neighbours)
             return responses.dynamical_matrices(*function, qpoints, displacements, progress, room)
@@ -69,13 +72,12 @@ class CompiledRoute:
     def lattice_slopes(
         self, neighbours: Neighbours, qpoints: np.ndarray, progress: Progress | None = None
     ) -> np.ndarray:
-        """As `Route.lattice_slopes`, by copies of the twisted graph that carry derivatives."""
+        """Slopes of lattice matrices, by copies of the twisted graph that carry derivatives."""
         with self._computing(len(neighbours.species)) as (responses, room):
             function = *self._function(responses), self._graph(responses, neighbours)
             return responses.dynamical_slopes(*function, qpoints, progress, room)
 
     def hessian(self, neighbours: Neighbours, rows: np.ndarray, progress: Progress | None = None) -> np.ndarray:
-        """As `Route.hessian`."""
         with self._computing(len(neighbours.species)) as (responses, room):
             function = *self._function(responses), self._graph(responses, neighbours)
             return responses.hessian(*function, rows, progress, room)
@@ -109,22 +111,22 @@ class CompiledRoute:
         accelerated = jax.default_backend() != "cpu" if self.device is None else not is_cpu(self.device)
         return Room(memory_for_blocks(device) if self.n_bytes is None else self.n_bytes, accelerated)
 
-    def _graph(self, responses: ModuleType, neighbours: Neighbours) -> Any:
+    def _graph(self, responses: ModuleType, neighbours: Neighbours) -> "jraph.GraphsTuple":
         return self._put(self._tried(responses, pad(graph_of(neighbours))))
 
-    def _tried(self, responses: ModuleType, graph: Any) -> Any:
+    def _tried(self, responses: ModuleType, graph: "jraph.GraphsTuple") -> "jraph.GraphsTuple":
         """The graph in this precision, once the function has been tried on its elements."""
         from .contract import require_contract
 
-        require_contract(self.potential, graph)
+        require_contract(self.potential, graph, self.dtype)
         return responses.cast(graph, self.dtype)
 
-    def _function(self, responses: ModuleType) -> tuple[Any, float, Any]:
+    def _function(self, responses: ModuleType) -> tuple[NodeEnergies, float, "Tree"]:
         if self._parameters is None:
             self._parameters = self._put(responses.cast(self.potential.parameters, self.dtype))
         return self.potential.node_energies, self.potential.cutoff, self._parameters
 
-    def _put(self, tree: Any) -> Any:
+    def _put(self, tree: "Tree") -> "Tree":
         """Arrays on the device once, and not with every block or call."""
         import jax
 

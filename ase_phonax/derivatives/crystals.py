@@ -1,0 +1,99 @@
+"""D(q) of crystals in phonopy's convention, computed at one member of each star of wave vectors."""
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import ArrayLike
+
+from ..base.progress import Progress
+from ..base.sharing import Remembered
+from ..structures.lattices import in_short_vectors
+from ..structures.space_groups import SYMPREC
+from .conventions import phonopy_dynamical_gradients, phonopy_dynamical_matrices, wave_vectors
+from .evaluator import Evaluator
+from .stars import Stars, exact_operations, obeyed_operations
+
+
+class Crystals:
+    """Second derivatives of crystals by an evaluator. Matrices of the last structure are remembered.
+
+    Several threads may ask at once. A pickle or a copy remembers nothing.
+    """
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        self.evaluator = evaluator
+        self.stars: Remembered[Stars] = Remembered()
+
+    def dynamical_matrices(
+        self, atoms: Atoms, qpoints: ArrayLike, symmetry: bool, progress: Progress | None
+    ) -> np.ndarray:
+        """D(q) with the crystal's own masses: (n_q, 3n, 3n) complex [eV/Å²/amu].
+
+        Args:
+            atoms: periodic in three directions.
+            qpoints: (n_q, 3) or (3,) reduced.
+            symmetry: compute one member of each star; else every wave vector by itself.
+            progress: called with (done, total) columns.
+
+        Raises:
+            InputError: what are no wave vectors.
+            StructureError: atoms that cannot be computed, or one out of reach of all others.
+        """
+        vectors = wave_vectors(qpoints)
+        lattice = self.lattice_matrices(atoms, vectors, symmetry, progress)
+        return phonopy_dynamical_matrices(lattice, vectors, _scaled_positions(atoms), atoms.get_masses())
+
+    def dynamical_gradients(self, atoms: Atoms, qpoints: ArrayLike, progress: Progress | None) -> np.ndarray:
+        """dD/dk along x, y, z, with k in 1/Å without 2 pi: (n_q, 3, 3n, 3n) complex [eV/Å/amu].
+
+        Arguments and errors are those of `dynamical_matrices`.
+        """
+        vectors = wave_vectors(qpoints)
+        lattice = self.lattice_matrices(atoms, vectors, True, progress)
+        slopes = self.evaluator.lattice_slopes(atoms, vectors, progress)
+        return phonopy_dynamical_gradients(
+            lattice, slopes, vectors, _scaled_positions(atoms), atoms.get_masses(), atoms.cell[:]
+        )
+
+    def lattice_matrices(
+        self,
+        atoms: Atoms,
+        qpoints: np.ndarray,
+        symmetry: bool,
+        progress: Progress | None,
+        operations: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> np.ndarray:
+        """sum_R Phi(R) exp(2 pi i q.R), home cell first, no masses: (n_q, 3n, 3n) complex [eV/Å²].
+
+        Args:
+            qpoints: (n_q, 3) reduced.
+            operations: rotations (n, 3, 3) and translations (n, 3) of the space group; looked for when None.
+        """
+        self.evaluator.require_neighbours(atoms)
+        given = atoms
+        # Operations in long vectors are integers of many digits, and products with them are rounded.
+        atoms, qpoints = in_short_vectors(atoms, qpoints)
+        operations = operations if atoms is given else None
+
+        def compute(qpoints: np.ndarray, displacements: list[np.ndarray] | None) -> list[np.ndarray]:
+            return self.evaluator.lattice_matrices(atoms, qpoints, displacements, progress)
+
+        if not symmetry:
+            return np.array(compute(qpoints, None))
+        structure = (atoms.cell[:].tobytes(), atoms.positions.tobytes(), atoms.numbers.tobytes())
+
+        def find_stars() -> Stars:
+            return Stars(
+                exact_operations(atoms, SYMPREC) if operations is None else obeyed_operations(atoms, *operations)
+            )
+
+        return self.stars.of(structure, find_stars).lattice_matrices(qpoints, compute)
+
+    def forget(self) -> None:
+        """Drop what is remembered of the last structure's second derivatives."""
+        self.stars.forget()
+        self.evaluator.forget()
+
+
+def _scaled_positions(atoms: Atoms) -> np.ndarray:
+    """(n, 3) reduced, not wrapped into the cell."""
+    return np.linalg.solve(atoms.cell.array.T, atoms.positions.T).T
