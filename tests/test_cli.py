@@ -410,7 +410,10 @@ def test_a_configuration_file_takes_every_option_and_the_command_line_wins(ionic
         ("- 1\n", "holds a list"),
         ("a: [\n", "is not YAML"),
         ("tolerance: never\n", "is not a positive number"),
-        ("mesh: [1, 2]\n", "expected 3 arguments"),
+        ("mesh: [1, 2]\n", "error: the configuration run.yaml: argument --mesh: expected 3 arguments"),
+        ("mesh: banana\n", "error: the configuration run.yaml: argument --mesh: expected 3 arguments"),
+        ("unit: [THz, meV]\n", "error: the configuration run.yaml: unrecognized arguments: meV"),
+        ("exact: true\nno_exact: true\n", "error: the configuration run.yaml: argument --no-exact: not allowed"),
         ("model_file_of_mine: x\n", "unknown option"),
     ],
 )
@@ -796,7 +799,7 @@ def test_help_of_every_command_is_there(command, capsys):
     [
         (["phonon", "x.cif"], ("there is no command phonon", "did you mean phonons?")),
         (["phonons", "x.cif", "--tolerence", "0.1"], ("there is no option --tolerence", "did you mean --tolerance?")),
-        (["phonons", "x.cif", "--route", "arrays"], ("there is no option --route", "--help` lists what there is")),
+        (["phonons", "x.cif", "--zone", "Γ"], ("there is no option --zone", "--help` lists what there is")),
         (["phonons", "x.cif", "--tolerence=0.1"], ("there is no option --tolerence", "did you mean --tolerance?")),
         (["--quite", "phonons", "x.cif"], ("there is no option --quite", "ase-phonax --help")),
         (["phonons", "x.cif", "y.cif"], ("y.cif", "one value too many")),

@@ -18,8 +18,9 @@ from ase_phonax.base.claims import claimed_folder
 from ase_phonax.base.errors import InputError, ModelError, OutputError
 from ase_phonax.base.files import write_whole
 from ase_phonax.cli import main
-from ase_phonax.cli.progress import Stopwatch
+from ase_phonax.cli.log import logging_to
 from ase_phonax.models.files.mace_checkpoint import read_mace
+from ase_phonax.studies.watch import Watch
 from ase_phonax.training import read_config
 from ase_phonax.training.checkpoints import save_checkpoint
 from ase_phonax.training.labels import Frame, SecondOrder, read_frames
@@ -162,7 +163,7 @@ def test_a_pipe_that_nobody_reads_is_an_error_and_one_that_is_read_gets_everythi
     began = time.monotonic()
     with pytest.raises(OutputError, match="pipe cannot be written: it is a pipe, and nobody reads it"):
         write_whole(pipe, b"x")
-    with pytest.raises(OutputError, match=r"the log .*pipe cannot be written"), Stopwatch.logging_to(pipe):
+    with pytest.raises(OutputError, match=r"the log .*pipe cannot be written"), logging_to(pipe, Watch()):
         pass
     assert time.monotonic() - began < 5
     content = b"0123456789" * 50_000  # more than a pipe holds

@@ -19,7 +19,7 @@ import sys
 sys.setrecursionlimit(1_000_000)
 from ase_phonax import load_model, read_frames
 from ase_phonax.studies.labelling import _read_note
-from ase_phonax.cli.progress import _is_log
+from ase_phonax.cli.log import is_log
 from ase_phonax.base.errors import PhonaxError
 from ase_phonax.base.settings import read_yaml
 from ase_phonax.structures.files import read_structure
@@ -27,7 +27,7 @@ from ase_phonax.models.registry import _read_card
 from pathlib import Path
 read = {"card": _read_card, "note": _read_note, "model": load_model, "structure": read_structure,
         "frames": read_frames, "settings": read_yaml}
-print(_is_log(Path("a.json")))
+print(is_log(Path("a.json")))
 for pair in sys.argv[1:]:
     kind, name = pair.split("=")
     try:

@@ -19,8 +19,9 @@ from ase.io import read, write
 from ase_phonax.base.claims import claim, claimed_folder
 from ase_phonax.base.errors import OutputError, UnstableWarning
 from ase_phonax.cli import main
-from ase_phonax.cli.progress import Stopwatch
+from ase_phonax.cli.log import logging_to
 from ase_phonax.studies.output import atomic_directory
+from ase_phonax.studies.watch import Watch
 
 ROOT = Path(__file__).parents[1]
 OWN = ("summary.json", "bands.png", "mode_*.extxyz")
@@ -280,9 +281,10 @@ def test_no_file_that_is_read_is_written_over(inside, capsys, arguments, said):
 def test_an_earlier_log_is_replaced_and_two_runs_do_not_share_one(tmp_path):
     path = tmp_path / "run.jsonl"
     for message in ("a longer first run", "second"):
-        with Stopwatch.logging_to(path) as watch:
+        watch = Watch()
+        with logging_to(path, watch):
             watch.note("begin", {"section": message})
-            with pytest.raises(OutputError, match="another run is writing"), Stopwatch.logging_to(path):
+            with pytest.raises(OutputError, match="another run is writing"), logging_to(path, Watch()):
                 pass
     assert [json.loads(line)["event"] for line in path.read_text().splitlines()] == ["begin", "finished"]
     assert "second" in path.read_text()
@@ -290,7 +292,8 @@ def test_an_earlier_log_is_replaced_and_two_runs_do_not_share_one(tmp_path):
 
 
 def test_a_log_on_a_full_disk_costs_the_log_and_not_the_results():
-    with Stopwatch.logging_to(Path("/dev/full")) as watch:
+    watch = Watch()
+    with logging_to(Path("/dev/full"), watch):
         with pytest.warns(UnstableWarning, match="the log /dev/full ends before 'begin': No space"):
             watch.note("begin", {})
         watch.note("end", {})  # nothing: one warning suffices

@@ -12,8 +12,9 @@ from ase.io import write
 
 from ase_phonax.base.errors import StructureError
 from ase_phonax.cli import loading, main
-from ase_phonax.cli.loading import collected_warnings, read_structure
+from ase_phonax.cli.loading import read_structure
 from ase_phonax.structures.species import HYDROGEN_ISOTOPES
+from ase_phonax.studies.notes import collected_warnings
 
 from .pair_potential import PairCalculator
 

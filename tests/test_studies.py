@@ -354,7 +354,7 @@ def test_every_setting_is_an_option_with_the_same_default_and_help(name, kind):
         assert action.option_strings == [f"--{field.name.replace('_', '-')}"]
         assert action.default == getattr(defaults, field.name)
         assert action.help == setting.help
-    own = {"help", "structure", "model", "dtype", "site_tolerance", "mass"}
+    own = {"help", "structure", "model", "dtype", "route", "device", "site_tolerance", "mass"}
     own |= {"output", "overwrite", "quiet", "log", "config"}
     assert set(actions) == own | {field.name for field in dataclasses.fields(kind)}
 

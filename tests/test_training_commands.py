@@ -126,7 +126,7 @@ def test_keys_of_labels_can_be_named(folder, capsys):
     model, file = str(folder / "out/model.h5"), str(folder / "named.extxyz")
     assert main(["evaluate", model, file, "--quiet"]) == 2
     assert "keys" in capsys.readouterr().err
-    assert main(["evaluate", model, file, "--key", "energy=REF_energy", "--key", "forces=REF_forces", "--quiet"]) == 0
+    assert main(["evaluate", model, file, "--key", "energy=REF_energy", "--key", "forces=REF_forces"]) == 0
     assert "stress" not in capsys.readouterr().out
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TextIO
@@ -16,7 +15,6 @@ from . import completion, convert, evaluate, fine_tune, gruneisen, label, models
 from .config import apply_config
 from .interruption import stopped_by_signals
 from .parser import Parser, parse
-from .places import check_places
 
 _COMMANDS = (phonons, gruneisen, qha, molecule, train, fine_tune, evaluate, label, models, convert, completion)
 _INTERRUPTED = (130, 143)  # 128 + SIGINT, 128 + SIGTERM
@@ -64,10 +62,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     try:
         with stopped_by_signals():
-            parser, commands = _parser()
+            parser, commands = _begun_parser()
             given = sys.argv[1:] if argv is None else argv
             apply_config(given, commands.__getitem__)
             arguments = parse(parser, commands, given)
+            from .places import check_places  # not for a help text
+
             check_places(arguments)
             arguments.typed = list(given)
             return arguments.run(arguments)
@@ -86,13 +86,23 @@ def _run(argv: Sequence[str] | None) -> int:
             raise
         if isinstance(error, OSError) and not _takes_more(sys.stdout):
             return _output_lost(error)
+        import traceback
+
         traceback.print_exc()
         print(f"unexpected error: {in_words(error)}", file=sys.stderr)
         return 1
 
 
-def _parser() -> tuple[Parser, dict[str, argparse.ArgumentParser]]:
-    """The parser, and those of the commands."""
+def _parser() -> tuple[Parser, dict[str, Parser]]:
+    """The parser, and those of the commands, with all their options."""
+    parser, commands = _begun_parser()
+    for command in commands.values():
+        command.filled()
+    return parser, commands
+
+
+def _begun_parser() -> tuple[Parser, dict[str, Parser]]:
+    """The same, before any command is asked for its options: what it takes to answer --help."""
     parser = Parser(
         prog="ase-phonax",
         description=_DESCRIPTION,

@@ -8,99 +8,36 @@ are the keys of `--config` files, which `config` asks the parser for; every comm
     settings -> structure and checks -> the folder is claimed -> model, study, files -> log, table
 
 A command that is no study of one structure takes the parts it needs: `add_options` for a class of settings and
-`settings_of` for their values, `add_model`, `add_reporting` with `reporting`, `add_output`, `add_config`.
+`settings_of` for their values, `add_calculator` with `load_calculator`, `add_reporting` with `reporting`,
+`add_config`. What belongs to no study is a class of settings in `options`.
+
+The help on all commands imports this module, so it imports nothing that takes time, and no settings.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
 from importlib import import_module
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from ..studies.options import Option, Settings, Unfit, flag, option, options_of, path, positive
-from ..studies.output import atomic_directory, output_directory, writing
-from ..studies.provenance import Origin
 from . import loading
 from .config import add_config
-from .progress import Stopwatch, without_progress
+from .parser import add_command
 from .provenance import command_of, read_files
-from .tables import width
 
-SettingsOf = TypeVar("SettingsOf", bound=Settings)
+if TYPE_CHECKING:
+    from dataclasses import Field
 
+    from ase import Atoms
 
-# ---- options that belong to the command line alone ---------------------------------------------------
+    from ..calculator import PhonaxCalculator
+    from ..studies.options import Option, Settings
+    from ..studies.provenance import Origin
+    from ..studies.watch import Watch
 
-
-@dataclass(frozen=True)
-class CifOptions(Settings):
-    """How the file of a crystal is read."""
-
-    site_tolerance: float | None = option(
-        None,
-        positive,
-        "structure",
-        "of CIF files: images of a site nearer than this are one atom, in the middle of them; for special"
-        " positions written with few digits, such as 0.333 (default: 0.001, and such files are refused)",
-        metavar="Å",
-    )
-
-
-def isotope(value: Any) -> tuple[str, float]:
-    """ "H=2.014" as ("H", 2.014)."""
-    what, _, amu = value.partition("=") if isinstance(value, str) else (value[0], "=", value[1])
-    if not what or not amu:
-        raise Unfit(f"{value!r} is not like H=2.014")
-    return what, positive(amu)
-
-
-@dataclass(frozen=True)
-class IsotopeOptions(Settings):
-    """Masses that the file does not state."""
-
-    mass: tuple[tuple[str, float], ...] = option(
-        (),
-        isotope,
-        "structure",
-        "isotopes: of an element or of one atom of the file, counted from 1, such as H=2.014 or 3=13.00335;"
-        " D and T in a file are hydrogen with their masses",
-        metavar="WHAT=AMU",
-        n_values="+",
-    )
-
-
-@dataclass(frozen=True)
-class OutputOptions(Settings):
-    """Where results go; the default is completed with the ending of each command."""
-
-    output: Path | None = option(
-        None,
-        path,
-        "output",
-        "folder for the results, complete or not there at all (default: name of the structure + -{suffix})",
-        metavar="DIR",
-    )
-    overwrite: bool = flag("output", "replace the results of an earlier run in that folder")
-
-
-@dataclass(frozen=True)
-class ReportingOptions(Settings):
-    """What is told while it runs."""
-
-    quiet: bool = flag("reporting", "print nothing but errors")
-    log: Path | None = option(
-        None,
-        path,
-        "reporting",
-        "write a line of JSON as each step begins and ends, and the results at the end",
-        metavar="FILE.jsonl",
-    )
+    SettingsOf = TypeVar("SettingsOf", bound=Settings)
 
 
 # ---- options made from settings ----------------------------------------------------------------------
@@ -112,6 +49,8 @@ def add_options(parser: argparse.ArgumentParser, *settings: type[Settings], **wo
     Args:
         words: what stands in braces in a help text.
     """
+    from ..studies.options import options_of
+
     groups: dict[str, Any] = {str(group.title): group for group in parser._action_groups}
     either: dict[str, Any] = {}
     known = {action.dest for action in parser._actions}
@@ -130,7 +69,7 @@ def add_options(parser: argparse.ArgumentParser, *settings: type[Settings], **wo
             _add(group, field, setting, words)
 
 
-def _add(group: Any, field: dataclasses.Field[Any], setting: Option, words: dict[str, str]) -> None:
+def _add(group: Any, field: Field[Any], setting: Option, words: dict[str, str]) -> None:
     name = f"--{field.name.replace('_', '-')}"
     text = setting.help.format(**words) if words else setting.help
     if setting.kind is None:
@@ -154,6 +93,7 @@ def _add(group: Any, field: dataclasses.Field[Any], setting: Option, words: dict
 
 def argument_type(kind: Callable[[Any], Any]) -> Callable[[str], Any]:
     """A kind of value as argparse takes it: its words become the message."""
+    from ..studies.options import Unfit
 
     def of_text(text: str) -> Any:
         try:
@@ -170,48 +110,57 @@ def settings_of(kind: type[SettingsOf], arguments: argparse.Namespace) -> Settin
     Raises:
         InputError: values that make no sense together.
     """
+    from ..studies.options import options_of
+
     return kind(**{field.name: getattr(arguments, field.name) for field, _ in options_of(kind)})
 
 
-def add_model(parser: argparse.ArgumentParser, default: str = "the first of that list") -> None:
-    """`--model` and `--dtype`."""
-    group = parser.add_argument_group("potential")
-    group.add_argument(
-        "--model",
-        metavar="MODEL",
-        help=f"a name listed by `ase-phonax models`, or a model file (default: {default})",
-    )
-    group.add_argument(
-        "--dtype",
-        choices=("float64", "float32"),
-        default="float64",
-        help="precision; float32 is faster, with noise of 1e-6 to 1e-5 of the largest constant (default: %(default)s)",
-    )
+def add_calculator(parser: argparse.ArgumentParser, default: str = "the first of that list") -> None:
+    """Options of the calculator.
+
+    Args:
+        default: which model is taken where none is named, for the help.
+    """
+    from .options import CalculatorOptions
+
+    add_options(parser, CalculatorOptions, default=default)
 
 
-def add_output(parser: argparse.ArgumentParser, suffix: str) -> None:
-    """`--output` and `--overwrite`."""
-    add_options(parser, OutputOptions, suffix=suffix)
-    parser.set_defaults(output_suffix=suffix)
+def load_calculator(arguments: argparse.Namespace, default_model: str | None = None) -> PhonaxCalculator:
+    """The calculator that a command line asks for.
+
+    Raises:
+        ModelError, InputError: as `loading.load_calculator`.
+    """
+    from .options import CalculatorOptions
+
+    asked = settings_of(CalculatorOptions, arguments).to_dict()
+    model, dtype = asked.pop("model") or default_model, asked.pop("dtype")
+    return loading.load_calculator(model, dtype, **{name: value for name, value in asked.items() if value is not None})
 
 
 def add_reporting(parser: argparse.ArgumentParser) -> None:
     """`--quiet` and `--log`."""
+    from .options import ReportingOptions
+
     add_options(parser, ReportingOptions)
 
 
 @contextmanager
-def reporting(arguments: argparse.Namespace) -> Iterator[Stopwatch]:
-    """A watch that shows bars unless `--quiet`, and writes `--log`."""
-    with Stopwatch.logging_to(arguments.log) as watch, without_progress(arguments.quiet):
+def reporting(arguments: argparse.Namespace) -> Iterator[Watch]:
+    """A watch that shows progress unless `--quiet`, and writes `--log`."""
+    from .log import logging_to
+    from .progress import TerminalWatch, without_progress
+
+    watch = TerminalWatch()
+    with logging_to(arguments.log, watch), without_progress(arguments.quiet):
         yield watch
 
 
 # ---- a command ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class StudyCommand:
+class StudyCommand(NamedTuple):
     """A command that runs a study of one structure.
 
     Attributes:
@@ -223,10 +172,10 @@ class StudyCommand:
             compute(prepared, calc, settings, watch, origin, notes) -> Study
             STUDY: the class of its results, which knows the names of their files
 
-        settings: of the study.
+        settings: gives the class of those of the study; behind it, classes of a part of them, whose options come first
+            in the help. A function, since the help on all commands needs no settings.
         help, description, epilog: of the command.
-        files: settings of how the file is read, among `CifOptions` and `IsotopeOptions`.
-        first: settings whose options come before those of the file; they are part of `settings`.
+        from_cif: whether structures may come from CIF files, which have an option of their own.
         metavar, structure_help: of the structure.
         model_help: which model is the default.
         default_model: its name, by a function, since the list of models is not imported for a help text.
@@ -235,12 +184,11 @@ class StudyCommand:
 
     name: str
     study: str
-    settings: type[Settings]
+    settings: Callable[[], tuple[type[Settings], ...]]
     help: str
     description: str
     epilog: str
-    files: tuple[type[Settings], ...] = (CifOptions, IsotopeOptions)
-    first: tuple[type[Settings], ...] = ()
+    from_cif: bool = True
     metavar: str = "STRUCTURE"
     structure_help: str = "file of any format ASE reads (POSCAR, CIF, extxyz, ...)"
     model_help: str = "the first of that list"
@@ -249,30 +197,37 @@ class StudyCommand:
 
     def add_parser(self, commands: Any) -> None:
         """Register the command."""
-        parser = commands.add_parser(
-            self.name,
-            aliases=list(self.aliases),
-            help=self.help,
-            description=self.description,
-            epilog=self.epilog,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
+        words = {"help": self.help, "epilog": self.epilog, "aliases": list(self.aliases)}
+        add_command(commands, self.name, self._add_arguments, self.description, **words)
+
+    def _add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        from .options import CifOptions, IsotopeOptions, OutputOptions
+
+        settings, *first = self.settings()
+        files = (CifOptions, IsotopeOptions) if self.from_cif else (IsotopeOptions,)
         parser.add_argument("structure", metavar=self.metavar, help=self.structure_help)
-        add_model(parser, self.model_help)
-        add_options(parser, *self.first, *self.files, self.settings)
-        add_output(parser, self.name)
+        add_calculator(parser, self.model_help)
+        add_options(parser, *first, *files, settings)
+        add_options(parser, OutputOptions, suffix=self.name)
         add_reporting(parser)
         add_config(parser)
-        parser.set_defaults(run=self.run)
+        parser.set_defaults(run=self.run, output_suffix=self.name)
 
     def run(self, arguments: argparse.Namespace) -> int:
         """Compute, write and print."""
+        from dataclasses import replace
+        from functools import cache
+
+        from ..studies.notes import collected_warnings
+        from ..studies.output import atomic_directory, output_directory, writing
+        from .terminal import print_report
+
         output = arguments.output = output_directory(arguments.structure, arguments.output, self.name)
         with reporting(arguments) as watch:
-            settings = settings_of(self.settings, arguments)
+            settings = settings_of(self.settings()[0], arguments)
             with watch.section("imports"):
                 study = import_module(f"..studies.{self.study}", __package__)
-            with loading.collected_warnings() as notes:
+            with collected_warnings() as notes:
                 load = cache(lambda: self._load(arguments, watch))
                 with watch.section("structure"):
                     atoms = _read(arguments)
@@ -284,18 +239,19 @@ class StudyCommand:
                     results = study.compute(prepared, load(), settings, watch, self._origin(arguments), notes)
                     with watch.section("files"), watch.progress("pictures and files"), writing(output):
                         results.write_into(folder)
-            results = dataclasses.replace(results, timings_s=watch.rounded())
+            results = replace(results, timings_s=watch.rounded())
             watch.note("results", {"folder": str(output), **results.to_dict()})
             if not arguments.quiet:
-                print(results.report(output).text(width()))
+                print_report(results.report(output))
         return 0
 
-    def _load(self, arguments: argparse.Namespace, watch: Stopwatch) -> Any:
+    def _load(self, arguments: argparse.Namespace, watch: Watch) -> PhonaxCalculator:
         with watch.section("model"), watch.progress("loading the model"):
-            return loading.load_calculator(arguments.model or self.default_model(), arguments.dtype)
+            return load_calculator(arguments, self.default_model())
 
     def _origin(self, arguments: argparse.Namespace) -> Origin:
         from ..models.registry import DEFAULT
+        from ..studies.provenance import Origin
 
         return Origin(
             structure=arguments.structure,
@@ -307,7 +263,7 @@ class StudyCommand:
         )
 
 
-def _read(arguments: argparse.Namespace) -> Any:
+def _read(arguments: argparse.Namespace) -> Atoms:
     """The atoms of the command line, with their isotopes."""
     from ..structures.species import set_isotopes
 

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from ..base.errors import InputError
+from .parser import add_command
 
 SHELLS = ("bash", "zsh")
 _DESCRIPTION = """\
@@ -17,12 +18,11 @@ Print a script for a shell, which then completes commands, options and names of 
 
 def add_parser(commands: Any) -> None:
     """Register the command."""
-    parser = commands.add_parser(
-        "completion",
-        help="a script that makes a shell complete commands and options",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    words = "a script that makes a shell complete commands and options"
+    add_command(commands, "completion", _add_arguments, _DESCRIPTION, help=words)
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=SHELLS, help="that is to complete")
     parser.set_defaults(run=run)
 

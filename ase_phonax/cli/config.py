@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..base.errors import InputError
-from ..base.settings import read_yaml
+from .parser import Parser
 
 OPTION = "--config"
 
@@ -23,7 +22,7 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def apply_config(argv: Sequence[str], parser_of: Any) -> None:
+def apply_config(argv: Sequence[str], parser_of: Callable[[str], Parser]) -> None:
     """Make the options of a configuration file the defaults of a command's parser.
 
     Args:
@@ -31,32 +30,36 @@ def apply_config(argv: Sequence[str], parser_of: Any) -> None:
         parser_of: command -> its parser; KeyError for an unknown one.
 
     Raises:
-        InputError: the file cannot be read, is no mapping, or has an unknown key.
+        InputError: the file cannot be read, is no mapping, or has an unknown key or a value that does not fit.
     """
-    name = _config_file(list(argv))
-    if name is None or not argv:
+    # Most command lines name no file, and need not be looked at twice.
+    if not any(word.startswith("--c") for word in argv):
         return
     try:
-        parser = parser_of(argv[0])
+        parser = parser_of(argv[0]).filled()
     except KeyError:
         return  # `parser.parse` says what is wrong with the command
+    name = _config_file(parser, argv)
+    if name is None:
+        return
     values = _read(Path(name))
     arguments = _as_arguments(values, parser, name)
     # argparse does the conversions and refuses what it would refuse on the command line.
     positional = ["-"] * sum(not action.option_strings for action in parser._actions)
-    parsed = vars(parser.parse_args([*positional, *arguments]))
+    with parser.reading(f"the configuration {name}"):
+        parsed = vars(parser.parse_args([*positional, *arguments]))
     chosen = {_destination(parser, key) for key in values} - _overruled(parser, argv)
     parser.set_defaults(**{key: parsed[key] for key in chosen})
 
 
-def _destination(parser: argparse.ArgumentParser, key: str) -> str:
+def _destination(parser: Parser, key: str) -> str:
     option = f"--{key.replace('_', '-')}"
     return next(action.dest for action in parser._actions if option in action.option_strings)
 
 
-def _overruled(parser: argparse.ArgumentParser, argv: Sequence[str]) -> set[str]:
+def _overruled(parser: Parser, argv: Sequence[str]) -> set[str]:
     """Options of the file that exclude one on the command line."""
-    given = {argument.split("=")[0] for argument in argv}
+    given = {parser.spelled_out(word) for word in argv}
     return {
         action.dest
         for group in parser._mutually_exclusive_groups
@@ -65,27 +68,31 @@ def _overruled(parser: argparse.ArgumentParser, argv: Sequence[str]) -> set[str]
     }
 
 
-def _config_file(argv: list[str]) -> str | None:
-    for index, argument in enumerate(argv):
-        if argument == OPTION and index + 1 < len(argv):
-            return argv[index + 1]
-        if argument.startswith(OPTION + "="):
-            return argument.removeprefix(OPTION + "=")
-    return None
+def _config_file(parser: Parser, argv: Sequence[str]) -> str | None:
+    """What the last `--config`, which may be abbreviated, names."""
+    name = None
+    for index, word in enumerate(argv):
+        if parser.spelled_out(word) == OPTION:
+            _, equals, value = word.partition("=")
+            name = value if equals else argv[index + 1] if index + 1 < len(argv) else name
+    return name
 
 
 def _read(path: Path) -> dict[str, Any]:
-    found = read_yaml(path)
-    if not isinstance(found, dict):
+    from ..base.settings import read_yaml
+
+    content = read_yaml(path)
+    if not isinstance(content, dict):
         raise InputError(
-            f"the configuration {path} holds a {type(found).__name__}, not options with values",
+            f"the configuration {path} holds a {type(content).__name__}, not options with values",
             "options are found by their names",
             "write one `option: value` on each line",
         )
-    return {str(key): value for key, value in found.items()}
+    return {str(key): value for key, value in content.items()}
 
 
-def _as_arguments(values: dict[str, Any], parser: argparse.ArgumentParser, name: str) -> list[str]:
+def _as_arguments(values: dict[str, Any], parser: Parser, name: str) -> list[str]:
+    """The words that would say the same on the command line."""
     options = {
         option.removeprefix("--"): action
         for action in parser._actions  # argparse has no public list of them
@@ -117,7 +124,9 @@ def _flag(key: str, value: Any, name: str) -> list[str]:
 
 
 def _unknown(key: str, known: list[str], name: str) -> InputError:
-    near = difflib.get_close_matches(key.replace("_", "-"), known, n=1, cutoff=0.5)
+    from difflib import get_close_matches
+
+    near = get_close_matches(key.replace("_", "-"), known, n=1, cutoff=0.5)
     return InputError(
         f"{name} has the unknown option {key!r}",
         "a mistyped option would be left out unseen",

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
-from . import loading
+from .parser import add_command
 
 _DESCRIPTION = """\
 Read a PyTorch MACE model and write it as a model file of this package, which needs no PyTorch and cannot run code.
@@ -23,12 +22,11 @@ Needs torch and mace-torch: pip install ".[mace]" in the checkout of ase-phonax.
 
 def add_parser(commands: Any) -> None:
     """Register the command."""
-    parser = commands.add_parser(
-        "convert",
-        help="turn a PyTorch MACE model into a file of plain numbers",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    words = "turn a PyTorch MACE model into a file of plain numbers"
+    add_command(commands, "convert", _add_arguments, _DESCRIPTION, help=words)
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL.model", help="the PyTorch model, or a name of `ase-phonax models`")
     parser.add_argument("output", metavar="OUT.h5", type=Path, help="the file to write")
     parser.add_argument(
@@ -47,11 +45,14 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Convert; say what came out."""
+    import dataclasses
+
     from ..base.errors import InputError, OutputError
     from ..models.files.mace_checkpoint import read_mace
     from ..models.files.native import SUFFIX, save_model
     from ..models.loading import READERS
     from ..models.registry import find_card, find_model
+    from ..studies.notes import collected_warnings
 
     if arguments.output.suffix.lower() != SUFFIX:
         raise InputError(
@@ -59,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if os.path.lexists(arguments.output) and not arguments.overwrite:
         raise OutputError(f"{arguments.output} exists", "it would be lost", "choose another name or add --overwrite")
-    with loading.collected_warnings() as notes:
+    with collected_warnings() as notes:
         card, path = find_card(arguments.model), find_model(arguments.model)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)

@@ -9,13 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ..base.errors import InputError
-from ..base.files import write_whole
-from ..studies.output import atomic_directory, writing
-from ..studies.provenance import Origin
-from .arguments import add_reporting, reporting
+from .arguments import add_calculator, add_reporting, reporting
 from .config import add_config
+from .parser import add_command
 from .provenance import command_of
-from .tables import width
 
 _DESCRIPTION = """\
 Compare a model with labelled structures: energies per atom, forces, stresses, second derivatives and their
@@ -28,16 +25,14 @@ _LOSS = "the numbers would be lost"
 
 def add_parser(commands: Any) -> None:
     """Register the command."""
-    parser = commands.add_parser(
-        "evaluate",
-        help="compare a model with labels",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    add_command(commands, "evaluate", _add_arguments, _DESCRIPTION, help="compare a model with labels")
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a name listed by `ase-phonax models`, or a model file")
     parser.add_argument("data", metavar="DATA", nargs="+", help="labelled structures")
     parser.add_argument("--key", metavar="LABEL=NAME", action="append", default=[], help="e.g. energy=REF_energy")
-    parser.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="default: %(default)s")
+    add_calculator(parser)
     output = parser.add_argument_group("output")
     output.add_argument(
         "--output",
@@ -48,7 +43,6 @@ def add_parser(commands: Any) -> None:
     output.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run in that folder")
     output.add_argument("--json", metavar="FILE", type=Path, help="write the numbers to a file")
     output.add_argument("--csv", metavar="FILE", type=Path, help="write the errors of every frame to a file")
-    parser.add_argument("--quiet", action="store_true", help="no bars")
     add_reporting(parser)
     add_config(parser)
     parser.set_defaults(run=run)
@@ -56,6 +50,11 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare, write and print."""
+    from ..base.files import write_whole
+    from ..studies.output import atomic_directory, writing
+    from ..studies.provenance import Origin
+    from .terminal import print_report
+
     output, keys = arguments.output, _keys(arguments.key)
     if arguments.overwrite and output is None:
         raise InputError(
@@ -70,13 +69,21 @@ def run(arguments: argparse.Namespace) -> int:
         place = atomic_directory(output, overwrite=arguments.overwrite, own_files=FILES) if output else nullcontext()
         with place as folder:
             study = evaluation_study(
-                arguments.model, arguments.data, keys=keys, dtype=arguments.dtype, watch=watch, origin=origin
+                arguments.model,
+                arguments.data,
+                keys=keys,
+                dtype=arguments.dtype,
+                route=arguments.route,
+                device=arguments.device,
+                watch=watch,
+                origin=origin,
             )
             if folder is not None:
                 with writing(output):
                     study.write_into(folder)
         watch.note("results", study.to_dict())
-        print(study.report(output).text(width()))
+        if not arguments.quiet:
+            print_report(study.report(output))
         if arguments.json:
             write_whole(arguments.json, json.dumps(study.to_dict(), indent=2) + "\n", loss=_LOSS)
         if arguments.csv:
@@ -85,6 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _keys(pairs: list[str]) -> dict[str, str] | None:
+    """Of "energy=REF_energy" and the like; None where there are none."""
     wrong = [pair for pair in pairs if "=" not in pair]
     if wrong:
         raise InputError(f"--key {wrong[0]}", "it joins a label and its name in the file", "write --key energy=NAME")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from . import training_runs
+from .parser import add_command
 
 _DESCRIPTION = """\
 Train on from any model that can be loaded, Nequix checkpoints included. The network is the model's; of the
@@ -16,23 +16,25 @@ configuration's sections, `network` has to be left out and `fine_tune` says what
     energies: shift                       # move reference energies to the level of the labels first
 """
 
+_EPILOG = "To keep what a model knows, mix in frames it has labelled itself: see docs/training.md."
+
 
 def add_parser(commands: Any) -> None:
     """Register the command."""
-    parser = commands.add_parser(
-        "fine-tune",
-        help="train on from a model",
-        description=_DESCRIPTION,
-        epilog="To keep what a model knows, mix in frames it has labelled itself: see docs/training.md.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    add_command(commands, "fine-tune", _add_arguments, _DESCRIPTION, help="train on from a model", epilog=_EPILOG)
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    from . import training_runs
+
     parser.add_argument("model", metavar="MODEL", help="a name listed by `ase-phonax models`, or a model file")
-    training_runs.add_options(parser)
+    training_runs.add_arguments(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Train on."""
+    from . import training_runs
 
     def start(*inputs: Any, **options: Any) -> Any:
         from ..training import fine_tune

@@ -1,7 +1,13 @@
 """`ase-phonax gruneisen`: mode Grüneisen parameters of a crystal."""
 
-from ..studies.settings import CellSettings, GruneisenSettings
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from .arguments import StudyCommand
+
+if TYPE_CHECKING:
+    from ..studies.options import Settings
 
 _DESCRIPTION = """\
 Relax a crystal, press and swell it a little, relax atoms and shape of the cell at each volume, compute
@@ -22,11 +28,17 @@ phonopy's files hold arbitrary numbers there, averages and the picture leave the
 `ase-phonax --help`.
 """
 
+
+def _settings() -> tuple[type[Settings], ...]:
+    from ..studies.settings import CellSettings, GruneisenSettings
+
+    return GruneisenSettings, CellSettings
+
+
 COMMAND = StudyCommand(
     name="gruneisen",
     study="gruneisen_study",
-    settings=GruneisenSettings,
-    first=(CellSettings,),
+    settings=_settings,
     help="how phonons of a crystal change with its volume",
     description=_DESCRIPTION,
     epilog=_EPILOG,

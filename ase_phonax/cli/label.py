@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.errors import StructureError
-from ..studies.provenance import Origin
-from . import loading
-from .arguments import add_reporting, reporting
+from .arguments import add_calculator, add_reporting, load_calculator, reporting
 from .config import add_config
+from .parser import add_command
 from .provenance import command_of
 
 if TYPE_CHECKING:
@@ -48,28 +47,20 @@ INTERRUPTED = 130  # 128 + SIGINT
 
 def add_parser(commands: Any) -> None:
     """Register the command."""
-    parser = commands.add_parser(
-        "label",
-        help="label structures with a model, to train another",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    words = "label structures with a model, to train another"
+    add_command(commands, "label", _add_arguments, _DESCRIPTION, help=words, epilog=_EPILOG)
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "structures", metavar="STRUCTURES", nargs="+", help="files that ASE reads, all their structures"
     )
-    parser.add_argument(
-        "--model",
-        metavar="TEACHER",
-        help="a name listed by `ase-phonax models`, or a model file (default: phonax-small, itself an imitation)",
-    )
+    add_calculator(parser, "phonax-small, itself an imitation")
     parser.add_argument("--recipe", metavar="FILE.yaml", type=Path, help="relaxation and perturbations; see below")
-    parser.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="default: %(default)s")
     parser.add_argument("--workers", metavar="N", type=int, help="processes (default: one for each core)")
     output = parser.add_argument_group("output")
     output.add_argument("--output", metavar="FOLDER", type=Path, default=Path("labels"), help="default: %(default)s")
     output.add_argument("--overwrite", action="store_true", help="remove the labels in that folder first")
-    parser.add_argument("--quiet", action="store_true", help="no bars")
     add_reporting(parser)
     add_config(parser)
     parser.set_defaults(run=run)
@@ -81,12 +72,15 @@ def run(arguments: argparse.Namespace) -> int:
         with watch.section("imports"):
             from ..models.registry import DEFAULT
             from ..studies.labelling import frame_files, label_structures
+            from ..studies.notes import collected_warnings
+            from ..studies.provenance import Origin
 
         recipe = _recipe(arguments.recipe)
-        with watch.section("model"), loading.collected_warnings() as notes:
-            calc = loading.load_calculator(arguments.model, arguments.dtype)
-        for note in notes:
-            print(f"note: {note}", file=sys.stderr)
+        with watch.section("model"), collected_warnings() as notes:
+            calc = load_calculator(arguments)
+        if not arguments.quiet:
+            for note in notes:
+                print(f"note: {note}", file=sys.stderr)
         with watch.section("structures"):
             names, structures = _structures(arguments.structures)
         settings = [name for name in (arguments.recipe, arguments.config) if name is not None]
@@ -116,19 +110,24 @@ def run(arguments: argparse.Namespace) -> int:
             watch.note("interrupted", {"n_structures": len(structures), "n_labelled": n_labelled})
             return INTERRUPTED
         watch.note("results", study.to_dict())
-        _print(study)
+        _print(study, arguments.quiet)
     return 0 if len(study.failures) < len(structures) else StructureError.exit_code
 
 
-def _print(study: LabelStudy) -> None:
+def _print(study: LabelStudy, quiet: bool) -> None:
+    """What was labelled, and what failed; if quiet, what failed alone, as an error."""
     from ..studies.labelling import FAILURES, FRAMES
 
     n_structures, failures = len(study.structures), study.failures
-    print(f"{n_structures - len(failures)} of {n_structures} structures labelled, in {study.folder / FRAMES}")
-    for failure in failures[:5]:
-        print(f"  {failure.name}: {failure.problem}")
+    lines = [f"  {failure.name}: {failure.problem}" for failure in failures[:5]]
     if failures:
-        print(f"  {len(failures)} in {study.folder / FAILURES}; another start tries them again")
+        lines.append(f"  {len(failures)} in {study.folder / FAILURES}; another start tries them again")
+    if not quiet:
+        head = f"{n_structures - len(failures)} of {n_structures} structures labelled, in {study.folder / FRAMES}"
+        print("\n".join([head, *lines]))
+    elif failures:
+        head = f"error: {len(failures)} of {n_structures} structures could not be labelled"
+        print("\n".join([head, *lines]), file=sys.stderr)
 
 
 def _recipe(path: Path | None) -> LabelRecipe:

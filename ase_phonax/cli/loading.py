@@ -1,15 +1,16 @@
-"""Structures and calculators that a command line names, and the warnings met on the way."""
+"""Structures and calculators that a command line names."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..studies.notes import collected_warnings
+if TYPE_CHECKING:
+    from ase import Atoms
 
-__all__ = ["check_model", "collected_warnings", "load_calculator", "read_structure"]
+    from ..calculator import PhonaxCalculator
 
 
-def read_structure(name: str, site_tolerance: float | None = None) -> Any:
+def read_structure(name: str, site_tolerance: float | None = None) -> Atoms:
     """The structure in a file, as `structures.files.read_structure` reads and checks it."""
     from ..structures import files
 
@@ -28,12 +29,16 @@ def check_model(model: str | None) -> None:
         find_reader(model)
 
 
-def load_calculator(model: str | None, dtype: str) -> Any:
-    """A `PhonaxCalculator` for a registered name or a file; without one, for the default that ships.
+def load_calculator(model: str | None, dtype: str, **others: Any) -> PhonaxCalculator:
+    """The calculator of a registered name or a file; without one, of the default that ships.
+
+    Args:
+        others: further arguments of `PhonaxCalculator`, where there are any.
 
     Raises:
         ModelError: it cannot be found or read.
+        InputError: the route or the device is none, or not for this model.
     """
     from ..calculator import PhonaxCalculator
 
-    return PhonaxCalculator(model, dtype=dtype)
+    return PhonaxCalculator(model, dtype=dtype, **others)

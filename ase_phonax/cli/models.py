@@ -7,9 +7,14 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..base.errors import InputError
+from .parser import add_command
+
+if TYPE_CHECKING:
+    from ..models.registry import ModelCard
+    from ..studies.report import Report
 
 MANY_ELEMENTS = 40  # more are not listed one by one
 _DESCRIPTION = """\
@@ -27,13 +32,11 @@ examples:
 
 def add_parser(commands: Any) -> None:
     """Register the command."""
-    parser = commands.add_parser(
-        "models",
-        help="list the potentials, download one",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    words = "list the potentials, download one"
+    add_command(commands, "models", _add_arguments, _DESCRIPTION, help=words, epilog=_EPILOG)
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("words", metavar="[get] NAME", nargs="*", help="show the card of one, or download it")
     parser.add_argument(
         "--elements", metavar="H,C,O", nargs="+", help="only models that know these elements, or those of a formula"
@@ -52,7 +55,9 @@ def run(arguments: argparse.Namespace) -> int:
         case ["get"]:
             what = "`models get` names no model"
         case [name]:
-            print(_shown(name))
+            from .terminal import print_report
+
+            print_report(_shown(name))
             return 0
         case [first, *_]:
             what = f"`models {' '.join(arguments.words)}`: {first} is no action, and one card is shown at a time"
@@ -62,6 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _list(arguments: argparse.Namespace) -> int:
     from ..models.registry import BOTH, list_models
     from .tables import Table
+    from .terminal import print_report
 
     elements = _elements_of(arguments.elements or [])
     all_of_them = list_models()
@@ -87,15 +93,19 @@ def _list(arguments: argparse.Namespace) -> int:
     text.row("card, with errors", "ase-phonax models NAME")
     text.row("get", "ase-phonax models get NAME")
     text.row("convert", "ase-phonax convert NAME OUT.h5 --trust")
-    print(text)
+    print_report(text)
     return 0
 
 
 def _elements_of(words: Sequence[str]) -> set[str]:
-    """Of "H,C,O", "H C O" or a formula."""
+    """The elements of "H,C,O", "H C O" or a formula.
+
+    Raises:
+        InputError: a word that is neither.
+    """
     from ase.data import atomic_numbers
 
-    found: set[str] = set()
+    elements: set[str] = set()
     for word in filter(None, re.split(r"[,\s]+", " ".join(words))):
         symbols = re.findall(r"[A-Z][a-z]?", word)
         if not re.fullmatch(r"(?:[A-Z][a-z]?\d*)+", word) or any(symbol not in atomic_numbers for symbol in symbols):
@@ -104,22 +114,23 @@ def _elements_of(words: Sequence[str]) -> set[str]:
                 "models are chosen by the elements they know",
                 "write symbols as in the periodic table: --elements H,C,O or --elements NaCl",
             )
-        found |= set(symbols)
-    return found
+        elements |= set(symbols)
+    return elements
 
 
-def _state(card: Any) -> str:
+def _state(card: ModelCard) -> str:
+    """What has to be done before a model can be used, or where it is."""
     if card.location.endswith(".model"):
         return "get, convert" if card.state == "to be downloaded" else "convert"
     return f"get, {card.size}" if card.state == "to be downloaded" else card.state
 
 
 def _level(text: str) -> str:
-    """Up to the first aside: the rest stands on the card."""
+    """A level of theory up to the first aside; the rest stands on the card."""
     return re.split(r",|;| \(", text)[0]
 
 
-def _named(name: str) -> Any:
+def _named(name: str) -> ModelCard:
     """The card of a name.
 
     Raises:
@@ -134,7 +145,7 @@ def _named(name: str) -> Any:
 
 
 def _get(name: str) -> int:
-    """Download one; say where it is."""
+    """Download a model, and say where it is."""
     from ..models.downloads import sha256_of
     from ..models.registry import download_model, find_card
     from .progress import progress_bar
@@ -155,7 +166,7 @@ def _get(name: str) -> int:
 
 
 def _elements(symbols: Sequence[str]) -> str:
-    """All of them, or of very many the range and what is missing in it."""
+    """How many elements and which; of very many the range, and what is missing in it."""
     if len(symbols) <= MANY_ELEMENTS:
         return f"{len(symbols)}: {' '.join(symbols)}"
     from ase.data import atomic_numbers, chemical_symbols
@@ -166,17 +177,18 @@ def _elements(symbols: Sequence[str]) -> str:
     return f"{len(symbols)}: {chemical_symbols[numbers[0]]} to {chemical_symbols[numbers[-1]]}{but}"
 
 
-def _shown(name: str) -> Any:
+def _shown(name: str) -> Report:
     """The card of a name, or what a file says of itself."""
     from ..models.registry import find_card
 
     return _contents(name) if find_card(name) is None and os.path.isfile(name) else _card(_named(name))
 
 
-def _contents(name: str) -> Any:
+def _contents(name: str) -> Report:
+    """What a model file says of itself."""
     from ase.data import chemical_symbols
 
-    from .loading import collected_warnings
+    from ..studies.notes import collected_warnings
     from .tables import Table
 
     with collected_warnings() as notes:
@@ -203,7 +215,8 @@ def _contents(name: str) -> Any:
     return text
 
 
-def _card(card: Any) -> Any:
+def _card(card: ModelCard) -> Report:
+    """All that the card of a model says."""
     from ..models.registry import BOTH
     from .tables import Table
 

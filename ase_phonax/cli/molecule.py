@@ -1,7 +1,13 @@
 """`ase-phonax molecule`: normal modes, their symmetry, and what a spectrometer will see."""
 
-from ..studies.molecule_settings import BeginningSettings, MoleculeSettings
-from .arguments import IsotopeOptions, StudyCommand
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .arguments import StudyCommand
+
+if TYPE_CHECKING:
+    from ..studies.options import Settings
 
 _DESCRIPTION = """\
 Relax a molecule, compute its exact Hessian, and print its normal modes: wavenumbers, irreducible
@@ -32,13 +38,18 @@ def _default_model() -> str:
     return FOR_MOLECULES
 
 
+def _settings() -> tuple[type[Settings], ...]:
+    from ..studies.molecule_settings import BeginningSettings, MoleculeSettings
+
+    return MoleculeSettings, BeginningSettings
+
+
 COMMAND = StudyCommand(
     name="molecule",
     aliases=("hessian",),  # its earlier name
     study="molecule_study",
-    settings=MoleculeSettings,
-    first=(BeginningSettings,),
-    files=(IsotopeOptions,),
+    settings=_settings,
+    from_cif=False,
     metavar="MOLECULE",
     structure_help="file of any format ASE reads (xyz, mol, sdf, ...)",
     model_help="the one for molecules that ships",

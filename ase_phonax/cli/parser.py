@@ -1,22 +1,59 @@
 """The parser of the command line: what it cannot understand is said as every other error is."""
 
+from __future__ import annotations
+
 import argparse
-import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from ..base.errors import InputError
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's, which answers with the usage and leaves the program otherwise."""
+    """argparse's, which answers with the usage and leaves the program otherwise; its options may come when needed."""
+
+    _fill: Callable[[argparse.ArgumentParser], None] | None = None
+    _source = "the command line"
+
+    def fill_later(self, fill: Callable[[argparse.ArgumentParser], None]) -> None:
+        """Add the arguments before the first one is parsed: the help on all commands does not need those of each."""
+        self._fill = fill
+
+    def filled(self) -> Parser:
+        """Itself, with all its arguments."""
+        if self._fill is not None:
+            fill, self._fill = self._fill, None
+            fill(self)
+        return self
+
+    def parse_known_args(self, *arguments: Any, **options: Any) -> Any:
+        """Parse (argparse's name for it)."""
+        return super(Parser, self.filled()).parse_known_args(*arguments, **options)
+
+    @contextmanager
+    def reading(self, source: str) -> Iterator[None]:
+        """A block in which arguments come from somewhere else than the command line, such as a file."""
+        self._source = source
+        try:
+            yield
+        finally:
+            del self._source
 
     def error(self, message: str) -> NoReturn:
         """What is wrong with the arguments, as an InputError."""
         raise InputError(
-            f"the command line: {message}", "nothing was computed", f"`{self.prog} --help` explains every option"
+            f"{self._source}: {message}", "nothing was computed", f"`{self.prog} --help` explains every option"
         )
+
+    def spelled_out(self, word: str) -> str:
+        """The whole name of an option as it was typed, abbreviated or with its value; the word where it is none."""
+        name = word.partition("=")[0]
+        if not name.startswith("--") or name in self._option_string_actions:
+            return name
+        matches = self._get_option_tuples(name)
+        return matches[0][1] if len(matches) == 1 else name
 
     def _get_option_tuples(self, option_string: str) -> list[Any]:
         """Options that an abbreviation may mean (argparse's name for it).
@@ -49,6 +86,25 @@ class Parser(argparse.ArgumentParser):
             raise argparse.ArgumentError(action, words) from None
 
 
+def add_command(
+    commands: Any, name: str, fill: Callable[[argparse.ArgumentParser], None], description: str, **words: Any
+) -> None:
+    """Register a command.
+
+    Args:
+        commands: of argparse.
+        fill: adds its arguments; called when the command is asked for.
+        description: of its help.
+        words: `help`, `epilog` and `aliases`, as argparse has them.
+    """
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = commands.add_parser(name, description=description, formatter_class=formatter, **words)
+    if isinstance(parser, Parser):
+        parser.fill_later(fill)
+    else:
+        fill(parser)
+
+
 def parse(parser: Parser, commands: Mapping[str, argparse.ArgumentParser], given: Sequence[str]) -> argparse.Namespace:
     """Arguments of one of the commands.
 
@@ -57,7 +113,7 @@ def parse(parser: Parser, commands: Mapping[str, argparse.ArgumentParser], given
     """
     if given and not given[0].startswith("-") and given[0] not in commands:
         raise _unknown("command", given[0], commands, parser.prog)
-    found, left = parser.parse_known_args(given)
+    arguments, left = parser.parse_known_args(given)
     options = [word.partition("=")[0] for word in left if re.match("--?[a-zA-Z]", word)]
     if options:
         command = commands.get(given[0], parser)
@@ -65,13 +121,15 @@ def parse(parser: Parser, commands: Mapping[str, argparse.ArgumentParser], given
         raise _unknown("option", options[0], known, command.prog)
     if left:
         parser.error(f"{' '.join(left)} is one value too many")
-    return found
+    return arguments
 
 
 def _unknown(kind: str, name: str, known: Iterable[str], program: str) -> InputError:
+    from difflib import get_close_matches
+
     # Without their dashes, which would make all options look alike.
     bare = {one.lstrip("-"): one for one in known}
-    near = [bare[one] for one in difflib.get_close_matches(name.lstrip("-"), bare, n=1, cutoff=0.7)]
+    near = [bare[one] for one in get_close_matches(name.lstrip("-"), bare, n=1, cutoff=0.7)]
     return InputError(
         f"there is no {kind} {name}",
         "it would have been left out, so nothing was computed" if kind == "option" else "nothing was computed",

@@ -1,7 +1,13 @@
 """`ase-phonax phonons`: from a structure file to bands, densities of states and heat."""
 
-from ..studies.settings import CellSettings, PhononSettings
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from .arguments import StudyCommand
+
+if TYPE_CHECKING:
+    from ..studies.options import Settings
 
 _DESCRIPTION = """\
 Relax a crystal with its symmetry kept, find the smallest supercell that is large enough, compute exact
@@ -28,11 +34,17 @@ Imaginary frequencies are negative. A crystal with imaginary modes is a result: 
 the table says so. Exit codes: see `ase-phonax --help`.
 """
 
+
+def _settings() -> tuple[type[Settings], ...]:
+    from ..studies.settings import CellSettings, PhononSettings
+
+    return PhononSettings, CellSettings
+
+
 COMMAND = StudyCommand(
     name="phonons",
     study="phonon_study",
-    settings=PhononSettings,
-    first=(CellSettings,),
+    settings=_settings,
     help="phonons of a crystal",
     description=_DESCRIPTION,
     epilog=_EPILOG,

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Iterable
 from typing import Any
-
-from ..studies import provenance as of_studies
 
 
 def provenance(arguments: argparse.Namespace, files: Iterable[Any], model: Any = None) -> dict[str, Any]:
@@ -18,15 +15,19 @@ def provenance(arguments: argparse.Namespace, files: Iterable[Any], model: Any =
         files: read by the command: structures, data, configurations; "run.xyz@3" is the file run.xyz.
         model: name or file of the model that was used; None where there is none.
     """
+    from ..studies import provenance as of_studies
+
     return of_studies.provenance(command_of(arguments), files, model)
 
 
 def command_of(arguments: argparse.Namespace) -> str:
     """The command as a shell would take it."""
+    import shlex
+
     return shlex.join(["ase-phonax", *getattr(arguments, "typed", ())])
 
 
 def read_files(arguments: argparse.Namespace) -> list[Any]:
-    """Those that a command on a single structure was given."""
+    """Names of the files that a command on a single structure was given."""
     options = (getattr(arguments, name, None) for name in ("structure", "born", "config"))
     return [name for name in options if name is not None]

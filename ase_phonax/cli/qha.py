@@ -1,7 +1,13 @@
 """`ase-phonax qha`: thermal expansion and its kin in the quasi-harmonic approximation."""
 
-from ..studies.settings import CellSettings, QuasiHarmonicSettings
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from .arguments import StudyCommand
+
+if TYPE_CHECKING:
+    from ..studies.options import Settings
 
 _DESCRIPTION = """\
 Relax a crystal, and at several volumes relax atoms and shape of the cell, compute energy and exact force
@@ -28,11 +34,17 @@ end below the first temperature whose fit is refused; all is said, with reasons,
 say why. Exit codes: see `ase-phonax --help`.
 """
 
+
+def _settings() -> tuple[type[Settings], ...]:
+    from ..studies.settings import CellSettings, QuasiHarmonicSettings
+
+    return QuasiHarmonicSettings, CellSettings
+
+
 COMMAND = StudyCommand(
     name="qha",
     study="quasi_harmonic_study",
-    settings=QuasiHarmonicSettings,
-    first=(CellSettings,),
+    settings=_settings,
     help="thermal expansion of a crystal, quasi-harmonic",
     description=_DESCRIPTION,
     epilog=_EPILOG,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from . import training_runs
+from .parser import add_command
 
 _DESCRIPTION = """\
 Train a potential on energies, forces, stresses and second derivatives. The configuration is a YAML file;
@@ -24,19 +24,19 @@ See docs/training.md for every setting.
 
 def add_parser(commands: Any) -> None:
     """Register the command."""
-    parser = commands.add_parser(
-        "train",
-        help="train a potential",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    training_runs.add_options(parser)
+    add_command(commands, "train", _add_arguments, _DESCRIPTION, help="train a potential", epilog=_EPILOG)
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    from . import training_runs
+
+    training_runs.add_arguments(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Train."""
+    from . import training_runs
 
     def start(*inputs: Any, **options: Any) -> Any:
         from ..training import train

@@ -12,7 +12,9 @@ from typing import Any
 from ..base.errors import OutputError
 from ..base.files import write_whole
 from ..base.input_files import parse_json
-from . import loading
+from ..studies.notes import collected_warnings
+from .arguments import add_options
+from .options import QuietOptions
 from .progress import print_above, progress_bar, without_progress
 from .provenance import provenance
 from .tables import width
@@ -63,7 +65,7 @@ def _columns() -> dict[str, tuple[str, float, int]]:
     return loss | errors | {"learning_rate": ("rate", 1.0, 6), "seconds": ("s", 1.0, 1)}
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The configuration and how to start."""
     parser.add_argument("training", metavar="CONFIG.yaml", nargs="?", type=Path, help="settings; see --template")
     group = parser.add_argument_group("run")
@@ -71,7 +73,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     either.add_argument("--resume", action="store_true", help="go on from the last checkpoint, as if never stopped")
     either.add_argument("--overwrite", action="store_true", help="start anew where an earlier run lies")
     either.add_argument("--template", action="store_true", help="print a configuration to start from, and stop")
-    group.add_argument("--quiet", action="store_true", help="no bars and no table of epochs")
+    add_options(parser, QuietOptions)
 
 
 def run(arguments: argparse.Namespace, start: Callable[..., Any], template: str = TEMPLATE) -> int:
@@ -88,7 +90,7 @@ def run(arguments: argparse.Namespace, start: Callable[..., Any], template: str 
     _keep_compiled()
     table, before = EpochTable(arguments.quiet), _checkpoint(config)
     try:
-        with loading.collected_warnings() as notes, without_progress(arguments.quiet), progress_bar("training") as bar:
+        with collected_warnings() as notes, without_progress(arguments.quiet), progress_bar("training") as bar:
             result = start(
                 config, resume=arguments.resume, overwrite=arguments.overwrite, report=table.show, progress=bar
             )
@@ -99,6 +101,10 @@ def run(arguments: argparse.Namespace, start: Callable[..., Any], template: str 
         _note_provenance(arguments, Path(result.folder))
     except OutputError as error:  # the model is in its place
         notes.append(error.what)
+        if arguments.quiet:
+            print(f"error: {error.what}", file=sys.stderr)
+    if arguments.quiet:
+        return 0
     for note in notes:
         print(f"note: {note}")
     print(_what_was_used(result))
@@ -146,14 +152,15 @@ def _note_provenance(arguments: argparse.Namespace, folder: Path) -> None:
 
 def _what_was_used(result: Any) -> str:
     """Labels of both sides, and which epoch was kept."""
-    found = result.potential.provenance.training
+    training = result.potential.provenance.training
     sides = {
-        side: ", ".join(f"{n} {label}" for label, n in found["labels"][side].items() if n) for side in found["labels"]
+        side: ", ".join(f"{n} {label}" for label, n in counts.items() if n)
+        for side, counts in training["labels"].items()
     }
     lines = f"frames trained on: {sides['train']}"
     if not sides["valid"]:
         return lines + "; none to validate on, the last epoch is kept"
-    kept = f"epoch {found['best_epoch']}" if found["best_epoch"] else "the model as it was: no epoch is better"
+    kept = f"epoch {training['best_epoch']}" if training["best_epoch"] else "the model as it was: no epoch is better"
     return lines + f"; validated on: {sides['valid']}; kept is {kept}"
 
 

@@ -121,6 +121,8 @@ def evaluation_study(
     *,
     keys: Mapping[str, str] | None = None,
     dtype: str = "float64",
+    route: str | None = None,
+    device: Any = None,
     watch: Watch | None = None,
     origin: Origin | None = None,
 ) -> EvaluationStudy:
@@ -131,6 +133,7 @@ def evaluation_study(
         data: files of `read_frames`, or frames.
         keys: names of labels in ASE's files.
         dtype: "float64" or "float32".
+        route, device: as those of `PhonaxCalculator`.
         watch: is told of sections and progress.
         origin: what the results shall say of the files they come from.
 
@@ -145,6 +148,6 @@ def evaluation_study(
         watch.section("frames"),
         watch.progress("frames") as progress,
     ):
-        scores = evaluate(model, data, keys=keys, dtype=dtype, progress=progress)
+        scores = evaluate(model, data, keys=keys, dtype=dtype, progress=progress, route=route, device=device)
     name = str(model) if isinstance(model, (str, PathLike)) else model.name
     return EvaluationStudy(name, scores, tuple(notes), origin.provenance(), watch.rounded())

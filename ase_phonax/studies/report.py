@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+# The layout is our own: rich breaks lines at no-break spaces, cuts numbers where columns get narrow, and has no blocks.
 WIDTH = 100  # columns of a page
 _LABEL = 22
 

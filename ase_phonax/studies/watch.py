@@ -1,13 +1,21 @@
-"""Who looks on while a study is computed: sections that are timed, and how far each has come."""
+"""Who looks on while a study is computed: sections that are timed, and how far each has come.
+
+What happens is logged by Python's `logging` under the name `ase_phonax.studies`, at the level INFO.
+"""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
 from ..base.progress import Progress
+
+_LOGGER = logging.getLogger("ase_phonax.studies")
+# A library is silent until somebody listens.
+logging.getLogger("ase_phonax").addHandler(logging.NullHandler())
 
 
 class Wait(Protocol):
@@ -31,17 +39,45 @@ class Silence:
 
 
 class Watch:
-    """Wall-clock seconds by section, in the order they were entered; silent.
+    """Wall-clock seconds by section, in the order they were entered; each run has its own watch.
 
-    A face that shows more overrides `note` and `progress`: a terminal, a notebook, a page. Each run has its own.
+    A face that shows how far a section has come overrides `progress`: a terminal, a notebook, a page.
+
+    Attributes:
+        handlers: hear the events of this run alone, whatever its threads and whatever runs beside it. Handlers of the
+            logger `ase_phonax.studies` hear all runs of the process, where its level lets INFO pass.
+        seconds: so far, of each section.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *handlers: logging.Handler) -> None:
+        self.handlers = list(handlers)
         self.seconds: dict[str, float] = {}
         self._start = time.perf_counter()
 
     def note(self, event: str, values: dict[str, Any]) -> None:
-        """Hear of an event: "begin" and "end" of a section, and what else the face wants to tell."""
+        """Log an event, such as "begin" and "end" of a section.
+
+        The record has the attributes `event`, `values` and `elapsed_s`, the seconds since the run began; its message is
+        the event and what it is about.
+        """
+        everybody = _LOGGER.isEnabledFor(logging.INFO)
+        if not (everybody or self.handlers):
+            return
+        about = [value for value in list(values.values())[:1] if isinstance(value, str)]
+        record = _LOGGER.makeRecord(
+            _LOGGER.name,
+            logging.INFO,
+            __file__,
+            0,
+            " ".join([event, *about]),
+            (),
+            None,
+            extra={"event": event, "values": values, "elapsed_s": round(self.elapsed(), 3)},
+        )
+        for handler in self.handlers:
+            handler.handle(record)
+        if everybody:
+            _LOGGER.handle(record)
 
     def progress(self, description: str) -> AbstractContextManager[Wait]:
         """A block in which something is waited for, which tells how far it has come."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..base.errors import InputError
 from ..base.progress import Progress
-from ..derivatives.evaluator import Evaluator
+from ..derivatives.evaluator import Evaluator, checked_route
 from ..models.potential import Potential
 from ..structures.formulas import formula
 from .answers import Answers, relative_error
@@ -47,6 +47,8 @@ def evaluate(
     keys: Mapping[str, str] | None = None,
     dtype: str = "float64",
     progress: Progress | None = None,
+    route: str | None = None,
+    device: Any = None,
 ) -> Scores:
     """Compare a model with labels.
 
@@ -57,6 +59,7 @@ def evaluate(
         data: files of `labels.read_frames`, or frames.
         keys: names of labels in ASE's files.
         progress: called with (done, total) frames.
+        route, device: as those of `PhonaxCalculator`.
 
     Raises:
         InputError, ModelError: what cannot be read; StructureError: an element the model does not know.
@@ -65,7 +68,7 @@ def evaluate(
 
     potential = load_model(model)
     frames = _as_frames(data, keys)
-    evaluator = Evaluator(potential, np.dtype(dtype))
+    evaluator = Evaluator(potential, np.dtype(dtype), *checked_route(route, False, device))
     rows, errors, relative = [], dict[str, list[np.ndarray]](), list[float]()
     for done, frame in enumerate(frames, 1):
         answers = Answers(evaluator, frame)
