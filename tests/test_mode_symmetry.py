@@ -198,6 +198,13 @@ def test_wave_vectors_that_are_none_are_refused(qpoint):
 # ---- file and table --------------------------------------------------------------------------------
 
 
+def test_an_object_without_symmetry_has_the_modes_of_a_crystal_without():
+    """phonopy's substitute for a dataset has no origin."""
+    irreps = find_irreps(get_phonopy(bulk("ZnS", "zincblende", 5.4), PairCalculator(like=0.0), 1, is_symmetry=False))
+    assert irreps.little_cogroup == "1"
+    assert [(s.label, s.activity) for s in irreps.sets] == [("A", "acoustic")] * 3 + [("A", "IR + Raman")] * 3
+
+
 def test_the_file_has_phonopys_fields_and_the_activities(tmp_path, monkeypatch):
     phonopy = phonopy_of(TEXTBOOK["anatase"][0])
     write_irreps([find_irreps(phonopy), find_irreps(phonopy, (0.5, 0.5, 0))], tmp_path / "irreps.yaml")

@@ -478,5 +478,5 @@ def test_an_unstable_crystal_is_found_and_the_share_left_out_is_counted():
 
 
 def test_translations_at_gamma_are_no_instability_but_a_soft_optical_mode_is():
-    acoustic = meshes._gamma_acoustics(np.zeros((1, 3)), np.array([[-0.8, -0.06, -0.02, 0.03, 5.0, 6.0]]))
+    acoustic = meshes.gamma_acoustics(np.zeros((1, 3)), np.array([[-0.8, -0.06, -0.02, 0.03, 5.0, 6.0]]))
     np.testing.assert_array_equal(acoustic[0], [False, True, True, True, False, False])

@@ -78,6 +78,7 @@ TAKERS = {
     "draw_densities": lambda p, calc: pictures.draw_densities(p, Figure().subplots()),
     "frame_of_phonopy": lambda p, calc: phonopy_labels.frame_of_phonopy(p),
 }
+NEED_NO_CONSTANTS = ("special_points", "directions_of_path")
 
 
 @pytest.mark.parametrize("name", TAKERS)
@@ -87,6 +88,17 @@ def test_every_function_that_takes_an_object_refuses_units_of_another_program(na
         TAKERS[name](with_constants(silicon("qe", BOHR_PER_ANGSTROM)), PairCalculator())
     assert "Å" in caught.value.why
     assert "without `calculator`" in caught.value.remedy
+
+
+@pytest.mark.parametrize("name", sorted(set(TAKERS) - {"set_nac"}))  # charges need no constants, but a polar crystal
+def test_every_function_that_takes_an_object_refuses_an_empty_one_or_needs_no_constants(name):
+    """Kills errors of phonopy's, or of None, in the place of ours."""
+    if name in NEED_NO_CONSTANTS:
+        TAKERS[name](silicon(None), PairCalculator())
+        return
+    missing = "no force constants|neither force constants|no mesh|no bands|no projected|no nac_params"
+    with pytest.raises(InputError, match=missing):
+        TAKERS[name](silicon(None), PairCalculator())
 
 
 def test_the_list_above_holds_every_public_function_that_takes_an_object():

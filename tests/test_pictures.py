@@ -255,6 +255,11 @@ def test_what_has_not_been_computed_is_not_drawn():
         pictures.draw_bands(bare, ax)
     with pytest.raises(InputError, match="no projected densities"):
         pictures.draw_densities(bare, ax)
+    with pytest.raises(InputError, match="has no bands"):
+        pictures.bands_and_dos(bare)
+    get_band_structure(bare, "GX", spacing=1.0)
+    with pytest.raises(InputError, match="no projected densities"):
+        pictures.bands_and_dos(bare)
 
 
 def test_bands_along_another_path_are_not_drawn_over_those_that_are_there(salt):

@@ -483,8 +483,8 @@ def test_defaults_of_the_commands_are_those_of_the_library():
     assert settings.VOLUME_MESH_LENGTH == gruneisen_room.MESH_LENGTH
     assert (settings.T_MAX, settings.T_STEP) == (qha_room.T_MAX, qha_room.T_STEP)
     assert (settings.VOLUME_MESH_LENGTH, settings.EQUATIONS) == (qha_room.MESH_LENGTH, qha_room.EQUATIONS)
-    percent = np.linspace(settings.LOWEST, settings.HIGHEST, settings.N_VOLUMES)
-    np.testing.assert_allclose(1 + percent / 100, qha_room.RATIOS)
+    asked = settings.QuasiHarmonicSettings()
+    np.testing.assert_allclose(1 + np.linspace(*asked.range, asked.n_volumes) / 100, qha_room.RATIOS)
 
 
 def test_the_command_gruneisen_writes_what_it_announces(ase_phonax, tmp_path):

@@ -44,7 +44,7 @@ def axial_table(group: PointGroup) -> Table:
 
 
 def _proper_table(group: PointGroup, inner: NDArray, axis: NDArray, n: int, dihedral: bool) -> Table:
-    """Cn or Dn, of the proper partners of all operations."""
+    """The table of Cn or Dn, for the proper partners of all operations."""
     if not dihedral:
         return _table(inner, axis, n, None)
     across = np.einsum("i,gij,j->g", axis, inner, axis) < 0
@@ -52,13 +52,16 @@ def _proper_table(group: PointGroup, inner: NDArray, axis: NDArray, n: int, dihe
 
 
 def _vertical(group: PointGroup, axis: NDArray) -> NDArray:
-    """Cnv: 1 of σv, -1 of σd, 0 of rotations."""
+    """Kinds of the operations of Cnv: 1 of σv, -1 of σd, 0 of rotations."""
     n = len(group.rotations) // 2
     return np.where(np.linalg.det(group.rotations) < 0, _kinds(group, -group.rotations, axis, n, planes=True), 0.0)
 
 
 def _table(turns: NDArray, axis: NDArray, n: int, kinds: NDArray | None) -> Table:
-    """A, B and E_m of turns about the axis; `kinds` of what is none: 1 of the first kind, -1 of the second, else 0."""
+    """Characters A, B and E_m of turns about the axis, and of other operations.
+
+    `kinds` tells these apart: 1 of the first kind, -1 of the second, 0 of a turn.
+    """
     secondary = np.zeros(len(turns), bool) if kinds is None else kinds != 0
     angle = np.array([0.0 if k else _angle(turn, axis) for turn, k in zip(turns, secondary, strict=True)])
     alternating = np.rint(np.cos(n * angle / 2))
@@ -71,6 +74,7 @@ def _table(turns: NDArray, axis: NDArray, n: int, kinds: NDArray | None) -> Tabl
 
 
 def _doubly_degenerate(angle: NDArray, secondary: NDArray, n: int) -> Table:
+    """Characters E_m of turns by angles about an axis of order n; 0 of the other operations."""
     orders = range(1, (n + 1) // 2)
     single = len(orders) == 1
     return {f"E{'' if single else m}": np.where(secondary, 0.0, 2 * np.cos(m * angle)) for m in orders}
@@ -83,7 +87,7 @@ def _doubled(table: Table, handed: NDArray, marks: tuple[str, str]) -> Table:
 
 
 def _main_axis(group: PointGroup) -> NDArray:
-    """(3,) unit vector: of the operation of highest order, an improper one before a proper one; the normal of Cs."""
+    """(3,) unit axis of the operation of highest order, an improper one before a proper one; the normal of Cs."""
     best, power = np.array([0.0, 0.0, 1.0]), 0.0
     for rotation in group.rotations:
         proper = np.linalg.det(rotation) > 0
@@ -99,7 +103,7 @@ def _main_axis(group: PointGroup) -> NDArray:
 
 
 def _kinds(group: PointGroup, turns: NDArray, axis: NDArray, n: int, *, planes: bool) -> NDArray:
-    """Of half turns across the axis (or mirrors along it, by their normals): 1 of the first kind, -1 of the second.
+    """Kinds of half turns across the axis, or of mirrors along it, by their normals: 1 of the first, -1 of the second.
 
     The first holds more atoms; where they hold as many, heavier atoms lie nearer to it. Odd orders have one kind.
     """
@@ -122,11 +126,12 @@ def _kinds(group: PointGroup, turns: NDArray, axis: NDArray, n: int, *, planes: 
 
 
 def _angle(rotation: NDArray, axis: NDArray) -> float:
-    """By which a turn about the axis turns, in its sense."""
+    """The angle by which a turn about the axis turns, in its sense."""
     beside = np.linalg.svd(axis[None])[2][1]
     moved = rotation @ beside
     return float(np.arctan2(np.cross(beside, moved) @ axis, beside @ moved))
 
 
 def _has(rotations: NDArray, operation: NDArray) -> bool:
+    """Whether an operation is among those of a group."""
     return bool((np.abs(rotations - operation).max(axis=(1, 2)) < 1e3 * SAME).any())

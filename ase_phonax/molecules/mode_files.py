@@ -18,7 +18,7 @@ FRAMES = 24
 
 
 def mode_frames(modes: NormalModes, mode: int, *, amplitude: float = AMPLITUDE, n_frames: int = FRAMES) -> list[Atoms]:
-    """One period of a mode; `info` holds mode, wavenumber, label and phase.
+    """Frames of one period of a mode; the `info` of each holds mode, wavenumber_cm1, label and phase.
 
     Args:
         modes: of a molecule.
@@ -54,15 +54,17 @@ def check_mode(modes: NormalModes, mode: int) -> None:
         )
 
 
-def write_mode(modes: NormalModes, mode: int, path: Path, **options: float) -> None:
-    """`mode_frames` as extended XYZ."""
+def write_mode(
+    modes: NormalModes, mode: int, path: Path, *, amplitude: float = AMPLITUDE, n_frames: int = FRAMES
+) -> None:
+    """Write what `mode_frames` returns as extended XYZ."""
     from ase.io import write
 
-    write(path, mode_frames(modes, mode, **options), format="extxyz")  # type: ignore[arg-type]
+    write(path, mode_frames(modes, mode, amplitude=amplitude, n_frames=n_frames), format="extxyz")
 
 
 def write_molden(modes: NormalModes, path: Path) -> None:
-    """All modes in one file of the Molden format: wavenumbers [1/cm], imaginary as negative, lengths in bohr."""
+    """Write all modes to one file of the Molden format: wavenumbers [1/cm], imaginary as negative, lengths in bohr."""
     atoms = modes.atoms
     symbols = [chemical_symbols[z] for z in atoms.numbers]
     bohr = atoms.positions * BOHR_PER_ANGSTROM
@@ -77,4 +79,5 @@ def write_molden(modes: NormalModes, path: Path) -> None:
 
 
 def _three(vector: np.ndarray) -> str:
+    """Three numbers in columns."""
     return " ".join(f"{x:15.9f}" for x in vector)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import Atoms
@@ -15,12 +15,15 @@ from scipy.optimize import linear_sum_assignment
 
 from ..base.errors import InputError, StructureError
 from ..base.units import CM1_PER_THZ, THZ_PER_SQRT_EV_A2_AMU
+from .calculators import HessianCalculator
 from .defaults import TOLERANCE
 from .point_groups import PointGroup, find_point_group
 from .representations import Representation, displacement_matrices, representations
 
 if TYPE_CHECKING:
     from ase.vibrations import VibrationsData
+
+    from ..derivatives.route import Progress
 
 NOISE_CM1 = 1.0  # of an imaginary mode that is none: a molecule held at two atoms turns about them freely
 NEAR_CM1 = 5.0  # sets closer than this, which no symmetry makes equal, are reported
@@ -50,7 +53,7 @@ class ModeSet:
 
     @property
     def wavenumber(self) -> float:
-        """Mean of the set [1/cm]."""
+        """Mean wavenumber of the set [1/cm]."""
         return float(np.mean(self.wavenumbers))
 
     @property
@@ -87,12 +90,12 @@ class NormalModes:
 
     @cached_property
     def reduced_masses(self) -> NDArray[np.float64]:
-        """(n_modes,) [amu] of displacements normalised to one."""
+        """(n_modes,) reduced masses, of displacements normalised to one [amu]."""
         return 1 / np.sum(self.displacements**2, axis=(1, 2))
 
     @property
     def representation(self) -> str:
-        """That of all vibrations: "A1 + E + 2 T2"; "" where there is no point group."""
+        """The representation of all vibrations: "A1 + E + 2 T2"; "" where there is no point group."""
         counts: dict[str, int] = {}
         for label in sorted((s.label for s in self.sets), key=_label_order):
             counts[label] = counts.get(label, 0) + 1
@@ -106,11 +109,11 @@ class NormalModes:
 
 def normal_modes(
     atoms: Atoms,
-    calc: Any = None,
+    calc: HessianCalculator | None = None,
     *,
     indices: Sequence[int] | None = None,
     tolerance: float = TOLERANCE,
-    progress: Any = None,
+    progress: Progress | None = None,
 ) -> NormalModes:
     """Normal modes of a molecule from its exact Hessian.
 
@@ -184,7 +187,7 @@ def held_but(atoms: Atoms, indices: Sequence[int] | None) -> Atoms:
 
 
 def modes_of_vibrations(vibrations: VibrationsData, tolerance: float = TOLERANCE) -> NormalModes:
-    """The same of a Hessian from anywhere, for example `VibrationsData.read("vibrations.json")`.
+    """Normal modes from a Hessian of any origin, for example `VibrationsData.read("vibrations.json")`.
 
     Args:
         vibrations: Hessian of all atoms, or of some; then nothing is projected out and no symmetry used.
@@ -232,7 +235,7 @@ def check_molecule(atoms: Atoms, cutoff: float | None = None) -> None:
             " by a face of the box; for a crystal use `ase-phonax phonons`",
         )
     stated = [atoms.info[key] for key in ("charge", "total_charge") if key in atoms.info]
-    charges: list[Any] = [*stated, float(np.sum(atoms.get_initial_charges()))]
+    charges: list[object] = [*stated, float(np.sum(atoms.get_initial_charges()))]
     for charge in charges:
         if isinstance(charge, (int, float)) and abs(charge) < 1e-3:
             continue
@@ -277,7 +280,7 @@ def _split(atoms: Atoms, positions: NDArray, roots: NDArray, group: PointGroup |
 
 
 def _wavenumbers(eigenvalues: NDArray) -> NDArray:
-    """[eV/Å²/amu] to [1/cm], imaginary as negative."""
+    """Wavenumbers [1/cm] of eigenvalues [eV/Å²/amu], imaginary as negative."""
     return np.sign(eigenvalues) * np.sqrt(np.abs(eigenvalues)) * THZ_PER_SQRT_EV_A2_AMU * CM1_PER_THZ
 
 
@@ -285,14 +288,14 @@ def _mode_sets(
     atoms: Atoms, weighted: NDArray, roots: NDArray, group: PointGroup, vectors: NDArray, wavenumbers: NDArray
 ) -> tuple[ModeSet, ...]:
     """The modes, gathered and named: each belongs to the set of the symmetric Hessian that it overlaps most."""
-    found = _symmetric_sets(atoms, weighted, roots, group)
-    if not found:
+    symmetric = _symmetric_sets(atoms, weighted, roots, group)
+    if not symmetric:
         return ()
-    places = np.repeat(np.arange(len(found)), [len(basis.T) for _, basis in found])
-    overlaps = np.array([np.sum((basis.T @ vectors) ** 2, axis=0) for _, basis in found])
+    places = np.repeat(np.arange(len(symmetric)), [len(basis.T) for _, basis in symmetric])
+    overlaps = np.array([np.sum((basis.T @ vectors) ** 2, axis=0) for _, basis in symmetric])
     chosen = places[linear_sum_assignment(-overlaps[places].T)[1]]
     sets = []
-    for k, (kind, _) in enumerate(found):
+    for k, (kind, _) in enumerate(symmetric):
         members = np.flatnonzero(chosen == k)
         purity = np.sum((kind.projector @ vectors[:, members]) ** 2, axis=0).min()
         numbers, values = (members + 1).tolist(), wavenumbers[members].tolist()
@@ -307,15 +310,15 @@ def _symmetric_sets(
     moves = displacement_matrices(group)
     symmetric = np.mean(moves @ weighted @ moves.transpose(0, 2, 1), axis=0)
     free = _split(atoms, group.positions, roots, group)[1]
-    found = []
+    sets: list[tuple[Representation, NDArray]] = []
     for kind in representations(group):
         basis, sizes, _ = np.linalg.svd(kind.projector @ free, full_matrices=False)
         basis = basis[:, sizes > _PRESENT]
         vectors = basis @ np.linalg.eigh(basis.T @ symmetric @ basis)[1]
-        found += [(kind, vectors[:, k : k + kind.dimension]) for k in range(0, vectors.shape[1], kind.dimension)]
-    return found
+        sets += [(kind, vectors[:, k : k + kind.dimension]) for k in range(0, vectors.shape[1], kind.dimension)]
+    return sets
 
 
 def _label_order(label: str) -> tuple[bool, int, int, str]:
-    """Even before odd, ' before '', then by dimension."""
+    """Key by which labels are sorted: even before odd, ' before '', then by dimension."""
     return label.rstrip("+").endswith("u"), label.count("'"), "ΣABΠETGH".index(label[0]), label

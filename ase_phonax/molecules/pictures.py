@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -39,7 +37,7 @@ def draw_sticks(modes: NormalModes, title: str = "") -> Figure:
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.0, 3.4), layout="constrained")
         FigureCanvasAgg(figure)
-        axes: Any = figure.subplots(3, 1, sharex=True)
+        axes = figure.subplots(3, 1, sharex=True)
         top = max((s.wavenumber for s in modes.sets), default=1000.0)
         bottom = min((s.wavenumber for s in modes.sets), default=0.0)
         low, high = min(0.0, 1.15 * bottom), 1.06 * max(top, 100.0)
@@ -75,17 +73,20 @@ def label_in_mathtext(label: str) -> str:
 
 
 def _title(modes: NormalModes) -> str:
+    """Formula and point group, where there is one, in mathtext."""
     formula = formula_in_mathtext(molecular_formula(modes.atoms))
     return formula if modes.point_group is None else f"{formula}, {point_group_in_mathtext(modes.point_group.symbol)}"
 
 
 def _belongs(mode_set: ModeSet, row: str) -> bool:
+    """Whether a set of modes stands in a row of `ROWS`."""
     if row == "silent":
         return not (mode_set.infrared or mode_set.raman)
     return mode_set.infrared if row == "infrared" else mode_set.raman
 
 
 def _draw_row(ax: Axes, sets: list[ModeSet], name: str, colour: str, limits: tuple[float, float]) -> None:
+    """Draw a stick for each set, with its label where there is room for all."""
     width = limits[1] - limits[0]
     ax.set_ylim(0, 1.75)
     ax.set_yticks([])

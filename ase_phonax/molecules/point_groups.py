@@ -54,7 +54,7 @@ class PointGroup:
 
     @property
     def is_linear(self) -> bool:
-        """All atoms on a line; a single one is not."""
+        """Whether all atoms lie on a line; a single one does not."""
         return self.axis is not None
 
     @property
@@ -104,6 +104,8 @@ def find_point_group(atoms: Atoms, tolerance: float = TOLERANCE) -> PointGroup:
 
 @dataclass(frozen=True)
 class _Operation:
+    """An operation as the permutation of atoms it means, and how far it takes an atom beside another [Å]."""
+
     permutation: tuple[int, ...]
     proper: bool
     deviation: float
@@ -140,7 +142,7 @@ def _operations(centred: NDArray, kinds: NDArray, loose: float) -> list[_Operati
     frame = _frame(centred[first], centred[second])
     trees = {kind: (np.flatnonzero(kinds == kind), cKDTree(centred[kinds == kind])) for kind in np.unique(kinds)}
     itself = tuple(range(len(centred)))
-    found = {(itself, True): _Operation(itself, True, 0.0)}
+    operations = {(itself, True): _Operation(itself, True, 0.0)}
     for k in np.flatnonzero((kinds == kinds[first]) & (np.abs(lengths - lengths[first]) <= loose)):
         distances = np.linalg.norm(centred - centred[k], axis=1)
         to = (kinds == kinds[second]) & (np.abs(lengths - lengths[second]) <= loose)
@@ -153,8 +155,8 @@ def _operations(centred: NDArray, kinds: NDArray, loose: float) -> list[_Operati
                 rough = there.T @ np.diag([1, 1, handedness]) @ frame
                 operation = _refined(centred, kinds, trees, rough, loose)
                 if operation is not None:
-                    found[operation.permutation, operation.proper] = operation
-    return sorted(found.values(), key=lambda operation: operation.deviation)
+                    operations[operation.permutation, operation.proper] = operation
+    return sorted(operations.values(), key=lambda operation: operation.deviation)
 
 
 def _reference_atoms(centred: NDArray, kinds: NDArray, loose: float) -> tuple[int, int]:
@@ -203,9 +205,9 @@ def _best_rotations(positions: NDArray, permutations: NDArray, proper: NDArray) 
     return (left * signs[:, None, :]) @ right
 
 
-def _largest_group(found: list[_Operation], tolerance: float) -> list[_Operation]:
+def _largest_group(operations: list[_Operation], tolerance: float) -> list[_Operation]:
     """Operations within the tolerance; if they form no group, fewer, the worst left out."""
-    within = [operation for operation in found if operation.deviation <= max(tolerance, _UNMOVED)]
+    within = [operation for operation in operations if operation.deviation <= max(tolerance, _UNMOVED)]
     while not _is_group(within):
         worst = within[-1].deviation
         within = [operation for operation in within if operation.deviation < worst * (1 - 1e-6)]
@@ -213,6 +215,7 @@ def _largest_group(found: list[_Operation], tolerance: float) -> list[_Operation
 
 
 def _is_group(operations: list[_Operation]) -> bool:
+    """Whether the product of any two operations is among them."""
     members = {(operation.permutation, operation.proper) for operation in operations}
     permutations = np.array([operation.permutation for operation in operations])
     proper = [operation.proper for operation in operations]
@@ -271,6 +274,7 @@ def schoenflies(rotations: NDArray[np.float64]) -> str:
 
 
 def _cubic(n: int, n_operations: int, improper: bool, has_inversion: bool) -> str:
+    """Symbol of a group with several axes of the order n or more, 3 to 5."""
     letter = {3: "T", 4: "O", 5: "I"}[n]
     if not improper:
         return letter
@@ -313,7 +317,7 @@ def axis_and_order(rotation: NDArray[np.float64]) -> tuple[NDArray[np.float64], 
 
 
 def _mirror_normals(rotations: NDArray) -> NDArray:
-    """(n_mirrors, 3) unit vectors: a mirror is minus a rotation by 180 degrees."""
+    """(n_mirrors, 3) unit normals of mirrors, each of which is minus a rotation by 180 degrees."""
     normals = []
     for rotation in rotations:
         if np.linalg.det(rotation) < 0:

@@ -46,14 +46,14 @@ def representations(group: PointGroup) -> list[Representation]:
     moves = displacement_matrices(group)
     traces = np.trace(group.rotations, axis1=1, axis2=2)
     squares = (traces**2 + np.trace(group.rotations @ group.rotations, axis1=1, axis2=2)) / 2
-    found = []
+    irreps = []
     for label, characters in character_table(group).items():
         norm = float(np.mean(characters**2))
         dimension = round(characters[_identity(group)])
         projector = (dimension / norm) * np.einsum("g,gij->ij", characters, moves) / len(moves)
         infrared, raman = (bool(np.mean(characters * square) > 0.5) for square in (traces, squares))
-        found.append(Representation(label, dimension, infrared, raman, projector))
-    return found
+        irreps.append(Representation(label, dimension, infrared, raman, projector))
+    return irreps
 
 
 def displacement_matrices(group: PointGroup) -> NDArray[np.float64]:
@@ -75,7 +75,7 @@ def character_table(group: PointGroup) -> dict[str, NDArray[np.float64]]:
 
 
 def _cubic_table(group: PointGroup) -> dict[str, NDArray[np.float64]]:
-    """posym's; all orientations that fit give the same names."""
+    """The character table of posym; all orientations that fit give the same names."""
     from posym import PointGroup as PosymGroup
 
     table = PosymGroup(group.symbol)
@@ -104,7 +104,7 @@ def _table_by_axes(group: PointGroup) -> dict[str, NDArray[np.float64]]:
 
 
 def _named_axes(group: PointGroup) -> NDArray:
-    """(3, 3) rows x, y, z: plane across x with most atoms, then z through most atoms; then by how near atoms are."""
+    """(3, 3) axes x, y, z in rows: most atoms lie on the plane across x, then on z, then heavy ones near to them."""
     turns = group.rotations[np.linalg.det(group.rotations) > 0]
     directions = proper_axes(turns)[0]
     if group.symbol == "C2v":
@@ -128,6 +128,7 @@ def _nearness(group: PointGroup, distances: NDArray) -> tuple[float, float]:
 
 
 def _identity(group: PointGroup) -> int:
+    """Which operation leaves all in place."""
     return int(np.argmax(np.trace(group.rotations, axis1=1, axis2=2)))
 
 
@@ -151,7 +152,7 @@ def _linear(group: PointGroup) -> list[Representation]:
 
 
 def _alignments(standard: NDArray, ours: NDArray) -> Iterator[NDArray]:
-    """For each rotation that takes the standard group onto ours: which standard operation each of ours is.
+    """Yields which standard operation each of ours is, for each rotation that takes the standard group onto ours.
 
     Two operations with different axes fix the rotation: all pairs of ours that could be they are tried.
     """
@@ -171,7 +172,7 @@ def _alignments(standard: NDArray, ours: NDArray) -> Iterator[NDArray]:
 
 
 def _axis(matrix: NDArray) -> NDArray:
-    """Of a rotation, or of the rotation that an improper one is minus of."""
+    """Axis of a rotation, or of the rotation that an improper operation is minus of."""
     return axis_and_order(np.linalg.det(matrix) * matrix)[0]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import Atoms
@@ -14,9 +14,13 @@ from numpy.typing import NDArray
 
 from ..base.errors import InputError, RelaxationError, StructureError, UnstableWarning
 from ..base.units import CM1_PER_THZ, THZ_PER_SQRT_EV_A2_AMU
-from ..structures.relaxation import RelaxationReport, held_force, largest_force, relax, report_unrelaxed
+from ..structures.relaxation import Callback, RelaxationReport, held_force, largest_force, relax, report_unrelaxed
+from .calculators import ModelCalculator
 from .defaults import TOLERANCE
 from .normal_modes import NormalModes, check_molecule, held_but, normal_modes
+
+if TYPE_CHECKING:
+    from ..derivatives.route import Progress
 
 FMAX = 1e-3  # [eV/Å] left to the optimizer; the Hessian does the rest in one or two steps
 ENOUGH = 1e-8  # [eV/Å] rotations are then below 0.1 cm⁻¹ in any molecule
@@ -45,12 +49,12 @@ class Side:
 
 def stationary_modes(
     atoms: Atoms,
-    calc: Any,
+    calc: ModelCalculator,
     *,
     relaxed: bool = True,
     indices: Sequence[int] | None = None,
-    callback: Any = None,
-    progress: Any = None,
+    callback: Callback | None = None,
+    progress: Progress | None = None,
     tolerance: float = TOLERANCE,
 ) -> tuple[NormalModes, RelaxationReport]:
     """Relax a molecule, and compute its normal modes there.
@@ -106,7 +110,7 @@ def stationary_modes(
 
 
 def _check_still_one(before: Atoms, after: Atoms, cutoff: float) -> None:
-    """Whether it is the molecule that was given, as far as its bonds say.
+    """Warn where a relaxed molecule is not the one that was given, as far as its bonds say.
 
     Raises:
         RelaxationError: it came apart.
@@ -140,7 +144,9 @@ def _bonds(atoms: Atoms, factor: float) -> set[tuple[int, int]]:
     return {(int(a), int(b)) for a, b in zip(i, j, strict=True) if a < b}
 
 
-def follow_imaginary(modes: NormalModes, calc: Any, mode: int = 1, *, callback: Any = None) -> tuple[Side, Side]:
+def follow_imaginary(
+    modes: NormalModes, calc: ModelCalculator, mode: int = 1, *, callback: Callback | None = None
+) -> tuple[Side, Side]:
     """Displace a molecule along a mode of negative curvature, both ways, and relax it.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
@@ -76,7 +76,11 @@ def gas_properties(
     atoms = modes.atoms
     spin = int(atoms.numbers.sum()) % 2 / 2 if spin is None else spin
     energies = np.abs(modes.wavenumbers) / CM1_PER_THZ * MEV_PER_THZ / 1000
-    shape: Any = "monatomic" if len(atoms) == 1 else "linear" if group.is_linear else "nonlinear"
+    shape: Literal["monatomic", "linear", "nonlinear"] = "nonlinear"
+    if len(atoms) == 1:
+        shape = "monatomic"
+    elif group.is_linear:
+        shape = "linear"
     with ignored_warnings(".*imag modes removed"):  # `left_out` says it
         thermo = IdealGasThermo(
             vib_energies=(np.where(modes.wavenumbers < 0, 1j, 1) * energies).tolist(),

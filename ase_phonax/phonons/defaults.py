@@ -2,6 +2,7 @@
 
 TOLERANCE_THZ = 0.05  # RMS of frequencies interpolated from a supercell
 MAX_ATOMS = 1000  # of a supercell that is chosen
+EVERYWHERE = (True, True, True)  # directions that are repeated and sampled; the vacuum of a layer is not
 ANIMATION_AMPLITUDE = 0.3  # [Å] seen without a magnifying glass, and bonds still look like bonds
 ANIMATION_FRAMES = 24
 STRAIN = 0.005  # of the volume, to both sides: exact constants have no noise that would ask for more
@@ -9,3 +10,5 @@ MESH_LENGTH = 100.0  # [Å] q-points along b: MESH_LENGTH * |b| / 2 pi, for tota
 VOLUME_MESH_LENGTH = 60.0  # [Å] the same at each of several volumes
 EQUATIONS = ("vinet", "birch_murnaghan", "murnaghan")
 T_MAX, T_STEP = 1000.0, 10.0  # [K]
+# [%] of the volume, both ends among them: heat swells crystals, so more room above than below
+LOWEST_PERCENT, HIGHEST_PERCENT, N_VOLUMES = -4.0, 8.0, 7

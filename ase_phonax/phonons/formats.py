@@ -29,7 +29,7 @@ from ..structures.lattices import cell_heights
 from ..structures.layers import vacuum_axis
 from .bands.paths import joints, plain_label
 from .supercell.constants import crystal_atoms
-from .supercell.door import checked
+from .supercell.door import checked, dynamical_matrix
 
 EV_PER_THZ = MEV_PER_THZ / 1000
 POINTS = 31  # of a segment at most, in an animation: each holds every mode as a list of numbers
@@ -126,19 +126,21 @@ def phonon_website(phonopy: Phonopy, bands: BandStructure, name: str, points: in
 
     Returns:
         built-in types only.
+
+    Raises:
+        InputError: no force constants.
     """
-    checked(phonopy)
+    matrix = dynamical_matrix(checked(phonopy))
     picked = [_thinned(np.asarray(piece, dtype=float), points) for piece in bands.qpoints]
-    matrix: Any = phonopy.dynamical_matrix
-    found = BandStructure(picked, matrix, with_eigenvectors=True, is_band_connection=True)
-    assert found.eigenvectors is not None, "they were asked for"
+    connected = BandStructure(picked, matrix, with_eigenvectors=True, is_band_connection=True)
+    assert connected.eigenvectors is not None, "they were asked for"
     primitive = phonopy.primitive
     symbols = list(primitive.symbols)
     ends = np.cumsum([len(piece) for piece in picked])
     starts = ends - [len(piece) for piece in picked]
-    distances, labels = np.concatenate(found.distances), _website_labels(bands, starts.tolist(), ends.tolist())
+    distances, labels = np.concatenate(connected.distances), _website_labels(bands, starts.tolist(), ends.tolist())
     vectors = np.concatenate(
-        [_displacements(q, e, phonopy) for q, e in zip(picked, found.eigenvectors, strict=True)], axis=0
+        [_displacements(q, e, phonopy) for q, e in zip(picked, connected.eigenvectors, strict=True)], axis=0
     )
     return {
         "name": name,
@@ -153,7 +155,7 @@ def phonon_website(phonopy: Phonopy, bands: BandStructure, name: str, points: in
         "highsym_qpts": labels,
         "qpoints": np.round(np.concatenate(picked), 9).tolist(),
         "distances": np.round(distances, 9).tolist(),
-        "eigenvalues": np.round(CM1_PER_THZ * np.concatenate(found.frequencies), 4).tolist(),
+        "eigenvalues": np.round(CM1_PER_THZ * np.concatenate(connected.frequencies), 4).tolist(),
         "vectors": np.round(np.stack((vectors.real, vectors.imag), axis=-1), 5).tolist(),
         "line_breaks": [[int(start), int(end)] for start, end in zip(starts, ends, strict=True)],
     }
@@ -204,7 +206,7 @@ def _website_labels(bands: BandStructure, starts: list[int], ends: list[int]) ->
 
 
 def _thinned(qpoints: NDArray[np.float64], points: int) -> NDArray[np.float64]:
-    """At most so many points of a segment, as evenly as they lie, with both ends."""
+    """A segment reduced to so many points at most, as evenly as they lie, with both ends."""
     chosen = np.rint(np.linspace(0, len(qpoints) - 1, min(points, len(qpoints)))).astype(int)
     return qpoints[np.unique(chosen)]
 
@@ -212,7 +214,7 @@ def _thinned(qpoints: NDArray[np.float64], points: int) -> NDArray[np.float64]:
 def _displacements(
     qpoints: NDArray[np.float64], eigenvectors: NDArray[np.complex128], phonopy: Phonopy
 ) -> NDArray[np.complex128]:
-    """(n_q, n_bands, n_atoms, 3) of the atoms of the home cell, each mode of norm 1."""
+    """Displacements (n_q, n_bands, n_atoms, 3) of the atoms of the home cell, each mode of norm 1."""
     primitive = phonopy.primitive
     n = len(primitive)
     modes = np.asarray(eigenvectors).transpose(0, 2, 1).reshape(len(qpoints), 3 * n, n, 3)
@@ -222,6 +224,7 @@ def _displacements(
 
 
 def _repetitions(phonopy: Phonopy) -> list[int]:
+    """How many cells along each vector an animation begins with; one across a layer."""
     atoms = crystal_atoms(phonopy.primitive)
     repeats = [min(4, math.ceil(SHOWN_LENGTH / height)) for height in cell_heights(atoms.cell[:])]
     axis = vacuum_axis(atoms)

@@ -7,7 +7,7 @@ Figures are built without pyplot, so nothing is left open and no display is need
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,6 +16,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
+from phonopy import Phonopy
+from phonopy.phonon.band_structure import BandStructure
+from phonopy.phonon.dos import ProjectedDos
 
 from ..base.drawing import (
     BANDS,
@@ -40,7 +43,7 @@ CHARACTER = 0.016  # width of a letter of a label, in units of the width of the 
 
 
 def bands_and_dos(
-    phonopy: Any,
+    phonopy: Phonopy,
     title: str = "",
     unit: str = "THz",
     bands_exact: bool | None = None,
@@ -63,19 +66,23 @@ def bands_and_dos(
 
     Returns:
         matplotlib Figure, 7 by 4 inches.
+
+    Raises:
+        InputError: there are no bands or no projected densities, or the object is in units of another program.
     """
     import matplotlib
 
     require_our_units(phonopy)
+    bands, projected = _bands_of(phonopy), _projected_of(phonopy)
     factor, printed = frequency_unit(unit)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.0, 4.0), layout="constrained")
         FigureCanvasAgg(figure)
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3.2, 1.0))
-        bottom, top = _frequency_limits(phonopy.band_structure, phonopy.projected_dos)
+        bottom, top = _frequency_limits(bands, projected)
         left.set_ylim(factor * bottom, factor * top)
-        _draw_bands(left, phonopy.band_structure, factor)
-        _draw_densities(right, phonopy.projected_dos, phonopy.primitive.symbols, factor)
+        _draw_bands(left, bands, factor)
+        _draw_densities(right, projected, phonopy.primitive.symbols, factor)
         right.set_xlabel(f"DOS (1/{printed})")
         if bottom < -VISIBLY_IMAGINARY_THZ:
             _mark_imaginary(left, right, factor * bottom)
@@ -89,7 +96,7 @@ def bands_and_dos(
     return figure
 
 
-def draw_bands(phonopy: Any, ax: Axes, unit: str = "THz", color: str = BANDS, label: str | None = None) -> Axes:
+def draw_bands(phonopy: Phonopy, ax: Axes, unit: str = "THz", color: str = BANDS, label: str | None = None) -> Axes:
     """Bands along the path at hand, on axes of yours; those of several objects on the same ones to compare them.
 
     Args:
@@ -107,17 +114,40 @@ def draw_bands(phonopy: Any, ax: Axes, unit: str = "THz", color: str = BANDS, la
             path of other lengths or names.
     """
     require_our_units(phonopy)
-    if phonopy.band_structure is None:
-        raise InputError("the Phonopy object has no bands", "there is nothing to draw", "call get_band_structure first")
+    bands = _bands_of(phonopy)
     factor, printed = frequency_unit(unit)
-    _refuse_another_path(ax, phonopy.band_structure)
-    _draw_bands(ax, phonopy.band_structure, factor, color, label)
+    _refuse_another_path(ax, bands)
+    _draw_bands(ax, bands, factor, color, label)
     ax.set_ylabel(f"Frequency ({printed})")
     return ax
 
 
-def _refuse_another_path(ax: Axes, bands: Any) -> None:
-    """Ticks and limits are those of the last bands drawn, and would not fit the first."""
+def _bands_of(phonopy: Phonopy) -> BandStructure:
+    """The band structure that the object holds.
+
+    Raises:
+        InputError: it has none.
+    """
+    if phonopy.band_structure is None:
+        raise InputError("the Phonopy object has no bands", "there is nothing to draw", "call get_band_structure first")
+    return phonopy.band_structure
+
+
+def _projected_of(phonopy: Phonopy) -> ProjectedDos:
+    """The projected densities of states that the object holds.
+
+    Raises:
+        InputError: it has none.
+    """
+    if phonopy.projected_dos is None:
+        raise InputError(
+            "the Phonopy object has no projected densities of states", "nothing to draw", "call get_densities first"
+        )
+    return phonopy.projected_dos
+
+
+def _refuse_another_path(ax: Axes, bands: BandStructure) -> None:
+    """Refuse axes with bands along another path: ticks are those of the last bands drawn, and would not fit both."""
     if not any(line.get_gid() == _OURS for line in ax.get_lines()):
         return
     places, names = _special_points(bands)
@@ -134,7 +164,7 @@ def _refuse_another_path(ax: Axes, bands: Any) -> None:
         )
 
 
-def draw_densities(phonopy: Any, ax: Axes, unit: str = "THz") -> Axes:
+def draw_densities(phonopy: Phonopy, ax: Axes, unit: str = "THz") -> Axes:
     """Densities of states, total and of each element, on axes of yours; frequencies run upwards, as beside bands.
 
     Args:
@@ -149,18 +179,15 @@ def draw_densities(phonopy: Any, ax: Axes, unit: str = "THz") -> Axes:
         InputError: there are no projected densities, or the object is in units of another program.
     """
     require_our_units(phonopy)
-    if phonopy.projected_dos is None:
-        raise InputError(
-            "the Phonopy object has no projected densities of states", "nothing to draw", "call get_densities first"
-        )
+    projected = _projected_of(phonopy)
     factor, printed = frequency_unit(unit)
-    _draw_densities(ax, phonopy.projected_dos, phonopy.primitive.symbols, factor)
+    _draw_densities(ax, projected, phonopy.primitive.symbols, factor)
     ax.set_xlabel(f"DOS (1/{printed})")
     ax.set_ylabel(f"Frequency ({printed})")
     return ax
 
 
-def interpolated_from(phonopy: Any) -> str:
+def interpolated_from(phonopy: Phonopy) -> str:
     """What a picture of interpolated bands says of them."""
     return f"bands interpolated from {len(phonopy.supercell)} atoms"
 
@@ -176,9 +203,10 @@ def crystal_title(formula: str, space_group: str, model: str) -> str:
     return "    ".join(parts)
 
 
-def _frequency_limits(bands: Any, projected: Any) -> tuple[float, float]:
+def _frequency_limits(bands: BandStructure, projected: ProjectedDos) -> tuple[float, float]:
+    """The lowest and the highest frequency of a panel that shows both [THz]; 0 where nothing is imaginary."""
     frequencies = np.concatenate([np.ravel(f) for f in bands.frequencies])
-    total = np.sum(projected.projected_dos, axis=0)
+    total = np.sum(np.asarray(projected.projected_dos), axis=0)
     occupied = projected.frequency_points[total > 1e-3 * total.max(initial=0.0)]
     lowest = min(frequencies.min(), occupied.min(initial=0.0))
     highest = max(frequencies.max(), occupied.max(initial=0.0), 0.1)
@@ -186,7 +214,8 @@ def _frequency_limits(bands: Any, projected: Any) -> tuple[float, float]:
     return (lowest - margin if lowest < -VISIBLY_IMAGINARY_THZ else 0.0), highest + margin
 
 
-def _draw_bands(axes: Axes, bands: Any, factor: float, color: str = BANDS, label: str | None = None) -> None:
+def _draw_bands(axes: Axes, bands: BandStructure, factor: float, color: str = BANDS, label: str | None = None) -> None:
+    """Draw frequencies times a factor along the path, imaginary ones in red, and name the special points."""
     for distances, in_thz in zip(bands.distances, bands.frequencies, strict=True):
         frequencies = factor * in_thz
         lines = axes.plot(distances, frequencies, color=color, linewidth=1.0, solid_capstyle="round", gid=_OURS)
@@ -199,12 +228,13 @@ def _draw_bands(axes: Axes, bands: Any, factor: float, color: str = BANDS, label
         below = Rectangle((0.0, bottom), 1.0, -bottom, transform=axes.get_yaxis_transform())
         for line in axes.plot(distances, frequencies[:, imaginary], color=IMAGINARY, linewidth=1.4):
             line.set_clip_path(below)
-    _label_path(axes, bands)
+    label_path(axes, bands)
     axes.tick_params(axis="y", direction="in", color=INK)
     axes.axhline(0.0, color=QUIET, linewidth=0.8, zorder=0)
 
 
-def _label_path(axes: Axes, bands: Any) -> None:
+def label_path(axes: Axes, bands: BandStructure) -> None:
+    """Limit axes to a path, and mark its special points by a line and a name, in rows where names are close."""
     places, names = _special_points(bands)
     start, end = bands.distances[0][0], bands.distances[-1][-1]
     axes.set_xlim(start, end)
@@ -227,10 +257,11 @@ def _label_rows(places: NDArray[np.float64], lengths: list[int]) -> list[int]:
 
 
 def _visible_length(mathtext: str) -> int:
+    """How many letters a label has when it is printed."""
     return len(re.sub(r"\\mathrm|[${}_]", "", re.sub(r"\\[A-Z][a-z]+", "G", mathtext)))
 
 
-def _special_points(bands: Any) -> tuple[NDArray[np.float64], list[str]]:
+def _special_points(bands: BandStructure) -> tuple[NDArray[np.float64], list[str]]:
     """Places along the path where segments meet, and their names: "$U$|$K$" at a jump."""
     places = np.array([bands.distances[0][0], *(distances[-1] for distances in bands.distances)])
     if not bands.labels:
@@ -238,7 +269,8 @@ def _special_points(bands: Any) -> tuple[NDArray[np.float64], list[str]]:
     return places, ["|".join(names) for names in joints(bands.labels, bands.path_connections)]
 
 
-def _draw_densities(axes: Axes, projected: Any, symbols: list[str], factor: float) -> None:
+def _draw_densities(axes: Axes, projected: ProjectedDos, symbols: Sequence[str], factor: float) -> None:
+    """Draw densities of states of each element and their sum, frequencies times a factor running upwards."""
     frequencies, densities = factor * projected.frequency_points, np.asarray(projected.projected_dos) / factor
     total, elements = densities.sum(axis=0), list(dict.fromkeys(symbols))
     if len(elements) > 1:
@@ -280,6 +312,7 @@ def _name_cut_peaks(axes: Axes, total: NDArray[np.float64], frequencies: NDArray
 
 
 def _mark_imaginary(left: Axes, right: Axes, bottom: float) -> None:
+    """Shade both panels below zero, and say what lies there."""
     for axes in (left, right):
         axes.axhspan(bottom, 0.0, color=IMAGINARY, alpha=0.06, linewidth=0, zorder=0)
     right.annotate(

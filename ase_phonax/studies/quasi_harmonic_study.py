@@ -96,9 +96,9 @@ def compute(
 
 def _ratios(settings: QuasiHarmonicSettings) -> list[float]:
     """Volumes asked for over that of the crystal."""
-    import numpy as np
+    from ..phonons.volumes.quasi_harmonic import ratios_within
 
-    return [1 + x / 100 for x in np.linspace(*settings.range, settings.n_volumes).tolist()]
+    return list(ratios_within(*settings.range, settings.n_volumes))
 
 
 def _with_room(

@@ -11,8 +11,11 @@ from ..base.errors import InputError
 from ..base.units import FREQUENCY_UNITS
 from ..phonons.defaults import (
     EQUATIONS,
+    HIGHEST_PERCENT,
+    LOWEST_PERCENT,
     MAX_ATOMS,
     MESH_LENGTH,
+    N_VOLUMES,
     STRAIN,
     T_MAX,
     T_STEP,
@@ -34,7 +37,6 @@ from .sections import SectionSettings
 
 SYMPREC = 1e-3  # [Å] files round coordinates to about this; the relaxation then makes the symmetry exact
 MAX_TEMPERATURES = 10_000
-LOWEST, HIGHEST, N_VOLUMES = -4.0, 8.0, 7  # [%] `volumes.quasi_harmonic.RATIOS`; a test compares them
 
 _STRUCTURE, _SUPERCELL = "structure", "supercell"
 _SAMPLING = "bands, densities of states and heat"
@@ -230,11 +232,11 @@ class QuasiHarmonicSettings(VolumeSettings):
     """Everything that `quasi_harmonic_study` can be told; names and values are those of `ase-phonax qha --help`."""
 
     range: tuple[float, float] = option(
-        (LOWEST, HIGHEST),
+        (LOWEST_PERCENT, HIGHEST_PERCENT),
         number,
         _VOLUMES,
         "change of the volume in percent; heat swells crystals, so more above than below"
-        f" (default: {LOWEST:g} {HIGHEST:g})",
+        f" (default: {LOWEST_PERCENT:g} {HIGHEST_PERCENT:g})",
         metavar=("LOW", "HIGH"),
         n_values=2,
     )

@@ -69,7 +69,7 @@ def crystal_path(atoms: Atoms, spacing: float = SPACING, symprec: float = 1e-5) 
     structure = (vectors, Cell(vectors).scaled_positions(atoms.positions), species_of(atoms))
     try:
         with ignored_warnings("", seekpath.SupercellWarning):  # said below, in words about phonons
-            found = seekpath.get_path_orig_cell(structure, symprec=symprec)
+            standard = seekpath.get_path_orig_cell(structure, symprec=symprec)
     except seekpath.SymmetryDetectionError as error:
         raise StructureError(
             f"seekpath finds no symmetry for {crystal_formula(atoms, reduced=False)} at symprec = {symprec} Å: {error}",
@@ -78,17 +78,17 @@ def crystal_path(atoms: Atoms, spacing: float = SPACING, symprec: float = 1e-5) 
         ) from error
     except SPGLIB_ERROR as error:
         raise no_space_group(atoms, symprec, error) from error
-    if found["is_supercell"]:
+    if standard["is_supercell"]:
         warnings.warn(
             "The band path is that of the primitive cell, but the cell is larger: bands appear folded.",
             UnstableWarning,
             stacklevel=2,
         )
     back = np.rint(atoms.cell.array @ np.linalg.inv(vectors))  # k.(back V) = back (k.V)
-    points = {name: back @ point for name, point in found["point_coords"].items()}
+    points = {name: back @ point for name, point in standard["point_coords"].items()}
     return [
         Segment(_straight_line(points[start], points[end], atoms.cell[:], spacing), start, end)
-        for start, end in found["path"]
+        for start, end in standard["path"]
     ]
 
 
@@ -201,8 +201,8 @@ def joints(labels: list[str], continues: list[bool]) -> list[tuple[str, ...]]:
     """Names at the places where segments begin and end, two of them where the path jumps.
 
     Args:
-        labels: as `connections_and_labels` returns them, and phonopy's band structures keep them.
-        continues: likewise.
+        labels: names of the ends of segments, as `connections_and_labels` returns them.
+        continues: for each segment whether the next one continues it.
     """
     remaining = iter(labels)
     places: list[tuple[str, ...]] = [(next(remaining),)]
@@ -246,23 +246,29 @@ def mathtext_label(name: str) -> str:
 
 
 def _letter_and_index(name: str) -> tuple[str, str]:
-    letter, index = re.fullmatch(r"(.*?)_?(\d*)", name, re.DOTALL).groups()  # type: ignore[union-attr]
+    """The letter of a name, Greek ones as such, and its index: "W_2" is "W" and "2"."""
+    match = re.fullmatch(r"(.*?)_?(\d*)", name, re.DOTALL)
+    assert match is not None, "the pattern fits every text"
+    letter, index = match.groups()
     return _GREEK.get(letter.upper() if len(letter) > 1 else letter, letter), index
 
 
 def _from_ase(name: str) -> str:
+    """ASE's name of a point as seekpath has it."""
     return "GAMMA" if name == "G" else name
 
 
 def _straight_line(
     start: NDArray[np.float64], end: NDArray[np.float64], cell: NDArray[np.float64], spacing: float
 ) -> NDArray[np.float64]:
+    """(n, 3) q-points from one end to the other, neighbours nearer than `spacing` [1/Å]."""
     start, end = np.asarray(start, dtype=float), np.asarray(end, dtype=float)
     length = 2 * math.pi * np.linalg.norm(np.linalg.solve(cell, end - start))
     return np.linspace(start, end, max(2, math.ceil(length / spacing) + 1))
 
 
 def _ase_special_points(cell: NDArray[np.float64]) -> tuple[dict[str, NDArray[np.float64]], str]:
+    """ASE's special points in the basis of the cell, and the name of its lattice."""
     try:
         bandpath = Cell(cell).bandpath(npoints=0)
     except RuntimeError as error:
@@ -292,6 +298,7 @@ def _split_at_names(bandpath: BandPath) -> list[tuple[NDArray[np.float64], str, 
 
 
 def _find(bandpath: BandPath, name: str, first: int) -> int | None:
+    """Index of the q-point that is a special point, the first one from `first` on; None where there is none."""
     if name not in bandpath.special_points:
         return None
     distances = np.abs(bandpath.kpts[first:] - bandpath.special_points[name]).max(axis=1, initial=0)
@@ -300,10 +307,12 @@ def _find(bandpath: BandPath, name: str, first: int) -> int | None:
 
 
 def _same_metric(first: NDArray[np.float64], second: NDArray[np.float64]) -> bool:
+    """Whether two cells have the same lengths and angles, however they are turned."""
     difference = np.abs(first @ first.T - second @ second.T).max()
     return bool(difference <= SAME_METRIC * np.abs(second @ second.T).max())
 
 
 def _cell_in_words(cell: NDArray[np.float64]) -> str:
+    """Lengths and angles of a cell, for messages."""
     lengths_and_angles = Cell(cell).cellpar()
     return "a b c = {:.4f} {:.4f} {:.4f} Å, α β γ = {:.2f} {:.2f} {:.2f}°".format(*lengths_and_angles)

@@ -30,7 +30,7 @@ def layer_path(cell: NDArray[np.float64], axis: int, path: str | None = None, sp
         spacing: largest distance between neighbouring q-points [1/Å, 2 pi included].
 
     Returns:
-        for `ase_phonax.phonons.bands.structure.get_band_structure`; the coordinate along the vacuum is 0.
+        for `get_band_structure`; the coordinate along the vacuum is 0.
 
     Raises:
         InputError: a name the lattice does not have, a piece with fewer than two points.
@@ -44,13 +44,13 @@ def layer_path(cell: NDArray[np.float64], axis: int, path: str | None = None, sp
     flat = np.array([[math.sqrt(square), 0, 0], [x, math.sqrt(other - x**2), 0], [0, 0, 0]])
     pbc: Any = (True, True, False)
     lattice = Cell(flat).get_bravais_lattice(eps=LATTICE_TOLERANCE, pbc=pbc)
-    found = Cell(flat).bandpath(npoints=0, eps=LATTICE_TOLERANCE, pbc=pbc)
+    standard = Cell(flat).bandpath(npoints=0, eps=LATTICE_TOLERANCE, pbc=pbc)
     points = {}
-    for name, value in found.special_points.items():
+    for name, value in standard.special_points.items():
         points[name] = np.zeros(3)
         points[name][plane] = np.linalg.solve(choice, value[:2])
     kind = f"two-dimensional lattice ({lattice.longname})"
-    wanted = _PATHS.get(lattice.name, found.path) if path is None else checked_path(path, points, kind)
+    wanted = _PATHS.get(lattice.name, standard.path) if path is None else checked_path(path, points, kind)
     return BandPath(cell, special_points=points, path=wanted).interpolate(density=1.0 / spacing)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import Any
 
 import numpy as np
 from ase.dft.kpoints import BandPath
@@ -11,8 +10,9 @@ from phonopy import Phonopy
 from phonopy.phonon.band_structure import BandStructure
 
 from ...base.progress import Progress
+from ..calculators import MatrixCalculator
 from ..supercell.constants import crystal_atoms
-from ..supercell.door import checked
+from ..supercell.door import checked, dynamical_matrix
 from ..supercell.patches import exact_matrices
 from . import paths
 from .paths import SPACING
@@ -24,7 +24,7 @@ def get_band_structure(
     *,
     spacing: float = SPACING,
     with_eigenvectors: bool = False,
-    exact: Any = None,
+    exact: MatrixCalculator | None = None,
     progress: Progress | None = None,
 ) -> BandStructure:
     """Frequencies along a path through the Brillouin zone of the phonopy object's own primitive cell.
@@ -43,9 +43,10 @@ def get_band_structure(
         phonopy's band structure, also in `phonopy.band_structure`; frequencies [THz], imaginary negative.
 
     Raises:
-        InputError: a path that names unknown points, or a BandPath of another cell.
+        InputError: no force constants; a path that names unknown points, or a BandPath of another cell.
     """
-    primitive = crystal_atoms(checked(phonopy).primitive)
+    dynamical_matrix(checked(phonopy))
+    primitive = crystal_atoms(phonopy.primitive)
     if path is None:
         segments = paths.crystal_path(primitive, spacing, symprec=phonopy.symmetry.tolerance)
     elif isinstance(path, str):

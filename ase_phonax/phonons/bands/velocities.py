@@ -7,7 +7,7 @@ further along a direction: the eigenvectors of dD/dk along it within the set.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import Atoms
@@ -16,6 +16,10 @@ from phonopy.structure.atoms import PhonopyAtoms
 
 from ...base.errors import InputError
 from ...base.units import THZ_PER_SQRT_EV_A2_AMU
+from ..calculators import SlopeCalculator
+
+if TYPE_CHECKING:
+    from ...derivatives.route import Progress
 
 DEGENERATE_THZ = 1e-4  # phonopy's
 STILL_THZ = 1e-3  # below it a frequency is zero or noise, and its slope has no meaning
@@ -23,12 +27,12 @@ DIRECTION = (1.0, 2.0, 3.0)  # general: no symmetry of a crystal keeps it
 
 
 def get_group_velocities(
-    calc: Any,
+    calc: SlopeCalculator,
     atoms: Atoms | PhonopyAtoms,
     qpoints: ArrayLike,
     *,
     direction: ArrayLike = DIRECTION,
-    progress: Any = None,
+    progress: Progress | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Exact frequencies and group velocities, from the cell alone.
 
@@ -53,12 +57,14 @@ def get_group_velocities(
     qpoints = np.asarray(qpoints, float).reshape(-1, 3)
     matrices = calc.get_dynamical_matrix(atoms, qpoints, progress=progress)
     gradients = calc.get_dynamical_matrix_gradient(atoms, qpoints, progress=progress)
-    found = [_at_one(*pair, direction / np.linalg.norm(direction)) for pair in zip(matrices, gradients, strict=True)]
-    frequencies, velocities = zip(*found, strict=True)
+    along = direction / np.linalg.norm(direction)
+    modes = [_at_one(*pair, along) for pair in zip(matrices, gradients, strict=True)]
+    frequencies, velocities = zip(*modes, strict=True)
     return np.array(frequencies), np.array(velocities)
 
 
 def _at_one(matrix: NDArray, gradient: NDArray, direction: NDArray) -> tuple[NDArray, NDArray]:
+    """Frequencies (3n,) and velocities (3n, 3) at one wave vector, from D (3n, 3n) and its gradient (3, 3n, 3n)."""
     eigenvalues, vectors = np.linalg.eigh((matrix + matrix.conj().T) / 2)
     frequencies = np.sign(eigenvalues) * np.sqrt(np.abs(eigenvalues)) * THZ_PER_SQRT_EV_A2_AMU
     sets = np.split(np.arange(len(frequencies)), np.flatnonzero(np.diff(frequencies) > DEGENERATE_THZ) + 1)

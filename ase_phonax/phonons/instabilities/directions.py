@@ -82,19 +82,20 @@ def special_directions(matrices: NDArray[np.float64]) -> list[Direction]:
         matrices: (n_operations, n_patterns, n_patterns) of `representation`.
     """
     n = matrices.shape[1]
-    found: list[Direction] = []
+    directions: list[Direction] = []
     for vector in _fixed_directions(matrices):
         turned = matrices @ vector
-        if not any(np.abs(np.abs(turned @ other.vector) - 1).min() < _SAME for other in found):
-            found.append(_direction(vector, matrices))
-    found.sort(key=lambda direction: -direction.n_operations)
-    while len(found) < n:
-        others = np.array([direction.vector for direction in found]).reshape(-1, n)
-        found.append(_direction(np.linalg.svd(others)[2][-1] if len(others) else np.eye(n)[0], matrices))
-    return found
+        if not any(np.abs(np.abs(turned @ other.vector) - 1).min() < _SAME for other in directions):
+            directions.append(_direction(vector, matrices))
+    directions.sort(key=lambda direction: -direction.n_operations)
+    while len(directions) < n:
+        others = np.array([direction.vector for direction in directions]).reshape(-1, n)
+        directions.append(_direction(np.linalg.svd(others)[2][-1] if len(others) else np.eye(n)[0], matrices))
+    return directions
 
 
 def _direction(vector: NDArray[np.float64], matrices: NDArray[np.float64]) -> Direction:
+    """A unit vector, with what the operations do to it."""
     overlaps = matrices @ vector @ vector
     return Direction(vector, int(np.sum(overlaps > 1 - _SAME)), bool(np.any(overlaps < -1 + _SAME)))
 
@@ -115,4 +116,5 @@ def _fixed_directions(matrices: NDArray[np.float64]) -> list[NDArray[np.float64]
 
 
 def _same_space(first: NDArray[np.float64], second: NDArray[np.float64]) -> bool:
+    """Whether orthonormal rows span the same space."""
     return bool(np.abs(first.T @ first - second.T @ second).max() < _SAME * 10)

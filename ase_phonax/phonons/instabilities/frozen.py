@@ -7,9 +7,9 @@ singles out among degenerate ones. Amplitudes are the largest displacement of an
 from __future__ import annotations
 
 import warnings
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms
@@ -24,9 +24,12 @@ from ...base.units import THZ_PER_SQRT_EV_A2_AMU
 from ...structures.commensurate_cells import as_fractions, commensurate_cell
 from ...structures.relaxation import RelaxationReport, relax
 from ..supercell.constants import crystal_atoms
-from ..supercell.door import checked
+from ..supercell.door import checked, dynamical_matrix
 from ..supercell.patches import exact_matrices
 from .directions import real_patterns, representation, special_directions
+
+if TYPE_CHECKING:
+    from ase.calculators.calculator import Calculator
 
 AMPLITUDES = tuple(np.linspace(0.0, 0.6, 13).tolist())  # [Å]
 LARGEST_AMPLITUDE = 5.0  # [Å] beyond, atoms have left their places
@@ -100,7 +103,7 @@ class FollowedMode:
     Attributes:
         scan: energies along the mode.
         relaxed: stationary, with the symmetry of the displaced structure (or more); calculator attached.
-        report: of the relaxation.
+        report: what the relaxation did.
         energy_gain: relaxed minus undistorted, for each primitive cell [eV]; negative where the crystal gains.
     """
 
@@ -110,7 +113,7 @@ class FollowedMode:
     energy_gain: float
 
 
-def mode_pattern(phonopy: Phonopy, calc: Any, qpoint: ArrayLike, mode: int) -> ModePattern:
+def mode_pattern(phonopy: Phonopy, calc: Calculator, qpoint: ArrayLike, mode: int) -> ModePattern:
     """The displacement of one mode, from the exact D(q) where the calculator has it.
 
     Args:
@@ -123,18 +126,15 @@ def mode_pattern(phonopy: Phonopy, calc: Any, qpoint: ArrayLike, mode: int) -> M
         InputError: no such mode; a wave that fits no supercell of a reasonable size; no force constants.
     """
     check_mode(mode, 3 * len(checked(phonopy).primitive))
-    if phonopy.dynamical_matrix is None:
-        raise InputError(
-            "the Phonopy object has no force constants",
-            "modes are theirs",
-            "take it from ase_phonax.phonons.supercell.objects.get_phonopy",
-        )
+    matrix = dynamical_matrix(phonopy)
     primitive = crystal_atoms(phonopy.primitive)
     q = np.array([float(x) for x in as_fractions(qpoint)])
     cells = check_size(qpoint, primitive.cell[:], len(primitive))
-    exact = hasattr(calc, "get_dynamical_matrix") and phonopy.nac_params is None
-    with exact_matrices(phonopy, calc, [q]) if exact else nullcontext():
-        modes = SymmetryAdaptedModes(phonopy.dynamical_matrix, q, phonopy.primitive_symmetry)
+    matrices: AbstractContextManager[None] = nullcontext()
+    if hasattr(calc, "get_dynamical_matrix") and phonopy.nac_params is None:
+        matrices = exact_matrices(phonopy, calc, [q])
+    with matrices:
+        modes = SymmetryAdaptedModes(matrix, q, phonopy.primitive_symmetry)
     bands = next(bands for bands in modes.degenerate_sets if mode - 1 in bands)
     frequency = float(modes.frequencies[bands[0]])
 
@@ -165,7 +165,7 @@ def mode_pattern(phonopy: Phonopy, calc: Any, qpoint: ArrayLike, mode: int) -> M
 
 
 def scan_mode(
-    phonopy: Phonopy, calc: Any, qpoint: ArrayLike, mode: int, amplitudes: ArrayLike | None = None
+    phonopy: Phonopy, calc: Calculator, qpoint: ArrayLike, mode: int, amplitudes: ArrayLike | None = None
 ) -> ModeScan:
     """Energies along one mode.
 
@@ -203,7 +203,7 @@ def scan_mode(
 
 def follow_mode(
     phonopy: Phonopy,
-    calc: Any,
+    calc: Calculator,
     qpoint: ArrayLike,
     mode: int,
     amplitudes: ArrayLike | None = None,
@@ -222,7 +222,7 @@ def follow_mode(
     return relax_lowest(scan_mode(phonopy, calc, qpoint, mode, amplitudes), calc, **relax_options)
 
 
-def relax_lowest(scan: ModeScan, calc: Any, **relax_options: Any) -> FollowedMode:
+def relax_lowest(scan: ModeScan, calc: Calculator, **relax_options: Any) -> FollowedMode:
     """Relax the structure of lowest energy in a scan (`follow_mode`)."""
     start = scan.pattern.displaced(scan.amplitudes[scan.lowest])
     # A tenth of the displacement at most, or the displaced structure would count as the undistorted one.
@@ -279,7 +279,7 @@ def checked_amplitudes(amplitudes: ArrayLike) -> NDArray[np.float64]:
     return values
 
 
-def _evaluated(atoms: Atoms, calc: Any) -> Atoms:
+def _evaluated(atoms: Atoms, calc: Calculator) -> Atoms:
     """The structure with energy and forces attached, free of the calculator."""
     atoms.calc = calc
     energy, forces = atoms.get_potential_energy(), atoms.get_forces()

@@ -14,12 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 from phonopy import Phonopy
 from phonopy.phonon.symmetry_adapted_modes import SymmetryAdaptedModes
 
-from ...base.errors import InputError
 from ...derivatives.conventions import frequencies_thz
 from ..bands.paths import crystal_path
 from ..sampling.meshes import IMAGINARY_THRESHOLD_THZ
 from ..supercell.constants import commensurate_qpoints, crystal_atoms, interpolated_dynamical_matrices
-from ..supercell.door import checked
+from ..supercell.door import checked, dynamical_matrix
 from ..symmetry.translations import translation_weights
 
 Labels = Callable[[NDArray[np.float64]], Mapping[int, str | None]]
@@ -76,17 +75,12 @@ def find_imaginary_modes(
         InputError: no force constants.
     """
     checked(phonopy)
-    if phonopy.dynamical_matrix is None:
-        raise InputError(
-            "the Phonopy object has no force constants",
-            "modes are theirs",
-            "take it from ase_phonax.phonons.supercell.objects.get_phonopy",
-        )
-    found = []
+    matrix = dynamical_matrix(phonopy)
+    imaginary = []
     for where, q, commensurate in _one_of_each_star(phonopy, special_points(phonopy) if points is None else points):
         if frequencies_thz(interpolated_dynamical_matrices(phonopy, q[None])).min() > -threshold_thz:
             continue
-        modes = SymmetryAdaptedModes(phonopy.dynamical_matrix, q, phonopy.primitive_symmetry)
+        modes = SymmetryAdaptedModes(matrix, q, phonopy.primitive_symmetry)
         names = labels(q) if labels is not None else {}
         for bands in modes.degenerate_sets:
             frequency, vectors = float(modes.frequencies[bands[0]]), modes.eigenvectors[:, bands]
@@ -94,8 +88,9 @@ def find_imaginary_modes(
             if frequency < -threshold_thz and not translation:
                 numbers = tuple(band + 1 for band in bands)
                 vectors = vectors.T.reshape(len(bands), -1, 3)
-                found.append(ImaginaryMode(q, where, numbers, frequency, names.get(numbers[0]), vectors, commensurate))
-    return sorted(found, key=lambda mode: mode.frequency_thz)
+                label = names.get(numbers[0])
+                imaginary.append(ImaginaryMode(q, where, numbers, frequency, label, vectors, commensurate))
+    return sorted(imaginary, key=lambda mode: mode.frequency_thz)
 
 
 def special_points(phonopy: Phonopy) -> list[tuple[str, NDArray[np.float64]]]:

@@ -23,7 +23,7 @@ from ...base.errors import InputError
 from ..defaults import ANIMATION_AMPLITUDE as AMPLITUDE
 from ..defaults import ANIMATION_FRAMES as FRAMES
 from ..supercell.constants import crystal_atoms
-from ..supercell.door import checked
+from ..supercell.door import checked, dynamical_matrix
 
 LARGEST_AMPLITUDE = 5.0  # [Å]
 MAX_FRAMES = 1000
@@ -66,7 +66,7 @@ class Animation:
         return frames
 
     def write(self, path: Path) -> None:
-        """All frames as extended XYZ."""
+        """Write all frames as extended XYZ."""
         from ase.io import write
 
         write(path, self.frames(), format="extxyz")
@@ -94,37 +94,41 @@ def animate(
         cells: (3,) primitive cells drawn along each vector; the fewest that hold whole waves unless given.
 
     Raises:
-        InputError: a mode that does not exist, a q-point that fits no cell or not the one given, or numbers that
-            make no picture.
+        InputError: no force constants, a mode that does not exist, a q-point that fits no cell or not the one given,
+            or numbers that make no picture.
     """
     checked(phonopy)
     q = checked_qpoint(qpoint)
     check_picture(amplitude, n_frames)
     check_mode(mode, len(phonopy.primitive))
     repeats = checked_cells(q, cells, len(phonopy.primitive))
-    found = _modulation(phonopy, repeats, [(q, mode, 1.0, 0.0)])
-    displacements = found.modulations[0]
+    modulation = _modulation(phonopy, repeats, [(q, mode, 1.0, 0.0)])
+    displacements = modulation.modulations[0]
     return Animation(
         qpoint=np.array([float(x) for x in q]),
         mode=mode,
-        frequency_thz=float(found.frequencies[0]),
+        frequency_thz=float(modulation.frequencies[0]),
         amplitude=amplitude,
-        equilibrium=crystal_atoms(found.supercell),
+        equilibrium=crystal_atoms(modulation.supercell),
         displacements=displacements * amplitude / largest_displacement(displacements),
         n_frames=n_frames,
     )
 
 
 def write_v_sim(phonopy: Phonopy, qpoint: ArrayLike, path: Path) -> None:
-    """All modes at a q-point in one file of phonopy's for v_sim (`*.ascii`), which builds cells by itself.
+    """Write all modes at a q-point to one file of phonopy's for v_sim (`*.ascii`), which builds cells by itself.
 
     Args:
         phonopy: with force constants; not changed.
         qpoint: (3,) reduced coordinates of the primitive cell.
         path: to write.
+
+    Raises:
+        InputError: no force constants; or a q-point that fits no cell.
     """
     q = checked_qpoint(qpoint)
-    checked(phonopy).write_animation(q_point=[float(x) for x in q], anime_type="v_sim", filename=path)
+    dynamical_matrix(checked(phonopy))
+    phonopy.write_animation(q_point=[float(x) for x in q], anime_type="v_sim", filename=path)
 
 
 def modulate(
@@ -157,11 +161,11 @@ def modulate(
         (q, mode, amplitude / largest_displacement(unit), phase)
         for (q, mode, amplitude, phase), unit in zip(wanted, units, strict=True)
     ]
-    found = _modulation(phonopy, repeats, scaled)
-    atoms = crystal_atoms(found.supercell)
+    modulation = _modulation(phonopy, repeats, scaled)
+    atoms = crystal_atoms(modulation.supercell)
     # Not phonopy's modulated_supercell, which wraps atoms into the cell.
-    atoms.positions += found.modulations.sum(axis=0).real
-    return atoms, found
+    atoms.positions += modulation.modulations.sum(axis=0).real
+    return atoms, modulation
 
 
 def largest_displacement(displacements: NDArray[np.complex128]) -> float:
@@ -189,19 +193,18 @@ def checked_qpoint(qpoint: ArrayLike) -> list[Fraction]:
             "a mode belongs to one",
             "give reduced coordinates of the primitive cell, such as 0.5 0 0",
         )
-    fractions = [_simplest_fraction(float(x)) for x in q]
-    found = [x for x in fractions if x is not None]
-    if len(found) < 3:
+    fractions = [x for x in map(_simplest_fraction, q.tolist()) if x is not None]
+    if len(fractions) < 3:
         raise InputError(
             f"the wave vector {q.tolist()} fits no cell of up to {MAX_DENOMINATOR} primitive cells a side",
             "frames repeat only where a cell holds whole waves",
             "give fractions such as 0.25 or 1/3",
         )
-    return found
+    return fractions
 
 
 def _simplest_fraction(value: float) -> Fraction | None:
-    """That of smallest denominator which a number typed with five digits can mean."""
+    """The fraction of smallest denominator that a number typed with five digits can mean; None beyond the largest."""
     for denominator in range(1, MAX_DENOMINATOR + 1):
         fraction = Fraction(round(value * denominator), denominator)
         if abs(float(fraction) - value) < _COMMENSURATE:
@@ -284,6 +287,7 @@ def checked_cells(q: Sequence[Fraction], cells: Sequence[int] | None, n_atoms: i
 
 
 def _refuse_enormous(repeats: Sequence[int], n_atoms: int) -> None:
+    """Refuse cells with more atoms than a picture can show, with an InputError."""
     total = n_atoms * math.prod(repeats)
     if total > MAX_ATOMS:
         raise InputError(
@@ -296,6 +300,8 @@ def _refuse_enormous(repeats: Sequence[int], n_atoms: int) -> None:
 def _modulation(
     phonopy: Phonopy, repeats: Sequence[int], modes: Sequence[tuple[Sequence[Fraction], int, float, float]]
 ) -> Modulation:
+    """phonopy's modulation of (q, mode from 1, amplitude in amu^½ Å, phase in degrees) each."""
+    dynamical_matrix(phonopy)
     aside = copy.copy(phonopy)  # the object keeps modulations of its own
     settings = [[np.array([float(x) for x in q]), mode - 1, amplitude, phase] for q, mode, amplitude, phase in modes]
     return aside.run_modulations(list(repeats), settings)

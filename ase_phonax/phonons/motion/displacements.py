@@ -11,22 +11,21 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from phonopy import Phonopy
 from phonopy.phonon.dos import ProjectedDos
+from phonopy.phonon.mesh import Mesh
 from phonopy.phonon.thermal_displacement import ThermalDisplacementMatrices
 
 from ...base.errors import InputError, UnstableWarning
 from ...base.files import write_whole
-from ..sampling.meshes import IMAGINARY_THRESHOLD_THZ, check_mesh
-from ..supercell.door import checked
+from ..sampling.meshes import IMAGINARY_THRESHOLD_THZ, ZERO_THZ, check_mesh, gamma_acoustics, mesh_numbers
+from ..supercell.door import checked, dynamical_matrix
 
 DISPLACEMENT_MESH_LENGTH = 60.0  # [Å] q-points along b: length * |b| / 2 pi
 MESH_LENGTH = 40.0  # [Å] for participation ratios and directions
-ZERO_THZ = 1e-3  # as in heat: modes at or below are left out
 _DEGENERATE_THZ = 1e-4
 HIGHEST_TEMPERATURE = 1e5  # [K]
 
@@ -39,25 +38,26 @@ class DenseMeshDisplacements(ThermalDisplacementMatrices):
     60 Å and 300 K). Two meshes, one with half the divisions of the other, tell how much: U = 2 U_fine - U_coarse.
 
     Args:
-        fine, coarse: `Phonopy` objects with unreduced meshes and eigenvectors, 2m and m divisions.
+        fine, coarse: unreduced meshes with eigenvectors, of 2m and of m divisions.
+        cell: (3, 3) of the primitive cell, rows [Å].
         cutoff_thz: modes at or below are left out.
     """
 
-    def __init__(self, fine: Phonopy, coarse: Phonopy, cutoff_thz: float) -> None:
-        how: dict[str, Any] = {"freq_min": cutoff_thz, "lattice": fine.primitive.cell.T}
-        super().__init__(_mesh_of(fine), **how)
-        self.on_coarse_mesh = ThermalDisplacementMatrices(_mesh_of(coarse), **how)
+    def __init__(self, fine: Mesh, coarse: Mesh, cell: NDArray[np.float64], cutoff_thz: float) -> None:
+        super().__init__(fine, freq_min=cutoff_thz, lattice=cell.T)
+        self.on_coarse_mesh = ThermalDisplacementMatrices(coarse, freq_min=cutoff_thz, lattice=cell.T)
 
     def run(self) -> None:
-        """Both meshes, then the limit."""
+        """Sum over both meshes, and take the limit."""
         super().run()
-        coarse: Any = self.on_coarse_mesh
-        coarse.temperatures = self._temperatures
+        coarse = self.on_coarse_mesh
+        assert self.temperatures is not None, "they are set before"
+        coarse.temperatures = self.temperatures
         coarse.run()
         fine, cif = np.array(self._disp_matrices), np.array(self._disp_matrices_cif)
         self.on_fine_mesh = fine
-        self._disp_matrices = 2 * fine - coarse.thermal_displacement_matrices
-        self._disp_matrices_cif = 2 * cif - coarse.thermal_displacement_matrices_cif
+        self._disp_matrices = 2 * fine - np.array(coarse.thermal_displacement_matrices)
+        self._disp_matrices_cif = 2 * cif - np.array(coarse.thermal_displacement_matrices_cif)
 
 
 @dataclass(frozen=True)
@@ -88,11 +88,11 @@ class ThermalMotion:
         return np.trace(self.matrices, axis1=2, axis2=3) / 3
 
     def write_yaml(self, path: Path) -> None:
-        """All temperatures, in phonopy's format (Cartesian and CIF's axes) [Å²]."""
+        """Write the matrices at all temperatures in phonopy's format, in Cartesian and in CIF's axes [Å²]."""
         self.phonopy_matrices.write_yaml(filename=path)
 
     def write_cif(self, path: Path, temperature_index: int) -> None:
-        """The primitive cell with anisotropic displacement parameters at one temperature, phonopy's CIF (P1)."""
+        """Write phonopy's CIF (P1): the primitive cell with anisotropic displacement parameters at one temperature."""
         self.phonopy_matrices.write_cif(self.phonopy.primitive, temperature_index, filename=path)
 
 
@@ -110,15 +110,12 @@ def get_thermal_motion(
         length: of the finer mesh, about length * |b| / 2 pi divisions along each reciprocal vector b [Å].
 
     Raises:
-        InputError: temperatures that are none.
+        InputError: no force constants; temperatures that are none.
     """
     wanted = checked_temperatures(temperatures)
     half = _divisions(checked(phonopy), length / 2)
-    coarse, fine = _with_full_mesh(phonopy, half), _with_full_mesh(phonopy, [2 * n for n in half])
-    frequencies, qpoints = _mesh_of(fine).frequencies, _mesh_of(fine).qpoints
-    acoustic = np.zeros(frequencies.shape, dtype=bool)
-    at_gamma = int(np.argmin(np.abs(qpoints - np.rint(qpoints)).max(axis=1)))
-    acoustic[at_gamma, np.argsort(np.abs(frequencies[at_gamma]))[:3]] = True
+    (_, coarse), (_, fine) = _with_full_mesh(phonopy, half), _with_full_mesh(phonopy, [2 * n for n in half])
+    frequencies, acoustic = fine.frequencies, gamma_acoustics(fine.qpoints, fine.frequencies)
     noise = float(np.abs(frequencies[acoustic]).max())
     # Far from zero they are no translations: constants that break the sum rule, atoms tied to their places.
     cutoff = max(ZERO_THZ, 1.01 * noise) if noise < IMAGINARY_THRESHOLD_THZ else ZERO_THZ
@@ -130,13 +127,13 @@ def get_thermal_motion(
             UnstableWarning,
             stacklevel=2,
         )
-    found = DenseMeshDisplacements(fine, coarse, cutoff)
-    found.temperatures = wanted
-    found.run()
-    matrices = found.thermal_displacement_matrices
+    displacements = DenseMeshDisplacements(fine, coarse, phonopy.primitive.cell, cutoff)
+    displacements.temperatures = wanted
+    displacements.run()
+    matrices = displacements.thermal_displacement_matrices
     assert matrices is not None, "they have been run"
     traces = np.trace(matrices, axis1=2, axis2=3)
-    added = traces - np.trace(found.on_fine_mesh, axis1=2, axis2=3)
+    added = traces - np.trace(displacements.on_fine_mesh, axis1=2, axis2=3)
     numbers = [int(2 * n) for n in half]
     return ThermalMotion(
         temperatures=wanted,
@@ -144,7 +141,7 @@ def get_thermal_motion(
         mesh_numbers=(numbers[0], numbers[1], numbers[2]),
         extrapolated=float(np.abs(added / traces).max()),
         fraction_left_out=left_out,
-        phonopy_matrices=found,
+        phonopy_matrices=displacements,
         phonopy=phonopy,
     )
 
@@ -209,17 +206,17 @@ class Participation:
 
     @property
     def mean(self) -> float:
-        """Over all modes of the mesh."""
+        """Mean over all modes of the mesh."""
         return float(self.weights @ self.ratios.mean(axis=1) / self.weights.sum())
 
     @property
     def lowest(self) -> tuple[int, int]:
-        """(q-point, mode) of the most localised mode."""
+        """Indices of q-point and mode of the most localised mode."""
         q, mode = np.unravel_index(int(np.argmin(self.ratios)), self.ratios.shape)
         return int(q), int(mode)
 
     def write(self, path: Path) -> None:
-        """A table: q-point, weight, mode (from 1), frequency, ratio."""
+        """Write a table of q-point, weight, mode (from 1), frequency [THz] and ratio."""
         lines = ["#      qa        qb        qc   weight  mode  frequency (THz)  participation ratio"]
         for q, weight, frequencies, ratios in zip(
             self.qpoints, self.weights, self.frequencies_thz, self.ratios, strict=True
@@ -236,9 +233,14 @@ def get_participation(phonopy: Phonopy, *, length: float = MESH_LENGTH) -> Parti
     Args:
         phonopy: with force constants; not changed.
         length: as in `get_thermal_motion` [Å].
+
+    Raises:
+        InputError: no force constants.
     """
-    aside = copy.copy(checked(phonopy))
-    mesh: Any = aside.run_mesh(_divisions(phonopy, length), is_gamma_center=True, with_eigenvectors=True)
+    dynamical_matrix(checked(phonopy))
+    aside = copy.copy(phonopy)
+    mesh = aside.run_mesh(_divisions(phonopy, length), is_gamma_center=True, with_eigenvectors=True)
+    assert mesh.eigenvectors is not None, "they were asked for"
     return Participation(
         mesh.qpoints, mesh.weights, mesh.frequencies, participation_ratios(mesh.frequencies, mesh.eigenvectors)
     )
@@ -259,15 +261,17 @@ def get_directional_densities(
         (n_atoms, n_frequencies) along the direction [states/THz/primitive cell].
 
     Raises:
-        InputError: a direction of no length.
+        InputError: no force constants; a direction of no length.
     """
     along = None if direction is None else checked_direction(direction)
-    aside = _with_full_mesh(checked(phonopy), _divisions(phonopy, length))
-    grid: dict[str, float] = {}
+    aside, _ = _with_full_mesh(checked(phonopy), _divisions(phonopy, length))
+    lowest = highest = pitch = None
     if phonopy.total_dos is not None:
         points = phonopy.total_dos.frequency_points
-        grid = {"freq_min": points[0], "freq_max": points[-1], "freq_pitch": points[1] - points[0]}
-    return aside.run_projected_dos(direction=along, xyz_projection=along is None, **grid)  # type: ignore[arg-type]
+        lowest, highest, pitch = points[0], points[-1], points[1] - points[0]
+    return aside.run_projected_dos(
+        freq_min=lowest, freq_max=highest, freq_pitch=pitch, direction=along, xyz_projection=along is None
+    )
 
 
 def checked_direction(direction: ArrayLike) -> NDArray[np.float64]:
@@ -287,18 +291,14 @@ def checked_direction(direction: ArrayLike) -> NDArray[np.float64]:
 
 
 def _divisions(phonopy: Phonopy, length: float) -> list[int]:
-    lengths = np.linalg.norm(np.linalg.inv(phonopy.primitive.cell), axis=0)
-    numbers = np.maximum(1, np.rint(length * lengths))
+    """Numbers of a mesh, refused where it fits no memory."""
+    numbers = mesh_numbers(phonopy, length)
     check_mesh(numbers)
     return [int(n) for n in numbers]
 
 
-def _with_full_mesh(phonopy: Phonopy, numbers: list[int]) -> Phonopy:
-    """A shallow copy that holds every q-point of a mesh, with eigenvectors."""
+def _with_full_mesh(phonopy: Phonopy, numbers: list[int]) -> tuple[Phonopy, Mesh]:
+    """A shallow copy that holds every q-point of a mesh, with eigenvectors; and that mesh."""
+    dynamical_matrix(phonopy)
     aside = copy.copy(phonopy)
-    aside.run_mesh(numbers, is_gamma_center=True, is_mesh_symmetry=False, with_eigenvectors=True)
-    return aside
-
-
-def _mesh_of(phonopy: Phonopy) -> Any:
-    return phonopy.mesh
+    return aside, aside.run_mesh(numbers, is_gamma_center=True, is_mesh_symmetry=False, with_eigenvectors=True)

@@ -13,6 +13,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 from phonopy.exception import BORNFileParseError
 from phonopy.file_IO import parse_BORN
+from phonopy.harmonic.dynamical_matrix import NacParams
 from phonopy.physical_units import get_calculator_physical_units
 from phonopy.structure.atoms import PhonopyAtoms
 from phonopy.structure.symmetry import symmetrize_borns_and_epsilon
@@ -55,7 +56,7 @@ class NonAnalyticCorrection:
     sum_rule_violation: float
     charges_changed_by: float
     dielectric_changed_by: float
-    params: dict[str, Any]
+    params: NacParams
 
 
 def read_correction(
@@ -95,12 +96,16 @@ def read_correction(
     changed = float(np.abs(fitted - charges).max())
     largest = float(np.abs(charges).max())
     _check_size(total, changed, largest)
-    params = {
-        **given,
+    params: NacParams = {
         "born": fitted,
         "dielectric": fitted_dielectric,
         "factor": float(given.get("factor", NAC_FACTOR)),
+        "method": given["method"],
     }
+    if "G_cutoff" in given:
+        params["G_cutoff"] = given["G_cutoff"]
+    if "Lambda" in given:
+        params["Lambda"] = given["Lambda"]
     return NonAnalyticCorrection(
         method=params["method"],
         charges=fitted,
@@ -124,6 +129,7 @@ def charges_by_element(correction: NonAnalyticCorrection, symbols: Sequence[str]
 
 
 def _read_file(path: Path, primitive: PhonopyAtoms, symprec: float) -> dict[str, Any]:
+    """phonopy's `nac_params` from a BORN file, or an error that says what is wrong with it."""
     require_file(path, "the BORN file", "it holds the Born charges", may_be_empty=True)  # said below
     try:
         first = path.read_text(encoding="utf-8").splitlines()[:1]
@@ -187,6 +193,7 @@ def _checked(given: dict[str, Any], n_atoms: int) -> tuple[NDArray[np.float64], 
 
 
 def _check_size(total: float, changed: float, largest: float) -> None:
+    """Refuse charges [e] whose sum, or whose change by symmetry, is large beside the largest entry."""
     if total > TOLERATED * largest:
         raise InputError(
             f"the Born charges sum to {total:.3g} e, where the largest entry is {largest:.3g} e",
@@ -202,6 +209,7 @@ def _check_size(total: float, changed: float, largest: float) -> None:
 
 
 def _phonopy_atoms(atoms: Atoms) -> PhonopyAtoms:
+    """Atoms as phonopy has them, where they lie."""
     return PhonopyAtoms(
         numbers=atoms.numbers, cell=atoms.cell[:], scaled_positions=atoms.get_scaled_positions(wrap=False)
     )

@@ -11,7 +11,7 @@ from phonopy import Phonopy
 from ...base.errors import InputError
 from ..bands.paths import crystal_path, mathtext_label, named_path, plain_label
 from ..supercell.constants import crystal_atoms
-from ..supercell.door import checked
+from ..supercell.door import checked, dynamical_matrix
 from .charges import Born, NonAnalyticCorrection, read_correction
 
 
@@ -47,7 +47,7 @@ def set_nac(phonopy: Phonopy, born: Born, method: str | None = None) -> NonAnaly
         InputError: as `read_correction`.
     """
     correction = read_correction(born, checked(phonopy).primitive, phonopy.symmetry.tolerance, method)
-    phonopy.nac_params = correction.params  # type: ignore[assignment]
+    phonopy.nac_params = correction.params
     return correction
 
 
@@ -63,23 +63,24 @@ def get_gamma_splitting(
         path: of special points, as `get_band_structure` takes it; the standard path unless given.
 
     Raises:
-        InputError: no correction is set, or a direction without length.
+        InputError: no correction is set, no force constants, or a direction without length.
     """
     if checked(phonopy).nac_params is None:
         raise InputError(
             "the Phonopy object has no nac_params",
             "without charges frequencies at Γ do not depend on the direction",
-            "run ase_phonax.phonons.polar.set_nac(phonopy, born) first",
+            "run ase_phonax.set_nac(phonopy, born) first",
         )
+    dynamical_matrix(phonopy)
     if directions is None:
         names, vectors = directions_of_path(phonopy, path)
     else:
         vectors = checked_directions(directions)
         names = ["(" + ", ".join(f"{round(x, 4) + 0.0:g}" for x in vector) + ")" for vector in vectors.tolist()]
     gamma = [[0.0, 0.0, 0.0]]
-    found = [phonopy.run_qpoints(gamma, nac_q_direction=vector).frequencies[0] for vector in vectors]
+    approached = [phonopy.run_qpoints(gamma, nac_q_direction=vector).frequencies[0] for vector in vectors]
     without = phonopy.run_qpoints(gamma).frequencies[0]
-    return GammaSplitting(tuple(names), vectors, np.sort(found, axis=1), np.sort(without))
+    return GammaSplitting(tuple(names), vectors, np.sort(approached, axis=1), np.sort(without))
 
 
 def directions_of_path(phonopy: Phonopy, path: str | None = None) -> tuple[list[str], NDArray[np.float64]]:

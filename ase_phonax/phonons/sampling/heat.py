@@ -11,8 +11,8 @@ from phonopy import Phonopy
 from phonopy.phonon.mesh import Mesh
 from phonopy.phonon.thermal_properties import ThermalProperties
 
-from ..defaults import MESH_LENGTH
-from .meshes import EVERYWHERE, _gamma_acoustics, get_mesh, sampled_mesh
+from ..defaults import EVERYWHERE, MESH_LENGTH
+from .meshes import ZERO_THZ, gamma_acoustics, get_mesh, sampled_mesh
 
 FIRST_MESH_LENGTH = 20.0  # [Å] where a series of exact meshes begins
 CONVERGED = 1e-3  # relative, of heat at 300 K: a tenth of what potentials are good for
@@ -64,9 +64,10 @@ def converge_mesh(
 
 
 def _heat_step(phonopy: Phonopy, mesh: Mesh) -> MeshStep:
-    found = get_thermal_properties(phonopy, [300.0]).thermal_properties
-    assert found is not None, "thermal properties have been run"
-    _, free_energy, entropy, heat_capacity = (float(np.ravel(x)[0]) for x in found)
+    """The mesh at hand, with its heat at 300 K."""
+    heat = get_thermal_properties(phonopy, [300.0]).thermal_properties
+    assert heat is not None, "thermal properties have been run"
+    _, free_energy, entropy, heat_capacity = (float(np.ravel(x)[0]) for x in heat)
     n_modes = mesh.frequencies.shape[1]
     numbers = tuple(int(n) for n in mesh.mesh_numbers)
     return MeshStep(numbers, len(mesh.qpoints), free_energy, entropy, heat_capacity, n_modes)
@@ -89,10 +90,11 @@ def get_thermal_properties(
     """
     if temperatures is None:
         temperatures = np.arange(0.0, 1001.0, 10.0)
-    cutoff = _thermal_cutoff(sampled_mesh(phonopy))
+    cutoff = thermal_cutoff(sampled_mesh(phonopy))
     return phonopy.run_thermal_properties(temperatures=temperatures, cutoff_frequency=cutoff)
 
 
-def _thermal_cutoff(mesh: Mesh) -> float:
-    noise = np.abs(mesh.frequencies[_gamma_acoustics(mesh.qpoints, mesh.frequencies)]).max(initial=0.0)
-    return max(1e-3, 1.01 * float(noise))
+def thermal_cutoff(mesh: Mesh) -> float:
+    """Frequency at or below which modes have no heat [THz]: ZERO_THZ, or what acoustic modes at Gamma have as noise."""
+    noise = np.abs(mesh.frequencies[gamma_acoustics(mesh.qpoints, mesh.frequencies)]).max(initial=0.0)
+    return max(ZERO_THZ, 1.01 * float(noise))

@@ -17,14 +17,14 @@ from phonopy.phonon.mesh import Mesh
 
 from ...base.errors import InputError
 from ...base.sharing import ignored_warnings
-from ..defaults import MESH_LENGTH
-from ..supercell.door import checked
+from ..defaults import EVERYWHERE, MESH_LENGTH
+from ..supercell.door import checked, dynamical_matrix
 
 PROJECTED_MESH_LENGTH = 40.0  # [Å] the projected DOS needs every q-point, unreduced by symmetry
-EVERYWHERE = (True, True, True)
 LARGEST_MESH = 300**3  # q-points
 DOS_POINTS = 301
 IMAGINARY_THRESHOLD_THZ = 0.05  # below minus this a mode counts as imaginary: interpolation noise is smaller
+ZERO_THZ = 1e-3  # at or below, a mode is no vibration: it has no heat, no amplitude and no Grüneisen parameter
 
 
 def get_mesh(
@@ -43,16 +43,16 @@ def get_mesh(
         repeated: directions that are sampled; the others, the vacuum of a layer, get one q-point.
 
     Raises:
-        InputError: numbers that are no mesh, or more q-points than LARGEST_MESH.
+        InputError: no force constants; numbers that are no mesh, or more q-points than LARGEST_MESH.
     """
-    checked(phonopy)
-    check_mesh(_numbers(phonopy, length) if numbers is None else numbers)
+    dynamical_matrix(checked(phonopy))
+    check_mesh(mesh_numbers(phonopy, length) if numbers is None else numbers)
     if numbers is None and all(repeated):
         # phonopy picks symmetric numbers of its own for skewed cells, and says so; nothing is lost.
         with ignored_warnings(".*from length input.*incompatible"):
             return phonopy.run_mesh(float(length), is_gamma_center=True)
     if numbers is None:
-        numbers = np.where(repeated, _numbers(phonopy, length), 1).tolist()
+        numbers = np.where(repeated, mesh_numbers(phonopy, length), 1).tolist()
     return phonopy.run_mesh(list(numbers), is_gamma_center=True)
 
 
@@ -85,7 +85,8 @@ def check_mesh(numbers: Sequence[float] | NDArray[Any]) -> None:
         )
 
 
-def _numbers(phonopy: Phonopy, length: float) -> NDArray[np.int64]:
+def mesh_numbers(phonopy: Phonopy, length: float) -> NDArray[np.int64]:
+    """(3,) q-points along each reciprocal vector b: about length * |b| / 2 pi, at least 1."""
     reciprocal_lengths = np.linalg.norm(np.linalg.inv(phonopy.primitive.cell), axis=0)
     return np.maximum(1, np.rint(np.minimum(length * reciprocal_lengths, 1e15))).astype(np.int64)
 
@@ -101,7 +102,7 @@ def sampled_mesh(phonopy: Phonopy) -> Mesh:
         raise InputError(
             "the Phonopy object has no mesh of frequencies",
             "densities of states and thermal properties are sums over one",
-            "run ase_phonax.phonons.sampling.meshes.get_mesh(phonopy) first",
+            "run ase_phonax.get_mesh(phonopy) first",
         )
     return phonopy.mesh
 
@@ -133,14 +134,22 @@ def get_densities(
     end = highest + margin
     pitch = (end - start) / (DOS_POINTS - 1)
     total = phonopy.run_total_dos(freq_min=start, freq_max=end, freq_pitch=pitch)
-    numbers = np.where(repeated, _numbers(phonopy, length), 1)
+    numbers = np.where(repeated, mesh_numbers(phonopy, length), 1)
     check_mesh(numbers)
     phonopy.run_mesh(numbers, is_gamma_center=True, is_mesh_symmetry=False, with_eigenvectors=True)
     return total, phonopy.run_projected_dos(freq_min=start, freq_max=end, freq_pitch=pitch)
 
 
-def _gamma_acoustics(qpoints: NDArray[np.float64], frequencies: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """(n_qpoints, n_bands) true for the three modes nearest zero at q-points equivalent to Gamma."""
+def gamma_acoustics(qpoints: NDArray[np.float64], frequencies: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which modes are the three nearest zero at a q-point equivalent to Gamma.
+
+    Args:
+        qpoints: (n_qpoints, 3) reduced coordinates.
+        frequencies: (n_qpoints, n_bands), imaginary as negative.
+
+    Returns:
+        (n_qpoints, n_bands).
+    """
     acoustic = np.zeros(frequencies.shape, dtype=bool)
     for i in np.flatnonzero(np.abs(qpoints - np.rint(qpoints)).max(axis=1) < 1e-8):
         acoustic[i, np.argsort(np.abs(frequencies[i]))[:3]] = True

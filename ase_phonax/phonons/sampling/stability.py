@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from phonopy import Phonopy
 
 from ...derivatives.conventions import frequencies_thz
+from ..calculators import MatrixCalculator
 from ..supercell.constants import commensurate_qpoints, crystal_atoms
-from ..supercell.door import checked
-from .heat import _thermal_cutoff
-from .meshes import IMAGINARY_THRESHOLD_THZ, _gamma_acoustics, sampled_mesh
+from ..supercell.door import checked, dynamical_matrix
+from .heat import thermal_cutoff
+from .meshes import IMAGINARY_THRESHOLD_THZ, gamma_acoustics, sampled_mesh
 
 DOUBTFUL_QPOINTS, DOUBTFUL_DISTANCE = 16, 0.1  # asked for their exact frequency; reduced coordinates apart
 
@@ -53,18 +53,20 @@ def get_frequency_range(phonopy: Phonopy) -> FrequencyRange:
         frequencies += phonopy.band_structure.frequencies
     q, f = np.concatenate(qpoints), np.concatenate(frequencies)
     lowest = int(np.argmin(f.min(axis=1)))
-    left_out = (mesh.frequencies <= _thermal_cutoff(mesh)) & ~_gamma_acoustics(mesh.qpoints, mesh.frequencies)
+    left_out = (mesh.frequencies <= thermal_cutoff(mesh)) & ~gamma_acoustics(mesh.qpoints, mesh.frequencies)
     return FrequencyRange(
         gamma_thz=np.sort(gamma),
         minimum_thz=float(f[lowest].min()),
         minimum_qpoint=q[lowest],
         maximum_thz=float(f.max()),
-        imaginary=bool(np.any((f < -IMAGINARY_THRESHOLD_THZ) & ~_gamma_acoustics(q, f))),
+        imaginary=bool(np.any((f < -IMAGINARY_THRESHOLD_THZ) & ~gamma_acoustics(q, f))),
         fraction_left_out=float(mesh.weights @ left_out.sum(axis=1) / (mesh.weights.sum() * f.shape[1])),
     )
 
 
-def exact_minimum(phonopy: Phonopy, calc: Any, bands_exact: bool = False) -> tuple[float, NDArray[np.float64]]:
+def exact_minimum(
+    phonopy: Phonopy, calc: MatrixCalculator, bands_exact: bool = False
+) -> tuple[float, NDArray[np.float64]]:
     """Lowest exact frequency met, to judge imaginary ones of an interpolated mesh.
 
     Between its own wave vectors a supercell can show instabilities that the crystal does not have, most
@@ -89,13 +91,13 @@ def exact_minimum(phonopy: Phonopy, calc: Any, bands_exact: bool = False) -> tup
     asked = np.concatenate([own, _doubtful_qpoints(*map(np.concatenate, zip(*doubted, strict=True)))])
     known.append((asked, frequencies_thz(calc.get_dynamical_matrix(crystal_atoms(phonopy.primitive), asked))))
     q, f = map(np.concatenate, zip(*known, strict=True))
-    lowest = np.where(_gamma_acoustics(q, f), np.inf, f).min(axis=1)
+    lowest = np.where(gamma_acoustics(q, f), np.inf, f).min(axis=1)
     return float(lowest.min()), q[int(lowest.argmin())]
 
 
 def _doubtful_qpoints(q: NDArray[np.float64], f: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Where frequencies (n, n_bands) at q (n, 3) are imaginary: the lowest, spread out."""
-    lowest = np.where(_gamma_acoustics(q, f), np.inf, f).min(axis=1)
+    """Wave vectors (m, 3), of q (n, 3), at which frequencies (n, n_bands) are imaginary: the lowest, spread out."""
+    lowest = np.where(gamma_acoustics(q, f), np.inf, f).min(axis=1)
     chosen: list[NDArray[np.float64]] = []
     for index in np.argsort(lowest):
         if lowest[index] >= -IMAGINARY_THRESHOLD_THZ or len(chosen) == DOUBTFUL_QPOINTS:
@@ -108,5 +110,6 @@ def _doubtful_qpoints(q: NDArray[np.float64], f: NDArray[np.float64]) -> NDArray
 
 def acoustic_noise(phonopy: Phonopy) -> float:
     """Largest frequency of the three acoustic modes at Gamma, which are zero but for noise [THz]."""
-    gamma = checked(phonopy).run_qpoints([[0.0, 0.0, 0.0]]).frequencies
-    return float(np.abs(gamma[_gamma_acoustics(np.zeros((1, 3)), gamma)]).max())
+    dynamical_matrix(checked(phonopy))
+    gamma = phonopy.run_qpoints([[0.0, 0.0, 0.0]]).frequencies
+    return float(np.abs(gamma[gamma_acoustics(np.zeros((1, 3)), gamma)]).max())

@@ -8,7 +8,7 @@ from phonopy import Phonopy
 from ...base.errors import InputError
 from ...derivatives.stars import exact_operations, rotated
 from ...structures.space_groups import get_operations
-from .constants import _images_of, compact_constants, crystal_atoms, interpolation_errors
+from .constants import compact_constants, crystal_atoms, images_of, interpolation_errors
 from .door import checked
 
 # Incommensurate wave vectors at which interpolated and exact D(q) are compared: fixed, so that two runs
@@ -20,7 +20,7 @@ PROBES = (0.5 + np.outer(np.arange(1, 11), 1.2207440846057596 ** -np.arange(1.0,
 def checks(
     phonopy: Phonopy, exact: Callable[..., np.ndarray], qpoints: Sequence | np.ndarray = PROBES
 ) -> dict[str, float]:
-    """Numerical noise, symmetry of the structure, error of the supercell.
+    """Numerical noise of force constants, symmetry of their structure, error of their supercell.
 
     Args:
         phonopy: with compact or full force constants.
@@ -51,9 +51,9 @@ def checks(
     # only an exact matrix can say whether it holds.
     last = len(operations.rotations) - 1
     moved = np.linalg.solve(operations.rotations[last].T, qpoints[0])
-    found, image = exact(qpoints, symmetry=True), exact(moved[None], symmetry=False)[0]
-    difference = interpolation_errors(phonopy, found, qpoints)
-    asymmetry = np.abs(rotated(found[0], last, operations) - image).max() / (np.abs(image).max() or 1.0)
+    matrices, image = exact(qpoints, symmetry=True), exact(moved[None], symmetry=False)[0]
+    difference = interpolation_errors(phonopy, matrices, qpoints)
+    asymmetry = np.abs(rotated(matrices[0], last, operations) - image).max() / (np.abs(image).max() or 1.0)
     return {
         "acoustic_sum_rule": float(np.abs(constants.sum(axis=1)).max() / largest),
         "hermiticity": float(_hermiticity(phonopy, constants) / largest),
@@ -64,7 +64,7 @@ def checks(
 
 
 def _image_finder(phonopy: Phonopy) -> Callable[[np.ndarray], np.ndarray]:
-    """Positions (m, 3) [Å] -> indices of the supercell atoms nearest to there, modulo its lattice."""
+    """A function of positions (m, 3) [Å]: which supercell atoms (m,) lie nearest to there, modulo its lattice."""
     primitive, supercell = phonopy.primitive, phonopy.supercell
     to_primitive = np.linalg.inv(primitive.cell)
     repeats = np.rint(supercell.cell @ to_primitive).astype(int)
@@ -87,7 +87,7 @@ def _hermiticity(phonopy: Phonopy, constants: np.ndarray) -> float:
     """Largest |Phi(i, k) - Phi(k, i)^T|, the partner found by lattice translation."""
     primitive, supercell = phonopy.primitive, phonopy.supercell
     find, worst = _image_finder(phonopy), 0.0
-    j = _images_of(phonopy)
+    j = images_of(phonopy)
     home = supercell.positions[primitive.p2s_map]
     for i in range(len(primitive)):
         # Seen from k's representative in the home cell, atom i lies at the opposite lattice vector.
@@ -104,7 +104,7 @@ def _space_group_residual(phonopy: Phonopy, constants: np.ndarray) -> float:
     primitive, supercell = phonopy.primitive, phonopy.supercell
     rotations, translations = get_operations(crystal_atoms(primitive), phonopy.symmetry.tolerance)
     find, worst = _image_finder(phonopy), 0.0
-    j = _images_of(phonopy)
+    j = images_of(phonopy)
     home = supercell.positions[primitive.p2s_map]
     for rotation, translation in zip(rotations, translations, strict=True):
         w = primitive.cell.T @ rotation @ np.linalg.inv(primitive.cell.T)

@@ -8,7 +8,7 @@ images as far apart as repeats of the primitive or the conventional cell allow.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import Atoms
@@ -18,18 +18,21 @@ from numpy.typing import NDArray
 from ...derivatives.conventions import frequencies_thz
 from ...structures.lattices import cell_heights
 from ...structures.space_groups import SYMPREC, get_conventional_matrix, get_operations
-from ..defaults import MAX_ATOMS, TOLERANCE_THZ
+from ..calculators import CrystalCalculator
+from ..defaults import EVERYWHERE, MAX_ATOMS, TOLERANCE_THZ
 from .checks import PROBES
 from .constants import interpolated_dynamical_matrices
 from .objects import build_phonopy
 
+if TYPE_CHECKING:
+    from ...derivatives.route import Progress
+
 FIRST_DISTANCE = 7.0  # [Å] between images where the search begins: smaller ones hardly ever suffice
-EVERYWHERE = (True, True, True)
 
 
 @dataclass(frozen=True)
 class SupercellChoice:
-    """A supercell and how it was found.
+    """A supercell, and those tried on the way to it.
 
     Attributes:
         matrix: (3, 3) in phonopy's sense, in the basis of the cell given.
@@ -93,11 +96,11 @@ def supercell_candidates(
 
 def choose_supercell(
     atoms: Atoms,
-    calc: Any,
+    calc: CrystalCalculator,
     tolerance_thz: float = TOLERANCE_THZ,
     max_atoms: int = MAX_ATOMS,
     repeated: tuple[bool, bool, bool] = EVERYWHERE,
-    progress: Any = None,
+    progress: Progress | None = None,
 ) -> SupercellChoice:
     """The smallest candidate whose interpolated frequencies meet a tolerance.
 
@@ -138,11 +141,19 @@ def choose_supercell(
     )
 
 
-def _interpolation_error(atoms, calc, matrix, probes, exact, progress) -> float:
+def _interpolation_error(
+    atoms: Atoms,
+    calc: CrystalCalculator,
+    matrix: NDArray[np.int64],
+    probes: NDArray[np.float64],
+    exact: NDArray[np.float64],
+    progress: Progress | None,
+) -> float:
+    """RMS of what frequencies at the probes are off by where they are interpolated from a supercell [THz]."""
     phonopy = build_phonopy(atoms, matrix, is_symmetry=False)
     phonopy.force_constants = calc.get_force_constants(phonopy, progress=progress)
-    found = frequencies_thz(interpolated_dynamical_matrices(phonopy, probes))
-    return float(np.sqrt(np.mean((found - exact) ** 2)))
+    interpolated = frequencies_thz(interpolated_dynamical_matrices(phonopy, probes))
+    return float(np.sqrt(np.mean((interpolated - exact) ** 2)))
 
 
 def _keeps(matrix: NDArray[np.int64], rotations: NDArray[np.int64]) -> bool:

@@ -5,7 +5,6 @@ nothing is written and nothing is repaired.
 """
 
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -16,6 +15,7 @@ from spglib import SpglibDataset
 
 from ...base.errors import InputError, StructureError
 from ...derivatives.conventions import frequencies_thz
+from .door import dynamical_matrix
 
 
 def crystal_atoms(cell: Atoms | PhonopyAtoms) -> Atoms:
@@ -62,7 +62,7 @@ def commensurate_qpoints(primitive: np.ndarray, supercell: np.ndarray) -> tuple[
 
 @lru_cache(maxsize=64)
 def _commensurate_qpoints(repeats: tuple[tuple[int, ...], ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Of the integer matrix that makes the supercell from the primitive cell."""
+    """What `commensurate_qpoints` returns, from the integer matrix that makes the supercell of the primitive cell."""
     size = abs(round(np.linalg.det(repeats)))
     # Exact integers: q = numerators / size.
     numerators = get_commensurate_points_in_integers(np.transpose(repeats)) % size
@@ -89,14 +89,15 @@ def constants_from_lattice_matrices(
 
     Args:
         lattice: (n_q, 3n, 3n) of `phonopy.primitive` as its atoms lie there [eV/Å²].
-        qpoints, weights: of `commensurate_qpoints`.
+        qpoints, weights: as `commensurate_qpoints` returns them.
+        phonopy: whose cells and order of atoms the constants shall have.
 
     Returns:
         (n_primitive, n_supercell, 3, 3) compact constants in phonopy's order [eV/Å²].
     """
     primitive, supercell = phonopy.primitive, phonopy.supercell
     n, n_q, size = len(primitive), len(qpoints), int(weights.sum())
-    j = _images_of(phonopy)
+    j = images_of(phonopy)
     cells = supercell.positions - primitive.positions[j]
     cells = np.rint(cells @ np.linalg.inv(primitive.cell)).astype(int)
     # Every q is a multiple of 1 / size, and so is every phase.
@@ -114,7 +115,7 @@ def constants_from_lattice_matrices(
     return constants
 
 
-def _images_of(phonopy: Phonopy) -> np.ndarray:
+def images_of(phonopy: Phonopy) -> np.ndarray:
     """(n_supercell,) which primitive atom each atom of the supercell is an image of."""
     return np.array([phonopy.primitive.p2p_map[s] for s in phonopy.primitive.s2p_map])
 
@@ -145,11 +146,11 @@ def validate_constants(constants: np.ndarray, phonopy: Phonopy) -> np.ndarray:
 def interpolated_dynamical_matrices(phonopy: Phonopy, qpoints: np.ndarray) -> np.ndarray:
     """D(q) that phonopy interpolates from its supercell constants: (n_q, 3n, 3n) [eV/Å²/amu]."""
     # Not run_qpoints, which would replace the caller's own q-points in the object.
-    matrix: Any = phonopy.dynamical_matrix
+    builder = dynamical_matrix(phonopy)
     result = []
     for q in np.asarray(qpoints, float):
-        matrix.run(q)
-        result.append(matrix.dynamical_matrix.copy())
+        builder.run(q)
+        result.append(np.array(builder.dynamical_matrix))
     return np.array(result)
 
 

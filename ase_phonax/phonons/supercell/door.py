@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from phonopy import Phonopy
+from phonopy.harmonic.dynamical_matrix import DynamicalMatrix
 from phonopy.phonon.mesh import Mesh
 from phonopy.physical_units import get_calculator_physical_units
 from phonopy.structure.atoms import PhonopyAtoms
@@ -84,20 +85,33 @@ def checked(phonopy: Phonopy) -> Phonopy:
     species = distinct_species(kinds, primitive.masses)
     known = symmetry.species if isinstance(symmetry, IsotopeSymmetry) else distinct_species(kinds, np.ones(len(kinds)))
     if not np.array_equal(known, species) and not isinstance(symmetry.dataset, NosymDataset):
-        _set_symmetry(phonopy, IsotopeSymmetry(primitive, symmetry.tolerance, species))
+        set_primitive_symmetry(phonopy, IsotopeSymmetry(primitive, symmetry.tolerance, species))
     return phonopy
 
 
 def checked_for_potential(phonopy: Phonopy) -> Phonopy:
-    """As `checked`, for an object that a potential fills: magnetic moments are said to be ignored."""
+    """The object as `checked` returns it, for a potential to fill: magnetic moments are said to be ignored."""
     moments = phonopy.unitcell.magnetic_moments
     if moments is not None and np.any(moments):
         say_moments_are_ignored()
     return checked(phonopy)
 
 
-def _set_symmetry(phonopy: Any, symmetry: IsotopeSymmetry) -> None:
-    """Another symmetry of the primitive cell; what rests on the old one goes.
+def dynamical_matrix(phonopy: Phonopy) -> DynamicalMatrix:
+    """What gives D(q) of an object with force constants.
+
+    Raises:
+        InputError: it has none.
+    """
+    if phonopy.dynamical_matrix is None:
+        raise InputError(
+            "the Phonopy object has no force constants", "modes are theirs", "take it from ase_phonax.get_phonopy"
+        )
+    return phonopy.dynamical_matrix
+
+
+def set_primitive_symmetry(phonopy: Phonopy, symmetry: Symmetry) -> None:
+    """Give an object another symmetry of its primitive cell; what rests on the old one goes.
 
     phonopy offers no other way: since 4.10 an argument tells species apart by an index in their symbols, but it has to
     be given when the object is made, and the symbols would stand in every file.

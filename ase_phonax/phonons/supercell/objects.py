@@ -8,7 +8,8 @@ cell vectors, so the supercell's vectors are `supercell_matrix.T @ cell`, and th
 from __future__ import annotations
 
 import warnings
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -26,21 +27,15 @@ from ...structures import space_groups, supercells
 from ...structures.checks import require_crystal
 from ...structures.permutations import operation_permutations
 from ...structures.space_groups import SYMPREC
+from ..calculators import ForceConstantsCalculator
 from .constants import validate_constants
-from .door import checked
+from .door import checked, set_primitive_symmetry
 
+Permutations = Callable[..., NDArray[np.int64]]  # of the atoms of a cell, one for each operation
 _CENTRINGS = ("P", "F", "I", "A", "C", "R")
 # Atoms of a supercell above which phonopy is not asked for its space group: the list of operations and
 # permutations alone would take gigabytes, and only displacements and symmetrisation would use it.
 SYMMETRY_LIMIT = 2000
-
-
-class ForceConstantsCalculator(Protocol):
-    """What is asked of a calculator here: compact force constants of a phonopy supercell."""
-
-    def get_force_constants(self, phonopy: Phonopy, *, progress: Progress | None = None) -> NDArray[np.float64]:
-        """(n_primitive, n_supercell, 3, 3) in phonopy's order [eV/Å²]."""
-        ...
 
 
 def build_phonopy(
@@ -174,6 +169,7 @@ def warn_of_order(atoms: Atoms, phonopy: Phonopy) -> None:
 
 
 def _checked_masses(atoms: Atoms, masses: ArrayLike | None) -> NDArray[np.float64]:
+    """Masses (n_atoms,) [amu], those of the atoms unless given; refused where they are none."""
     values = atoms.get_masses() if masses is None else np.asarray(masses, dtype=float)
     if values.shape != (len(atoms),) or not np.all(np.isfinite(values) & (values > 0)):
         raise InputError(
@@ -185,6 +181,7 @@ def _checked_masses(atoms: Atoms, masses: ArrayLike | None) -> NDArray[np.float6
 
 
 def _resolve_primitive_matrix(primitive_matrix: str | ArrayLike, atoms: Atoms, symprec: float) -> NDArray[np.float64]:
+    """The (3, 3) primitive matrix that a word, a letter or a matrix means, or an error."""
     if isinstance(primitive_matrix, str):
         if primitive_matrix == "auto":  # not phonopy's: that changes a primitive cell's own vectors, and warns
             return space_groups.get_primitive_matrix(atoms, symprec)
@@ -202,6 +199,7 @@ def _resolve_primitive_matrix(primitive_matrix: str | ArrayLike, atoms: Atoms, s
 
 
 def _warn_unless_primitive(atoms: Atoms, masses: NDArray[np.float64], n_kept: int, symprec: float) -> None:
+    """Warn of a cell kept that is not primitive."""
     # Asked of the crystal as given, about which others ask as well: phonopy's primitive cell differs by rounding.
     crystal = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, masses=masses, pbc=True)
     group = space_groups.get_space_group(crystal, symprec)
@@ -215,7 +213,14 @@ def _warn_unless_primitive(atoms: Atoms, masses: NDArray[np.float64], n_kept: in
         )
 
 
-def _set_up(unitcell: PhonopyAtoms, matrix: Any, primitive: Any, symprec: float, options: dict[str, Any]) -> Phonopy:
+def _set_up(
+    unitcell: PhonopyAtoms,
+    matrix: NDArray[np.int64],
+    primitive: NDArray[np.float64],
+    symprec: float,
+    options: dict[str, Any],
+) -> Phonopy:
+    """phonopy's object, without the symmetry of a supercell that is too large for it."""
     n_atoms = len(unitcell) * round(abs(float(np.linalg.det(matrix))))
     symmetric = options.pop("is_symmetry", True)
     with _PERMUTATIONS.in_place():
@@ -229,11 +234,11 @@ def _set_up(unitcell: PhonopyAtoms, matrix: Any, primitive: Any, symprec: float,
         )
         if symmetric and n_atoms > SYMMETRY_LIMIT:
             # Meshes and irreps use the symmetry of the primitive cell, which is as cheap as ever.
-            phonopy._primitive_symmetry = phonopy_symmetry.Symmetry(phonopy.primitive, symprec)
+            set_primitive_symmetry(phonopy, phonopy_symmetry.Symmetry(phonopy.primitive, symprec))
     return phonopy
 
 
-def _quick(original: Any) -> Any:
+def _quick(original: Permutations) -> Permutations:
     """phonopy's search for permutations of atoms, quick for large supercells.
 
     Its search over pairs of atoms, for each operation of the supercell, is replaced by a composition with
@@ -242,8 +247,8 @@ def _quick(original: Any) -> Any:
     """
 
     def permutations(*arguments: Any, lang: Any = "Rust") -> NDArray[np.int64]:
-        found = operation_permutations(*arguments)
-        return original(*arguments, lang=lang) if found is None else found
+        composed = operation_permutations(*arguments)
+        return original(*arguments, lang=lang) if composed is None else composed
 
     return permutations
 
@@ -252,6 +257,7 @@ _PERMUTATIONS = Replacement((phonopy_cells, phonopy_symmetry), "compute_all_sg_p
 
 
 def _warn_unless_symmetric(phonopy: Phonopy) -> None:
+    """Warn of a supercell that breaks the point group of the crystal."""
     rotations = phonopy.primitive_symmetry.pointgroup_operations
     repeats = np.rint(phonopy.supercell.cell @ np.linalg.inv(phonopy.primitive.cell))
     # The supercell's own vectors, rotated, are whole combinations of themselves.

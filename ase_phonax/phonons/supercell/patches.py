@@ -8,26 +8,33 @@ this thread and in others, are answered as ever; blocks of several threads do no
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from phonopy import Phonopy
-from phonopy.harmonic import dynamical_matrix as _harmonic
-from phonopy.phonon import mesh as _mesh
-from phonopy.phonon import qpoints as _qpoints
+from phonopy.harmonic import dynamical_matrix as phonopy_matrices
+from phonopy.harmonic.dynamical_matrix import DynamicalMatrix
+from phonopy.phonon import mesh as phonopy_mesh
+from phonopy.phonon import qpoints as phonopy_qpoints
 
 from ...base.errors import InputError
 from ...base.sharing import Replacement
+from ..calculators import MatrixCalculator
 from .constants import crystal_atoms
-from .door import checked_for_potential
+from .door import checked_for_potential, dynamical_matrix
+
+if TYPE_CHECKING:
+    from ...derivatives.route import Progress
+
+Matrices = Callable[..., NDArray[np.complex128]]  # D(q) at one wave vector or several
 
 
 @contextmanager
 def exact_matrices(
-    phonopy: Phonopy, calc: Any, qpoints: ArrayLike | None = None, progress: Any = None
+    phonopy: Phonopy, calc: MatrixCalculator, qpoints: ArrayLike | None = None, progress: Progress | None = None
 ) -> Iterator[None]:
     """Let phonopy see the exact D(q) of a crystal in place of the one interpolated from its supercell.
 
@@ -42,8 +49,9 @@ def exact_matrices(
         progress: called with (done, total) columns.
 
     Raises:
-        InputError: the object has nac_params. A short-range model has no dipole term, and until a
-            separation of D(q) into short range and dipoles is fixed the sum is not defined (docs/conventions.md).
+        InputError: the object has no force constants; or it has nac_params. A short-range model has no dipole term,
+            and until a separation of D(q) into short range and dipoles is fixed the sum is not defined
+            (docs/conventions.md).
     """
     if checked_for_potential(phonopy).nac_params is not None:
         raise InputError(
@@ -55,12 +63,12 @@ def exact_matrices(
     primitive = crystal_atoms(phonopy.primitive)
     if qpoints is not None:
         calc.get_dynamical_matrix(primitive, qpoints, progress=progress)
-    ours = phonopy.dynamical_matrix
+    ours = dynamical_matrix(phonopy)
 
-    def exact(q: Any) -> NDArray[np.complex128]:
-        found = calc.get_dynamical_matrix(primitive, np.reshape(q, (-1, 3)), progress=progress)
-        found = (found + found.conj().transpose(0, 2, 1)) / 2  # as phonopy does with its own
-        return found[0] if np.ndim(q) == 1 else found
+    def exact(q: ArrayLike) -> NDArray[np.complex128]:
+        matrices = calc.get_dynamical_matrix(primitive, np.reshape(q, (-1, 3)), progress=progress)
+        matrices = (matrices + matrices.conj().transpose(0, 2, 1)) / 2  # as phonopy does with its own
+        return matrices[0] if np.ndim(q) == 1 else matrices
 
     entry = ours, exact
     with _PATCH.in_place():
@@ -72,13 +80,13 @@ def exact_matrices(
 
 
 # The dynamical matrices whose blocks are open, in any thread, and what answers for them; the latest counts.
-_OPEN: list[tuple[Any, Any]] = []
+_OPEN: list[tuple[DynamicalMatrix, Matrices]] = []
 
 
-def _answering(original: Any) -> Any:
+def _answering(original: Matrices) -> Matrices:
     """phonopy's function, which asks the potential for matrices of the blocks that are open."""
 
-    def matrices(dm: Any, q: Any, *arguments: Any, **options: Any) -> Any:
+    def matrices(dm: DynamicalMatrix, q: ArrayLike, *arguments: Any, **options: Any) -> NDArray[np.complex128]:
         for ours, exact in reversed(_OPEN.copy()):  # blocks of other threads may open and end meanwhile
             if dm is ours:
                 return exact(q)
@@ -87,4 +95,4 @@ def _answering(original: Any) -> Any:
     return matrices
 
 
-_PATCH = Replacement((_harmonic, _mesh, _qpoints), "get_dynamical_matrices_at_qpoints", _answering)
+_PATCH = Replacement((phonopy_matrices, phonopy_mesh, phonopy_qpoints), "get_dynamical_matrices_at_qpoints", _answering)

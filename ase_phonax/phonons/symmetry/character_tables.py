@@ -45,7 +45,7 @@ class CharacterTable:
     rows: dict[str, NDArray[np.float64]]
 
 
-def find_table(dataset: Any, rotations: NDArray[np.int64]) -> CharacterTable:
+def find_table(standard: NDArray[np.float64], rotations: NDArray[np.int64]) -> CharacterTable:
     """The character table of the group that rotations form.
 
     The crystal's standard axes come first, as in phonopy; where its table has other axes for the same
@@ -53,16 +53,17 @@ def find_table(dataset: Any, rotations: NDArray[np.int64]) -> CharacterTable:
     with other names of the three axes.
 
     Args:
-        dataset: spglib's, of the primitive cell.
+        standard: (3, 3) P of the standard setting of the crystal, x_standard = P x + p.
         rotations: (n_operations, 3, 3) in reduced coordinates of the primitive cell, a group.
     """
-    found = spglib.get_pointgroup(np.unique(rotations, axis=0))
-    assert found is not None, "the rotations at q form a group"
-    symbol = found[0].strip()
-    settings = [np.asarray(dataset.transformation_matrix)]
+    point_group = spglib.get_pointgroup(np.unique(rotations, axis=0))
+    assert point_group is not None, "the rotations at q form a group"
+    symbol, _, back = point_group
+    symbol = symbol.strip()
+    settings = [standard]
     # spglib (2.8) returns a singular matrix for strongly skewed cells.
-    if abs(np.linalg.det(found[2])) > 0.5:
-        settings.append(np.linalg.inv(found[2]))
+    if abs(np.linalg.det(back)) > 0.5:
+        settings.append(np.linalg.inv(back))
     settings += [_TURNED @ setting for setting in settings]
     for transformation in [axes @ setting for axes in _AXES for setting in settings]:
         turned = transformation @ rotations @ np.linalg.inv(transformation)
@@ -94,18 +95,27 @@ def name_representation(characters: NDArray[np.complex128], rows: dict[str, NDAr
 
 
 def translations_about_best_origin(
-    dataset: Any, q: NDArray[np.float64], rotations: NDArray[np.int64], translations: NDArray[np.float64]
+    standard: NDArray[np.float64],
+    origin: NDArray[np.float64],
+    q: NDArray[np.float64],
+    rotations: NDArray[np.int64],
+    translations: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], bool]:
     """Translations about an origin for which the co-group is represented ordinarily; True where there is none.
 
     T(S1) T(S2) = exp(-2 pi i G1.t2) T(S1 S2) with G1 = q R1^-1 - q once exp(2 pi i q.t) is taken out. Moving
     the origin by s makes t into t + R s - s. The standard origin comes first, so that labels do not
     depend on where the user put the atoms.
+
+    Args:
+        standard, origin: (3, 3) P and (3,) p of the standard setting, x_standard = P x + p.
+        q: (3,) reduced coordinates.
+        rotations, translations: (n, 3, 3) and (n, 3) of the little group of q, reduced.
     """
-    back = np.linalg.inv(dataset.transformation_matrix)
+    back = np.linalg.inv(standard)
     grid = np.array(list(product(_ORIGINS, repeat=3)))
     reciprocal = np.unique(np.rint(q @ np.linalg.inv(rotations) - q), axis=0)
-    shifts = (grid - dataset.origin_shift) @ back.T
+    shifts = (grid - origin) @ back.T
     moved = [translations + (rotations - np.eye(3)) @ shift for shift in shifts]
     for translations in moved:
         phases = reciprocal @ translations.T

@@ -24,7 +24,7 @@ from ...base.errors import InputError, UnstableWarning
 from ...base.files import write_whole
 from ...derivatives.conventions import frequencies_thz
 from ..supercell.constants import interpolated_dynamical_matrices
-from ..supercell.door import checked
+from ..supercell.door import checked, dynamical_matrix
 from .character_tables import CharacterTable, find_table, name_representation, translations_about_best_origin
 from .star_members import StarMember, star_members
 from .translations import translation_weights
@@ -119,13 +119,7 @@ def find_irreps(phonopy: Phonopy, qpoint: ArrayLike = (0, 0, 0), *, noise_thz: f
     at_gamma = bool(np.abs(q - np.rint(q)).max() < 1e-8)
     q = np.zeros(3) if at_gamma else q
     checked(phonopy)
-    if phonopy.dynamical_matrix is None:
-        raise InputError(
-            "the Phonopy object has no force constants",
-            "modes are theirs",
-            "take it from ase_phonax.phonons.supercell.objects.get_phonopy",
-        )
-    modes = SymmetryAdaptedModes(phonopy.dynamical_matrix, q, phonopy.primitive_symmetry)
+    modes = SymmetryAdaptedModes(dynamical_matrix(phonopy), q, phonopy.primitive_symmetry)
     operations = [operation for operation in modes.operations if not operation.is_antiunitary]
     rotations = np.array([operation.rotation for operation in operations])
     translations = np.array([operation.translation for operation in operations])
@@ -133,7 +127,10 @@ def find_irreps(phonopy: Phonopy, qpoint: ArrayLike = (0, 0, 0), *, noise_thz: f
     table, member = _table_of_star(phonopy, q, rotations)
     cogroup = table.symbol
     moved, translations = member.moved(rotations, translations)
-    translations, projective = translations_about_best_origin(dataset, member.qpoint, moved, translations)
+    # phonopy's substitute for a dataset, in an object without symmetry, has no origin.
+    origin = getattr(dataset, "origin_shift", np.zeros(3))
+    standard = np.asarray(dataset.transformation_matrix, dtype=float)
+    translations, projective = translations_about_best_origin(standard, origin, member.qpoint, moved, translations)
     characters = modes.characters.conj() if member.reversed else modes.characters
     characters = characters * np.exp(2j * np.pi * translations @ member.qpoint)
     if not table.rows:
@@ -167,17 +164,17 @@ def _table_of_star(
 ) -> tuple[CharacterTable, StarMember]:
     """The character table at the first member of the star of q that has one, and the member."""
     symmetry = phonopy.primitive_symmetry
-    operations, dataset = symmetry.symmetry_operations, symmetry.dataset
+    operations, standard = symmetry.symmetry_operations, np.asarray(symmetry.dataset.transformation_matrix, float)
     members = star_members(
         q,
         operations["rotations"],
         operations["translations"],
         phonopy.primitive.cell,
-        np.asarray(dataset.transformation_matrix),
+        standard,
     )
     first = None
     for member in members:
-        table = find_table(dataset, member.moved(rotations, np.zeros((len(rotations), 3)))[0])
+        table = find_table(standard, member.moved(rotations, np.zeros((len(rotations), 3)))[0])
         first = first or (table, member)
         if table.rows:
             return table, member
@@ -186,7 +183,7 @@ def _table_of_star(
 
 
 def checked_qpoint(qpoint: ArrayLike) -> NDArray[np.float64]:
-    """q as (3,) floats.
+    """A wave vector as (3,) floats.
 
     Raises:
         InputError: not three finite numbers.
@@ -269,12 +266,13 @@ def _occurs(characters: NDArray[np.complex128], representation: NDArray) -> bool
     return bool(np.mean(characters.conj() * representation).real > 0.5)
 
 
-def _warn_of_splitting(found: QpointIrreps, noise_thz: float) -> None:
-    if found.splitting_thz > max(NOISE_THZ, 3 * noise_thz):
+def _warn_of_splitting(irreps: QpointIrreps, noise_thz: float) -> None:
+    """Warn where frequencies differ from those that symmetry allows by more than noise [THz]."""
+    if irreps.splitting_thz > max(NOISE_THZ, 3 * noise_thz):
         warnings.warn(
-            f"At q = {found.qpoint.tolist()} frequencies differ by up to {found.splitting_thz:.2g} THz from those that"
-            f" the symmetry {found.little_cogroup} allows: labels are those of the symmetric crystal, but structure or"
-            " supercell are less symmetric.",
+            f"At q = {irreps.qpoint.tolist()} frequencies differ by up to {irreps.splitting_thz:.2g} THz from those"
+            f" that the symmetry {irreps.little_cogroup} allows: labels are those of the symmetric crystal, but"
+            " structure or supercell are less symmetric.",
             UnstableWarning,
             stacklevel=3,
         )

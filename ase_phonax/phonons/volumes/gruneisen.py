@@ -20,10 +20,11 @@ from ..bands.structure import get_band_structure
 from ..defaults import STRAIN as STRAIN
 from ..defaults import VOLUME_MESH_LENGTH as MESH_LENGTH
 from ..sampling import meshes
+from ..sampling.meshes import ZERO_THZ
+from ..supercell.door import dynamical_matrix
 from .points import VolumePoint
 
 LARGEST_STRAIN = 0.1
-ZERO_THZ = 1e-3  # modes at or below have no Grüneisen parameter worth the name
 _UNEQUAL = 0.02  # of the strain: the difference is central to that
 _SCALE = 1e8  # phonopy's tolerance for degeneracy then is 1e-12 eV/Å²/amu, see `_Scaled`
 
@@ -174,18 +175,21 @@ class _Scaled:
     """
 
     def __init__(self, phonopy: Phonopy) -> None:
-        matrix: Any = phonopy.dynamical_matrix
-        self._matrix, self.primitive, self.lang = matrix, phonopy.primitive, getattr(matrix, "lang", None)
+        self._matrix, self.primitive = dynamical_matrix(phonopy), phonopy.primitive
+        self.lang = getattr(self._matrix, "lang", None)
 
     def run(self, q: NDArray[np.float64]) -> None:
         self._matrix.run(q)
 
     @property
     def dynamical_matrix(self) -> NDArray[np.complex128]:
-        return self._matrix.dynamical_matrix * _SCALE
+        matrix = self._matrix.dynamical_matrix
+        assert matrix is not None, "run(q) comes first"
+        return matrix * _SCALE
 
 
 def _checked_points(points: Sequence[VolumePoint]) -> tuple[VolumePoint, VolumePoint, VolumePoint]:
+    """The smallest, the middle and the largest volume, refused where they give no central difference."""
     ordered = sorted(points, key=lambda point: point.volume)
     if len(ordered) != 3:
         raise InputError(
@@ -205,8 +209,5 @@ def _checked_points(points: Sequence[VolumePoint]) -> tuple[VolumePoint, VolumeP
 
 
 def _undefined(qpoints: NDArray[np.float64], frequencies_thz: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """(n_qpoints, 3 n_atoms) true for modes at zero and for the three nearest zero at Γ."""
-    undefined = np.abs(frequencies_thz) <= ZERO_THZ
-    for i in np.flatnonzero(np.abs(qpoints - np.rint(qpoints)).max(axis=1) < 1e-8):
-        undefined[i, np.argsort(np.abs(frequencies_thz[i]))[:3]] = True
-    return undefined
+    """(n_qpoints, 3 n_atoms) where γ is 0/0: for modes at zero, and for the acoustic ones at Γ."""
+    return (np.abs(frequencies_thz) <= ZERO_THZ) | meshes.gamma_acoustics(qpoints, frequencies_thz)

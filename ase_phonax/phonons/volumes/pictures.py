@@ -5,8 +5,6 @@ Drawn in the style of `base.drawing`, without pyplot; `drawing.save_figure` writ
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -15,6 +13,7 @@ from matplotlib.colors import CenteredNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
+from phonopy import QHAResult
 from phonopy.physical_units import get_physical_units
 from phonopy.qha.eos import get_eos
 
@@ -31,7 +30,7 @@ def draw_gruneisen(found: Gruneisen, temperature: float, title: str = "", unit: 
     """Bands coloured by γ, and beside them γ of the mesh's modes against frequency.
 
     Args:
-        found: the parameters.
+        found: Grüneisen parameters.
         temperature: at which the average drawn is weighted by heat capacity [K].
         title: above the picture; may hold mathtext.
         unit: of frequencies, "THz", "cm-1" or "meV".
@@ -70,6 +69,10 @@ def draw_gruneisen(found: Gruneisen, temperature: float, title: str = "", unit: 
 def draw_quasi_harmonic(found: QuasiHarmonic, title: str = "") -> Figure:
     """Free energies over volume, and against temperature: volume, expansion, bulk modulus, heat, Gibbs energy.
 
+    Args:
+        found: results of the quasi-harmonic approximation.
+        title: above the picture; may hold mathtext.
+
     Returns:
         matplotlib Figure, 7 by 4.6 inches.
     """
@@ -81,7 +84,7 @@ def draw_quasi_harmonic(found: QuasiHarmonic, title: str = "") -> Figure:
         figure = Figure(figsize=(7.0, 4.6), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots(2, 3)
-        _draw_free_energies(axes[0, 0], found)
+        _draw_free_energies(axes[0, 0], result)
         per_mole = 1000 * units.EvTokJmol
         doubtful = np.array([bool(verdict.doubts) for verdict in found.verdicts])
         # What phonopy computes by differences has a zero in front that is a filler, no result.
@@ -113,7 +116,7 @@ def draw_quasi_harmonic(found: QuasiHarmonic, title: str = "") -> Figure:
 
 
 def _limit(axes: Axes, gamma: NDArray[np.float64], average: float) -> None:
-    """Modes near zero have γ of any size: what lies beyond the limits is counted."""
+    """Limit the axis of γ, of which modes near zero have any size, and count what lies beyond."""
     low, high = (float(x) for x in np.percentile(gamma, (0.5, 99.5)))
     margin = 0.15 * max(high - low, 0.2)
     low, high = min(low, average) - margin, max(high, average) + margin
@@ -124,8 +127,9 @@ def _limit(axes: Axes, gamma: NDArray[np.float64], average: float) -> None:
         axes.text(0.98, 0.01, text, transform=axes.transAxes, fontsize=6, color=drawing.QUIET, ha="right", va="bottom")
 
 
-def _draw_colored_bands(axes: Axes, found: Gruneisen, shown: NDArray[np.float64], factor: float) -> LineCollection:
-    bands = found.bands
+def _draw_colored_bands(axes: Axes, gruneisen: Gruneisen, shown: NDArray[np.float64], factor: float) -> LineCollection:
+    """Draw bands coloured by γ; the scale is made for the γ `shown`, those of the mesh."""
+    bands = gruneisen.bands
     pieces: list[NDArray[np.float64]] = []
     colors: list[NDArray[np.float64]] = []
     for distances, frequencies, gamma in zip(
@@ -152,16 +156,18 @@ def _draw_colored_bands(axes: Axes, found: Gruneisen, shown: NDArray[np.float64]
     bottom = 1.05 * lowest if lowest < -pictures.VISIBLY_IMAGINARY_THZ else 0.0
     axes.set_ylim(factor * bottom, factor * 1.04 * highest)
     axes.axhline(0.0, color=drawing.QUIET, linewidth=0.8, zorder=0)
-    pictures._label_path(axes, found.points[1].phonopy.band_structure)
+    path = gruneisen.points[1].phonopy.band_structure
+    assert path is not None, "get_gruneisen has computed bands"
+    pictures.label_path(axes, path)
     axes.tick_params(axis="y", direction="in", color=drawing.INK)
     return lines
 
 
-def _draw_free_energies(axes: Axes, found: QuasiHarmonic) -> None:
-    result = found.result
+def _draw_free_energies(axes: Axes, result: QHAResult) -> None:
+    """Draw F(V) of some temperatures with their fits, and the path of the minima over all."""
     shown = np.unique(np.linspace(0, len(result.temperatures) - 1, SHOWN_CURVES).astype(int))
     volumes = np.linspace(result.volumes.min(), result.volumes.max(), 201)
-    equation: Any = get_eos(result.eos_name)
+    equation = get_eos(result.eos_name)
     for i in shown:
         axes.plot(volumes, equation(volumes, result.eos_parameters[i]), color=drawing.BANDS, linewidth=0.8)
         axes.plot(result.volumes, result.helmholtz_volume[i], "o", color=drawing.BANDS, markersize=2.5)
@@ -188,7 +194,7 @@ def _draw_free_energies(axes: Axes, found: QuasiHarmonic) -> None:
 def _draw_curve(
     axes: Axes, temperatures: NDArray[np.float64], values: NDArray[np.float64], doubtful: NDArray[np.bool_]
 ) -> None:
-    """Solid where nothing is doubted, dotted elsewhere."""
+    """Draw values over temperature, solid where nothing is doubted and dotted elsewhere."""
     touching = doubtful.copy()
     touching[:-1] |= doubtful[1:]  # so that dots begin where the line ends
     axes.plot(temperatures, np.where(doubtful, np.nan, values), color=drawing.BANDS, linewidth=1.2)
@@ -196,4 +202,5 @@ def _draw_curve(
 
 
 def _without_filler(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values whose first, which phonopy cannot compute, is NaN."""
     return np.concatenate([[np.nan], values[1:]])

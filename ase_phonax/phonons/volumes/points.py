@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import numpy as np
 from ase import Atoms
@@ -19,6 +19,7 @@ from ...structures.relaxation import RelaxationReport, relax
 from ...structures.space_groups import SYMPREC
 from ...structures.supercells import as_supercell_matrix
 from ..bands.structure import get_band_structure
+from ..calculators import ForceConstantsCalculator, MatrixCalculator
 from ..sampling import meshes, stability
 from ..supercell.objects import get_phonopy
 
@@ -63,12 +64,12 @@ class VolumePoint:
 
     @property
     def volume(self) -> float:
-        """Of the primitive cell [Å³]."""
+        """Volume of the primitive cell [Å³]."""
         return float(self.phonopy.primitive.volume)
 
     @property
     def energy(self) -> float:
-        """Of the static lattice, per primitive cell [eV]."""
+        """Energy of the static lattice, per primitive cell [eV]."""
         return self.relaxation.energy * len(self.phonopy.primitive) / len(self.atoms)
 
     @property
@@ -97,7 +98,7 @@ def at_volume(atoms: Atoms, ratio: float) -> Atoms:
 
 def phonons_at_volumes(
     atoms: Atoms,
-    calc: Any,
+    calc: ForceConstantsCalculator,
     supercell_matrix: int | ArrayLike,
     ratios: Sequence[float] | NDArray[np.float64],
     *,
@@ -163,18 +164,21 @@ def odd_mesh_numbers(phonopy: Phonopy, length: float) -> tuple[int, int, int]:
         phonopy: at any of the volumes.
         length: q-points along each reciprocal vector b are about length * |b| / 2 pi [Å].
     """
-    lengths = np.linalg.norm(np.linalg.inv(phonopy.primitive.cell), axis=0)
-    meshes.check_mesh(np.maximum(1, np.rint(length * lengths)))
-    a, b, c = (int(n) | 1 for n in np.maximum(1, np.rint(length * lengths)))
+    numbers = meshes.mesh_numbers(phonopy, length)
+    meshes.check_mesh(numbers)
+    a, b, c = (int(n) | 1 for n in numbers)
     return a, b, c
 
 
-def _exact_minimum(phonopy: Phonopy, calc: Any) -> float | None:
+def _exact_minimum(phonopy: Phonopy, calc: ForceConstantsCalculator) -> float | None:
     """Lowest exact frequency [THz] where the interpolated ones are imaginary; None without exact D(q)."""
-    return stability.exact_minimum(phonopy, calc)[0] if hasattr(calc, "get_dynamical_matrix") else None
+    if not hasattr(calc, "get_dynamical_matrix"):
+        return None
+    return stability.exact_minimum(phonopy, cast("MatrixCalculator", calc))[0]
 
 
 def _warn_of_artefacts(points: Sequence[VolumePoint]) -> None:
+    """Warn of imaginary modes that only the supercell has."""
     wrong = [point for point in points if point.artefact]
     if wrong:
         point = min(wrong, key=lambda point: point.frequencies.minimum_thz)
@@ -188,6 +192,7 @@ def _warn_of_artefacts(points: Sequence[VolumePoint]) -> None:
 
 
 def _checked_ratios(ratios: Sequence[float] | NDArray[np.float64]) -> list[float]:
+    """Ratios in ascending order, refused where they are no volumes of this crystal."""
     wanted = np.sort(np.asarray(ratios, dtype=float).ravel())
     if wanted.size == 0 or not np.all((wanted > SMALLEST_RATIO) & (wanted < LARGEST_RATIO)):
         raise InputError(

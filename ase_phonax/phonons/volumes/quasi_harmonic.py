@@ -16,12 +16,11 @@ from phonopy.qha import output
 from ...base.errors import InputError, StructureError, UnstableWarning
 from ...base.files import write_whole
 from ...base.sharing import ignored_warnings
-from ..defaults import EQUATIONS, T_MAX, T_STEP
+from ..defaults import EQUATIONS, HIGHEST_PERCENT, LOWEST_PERCENT, N_VOLUMES, T_MAX, T_STEP
 from ..defaults import VOLUME_MESH_LENGTH as MESH_LENGTH
 from .points import VolumePoint, odd_mesh_numbers
 from .verdicts import LOST_DIFFERENCE, Verdict, judge, lost_free_energies, lost_share
 
-RATIOS = (0.96, 0.98, 1.0, 1.02, 1.04, 1.06, 1.08)  # heat swells crystals: more room above than below
 MIN_VOLUMES = 5  # phonopy fits S(V) and C(V) with polynomials of degree four
 _WRITERS = {
     "helmholtz-volume.dat": output.write_helmholtz_volume,
@@ -40,6 +39,19 @@ _LATTICE_WRITERS = {
 _CP_FILES = ("Cp-temperature.dat", "entropy-volume.dat", "Cv-volume.dat", "dsdv-temperature.dat")
 ENERGIES_FILE = "e-v.dat"
 FILES = (ENERGIES_FILE, *_WRITERS, *_CP_FILES, *_LATTICE_WRITERS)  # those of the lattice not for every crystal
+
+
+def ratios_within(lowest: float, highest: float, n_volumes: int) -> tuple[float, ...]:
+    """Volumes over that of the crystal, as many as wanted and equally far apart.
+
+    Args:
+        lowest, highest: changes of the volume [%], both ends among those returned.
+        n_volumes: how many.
+    """
+    return tuple(1 + percent / 100 for percent in np.linspace(lowest, highest, n_volumes).tolist())
+
+
+RATIOS = ratios_within(LOWEST_PERCENT, HIGHEST_PERCENT, N_VOLUMES)
 
 
 @dataclass(frozen=True)
@@ -83,19 +95,19 @@ class QuasiHarmonic:
             Expansion, heat capacity and γ are differences over temperature: NaN at the lowest one, where
             phonopy's arrays hold a filler 0.
         """
-        found, units = self.result, get_physical_units()
-        i = int(np.argmin(np.abs(found.temperatures - temperature)))
+        result, units = self.result, get_physical_units()
+        i = int(np.argmin(np.abs(result.temperatures - temperature)))
         known = 1.0 if i > 0 else np.nan
         per_mole = 1000 * units.EvTokJmol
         return {
-            "temperature_k": float(found.temperatures[i]),
-            "volume": float(found.equilibrium_volumes[i]),
-            "gibbs_free_energy": float(found.gibbs_free_energies[i]),
-            "bulk_modulus_gpa": float(found.bulk_moduli[i] * units.EVAngstromToGPa),
-            "thermal_expansion_per_k": float(known * found.thermal_expansion[i]),
-            "heat_capacity_p_J_K_mol": float(known * found.heat_capacity_P.heat_capacities[i] * per_mole),
-            "entropy_J_K_mol": float(found.entropy_temperature[i] * per_mole),
-            "gruneisen": float(known * found.gruneisen_parameters[i]),
+            "temperature_k": float(result.temperatures[i]),
+            "volume": float(result.equilibrium_volumes[i]),
+            "gibbs_free_energy": float(result.gibbs_free_energies[i]),
+            "bulk_modulus_gpa": float(result.bulk_moduli[i] * units.EVAngstromToGPa),
+            "thermal_expansion_per_k": float(known * result.thermal_expansion[i]),
+            "heat_capacity_p_J_K_mol": float(known * result.heat_capacity_P.heat_capacities[i] * per_mole),
+            "entropy_J_K_mol": float(result.entropy_temperature[i] * per_mole),
+            "gruneisen": float(known * result.gruneisen_parameters[i]),
         }
 
 
@@ -187,17 +199,17 @@ def get_quasi_harmonic(
     )
 
 
-def write_quasi_harmonic(found: QuasiHarmonic, folder: Path) -> None:
-    """phonopy's own data files, `found.files`, into an existing folder."""
-    lines = [f"{point.volume:20.12f} {point.energy:20.12f}" for point in found.points]
+def write_quasi_harmonic(expansion: QuasiHarmonic, folder: Path) -> None:
+    """Write phonopy's own data files, those that `expansion.files` names, into an existing folder."""
+    lines = [f"{point.volume:20.12f} {point.energy:20.12f}" for point in expansion.points]
     header = "#   cell volume (Å³)       energy (eV)"
     write_whole(folder / ENERGIES_FILE, "\n".join([header, *lines]) + "\n")
     for name, writer in _WRITERS.items():
-        writer(found.result, filename=folder / name)
-    output.write_heat_capacity_P(found.result, *(folder / name for name in _CP_FILES))
-    if found.result.lattice is not None:
+        writer(expansion.result, filename=folder / name)
+    output.write_heat_capacity_P(expansion.result, *(folder / name for name in _CP_FILES))
+    if expansion.result.lattice is not None:
         for name, writer in _LATTICE_WRITERS.items():
-            writer(found.result, filename=folder / name)
+            writer(expansion.result, filename=folder / name)
 
 
 def check_temperatures(t_max: float, t_step: float) -> None:
@@ -215,6 +227,7 @@ def check_temperatures(t_max: float, t_step: float) -> None:
 
 
 def _sorted_by_stability(points: Sequence[VolumePoint]) -> tuple[tuple[VolumePoint, ...], tuple[VolumePoint, ...]]:
+    """Stable volumes and unstable ones, each in ascending order, with a warning of the latter."""
     ordered = sorted(points, key=lambda point: point.volume)
     if len(ordered) < MIN_VOLUMES:
         raise InputError(
@@ -238,7 +251,11 @@ def _sorted_by_stability(points: Sequence[VolumePoint]) -> tuple[tuple[VolumePoi
 
 
 def _lost_more(stable: tuple[VolumePoint, ...], shares: dict[float, float], n_whole: int) -> dict[float, str]:
-    """Reasons by ratio; with a warning, and an error where too few volumes are left."""
+    """Why volumes that lost more modes than others are left out, by ratio; with a warning.
+
+    Raises:
+        StructureError: too few volumes remain.
+    """
     least = min(shares.values())
     named = "; ".join(f"{point.name}: {100 * shares[point.ratio]:.2f} %" for point in stable)
     if n_whole < MIN_VOLUMES:
@@ -265,6 +282,7 @@ def _with_clear_failure(
     temperatures: NDArray[np.float64],
     points: tuple[VolumePoint, ...],
 ) -> QHAResult:
+    """phonopy's result, or an error in our words where it fits no equation of state."""
     try:
         return run(points, temperatures)
     except RuntimeError as error:
@@ -278,14 +296,14 @@ def _with_clear_failure(
 def _verdicts(
     result: QHAResult, points: tuple[VolumePoint, ...], wanted: NDArray[np.float64], pressure_gpa: float
 ) -> tuple[Verdict, ...]:
-    """On each temperature asked for, those that phonopy could not fit among them."""
+    """A verdict on each temperature asked for, those that phonopy could not fit among them."""
     volumes = np.array([point.volume for point in points])
     static = np.array([point.energy for point in points])
     static += pressure_gpa / get_physical_units().EVAngstromToGPa * volumes
     lost = np.stack([lost_free_energies(point.phonopy, result.temperatures) for point in points], axis=1)
-    found = {v.temperature_k: v for v in judge(result, [point.name for point in points], static, lost)}
+    judged = {v.temperature_k: v for v in judge(result, [point.name for point in points], static, lost)}
     no_fit = "no equation of state fits the points"
-    return tuple(found.get(float(t), Verdict(float(t), no_fit)) for t in wanted)
+    return tuple(judged.get(float(t), Verdict(float(t), no_fit)) for t in wanted)
 
 
 def _sound(verdicts: tuple[Verdict, ...]) -> int:
@@ -309,6 +327,7 @@ def _sound(verdicts: tuple[Verdict, ...]) -> int:
 
 
 def _warn_of_refusal(last: float, first: Verdict) -> None:
+    """Warn that results end at the temperature `last` [K], because of the `first` verdict that refuses one."""
     advice = " A wider range of volumes may go further." if first.beyond > 0 else ""
     warnings.warn(
         f"Results end at {last:g} K: at {first.temperature_k:g} K {first.refusal}.{advice}",

@@ -22,7 +22,7 @@ def ratios_wanted(points: Sequence[VolumePoint], t_max: float, pressure_gpa: flo
     Args:
         points: of `phonons_at_volumes`; those with imaginary modes do not count.
         t_max: highest temperature [K].
-        pressure_gpa: [GPa].
+        pressure_gpa: at which G is minimal [GPa].
         mesh_length: as in `get_quasi_harmonic` [Å].
 
     Returns:
@@ -46,15 +46,15 @@ def ratios_wanted(points: Sequence[VolumePoint], t_max: float, pressure_gpa: flo
 def _free_energies(
     points: Sequence[VolumePoint], t_max: float, pressure_gpa: float, mesh_length: float
 ) -> NDArray[np.float64]:
-    """(2, n_volumes) at 0 K and t_max [eV]."""
+    """Free energies (2, n_volumes) at 0 K and at t_max [eV], pV included."""
     numbers = odd_mesh_numbers(points[-1].phonopy, mesh_length)
     units = get_physical_units()
     columns = []
     for point in points:
         point.phonopy.run_mesh(numbers)
-        found = point.phonopy.run_thermal_properties(temperatures=[0.0, t_max], exclude_gamma_acoustic=True)
+        heat = point.phonopy.run_thermal_properties(temperatures=[0.0, t_max], exclude_gamma_acoustic=True)
         static = point.energy + pressure_gpa / units.EVAngstromToGPa * point.volume
-        columns.append(static + np.asarray(found.free_energy) / units.EvTokJmol)
+        columns.append(static + np.asarray(heat.free_energy) / units.EvTokJmol)
     return np.stack(columns, axis=1)
 
 

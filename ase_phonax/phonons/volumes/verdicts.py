@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from phonopy import Phonopy, QHAResult
+from phonopy.phonon.mesh import Mesh
 from phonopy.physical_units import get_physical_units
 from phonopy.qha.eos import fit_to_eos, get_eos
 
@@ -39,10 +39,10 @@ DOUBTS = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """On one temperature.
+    """What is to be thought of the results at one temperature.
 
     Attributes:
-        temperature_k: [K].
+        temperature_k: the temperature [K].
         refusal: why there is no result; empty where there is one.
         doubts: keys of `DOUBTS`.
         expansion_spread_per_k: largest change of the expansion without one of the volumes, or with an equation of
@@ -89,9 +89,10 @@ def lost_free_energies(phonopy: Phonopy, temperatures: NDArray[np.float64]) -> N
     return (quanta / 2 + kt * np.log(-np.expm1(-quanta / kt))) @ weights
 
 
-def _lost_modes(phonopy: Phonopy):  # type: ignore[no-untyped-def]
+def _lost_modes(phonopy: Phonopy) -> tuple[Mesh, NDArray[np.bool_]]:
+    """The mesh, and (n_qpoints, 3 n_atoms) which of its modes are imaginary, acoustic ones at Γ left aside."""
     mesh = meshes.sampled_mesh(phonopy)
-    return mesh, (mesh.frequencies <= 0) & ~meshes._gamma_acoustics(mesh.qpoints, mesh.frequencies)
+    return mesh, (mesh.frequencies <= 0) & ~meshes.gamma_acoustics(mesh.qpoints, mesh.frequencies)
 
 
 def judge(
@@ -100,7 +101,7 @@ def judge(
     """A verdict on each temperature of a result.
 
     Args:
-        result: phonopy's.
+        result: phonopy's quasi-harmonic result.
         names: (n_volumes,) how messages call the volumes.
         static: (n_volumes,) energies without vibrations, with pV where there is a pressure [eV].
         lost: (n_temperatures, n_volumes) of `lost_free_energies` [eV].
@@ -178,11 +179,11 @@ def _variants(
     volumes: NDArray[np.float64], energies: NDArray[np.float64], near: NDArray[np.float64]
 ) -> list[NDArray[np.float64]]:
     """Equilibrium volumes by Birch's series of third order, then of fourth, then without each of the volumes."""
-    found = [_minima(volumes, energies, n_terms, near) for n_terms in (4, 5)]
+    equilibria = [_minima(volumes, energies, n_terms, near) for n_terms in (4, 5)]
     for left_out in range(len(volumes)):
         kept = np.arange(len(volumes)) != left_out
-        found.append(_minima(volumes[kept], energies[:, kept], 4, near))
-    return found
+        equilibria.append(_minima(volumes[kept], energies[:, kept], 4, near))
+    return equilibria
 
 
 def _minima(
@@ -202,15 +203,16 @@ def _minima(
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         for _ in range(30):
             u = u - _value(slope, u) / _value(curvature, u)
-        found = np.abs(u) < 1.5
-        minimal = found & (_value(curvature, u) > 0) & (np.abs(_value(slope, u)) < 1e-9)
+        within = np.abs(u) < 1.5
+        minimal = within & (_value(curvature, u) > 0) & (np.abs(_value(slope, u)) < 1e-9)
         return np.where(minimal, np.abs(centre + width * u) ** -1.5, np.nan)
 
 
-def _value(coefficients: NDArray[Any], u: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Polynomials (n_terms, n), each at its own place (n,)."""
+def _value(coefficients: NDArray[np.floating], u: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n,) values of n polynomials, given by coefficients (n_terms, n), each at its own place (n,)."""
     return np.sum(coefficients * u ** np.arange(len(coefficients))[:, None], axis=0)
 
 
 def _expansions(equilibria: NDArray[np.float64], temperatures: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n_temperatures,) thermal expansion of the volume [1/K]."""
     return np.gradient(equilibria, temperatures) / equilibria
