@@ -346,10 +346,14 @@ def test_paths_that_the_system_refuses_are_errors_in_words(tmp_path, monkeypatch
 
 OTHER_KINDS = {
     "a letter": ("a.cif", "Dear reader,\n", "something else stands in it than its reader looks for (AssertionError)"),
-    "a program": ("a.cif", "#include <stdio.h>\n", "something else stands in it than its reader looks for"),
+    "a program": ("a.cif", "def f():\n    pass\n", "something else stands in it than its reader looks for"),
     "an xyz file": ("a.cif", "1\n\nH 0 0 0\n", "something else stands in it than its reader looks for"),
     "a cut file": ("a.cif", "data_x\n_cell_length_a\n", "it ends, or a line of it, before what its reader looks for"),
-    "a table": ("POSCAR", "a b c\n1 2 3\n", "it ends, or a line of it, before what its reader looks for"),
+    "a table": (
+        "POSCAR",
+        "a b c\n1 2 3\n",
+        "something else stands in it than its reader looks for (ValueError: operands",
+    ),
     "an unknown element": ("a.xyz", "1\n\nQq 0 0 0\n", "a name that its reader looks for is missing or unknown"),
 }
 

@@ -4,6 +4,7 @@ The classes also inherit the built-in exception a caller would expect, so `excep
 around a calculator keeps working. `exit_code` is what the command line returns for it.
 """
 
+import re
 import reprlib
 from typing import Any
 
@@ -98,6 +99,7 @@ def in_words(error: BaseException) -> str:
     return ": ".join(filter(None, (type(error).__name__, str(error).strip())))
 
 
+_ELSE = "something else stands in it than its reader looks for"
 # What Python's own exceptions mean where a reader meets them: their texts speak of its program, not of the file.
 _OF_READERS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((KeyError,), "a name that its reader looks for is missing or unknown"),
@@ -105,11 +107,10 @@ _OF_READERS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((UnicodeError,), "its bytes are no text"),
     ((MemoryError, OverflowError), "what it announces fits no memory"),
     ((RecursionError,), "it is nested too deeply"),
-    (
-        (AssertionError, AttributeError, TypeError, NameError, ZeroDivisionError, NotImplementedError),
-        "something else stands in it than its reader looks for",
-    ),
+    ((AssertionError, AttributeError, TypeError, NameError, ZeroDivisionError, NotImplementedError), _ELSE),
 )
+# So do some of the texts of a ValueError; others name what stands in the file.
+_OF_A_PROGRAM = re.compile("could not be broadcast|values to unpack|cannot reshape|inhomogeneous shape|array element")
 
 
 def why_unread(error: BaseException) -> str:
@@ -118,8 +119,10 @@ def why_unread(error: BaseException) -> str:
     What the exception says, on one line. Where it says nothing, or speaks of the program, its meaning goes before:
     "something else stands in it than its reader looks for (AssertionError)".
     """
-    meaning = next((words for kinds, words in _OF_READERS if isinstance(error, kinds)), "")
     said = " ".join(str(error).split())
+    meaning = next((words for kinds, words in _OF_READERS if isinstance(error, kinds)), "")
+    if not meaning and _OF_A_PROGRAM.search(said):
+        meaning = _ELSE
     if said and not meaning:
         return said
     return f"{meaning or 'its reader gives no reason'} ({' '.join(in_words(error).split())})"
