@@ -31,10 +31,6 @@ def check_structure(atoms: Atoms) -> None:
         StructureError: no atoms, unknown species, positions or cell that are not finite, a cell without volume, sites
             that are occupied in part, or two atoms closer than CLOSEST_DISTANCE (periodic images counted).
     """
-    if len(atoms) == 0:
-        raise StructureError(
-            "the structure has no atoms", "there is nothing to compute", "check that the file is complete"
-        )
     check_finite(atoms)
     check_elements(atoms)
     check_cell(atoms)
@@ -133,11 +129,15 @@ def require_crystal(atoms: Atoms) -> None:
 
 
 def check_finite(atoms: Atoms) -> None:
-    """Refuse positions and cells that are not numbers, or so large that they are not exact.
+    """Refuse a structure without atoms, and positions and cells that are not numbers or too large to be exact.
 
     Raises:
         StructureError: naming the first bad one.
     """
+    if len(atoms) == 0:
+        raise StructureError(
+            "the structure has no atoms", "there is nothing to compute", "check that the file is complete"
+        )
     for name, values in (("position", atoms.positions), ("cell vector", atoms.cell.array)):
         if np.abs(values).max(initial=0.0) <= FARTHEST:  # false for NaN, too
             continue

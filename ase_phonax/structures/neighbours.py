@@ -33,10 +33,6 @@ def check_atoms(atoms: Atoms, numbers: tuple[int, ...], model: str, others: Alte
         StructureError: no atoms, positions or cell not finite, an element the model does not know,
             a periodic direction without a cell vector.
     """
-    if len(atoms) == 0:
-        raise StructureError(
-            "the structure has no atoms", "there is nothing to compute", "check the file it was read from"
-        )
     check_finite(atoms)
     open_extent = np.ptp(atoms.positions, axis=0).max() if not atoms.pbc.all() else 0.0
     if open_extent > MAX_EXTENT:
