@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from ..base.errors import InputError
@@ -42,7 +41,7 @@ def apply_config(argv: Sequence[str], parser_of: Callable[[str], Parser]) -> Non
     name = _config_file(parser, argv)
     if name is None:
         return
-    values = _read(Path(name))
+    values = _read(name)
     arguments = _as_arguments(values, parser, name)
     # argparse does the conversions and refuses what it would refuse on the command line.
     positional = ["-"] * sum(not action.option_strings for action in parser._actions)
@@ -78,7 +77,7 @@ def _config_file(parser: Parser, argv: Sequence[str]) -> str | None:
     return name
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: str) -> dict[str, Any]:
     from ..base.settings import read_yaml
 
     content = read_yaml(path)

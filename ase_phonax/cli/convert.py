@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 from .parser import add_command
@@ -27,6 +26,8 @@ def add_parser(commands: Any) -> None:
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    from pathlib import Path
+
     parser.add_argument("model", metavar="MODEL.model", help="the PyTorch model, or a name of `ase-phonax models`")
     parser.add_argument("output", metavar="OUT.h5", type=Path, help="the file to write")
     parser.add_argument(

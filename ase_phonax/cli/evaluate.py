@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 from ..base.errors import InputError
@@ -29,6 +26,8 @@ def add_parser(commands: Any) -> None:
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    from pathlib import Path
+
     parser.add_argument("model", metavar="MODEL", help="a name listed by `ase-phonax models`, or a model file")
     parser.add_argument("data", metavar="DATA", nargs="+", help="labelled structures")
     parser.add_argument("--key", metavar="LABEL=NAME", action="append", default=[], help="e.g. energy=REF_energy")
@@ -50,6 +49,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare, write and print."""
+    import json
+    from contextlib import nullcontext
+
     from ..base.files import write_whole
     from ..studies.output import atomic_directory, writing
     from ..studies.provenance import Origin

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.errors import StructureError
@@ -14,6 +13,8 @@ from .parser import add_command
 from .provenance import command_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ase import Atoms
 
     from ..studies.labelling import LabelStudy
@@ -52,6 +53,8 @@ def add_parser(commands: Any) -> None:
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    from pathlib import Path
+
     parser.add_argument(
         "structures", metavar="STRUCTURES", nargs="+", help="files that ASE reads, all their structures"
     )
