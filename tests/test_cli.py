@@ -425,6 +425,63 @@ def test_a_configuration_with_a_mistake_is_refused(text, message, ionic, inside,
     assert not list(inside.glob("*phonons*"))
 
 
+@pytest.mark.parametrize(
+    "words", [["--conf", "run.yaml"], ["--conf=run.yaml"], ["--config", "no.yaml", "--config=run.yaml"]]
+)
+def test_a_configuration_counts_however_its_option_is_written(words, ionic, inside):
+    """Kills: an abbreviated --config that is understood and left out; the first of two, where the last one counts."""
+    write("salt.cif", bulk("NaCl", "rocksalt", a=5.6))
+    Path("run.yaml").write_text("supercell: 2\nmesh: [2, 2, 2]\nno_relax: true\nexact: true\n")
+    assert main(["phonons", "salt.cif", *words, "--no-ex"]) == 0  # which excludes the file's `exact`
+    summary = summary_of(inside / "salt-phonons")
+    assert summary["mesh"] == [2, 2, 2]
+    assert not summary["bands_exact"]
+
+
+def test_route_and_device_reach_the_calculator_of_every_command_that_makes_one(inside, monkeypatch, capsys):
+    """What is not asked for is not passed on, so that the calculator's own defaults hold."""
+    made = []
+
+    class Made(Exception):
+        pass
+
+    def calculator(model, **arguments):
+        made.append(arguments)
+        raise Made
+
+    monkeypatch.setattr("ase_phonax.calculator.PhonaxCalculator", calculator)
+    monkeypatch.setattr("ase_phonax.studies.evaluation.evaluate", calculator)
+    write("salt.cif", bulk("NaCl", "rocksalt", a=5.6))
+    write("H2.xyz", molecule("H2"))
+    asked = {"route": "compiled", "device": "cpu"}
+    for command in ("phonons salt.cif", "gruneisen salt.cif", "qha salt.cif", "molecule H2.xyz", "label salt.cif"):
+        assert main([*command.split(), "--route", "compiled", "--device", "cpu"]) == 1
+        assert made[-1] == {"dtype": "float64", **asked}
+        assert main(command.split()) == 1
+        assert made[-1] == {"dtype": "float64"}
+    assert main(["evaluate", "phonax-small", "salt.cif", "--route", "compiled", "--device", "cpu"]) == 1
+    assert made[-1].items() >= asked.items()
+    assert len(made) == 11
+    capsys.readouterr()
+    assert main(["phonons", "salt.cif", "--route", "fast"]) == 2
+    assert "argument --route: invalid choice: 'fast'" in capsys.readouterr().err
+
+
+def test_routes_are_those_of_the_calculator_and_a_device_that_is_none_is_refused(inside, capsys):
+    from ase_phonax.cli.options import CalculatorOptions
+    from ase_phonax.derivatives.route import ROUTES
+    from ase_phonax.studies.options import options_of
+
+    choices = {field.name: setting.choices for field, setting in options_of(CalculatorOptions)}
+    assert choices["route"] == ROUTES
+    write("salt.cif", bulk("NaCl", "rocksalt", a=5.6))
+    for command in (["phonons", "salt.cif"], ["label", "salt.cif"], ["evaluate", "phonax-small", "salt.cif"]):
+        assert main([*command, "--device", "moon:9x"]) == 2
+        assert "the device is 'moon:9x'" in capsys.readouterr().err
+        assert main([*command, "--route", "arrays", "--device", "gpu"]) == 2
+    assert sorted(path.name for path in inside.iterdir()) == ["salt.cif"]
+
+
 def test_quiet_says_nothing_and_the_log_everything(ionic, inside, capsys):
     write("salt.cif", bulk("NaCl", "rocksalt", a=5.6))
     flags = ["--supercell", "2", "--mesh", "3", "3", "3", "--quiet", "--log", "run.jsonl"]

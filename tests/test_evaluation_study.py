@@ -38,6 +38,13 @@ def test_a_folder_holds_what_single_files_hold(inside, capsys):
     ]
 
 
+def test_quiet_prints_nothing_and_writes_all_files(inside, capsys):
+    assert main([*RUN, "--quiet", "--output", "out", "--json", "scores.json"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert Path("out/frames.csv").exists()
+    assert Path("scores.json").exists()
+
+
 def test_earlier_results_are_replaced_on_request_only(inside, capsys):
     assert main([*RUN, "--output", "out"]) == 0
     assert main([*RUN, "--output", "out"]) == 5

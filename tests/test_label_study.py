@@ -190,6 +190,18 @@ def test_the_recipe_of_the_help_and_of_the_page_is_the_default():
         assert build(LabelRecipe, yaml.safe_load(text), "the text") == LabelRecipe()
 
 
+def test_quiet_tells_what_failed_and_nothing_else(inside, capsys):
+    assert main([*RUN, "--quiet"]) == 0
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert error.startswith("error: 1 of 3 structures could not be labelled\n  salts.xyz@1: ")
+    assert "out/failures.csv" in error
+    assert Path("out/frames/0-NaCl.h5").exists()
+    write("salts.xyz", SALTS[:1])
+    assert main([*RUN, "--quiet", "--overwrite"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
 def test_options_come_from_a_file(inside, capsys):
     Path("run.yaml").write_text("recipe: recipe.yaml\noutput: out\nworkers: 1\n")
     assert main(["label", "salts.xyz", "--config", "run.yaml"]) == 0

@@ -90,6 +90,12 @@ def test_train_then_evaluate(folder, capsys):
     assert scores.per_frame[0]["forces"] == pytest.approx(error, rel=1e-10)
 
 
+def test_quiet_prints_nothing(folder, capsys):
+    assert main(["train", str(folder / "config.yaml"), "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert (folder / "out/model.h5").exists()
+
+
 def test_resume_goes_on_and_a_second_start_is_refused(folder, capsys):
     assert main(["train", str(folder / "config.yaml"), "--quiet"]) == 0
     once = load_model(folder / "out/model.h5").parameters

@@ -102,7 +102,7 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
 
 
 def _begun_parser() -> tuple[Parser, dict[str, Parser]]:
-    """The same, before any command is asked for its options: what it takes to answer --help."""
+    """The parser, and those of the commands, whose options come when one of them is asked for."""
     parser = Parser(
         prog="ase-phonax",
         description=_DESCRIPTION,
@@ -148,14 +148,14 @@ def _takes_more(stream: TextIO) -> bool:
 
 
 def _discard(stream: TextIO) -> None:
-    """Or the flush at the end of the process would fail again, and say so in its own way."""
+    """Lead a stream nowhere: the flush at the end of the process would fail again, and say so in its own way."""
     with suppress(OSError, ValueError):  # a stream of a test, which has no descriptor
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         stream.flush()
 
 
 def _streams_that_take_anything() -> None:
-    """A terminal that cannot print Γ or Å shall get a question mark, and a closed one nothing, after a long run."""
+    """Let a terminal that cannot print Γ or Å get a question mark, and a closed one nothing, after a long run."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # closed by whoever started us

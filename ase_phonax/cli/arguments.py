@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ..studies.options import Option, Settings
     from ..studies.provenance import Origin
     from ..studies.watch import Watch
+    from .parser import Commands
 
     SettingsOf = TypeVar("SettingsOf", bound=Settings)
 
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
 
 def add_options(parser: argparse.ArgumentParser, *settings: type[Settings], **words: str) -> None:
-    """Options for every field of these settings, under the headings that they name; none is added twice.
+    """Add an option for every field of these settings, under the headings that they name; none is added twice.
 
     Args:
         words: what stands in braces in a help text.
@@ -92,7 +93,7 @@ def _add(group: Any, field: Field[Any], setting: Option, words: dict[str, str]) 
 
 
 def argument_type(kind: Callable[[Any], Any]) -> Callable[[str], Any]:
-    """A kind of value as argparse takes it: its words become the message."""
+    """A kind of value as a type of argparse, which shows the words of its error."""
     from ..studies.options import Unfit
 
     def of_text(text: str) -> Any:
@@ -116,7 +117,7 @@ def settings_of(kind: type[SettingsOf], arguments: argparse.Namespace) -> Settin
 
 
 def add_calculator(parser: argparse.ArgumentParser, default: str = "the first of that list") -> None:
-    """Options of the calculator.
+    """Add the options of the calculator.
 
     Args:
         default: which model is taken where none is named, for the help.
@@ -140,7 +141,7 @@ def load_calculator(arguments: argparse.Namespace, default_model: str | None = N
 
 
 def add_reporting(parser: argparse.ArgumentParser) -> None:
-    """`--quiet` and `--log`."""
+    """Add `--quiet` and `--log`."""
     from .options import ReportingOptions
 
     add_options(parser, ReportingOptions)
@@ -195,9 +196,9 @@ class StudyCommand(NamedTuple):
     default_model: Callable[[], str | None] = lambda: None
     aliases: tuple[str, ...] = ()
 
-    def add_parser(self, commands: Any) -> None:
+    def add_parser(self, commands: Commands) -> None:
         """Register the command."""
-        words = {"help": self.help, "epilog": self.epilog, "aliases": list(self.aliases)}
+        words: dict[str, Any] = {"help": self.help, "epilog": self.epilog, "aliases": list(self.aliases)}
         add_command(commands, self.name, self._add_arguments, self.description, **words)
 
     def _add_arguments(self, parser: argparse.ArgumentParser) -> None:

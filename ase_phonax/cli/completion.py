@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..base.errors import InputError
 from .parser import add_command
+
+if TYPE_CHECKING:
+    from .parser import Commands
 
 SHELLS = ("bash", "zsh")
 _DESCRIPTION = """\
@@ -16,7 +19,7 @@ Print a script for a shell, which then completes commands, options and names of 
 """
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Commands) -> None:
     """Register the command."""
     words = "a script that makes a shell complete commands and options"
     add_command(commands, "completion", _add_arguments, _DESCRIPTION, help=words)

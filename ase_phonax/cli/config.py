@@ -13,7 +13,7 @@ OPTION = "--config"
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
-    """`--config`."""
+    """Add `--config`."""
     parser.add_argument_group("configuration").add_argument(
         OPTION,
         metavar="FILE.yaml",
@@ -57,7 +57,7 @@ def _destination(parser: Parser, key: str) -> str:
 
 
 def _overruled(parser: Parser, argv: Sequence[str]) -> set[str]:
-    """Options of the file that exclude one on the command line."""
+    """Names of the options that exclude one on the command line, which counts more."""
     given = {parser.spelled_out(word) for word in argv}
     return {
         action.dest
@@ -68,7 +68,7 @@ def _overruled(parser: Parser, argv: Sequence[str]) -> set[str]:
 
 
 def _config_file(parser: Parser, argv: Sequence[str]) -> str | None:
-    """What the last `--config`, which may be abbreviated, names."""
+    """The file that the last `--config`, which may be abbreviated, names."""
     name = None
     for index, word in enumerate(argv):
         if parser.spelled_out(word) == OPTION:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .parser import add_command
+
+if TYPE_CHECKING:
+    from .parser import Commands
 
 _DESCRIPTION = """\
 Read a PyTorch MACE model and write it as a model file of this package, which needs no PyTorch and cannot run code.
@@ -19,7 +22,7 @@ Needs torch and mace-torch: pip install ".[mace]" in the checkout of ase-phonax.
 """
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Commands) -> None:
     """Register the command."""
     words = "turn a PyTorch MACE model into a file of plain numbers"
     add_command(commands, "convert", _add_arguments, _DESCRIPTION, help=words)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..base.errors import InputError
 from .arguments import add_calculator, add_reporting, reporting
 from .config import add_config
 from .parser import add_command
 from .provenance import command_of
+
+if TYPE_CHECKING:
+    from .parser import Commands
 
 _DESCRIPTION = """\
 Compare a model with labelled structures: energies per atom, forces, stresses, second derivatives and their
@@ -20,7 +23,7 @@ constants, ASE's VibrationsData, HDF5.
 _LOSS = "the numbers would be lost"
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Commands) -> None:
     """Register the command."""
     add_command(commands, "evaluate", _add_arguments, _DESCRIPTION, help="compare a model with labels")
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .parser import add_command
+
+if TYPE_CHECKING:
+    from .parser import Commands
 
 _DESCRIPTION = """\
 Train on from any model that can be loaded, Nequix checkpoints included. The network is the model's; of the
@@ -19,7 +22,7 @@ configuration's sections, `network` has to be left out and `fine_tune` says what
 _EPILOG = "To keep what a model knows, mix in frames it has labelled itself: see docs/training.md."
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Commands) -> None:
     """Register the command."""
     add_command(commands, "fine-tune", _add_arguments, _DESCRIPTION, help="train on from a model", epilog=_EPILOG)
 

@@ -7,7 +7,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 AGAIN_SECONDS = 0.05  # after an exception was lost
 
@@ -30,7 +29,7 @@ def stopped_by_signals() -> Iterator[None]:
     def again(number: int, frame: object) -> None:
         raise lost.pop()
 
-    def raise_again(unraisable: Any) -> None:
+    def raise_again(unraisable: sys.UnraisableHookArgs) -> None:
         here = threading.current_thread() is threading.main_thread()
         if here and isinstance(unraisable.exc_value, (SystemExit, KeyboardInterrupt)):
             lost[:] = [unraisable.exc_value]

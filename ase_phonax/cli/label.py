@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..base.errors import StructureError
 from .arguments import add_calculator, add_reporting, load_calculator, reporting
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ..studies.labelling import LabelStudy
     from ..training.labels.teacher import LabelRecipe
+    from .parser import Commands
 
 _DESCRIPTION = """\
 Relax structures with a model, perturb them, and write energies, forces, stresses and second derivatives: labels from
@@ -46,7 +47,7 @@ The perturbations are a YAML file; these are the default:
 INTERRUPTED = 130  # 128 + SIGINT
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Commands) -> None:
     """Register the command."""
     words = "label structures with a model, to train another"
     add_command(commands, "label", _add_arguments, _DESCRIPTION, help=words, epilog=_EPILOG)

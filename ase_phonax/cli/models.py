@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..base.errors import InputError
 from .parser import add_command
@@ -15,6 +15,7 @@ from .parser import add_command
 if TYPE_CHECKING:
     from ..models.registry import ModelCard
     from ..studies.report import Report
+    from .parser import Commands
 
 MANY_ELEMENTS = 40  # more are not listed one by one
 _DESCRIPTION = """\
@@ -30,7 +31,7 @@ examples:
 """
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Commands) -> None:
     """Register the command."""
     words = "list the potentials, download one"
     add_command(commands, "models", _add_arguments, _DESCRIPTION, help=words, epilog=_EPILOG)

@@ -6,9 +6,12 @@ import argparse
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..base.errors import InputError
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 class Parser(argparse.ArgumentParser):
@@ -87,12 +90,12 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_command(
-    commands: Any, name: str, fill: Callable[[argparse.ArgumentParser], None], description: str, **words: Any
+    commands: Commands, name: str, fill: Callable[[argparse.ArgumentParser], None], description: str, **words: Any
 ) -> None:
     """Register a command.
 
     Args:
-        commands: of argparse.
+        commands: what `add_subparsers` has returned.
         fill: adds its arguments; called when the command is asked for.
         description: of its help.
         words: `help`, `epilog` and `aliases`, as argparse has them.

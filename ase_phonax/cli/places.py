@@ -1,4 +1,4 @@
-"""What a command reads is never what it writes over: found before anything is opened."""
+"""No command writes over what it reads: all places are compared before anything is opened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a result came from, of a command line."""
+"""What the results of a command line came from."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def provenance(arguments: argparse.Namespace, files: Iterable[Any], model: Any = None) -> dict[str, Any]:
-    """Date, command, versions and checksums: built-in types only.
+    """Date, command, versions and checksums, in built-in types.
 
     Args:
         arguments: of the command line; `main` keeps there what was typed.

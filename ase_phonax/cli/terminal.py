@@ -21,7 +21,7 @@ _HEADING, _LABEL, _WARNING = "bold", "cyan", "yellow"
 # How reports say what is not to be trusted: words in capitals, and what was left out, refused or is not accurate.
 _DOUBTFUL = re.compile(
     r"\b[A-Z]{5,}:|^note |^doubt |^left out of the fit |  (?:imaginary|refused|without symbols): |interpolated: "
-    r"|misses the|take a larger|smaller --tolerance|interpolated with an error|incomplete|is too small|these are not"
+    r"|it misses the|take a larger|smaller --tolerance|interpolated with an error|incomplete|is too small|these are not"
 )
 _DOUBT = "doubt"  # heading of a column that is empty where there is none
 

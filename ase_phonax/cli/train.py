@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .parser import add_command
+
+if TYPE_CHECKING:
+    from .parser import Commands
 
 _DESCRIPTION = """\
 Train a potential on energies, forces, stresses and second derivatives. The configuration is a YAML file;
@@ -22,7 +25,7 @@ See docs/training.md for every setting.
 """
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Commands) -> None:
     """Register the command."""
     add_command(commands, "train", _add_arguments, _DESCRIPTION, help="train a potential", epilog=_EPILOG)
 

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..base.errors import OutputError
 from ..base.files import write_whole
@@ -18,6 +18,11 @@ from .options import QuietOptions
 from .progress import print_above, progress_bar, without_progress
 from .provenance import provenance
 from .tables import width
+
+if TYPE_CHECKING:
+    from ..training import TrainingConfig, TrainingResult
+
+    Checkpoint = tuple[int, int]  # inode and time of its file, which no other one has
 
 _HEAD = """\
 # Units: eV, Å. Paths are relative to this file. Whatever is left out has the default shown here.
@@ -57,7 +62,7 @@ TEMPLATE, FINE_TUNING_TEMPLATE = _HEAD + _NETWORK + _REST, _HEAD + _FINE_TUNE + 
 
 
 def _columns() -> dict[str, tuple[str, float, int]]:
-    """Column of a row -> heading, factor, digits."""
+    """Heading, factor and digits of each column that a row may have."""
     from ..training.targets import QUANTITIES
 
     errors = {f"{shown.name}_mae": (shown.heading, shown.factor, shown.digits) for shown in QUANTITIES}
@@ -66,7 +71,7 @@ def _columns() -> dict[str, tuple[str, float, int]]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The configuration and how to start."""
+    """Add the configuration, and options of how to start."""
     parser.add_argument("training", metavar="CONFIG.yaml", nargs="?", type=Path, help="settings; see --template")
     group = parser.add_argument_group("run")
     either = group.add_mutually_exclusive_group()
@@ -115,8 +120,8 @@ def run(arguments: argparse.Namespace, start: Callable[..., Any], template: str 
     return 0
 
 
-def _checkpoint(config: Any) -> tuple[int, int] | None:
-    """Which checkpoint lies in the folder of a run; None for none."""
+def _checkpoint(config: TrainingConfig) -> Checkpoint | None:
+    """Which checkpoint lies in the folder of a run; None where there is none."""
     from ..training.checkpoints import NAME
 
     try:
@@ -126,8 +131,14 @@ def _checkpoint(config: Any) -> tuple[int, int] | None:
     return state.st_ino, state.st_mtime_ns
 
 
-def _after_interruption(config: Any, before: Any, after: Any, resumed: bool) -> str:
-    """What there is to go on from: a checkpoint of an earlier run is none of this one."""
+def _after_interruption(
+    config: TrainingConfig, before: Checkpoint | None, after: Checkpoint | None, resumed: bool
+) -> str:
+    """Say what there is to go on from; a checkpoint of an earlier run is none of this one.
+
+    Args:
+        before, after: the checkpoint at the beginning and at the end of this run.
+    """
     folder = config.run.output
     if after is not None and (resumed or after != before):
         return f"interrupted; go on with --resume (checkpoint in {folder})"
@@ -137,7 +148,7 @@ def _after_interruption(config: Any, before: Any, after: Any, resumed: bool) -> 
 
 
 def _note_provenance(arguments: argparse.Namespace, folder: Path) -> None:
-    """Beside the history, a block for each start that came to its end: a resumed training has several."""
+    """Write beside the history what it came from: a block for each start that came to its end."""
     from ..training.folders import PROVENANCE
 
     path = folder / PROVENANCE
@@ -150,8 +161,8 @@ def _note_provenance(arguments: argparse.Namespace, folder: Path) -> None:
     write_whole(path, json.dumps({"runs": [*earlier, block]}, indent=2) + "\n")
 
 
-def _what_was_used(result: Any) -> str:
-    """Labels of both sides, and which epoch was kept."""
+def _what_was_used(result: TrainingResult) -> str:
+    """Say which labels were trained and validated on, and which epoch was kept."""
     training = result.potential.provenance.training
     sides = {
         side: ", ".join(f"{n} {label}" for label, n in counts.items() if n)
