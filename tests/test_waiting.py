@@ -381,6 +381,27 @@ def test_nothing_of_a_bar_stays_on_a_terminal(how, columns):
     assert "\x1b[?25l" not in written  # a cursor that a killed run would not bring back
 
 
+def test_a_child_process_made_while_a_bar_is_shown_prints_and_ends():
+    """Kills: a child that waits for a lock of rich's which a thread of its parent held."""
+    fork = """
+with progress_bar("densities of states") as outer:
+    outer(1, 3)
+    shown("densities of states: 33 %")
+    child = os.fork()
+    if not child:
+        assert progress._bar is None and sys.stderr is sys.__stderr__
+        print("from the child", file=sys.stderr, flush=True)
+        with progress_bar("its own"):
+            time.sleep(0.3)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+print("end")
+"""
+    written = in_terminal("import warnings; warnings.simplefilter('ignore')\n" + BEGIN + fork, 80)
+    assert "from the child" in written
+    assert written.rstrip().endswith("end")
+
+
 def test_a_terminal_shows_colours_unless_they_are_unwanted():
     coloured, plain = (in_terminal(BEGIN + ENDS["an exception"], 80, NO_COLOR=value) for value in ("", "1"))
     assert re.search(r"\x1b\[(?:38|3\d|9\d)[;m]", coloured)

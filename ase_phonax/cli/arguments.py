@@ -133,11 +133,16 @@ def load_calculator(arguments: argparse.Namespace, default_model: str | None = N
     Raises:
         ModelError, InputError: as `loading.load_calculator`.
     """
+    asked = calculator_arguments(arguments)
+    return loading.load_calculator(asked.pop("model", default_model), **asked)
+
+
+def calculator_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Arguments of `PhonaxCalculator` that a command line gives, by name; what it leaves open is left out."""
     from .options import CalculatorOptions
 
     asked = settings_of(CalculatorOptions, arguments).to_dict()
-    model, dtype = asked.pop("model") or default_model, asked.pop("dtype")
-    return loading.load_calculator(model, dtype, **{name: value for name, value in asked.items() if value is not None})
+    return {name: value for name, value in asked.items() if value is not None}
 
 
 def add_reporting(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from ..base.errors import InputError
-from .arguments import add_calculator, add_reporting, reporting
+from .arguments import add_calculator, add_reporting, calculator_arguments, reporting
 from .config import add_config
 from .parser import add_command
 from .provenance import command_of
@@ -73,16 +73,8 @@ def run(arguments: argparse.Namespace) -> int:
         origin = Origin(model_file=arguments.model, command=command_of(arguments), files=(*arguments.data, *settings))
         place = atomic_directory(output, overwrite=arguments.overwrite, own_files=FILES) if output else nullcontext()
         with place as folder:
-            study = evaluation_study(
-                arguments.model,
-                arguments.data,
-                keys=keys,
-                dtype=arguments.dtype,
-                route=arguments.route,
-                device=arguments.device,
-                watch=watch,
-                origin=origin,
-            )
+            asked = calculator_arguments(arguments)
+            study = evaluation_study(data=arguments.data, keys=keys, watch=watch, origin=origin, **asked)
             if folder is not None:
                 with writing(output):
                     study.write_into(folder)
