@@ -21,6 +21,7 @@ from ase.io import read, write
 
 from ase_phonax.base.errors import ModelError, OutputError, UnstableWarning
 from ase_phonax.cli import loading, main
+from ase_phonax.cli.wording import as_typed
 from ase_phonax.derivatives.conventions import frequencies_thz
 from ase_phonax.models.potential import Provenance
 from ase_phonax.models.registry import DEFAULT, list_models
@@ -967,8 +968,9 @@ def test_one_mode_that_is_far_off_is_not_called_large_enough():
     off = interpolation_in_words(0.04, 0.61, 0.05, 15.0, "(0.1, 0.2, 0.3)")
     assert off == (
         "large enough by RMS (up to 0.05 THz), but one mode is off by 0.61 THz at q = (0.1, 0.2, 0.3), more than 0.2"
-        " THz: --exact, or a smaller --tolerance"
+        " THz: `exact=True`, or a smaller `tolerance`"
     )
+    assert as_typed(off).endswith(" THz: --exact, or a smaller --tolerance")
 
 
 def test_the_wave_vector_of_the_largest_error_is_told(inside, ionic):

@@ -9,7 +9,9 @@ from ase.build import bulk
 from ase.io import write
 
 from ase_phonax import evaluation_study
+from ase_phonax.base.errors import InputError
 from ase_phonax.cli import main
+from ase_phonax.studies.study import Study
 
 RUN = ["evaluate", "phonax-small", "frame.extxyz", "--key", "energy=REF_energy", "--key", "forces=REF_forces"]
 KEYS = {"energy": "REF_energy", "forces": "REF_forces"}
@@ -59,6 +61,8 @@ def test_earlier_results_are_replaced_on_request_only(inside, capsys):
 def test_python_gets_the_same(inside, capsys):
     study = evaluation_study("phonax-small", "frame.extxyz", keys=KEYS)
     assert capsys.readouterr() == ("", "")
+    assert isinstance(study, Study)
+    assert study.model["licence"] == study.to_dict()["licence"] != ""
     study.write("here")
     assert main([*RUN, "--output", "out"]) == 0
     printed = capsys.readouterr().out
@@ -68,6 +72,13 @@ def test_python_gets_the_same(inside, capsys):
         del summary["provenance"]
     assert mine == theirs
     assert Path("here/frames.csv").read_bytes() == Path("out/frames.csv").read_bytes()
+
+
+def test_what_names_no_precision_and_no_labels_is_refused(inside):
+    with pytest.raises(InputError, match="the precision is 'float16'"):
+        evaluation_study("phonax-small", "frame.extxyz", keys=KEYS, dtype="float16")
+    with pytest.raises(InputError, match=r"keys is \['energy'\]"):
+        evaluation_study("phonax-small", "frame.extxyz", keys=["energy"])
 
 
 @pytest.mark.parametrize(

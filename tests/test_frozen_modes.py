@@ -311,7 +311,7 @@ def test_a_relaxation_that_fails_keeps_the_scan(simple_cubic, monkeypatch):
         (("--follow", "nan", "0.5", "0.5", "1"), "not three finite numbers"),
         (("--follow", "0.1234", "0.5", "0.5", "1"), "the largest tried"),
         (("--follow", "0.5", "0.5", "0.5", "1", "--amplitudes", "0"), "all are zero"),
-        (("--amplitudes", "0.1"), "--amplitudes was given without --follow"),
+        (("--amplitudes", "0.1"), "`amplitudes` was given without `follow`"),
     ],
 )
 def test_the_section_refuses_before_anything_is_computed(words, text):

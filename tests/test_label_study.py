@@ -17,6 +17,7 @@ from ase_phonax.base.errors import InputError, OutputError, StructureError
 from ase_phonax.base.settings import build
 from ase_phonax.cli import label as command
 from ase_phonax.cli import main
+from ase_phonax.studies.study import Study
 from ase_phonax.studies.watch import Watch
 from ase_phonax.training.labels import teacher
 from ase_phonax.training.labels.frames import fingerprint
@@ -79,6 +80,11 @@ def test_python_gets_what_the_command_writes(inside, calc, capsys):
     summary = json.loads(json.dumps(study.to_dict()))
     assert (summary["n_structures"], summary["n_labelled"]) == (3, 2)
     assert summary["failures"] == [{"structure": "salts.xyz@1", "formula": "Fe", "problem": failure.problem}]
+    assert isinstance(study, Study)
+    assert sorted(study.files) == sorted(below(inside / "here"))
+    assert study.report().title == "2 of 3 structures labelled, in here/frames"
+    with pytest.raises(OutputError, match="lie in here already"):
+        study.write("elsewhere")
 
 
 def test_processes_give_the_same_labels_and_a_second_start_labels_what_is_missing(inside, calc):
@@ -145,7 +151,7 @@ def test_a_calculator_that_cannot_be_sent_labels_in_one_process(inside):
     calc.mine = lambda: None
     with pytest.raises(InputError, match="cannot be sent to other processes") as error:
         label_structures(SALTS, calc, "out", RECIPE, n_workers=2)
-    assert "--workers 1" in error.value.remedy
+    assert "`n_workers=1`" in error.value.remedy
     assert len(label_structures(SALTS[:1], calc, "out2", RECIPE, n_workers=1).frames()) == 2
 
 

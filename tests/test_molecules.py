@@ -450,7 +450,7 @@ def test_sticks_stand_where_the_activities_say():
 def test_what_is_no_neutral_molecule_is_refused(hydrocarbon):
     periodic = molecule("CH4", vacuum=5.0)
     periodic.pbc = True
-    with pytest.raises(StructureError, match="--no-cell"):
+    with pytest.raises(StructureError, match=r"set atoms\.pbc = False"):
         normal_modes(periodic, hydrocarbon)
     ion = molecule("CH4")
     ion.info["charge"] = 1

@@ -18,7 +18,7 @@ CODE = """
 import sys
 sys.setrecursionlimit(1_000_000)
 from ase_phonax import load_model, read_frames
-from ase_phonax.studies.labelling import _read_note
+from ase_phonax.studies.label_folder import _read_note
 from ase_phonax.cli.log import is_log
 from ase_phonax.base.errors import PhonaxError
 from ase_phonax.base.settings import read_yaml

@@ -317,11 +317,11 @@ def test_the_section_prints_charges_and_every_direction(born_file, tmp_path):
 def test_the_section_refuses_what_cannot_be_combined(born_file):
     atoms = bulk("NaCl", "rocksalt", a=5.6)
     polar.check(typed(), atoms)
-    with pytest.raises(InputError, match="without --born"):
+    with pytest.raises(InputError, match="`nac_direction` is given without `born`"):
         polar.check(typed("--nac-direction", "1", "0", "0"), atoms)
     both = typed("--born", str(born_file()))
     both = replace(both, exact=True)
-    with pytest.raises(InputError, match="--exact and --born"):
+    with pytest.raises(InputError, match="`exact=True` and `born`"):
         polar.check(both, atoms)
     with pytest.raises(InputError, match="no BORN file of this crystal"):
         polar.check(typed("--born", str(born_file(BORN * 2))), atoms)

@@ -196,7 +196,7 @@ def test_rounded_special_positions_are_named_with_the_tolerance_that_joins_them(
     path.write_text(ZINCITE)
     with pytest.raises(StructureError, match=r"special positions are rounded: .* Zn up to 0\.00325 Å apart") as caught:
         loading.read_structure(str(path))
-    assert "--site-tolerance 0.004" in caught.value.remedy
+    assert "`site_tolerance=0.004`" in caught.value.remedy
     atoms = loading.read_structure(str(path), 0.004)
     assert str(atoms.symbols.formula.reduce()[0]) == "ZnO"
     assert len(atoms) == 4

@@ -16,22 +16,26 @@ from threading import Barrier
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk
 from ase.io import read, write
 
 import ase_phonax
 from ase_phonax import (
     GruneisenSettings,
+    MoleculeSettings,
     PhonaxCalculator,
     PhononSettings,
     QuasiHarmonicSettings,
     Watch,
     gruneisen_study,
+    molecule_study,
     phonon_study,
     quasi_harmonic_study,
 )
-from ase_phonax.base.errors import InputError, OutputError, StructureError
+from ase_phonax.base.errors import InputError, OutputError, StructureError, SupercellError
 from ase_phonax.cli import _parser, loading, main
+from ase_phonax.cli.wording import as_typed, error_as_typed
 from ase_phonax.phonons.supercell.choice import SupercellChoice
 from ase_phonax.studies import options
 from ase_phonax.studies.notes import collected_warnings
@@ -72,7 +76,7 @@ def test_one_call_gives_what_the_command_gives(tmp_path, monkeypatch, capsys, st
         assert ours[name] == theirs[name], name
     assert sorted(p.name for p in Path("mine").iterdir()) == sorted(p.name for p in Path("salt-phonons").iterdir())
     assert sorted(study.files) == sorted(p.name for p in written.iterdir())
-    lines = str(study.report()).splitlines()
+    lines = study.report().text(words=as_typed).splitlines()
     until = lines.index("seconds")
     assert lines[:until] == table.splitlines()[:until]
     with pytest.raises(OutputError, match="exists already"):
@@ -252,6 +256,7 @@ def test_a_caller_in_python_is_warned_as_usual_and_finds_the_words_in_the_notes(
     with pytest.warns(UserWarning, match="volume changed") as warned:
         results = phonon_study(salt(5.0), PairCalculator(like=0.0), QUICK)
     assert results.notes == results.to_dict()["warnings"] == [" ".join(str(w.message).split()) for w in warned]
+    assert {w.filename for w in warned} == {__file__}
 
 
 # ---- settings ----------------------------------------------------------------------------------------
@@ -308,6 +313,53 @@ def test_settings_of_another_study_are_refused():
         phonon_study(salt(), PairCalculator(), {"tolerance": 0.1})
 
 
+def test_of_settings_that_exclude_each_other_a_default_that_is_stated_counts(tmp_path, monkeypatch, capsys):
+    """Kills: the default stated together with its rival, which then decides unseen."""
+    both = {"supercell": [2, 2, 2], "tolerance": PhononSettings().tolerance}
+    for made in (lambda: PhononSettings(**both), lambda: PhononSettings.from_dict(both)):
+        with pytest.raises(InputError, match="tolerance and supercell are given together"):
+            made()
+    monkeypatch.chdir(tmp_path)
+    Path("run.yaml").write_text(json.dumps(both))
+    for words in (["--config", "run.yaml"], ["--supercell", "2", "--tolerance", "0.05"]):
+        assert main(["phonons", "salt.cif", *words]) == 2
+        assert "not allowed with" in capsys.readouterr().err
+
+
+def test_what_leaves_a_setting_open_is_not_stated_and_all_of_them_state_none():
+    assert PhononSettings(supercell=None, tolerance=0.05, exact=False, no_exact=True).no_exact
+    settings = PhononSettings(supercell=2)
+    for again in (
+        PhononSettings.from_dict(settings.to_dict()),
+        dataclasses.replace(settings, symprec=1e-3),
+        pickle.loads(pickle.dumps(settings)),
+    ):
+        assert again == settings
+        assert vars(again) == vars(settings)
+    with pytest.raises(InputError, match="tolerance and supercell are given together"):
+        dataclasses.replace(settings, tolerance=0.1)
+
+
+def test_numbers_of_numpy_are_numbers_and_its_truth_is_none():
+    given = PhononSettings(
+        tolerance=np.float64(0.1), max_atoms=np.int64(50), exact=np.True_, temperatures=list(np.arange(0.0, 30.0, 10.0))
+    )
+    assert given == PhononSettings(tolerance=0.1, max_atoms=50, exact=True, temperatures=(0, 10, 20))
+    kinds = {type(given.tolerance), type(given.max_atoms), type(given.exact), type(given.temperatures[0])}
+    assert kinds == {float, int, bool}
+    json.dumps(given.to_dict())
+    true = np.True_
+    for values in (
+        {"tolerance": true},
+        {"max_atoms": true},
+        {"follow": (0.5, 0.5, 0.5, true)},
+        {"animate": (0, 0, 0, true)},
+        {"irreps_q": [(0, 0, true)]},
+    ):
+        with pytest.raises(InputError, match=f"{next(iter(values))}: True is n"):
+            PhononSettings(**values)
+
+
 def test_numbers_may_come_in_any_sequence():
     assert PhononSettings(supercell=3).supercell == (3,)
     assert PhononSettings(supercell=2 * np.eye(3, dtype=int)).supercell == (2, 0, 0, 0, 2, 0, 0, 0, 2)
@@ -335,9 +387,91 @@ def test_what_depends_on_the_crystal_is_refused_before_anything_is_computed():
     molecule.pbc = False
     with pytest.raises(StructureError, match="not periodic"):
         phonon_study(molecule, calc)
+    for run, kind in (
+        (phonon_study, PhononSettings),
+        (gruneisen_study, GruneisenSettings),
+        (quasi_harmonic_study, QuasiHarmonicSettings),
+    ):
+        with pytest.raises(SupercellError, match=r"has \d+ atoms"):
+            run(salt(), calc, kind(min_length=300))
+        with pytest.raises(InputError, match="take a coarser one"):
+            run(salt(), calc, kind(mesh_length=1e5))
+    with pytest.raises(InputError, match="q-points"):
+        phonon_study(salt(), calc, PhononSettings(mesh=(500, 500, 500)))
+    with pytest.raises(InputError, match="there is no mode 7"):
+        molecule_study(Atoms("Cu2", positions=[[0, 0, 0], [0, 0, 2.3]]), calc, MoleculeSettings(animate=(1, 7)))
     with pytest.raises(InputError, match="the calculator is 'phonax-small'"):
         phonon_study(salt(), "phonax-small")
     assert calc.n_calls == 0
+
+
+# ---- words for who asked -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "typed"),
+    [
+        ("give a smaller `tolerance`", "give a smaller --tolerance"),
+        ("`exact=True` or `max_atoms`", "--exact or --max-atoms"),
+        ("`follow=(0.5, 0, -0.25, 1)`", "--follow 0.5 0 -0.25 1"),
+        ('`min_length=300`, `unit="cm-1"`', "--min-length 300, --unit cm-1"),
+        ("another (`folder`), `n_workers=1`", "another (--output), --workers 1"),
+        ("`indices`, `ase info --formats`, `phonopy`", "`indices`, `ase info --formats`, `phonopy`"),
+    ],
+)
+def test_settings_that_a_text_names_are_options_where_they_are_typed(text, typed):
+    assert as_typed(text) == typed
+
+
+def test_python_is_told_of_settings_and_a_command_line_of_options(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write("salt.cif", salt())
+    with pytest.raises(InputError) as refused:
+        phonon_study(salt(), PairCalculator(), PhononSettings(nac_direction=(1, 0, 0)))
+    assert refused.value.what == "`nac_direction` is given without `born`"
+    assert main(["phonons", "salt.cif", "--nac-direction", "1", "0", "0", "--log", "run.jsonl"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: --nac-direction is given without --born")
+    assert (
+        "--nac-direction is given without --born"
+        in json.loads(Path("run.jsonl").read_text().splitlines()[-1])["message"]
+    )
+    with pytest.raises(InputError) as refused:
+        PhononSettings(supercell="two")
+    assert "before the options" not in str(refused.value)
+    alone = salt()
+    alone.pbc = False
+    with pytest.raises(StructureError) as refused:
+        phonon_study(alone, PairCalculator())
+    assert "atoms.pbc = True" in str(refused.value)
+    assert "atoms.pbc" not in error_as_typed(refused.value)
+    assert "ase-phonax molecule" in error_as_typed(pickle.loads(pickle.dumps(refused.value)))
+
+
+def texts_below(*rooms: str):
+    """(file, text) of all strings in these rooms but docstrings, and what is said on the command line alone."""
+    for room in rooms:
+        for path in sorted((Path(ase_phonax.__file__).parent / room).rglob("*.py")):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            nodes = list(ast.walk(tree))
+            typed = [
+                k.value for n in nodes if isinstance(n, ast.Call) for k in n.keywords if k.arg == "on_command_line"
+            ]
+            bodies = [n.body for n in nodes if isinstance(n, (ast.Module, ast.ClassDef, ast.FunctionDef))]
+            left_out = {id(x) for value in typed for x in ast.walk(value)}
+            left_out |= {id(body[0].value) for body in bodies if body and isinstance(body[0], ast.Expr)}
+            for node in nodes:
+                if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in left_out:
+                    yield path.name, node.value
+
+
+def test_no_text_for_callers_in_python_names_an_option():
+    """Kills: `--output` in an error of a function, and a setting in backquotes that the command line does not know."""
+    known = {name for command in _parser()[1].values() for name in (action.dest for action in command._actions)}
+    known |= {"folder", "n_workers"}
+    for name, text in texts_below("studies", "phonons", "structures", "molecules"):
+        assert not re.search(r"(?<!ase info )(?<!\w)--[a-z]", text), (name, text)
+        assert {named for named in re.findall(r"`(\w+)=", text)} <= known, (name, text)
 
 
 # ---- one place for each thing ------------------------------------------------------------------------

@@ -10,13 +10,21 @@ from typing import Any
 
 
 class PhonaxError(Exception):
-    """An error with three parts: the value found, why it matters, what to do next."""
+    """An error with three parts: the value found, why it matters, what to do next.
+
+    They speak to a caller in Python, and name settings in backquotes: `min_length`, `exact=True`, `mesh=(2, 2, 2)`. The
+    command line makes options of these (`cli.wording`).
+
+    Args:
+        on_command_line: what to do instead for who typed a command, where that is another thing.
+    """
 
     exit_code = 2
 
-    def __init__(self, what: str, why: str, remedy: str):
+    def __init__(self, what: str, why: str, remedy: str, *, on_command_line: str = ""):
         super().__init__(what, why, remedy)
         self.what, self.why, self.remedy = what, why, remedy
+        self.on_command_line = on_command_line
 
     def __str__(self) -> str:
         return f"{self.what}\n  why it matters: {self.why}\n  what to do: {self.remedy}"

@@ -118,7 +118,7 @@ def _death(worker: _Worker) -> Death:
         raise InputError(
             f"a process that was to compute structures ended before it could begin: {death}",
             "none of them would be computed",
-            "try fewer of them (--workers), which need less memory",
+            "try fewer of them (`n_workers`), which need less memory",
         )
     return death
 
@@ -131,7 +131,7 @@ def _sendable(*work: Any) -> memoryview:
         raise InputError(
             f"what is to be computed cannot be sent to other processes: {in_words(error)}",
             "several of them compute, each with a copy",
-            "define its functions at the top of a module, or compute in one process (--workers 1)",
+            "define its functions at the top of a module, or compute in one process (`n_workers=1`)",
         ) from error
 
 

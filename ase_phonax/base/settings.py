@@ -1,4 +1,8 @@
-"""Settings: YAML files that map to frozen dataclasses, every mistake named."""
+"""Settings: YAML files, and values given in Python, that map to frozen dataclasses, every mistake named.
+
+Read from above: a file (`read_yaml`), what it says as a dataclass (`build`), the same checks for one that was made in
+Python (`check_fields`), and single values (`convert`).
+"""
 
 import dataclasses
 import difflib
@@ -16,10 +20,12 @@ from .input_files import DEEPEST, require_file, shown
 
 LARGEST_FILE = 10_000_000  # bytes
 LARGEST_NUMBER = 10**15  # of whole numbers: what counts something fits easily
-Prepare = Callable[[Any, Mapping[str, Any], str], Mapping[str, Any]]
+Given = Any  # what a file or a caller gives: anything
+Hint = Any  # an annotation, as `typing.get_type_hints` has it
+Prepare = Callable[[type, Mapping[str, Given], str], Mapping[str, Given]]
 
 
-def read_yaml(path: str | Path) -> Any:
+def read_yaml(path: str | Path) -> Given:
     """The content of a YAML file; an empty one is an empty mapping.
 
     Raises:
@@ -97,7 +103,7 @@ def unknown_key(source: str, path: str, key: str, known: Collection[str]) -> Inp
     )
 
 
-def build(kind: Any, values: Any, source: str, prepare: Prepare | None = None, inside: str = "") -> Any:
+def build(kind: type, values: Given, source: str, prepare: Prepare | None = None, inside: str = "") -> Any:
     """A frozen dataclass, and those inside it, from nested mappings as YAML has them.
 
     Args:
@@ -114,7 +120,7 @@ def build(kind: Any, values: Any, source: str, prepare: Prepare | None = None, i
         raise InputError(
             f"{source}: {inside or 'the whole'} is {_short(values)}",
             "it has named settings inside",
-            f"write `name: value` lines under it: {', '.join(f.name for f in dataclasses.fields(kind))}",
+            f"give values by name, of {', '.join(f.name for f in dataclasses.fields(kind))}",
         )
     if prepare:
         values = prepare(kind, values, source)
@@ -135,17 +141,18 @@ def build(kind: Any, values: Any, source: str, prepare: Prepare | None = None, i
     return kind(**ready)
 
 
-def check_fields(settings: Any, source: str) -> None:
+def check_fields(settings: object, source: str) -> None:
     """Take the values of a frozen dataclass that was made in Python as `build` takes those of YAML.
 
-    Called in its `__post_init__`. Scalars of arrays become plain numbers, mappings in a tuple of dataclasses become
-    those; dataclasses inside check themselves.
+    Called in its `__post_init__`. Arrays and their scalars become plain numbers, mappings in a tuple of dataclasses
+    become those; dataclasses inside check themselves.
 
     Raises:
         InputError: a value of a wrong kind.
     """
-    hints = typing.get_type_hints(type(settings))
-    for field in dataclasses.fields(settings):
+    kind: type = type(settings)
+    hints = typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):
         path, hint, value = field.name, hints[field.name], getattr(settings, field.name)
         if dataclasses.is_dataclass(hint):
             continue
@@ -153,22 +160,28 @@ def check_fields(settings: Any, source: str) -> None:
             rows = enumerate(value)
             value = tuple(v if isinstance(v, item) else build(item, v, source, None, f"{path}[{k}]") for k, v in rows)
         else:
-            value = convert(hint, value.item() if getattr(value, "shape", None) == () else value, source, path)
+            value = convert(hint, value, source, path)
         object.__setattr__(settings, path, value)
 
 
-def _item(hint: Any) -> Any:
+def of_python(value: Given) -> Given:
+    """What is no array: NumPy's numbers, texts and arrays become those of Python, arrays as lists."""
+    return value.tolist() if hasattr(value, "tolist") and hasattr(value, "dtype") else value
+
+
+def _item(hint: Hint) -> Any:
     """The dataclass D of an annotation tuple[D, ...]; None for others."""
     kinds = typing.get_args(hint)
     return kinds[0] if typing.get_origin(hint) is tuple and dataclasses.is_dataclass(kinds[0]) else None
 
 
-def convert(hint: Any, value: Any, source: str, path: str) -> Any:
-    """A YAML value as one of the plain types of an annotation.
+def convert(hint: Hint, value: Given, source: str, path: str) -> Any:
+    """A value of YAML or Python as one of the plain types of an annotation.
 
     Raises:
         InputError: it is none of them.
     """
+    value = of_python(value)
     wanted = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     # Numbers first: YAML reads 1e-3 as text, and a text may also be a path.
     wanted = tuple(sorted(wanted, key=lambda kind: kind not in (int, float)))
@@ -200,11 +213,11 @@ def convert(hint: Any, value: Any, source: str, path: str) -> Any:
     raise InputError(
         f"{source}: {path} is {_short(value)}",
         f"it has to be {names}",
-        f"write `{path.rsplit('.', 1)[-1]}: value` with such a value, or leave it out",
+        f"give {path.rsplit('.', 1)[-1]} such a value, or leave it out",
     )
 
 
-def _number(value: Any) -> float | None:
+def _number(value: Given) -> float | None:
     """A finite number, also where YAML reads a text (1e-3); None for anything else, true and false among them."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
@@ -215,7 +228,7 @@ def _number(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-_NAMES: dict[Any, str] = {
+_NAMES: dict[Hint, str] = {
     float: "a finite number",
     int: "a whole number",
     str: "a text",
@@ -228,7 +241,7 @@ _NAMES: dict[Any, str] = {
 }
 
 
-def _name(kind: Any) -> str:
+def _name(kind: Hint) -> str:
     """A type as it is called in a configuration file."""
     for known in (kind, typing.get_origin(kind)):
         if known in _NAMES:
@@ -236,7 +249,7 @@ def _name(kind: Any) -> str:
     return getattr(kind, "__name__", str(kind))
 
 
-def _short(value: Any) -> str:
+def _short(value: Given) -> str:
     """A wrong value as it is shown: somebody's data file would fill the screen."""
     short = reprlib.Repr()
     short.maxlevel, short.maxstring, short.maxother = 2, 80, 80

@@ -15,6 +15,7 @@ from . import completion, convert, evaluate, fine_tune, gruneisen, label, models
 from .config import apply_config
 from .interruption import stopped_by_signals
 from .parser import Parser, parse
+from .wording import error_as_typed
 
 _COMMANDS = (phonons, gruneisen, qha, molecule, train, fine_tune, evaluate, label, models, convert, completion)
 _INTERRUPTED = (130, 143)  # 128 + SIGINT, 128 + SIGTERM
@@ -74,7 +75,7 @@ def _run(argv: Sequence[str] | None) -> int:
     except SystemExit as stop:  # argparse: --help, --version; or a signal
         return stop.code if isinstance(stop.code, int) else 2
     except PhonaxError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error_as_typed(error)}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted; nothing was written", file=sys.stderr)

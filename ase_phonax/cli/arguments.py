@@ -100,7 +100,7 @@ def argument_type(kind: Callable[[Any], Any]) -> Callable[[str], Any]:
         try:
             return kind(text)
         except Unfit as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
+            raise argparse.ArgumentTypeError(f"{error}{error.typed}") from None
 
     return of_text
 
@@ -175,7 +175,7 @@ class StudyCommand(NamedTuple):
 
             prepare(atoms, settings, cutoff, name) -> prepared: refuses whatever can be refused before anything long is
                 computed; `cutoff()` is that of the model, loaded for it
-            compute(prepared, calc, settings, watch, origin, notes) -> Study
+            compute(prepared, run) -> Study
             STUDY: the class of its results, which knows the names of their files
 
         settings: gives the class of those of the study; behind it, classes of a part of them, whose options come first
@@ -226,6 +226,7 @@ class StudyCommand(NamedTuple):
 
         from ..studies.notes import collected_warnings
         from ..studies.output import atomic_directory, output_directory, writing
+        from ..studies.study import Run
         from .terminal import print_report
 
         output = arguments.output = output_directory(arguments.structure, arguments.output, self.name)
@@ -242,7 +243,7 @@ class StudyCommand(NamedTuple):
                     )
                 own_files = study.STUDY.OWN_FILES
                 with atomic_directory(output, overwrite=arguments.overwrite, own_files=own_files) as folder:
-                    results = study.compute(prepared, load(), settings, watch, self._origin(arguments), notes)
+                    results = study.compute(prepared, Run(load(), settings, watch, self._origin(arguments), notes))
                     with watch.section("files"), watch.progress("pictures and files"), writing(output):
                         results.write_into(folder)
             results = replace(results, timings_s=watch.rounded())

@@ -11,13 +11,13 @@ from .arguments import add_calculator, add_reporting, load_calculator, reporting
 from .config import add_config
 from .parser import add_command
 from .provenance import command_of
+from .wording import as_typed
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ase import Atoms
 
-    from ..studies.labelling import LabelStudy
     from ..training.labels.teacher import LabelRecipe
     from .parser import Commands
 
@@ -78,6 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
             from ..studies.labelling import frame_files, label_structures
             from ..studies.notes import collected_warnings
             from ..studies.provenance import Origin
+            from .terminal import print_report
 
         recipe = _recipe(arguments.recipe)
         with watch.section("model"), collected_warnings() as notes:
@@ -114,24 +115,12 @@ def run(arguments: argparse.Namespace) -> int:
             watch.note("interrupted", {"n_structures": len(structures), "n_labelled": n_labelled})
             return INTERRUPTED
         watch.note("results", study.to_dict())
-        _print(study, arguments.quiet)
+        if not arguments.quiet:
+            print_report(study.report())
+        elif study.failures:
+            failed = f"{len(study.failures)} of {len(structures)} structures could not be labelled"
+            print(f"error: {failed}\n{study.report().text(words=as_typed)}", file=sys.stderr)
     return 0 if len(study.failures) < len(structures) else StructureError.exit_code
-
-
-def _print(study: LabelStudy, quiet: bool) -> None:
-    """What was labelled, and what failed; if quiet, what failed alone, as an error."""
-    from ..studies.labelling import FAILURES, FRAMES
-
-    n_structures, failures = len(study.structures), study.failures
-    lines = [f"  {failure.name}: {failure.problem}" for failure in failures[:5]]
-    if failures:
-        lines.append(f"  {len(failures)} in {study.folder / FAILURES}; another start tries them again")
-    if not quiet:
-        head = f"{n_structures - len(failures)} of {n_structures} structures labelled, in {study.folder / FRAMES}"
-        print("\n".join([head, *lines]))
-    elif failures:
-        head = f"error: {len(failures)} of {n_structures} structures could not be labelled"
-        print("\n".join([head, *lines]), file=sys.stderr)
 
 
 def _recipe(path: Path | None) -> LabelRecipe:

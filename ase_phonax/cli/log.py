@@ -16,6 +16,7 @@ from ..base.errors import OutputError, UnstableWarning
 from ..base.files import without_waiting
 from ..base.input_files import parse_json
 from ..studies.watch import Watch
+from .wording import error_as_typed
 
 _KEYS = ("event", "elapsed_s")  # every line has them, before the values of its event
 
@@ -36,7 +37,7 @@ def logging_to(path: Path | None, watch: Watch) -> Iterator[None]:
         try:
             yield
         except BaseException as error:
-            watch.note("failed", {"error": type(error).__name__, "message": str(error)})
+            watch.note("failed", {"error": type(error).__name__, "message": error_as_typed(error)})
             raise
         else:
             watch.note("finished", {"seconds": watch.rounded()})

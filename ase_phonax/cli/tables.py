@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 
 from ..studies.report import WIDTH, Report
+from .wording import as_typed
 
 NARROWEST, WIDEST = 50, 120  # columns: below and beyond them tables do not follow the terminal
 
@@ -18,4 +19,4 @@ class Table(Report):
     """A report whose text follows the terminal."""
 
     def __str__(self) -> str:
-        return self.text(width())
+        return self.text(width(), as_typed)

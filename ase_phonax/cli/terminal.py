@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from ..studies.report import Columns, Group, Report, Row
 from .tables import width
+from .wording import as_typed
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -34,7 +35,7 @@ def is_terminal(stream: TextIO | None) -> bool:
 def print_report(report: Report) -> None:
     """Print a report; with styles on a terminal, unless NO_COLOR is set."""
     if not is_terminal(sys.stdout) or os.environ.get("NO_COLOR"):
-        print(report.text(width()))
+        print(report.text(width(), as_typed))
         return
     from rich.console import Console
 
@@ -63,7 +64,7 @@ def _lines(group: Group, columns: int) -> list[str]:
     """The lines of a part of a report, as they stand in the whole."""
     part = Report("")
     part.groups = [group]
-    return part.text(columns).split("\n")
+    return part.text(columns, as_typed).split("\n")
 
 
 def _styled_row(row: Row, lines: list[str], warns: bool) -> list[Text]:

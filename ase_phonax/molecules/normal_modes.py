@@ -170,6 +170,7 @@ def held_but(atoms: Atoms, indices: Sequence[int] | None) -> Atoms:
             f"the molecule has constraints of the kind {', '.join(unknown)}",
             "normal modes are those of atoms that move freely, or not at all",
             "remove them (atoms.set_constraint()), or hold whole atoms with FixAtoms",
+            on_command_line="remove them from the file, or hold whole atoms there",
         )
     copy = atoms.copy()
     if indices is None:
@@ -231,8 +232,10 @@ def check_molecule(atoms: Atoms, cutoff: float | None = None) -> None:
         raise StructureError(
             f"the structure has pbc {atoms.pbc.tolist()}",
             "a molecule stands alone: in a cell it meets its images, and rotations are no symmetry",
-            "set atoms.pbc = False if it is a molecule in a box (--no-cell on the command line), with its atoms not cut"
-            " by a face of the box; for a crystal use `ase-phonax phonons`",
+            "set atoms.pbc = False if it is a molecule in a box, with its atoms not cut by a face of the box; for a"
+            " crystal use phonon_study",
+            on_command_line="--no-cell forgets the box of a molecule, with its atoms not cut by a face of it; for a"
+            " crystal use `ase-phonax phonons`",
         )
     stated = [atoms.info[key] for key in ("charge", "total_charge") if key in atoms.info]
     charges: list[object] = [*stated, float(np.sum(atoms.get_initial_charges()))]
@@ -242,7 +245,8 @@ def check_molecule(atoms: Atoms, cutoff: float | None = None) -> None:
         raise StructureError(
             f"the molecule has charge {charge}",
             "the model knows neutral molecules only, and would give the forces of another substance",
-            "remove the charge (in the comment line of the file, atoms.info, initial charges) if it is none",
+            "remove the charge (atoms.info, initial charges) if it is none",
+            on_command_line="remove the charge from the file (its comment line, initial charges) if it is none",
         )
     pieces = _pieces(atoms, cutoff) if cutoff is not None else np.zeros(len(atoms), int)
     if pieces.max(initial=0) > 0:

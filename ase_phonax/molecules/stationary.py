@@ -121,7 +121,7 @@ def _check_still_one(before: Atoms, after: Atoms, cutoff: float) -> None:
         raise RelaxationError(
             f"the molecule came apart while it was relaxed: {error.what}",
             "what is left has no modes of one molecule",
-            "look at the structure: the model may not know such bonds; --no-relax takes it as it is",
+            "look at the structure: the model may not know such bonds; `no_relax=True` takes it as it is",
         ) from error
     # What was bonded and is far apart now, and the reverse: a bond that is merely long is no news.
     broken, formed = _bonds(before, BONDED) - _bonds(after, APART), _bonds(after, BONDED) - _bonds(before, APART)

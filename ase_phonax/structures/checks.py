@@ -116,7 +116,9 @@ def require_crystal(atoms: Atoms) -> None:
         raise StructureError(
             f"the structure is not periodic in three directions (pbc = {flags})",
             "force constants, q-points and supercells are defined for a three-dimensional crystal only",
-            "set atoms.pbc = True if it is a crystal; for a molecule use `ase-phonax molecule` or calc.get_vibrations",
+            "set atoms.pbc = True if it is a crystal; for a molecule use molecule_study or calc.get_vibrations",
+            on_command_line="if it is a crystal, say so in the file (a format with a cell that repeats, such as CIF,"
+            ' POSCAR, or extxyz with pbc="T T T"); for a molecule use `ase-phonax molecule`',
         )
     heights = cell_heights(short_vectors(atoms.cell.array, atoms.pbc)[0])
     if not heights.min() > SMALLEST_HEIGHT:
@@ -147,6 +149,7 @@ def check_finite(atoms: Atoms) -> None:
                 f"the {name} {index} is {values[index]} Å",
                 f"beyond {FARTHEST:g} Å numbers are rounded to more than 1e-10 Å, and energies and forces with them",
                 "wrap the atoms into the cell (atoms.wrap()), or check the units of length",
+                on_command_line="write the atoms inside the cell, or check the units of length",
             )
         raise StructureError(
             f"the {name} {index} is not a finite number: {values[index]}",
@@ -188,6 +191,8 @@ def _check_occupancies(atoms: Atoms) -> None:
             "a potential takes whole atoms: it would be computed as if one element filled each of these sites",
             "give an ordered structure, such as a supercell with the atoms distributed; where that is done already,"
             ' delete atoms.info["occupancy"]',
+            on_command_line="give an ordered structure, such as a supercell with the atoms distributed, in a file that"
+            " states no occupancies",
         )
 
 

@@ -194,7 +194,7 @@ def _check_rounding(block: Any, atoms: Atoms, name: str) -> None:
         f"{name}: special positions are rounded: symmetry makes several {symbol} up to {widest:.3g} Å apart of"
         f" one site (0.333 or 0.667 written for 1/3 or 2/3?)",
         "they are one atom, and the cell would hold several in its place",
-        f"write more digits; or join them with --site-tolerance {needed:g}, and each goes to the middle of its images",
+        f"write more digits; or join them with `site_tolerance={needed:g}`, and each goes to the middle of its images",
     )
 
 

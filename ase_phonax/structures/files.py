@@ -113,7 +113,8 @@ def _unreadable(path: str, format_name: str, error: Exception) -> StructureError
         return StructureError(
             f"{shown(path)} names D or T, which ASE does not read in this format",
             "isotopes are no elements of their own: they have the forces of hydrogen and a mass",
-            "write H, and give the mass with --mass H=2.014 (in Python: atoms.set_masses)",
+            "write H, and give the mass with atoms.set_masses",
+            on_command_line="write H, and give the mass with --mass H=2.014",
         )
     return StructureError(
         f"{shown(path)} cannot be read: {why_unread(error)}",

@@ -105,6 +105,7 @@ def as_layer(atoms: Atoms, cutoff: float) -> Layer:
             " along none of its cell vectors, or along several",
             "a layer is periodic in a plane and has vacuum across it",
             "set atoms.pbc to true along the two vectors of the plane and false along the third",
+            on_command_line='say so in the file, such as pbc="T T F" in extxyz, with vacuum along the third vector',
         )
     normal = _normal(atoms.cell[:], axis)
     positions = _unwrapped(atoms, axis) if atoms.pbc[axis] else atoms.positions

@@ -275,7 +275,7 @@ def _not_converged(atoms: Atoms, n_steps: int, fmax: float, smax: float) -> Rela
     return RelaxationError(
         f"the structure did not relax in {n_steps} steps: {reached}",
         "away from a stationary point frequencies are shifted and may turn imaginary for no physical reason",
-        "allow more steps, start from a better structure, or skip relaxation (--no-relax) and read the forces",
+        "allow more steps, start from a better structure, or skip relaxation (`no_relax=True`) and read the forces",
     )
 
 

@@ -202,4 +202,7 @@ def no_space_group(atoms: Atoms, symprec: float, reason: object) -> StructureErr
         " ase.geometry"
         if is_skewed(atoms.cell.array)
         else "look for atoms that nearly coincide, or try another symprec",
+        on_command_line="leave out --keep-cell, and short vectors of the same lattice are taken"
+        if is_skewed(atoms.cell.array)
+        else "look for atoms that nearly coincide, or try another --symprec",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..structures.relaxation import RelaxationReport
     from ..structures.space_groups import SpaceGroup
     from .settings import PhononSettings, SupercellSettings, VolumeSettings
-    from .watch import Watch
+    from .study import Run
 
 MAX_SUPERCELL_ATOMS = 10_000  # phonopy itself takes hours to set up larger ones
 
@@ -37,7 +37,8 @@ class Crystal:
     @property
     def repeated(self) -> tuple[bool, bool, bool]:
         """Directions that supercells, paths and meshes extend in; not the vacuum of a layer."""
-        return (True, True, True) if self.layer is None else tuple(i != self.layer.axis for i in range(3))  # type: ignore[return-value]
+        axis = None if self.layer is None else self.layer.axis
+        return axis != 0, axis != 1, axis != 2
 
 
 def find_crystal(
@@ -59,7 +60,6 @@ def find_crystal(
     from ..structures.checks import check_atoms_given, require_crystal
     from ..structures.layers import as_layer, reduce_layer, require_single_layer, vacuum_axis
     from ..structures.space_groups import get_space_group, reduce_to_primitive
-    from ..structures.supercells import as_supercell_matrix
 
     check_atoms_given(given)
     if not settings.keep_cell:
@@ -76,12 +76,53 @@ def find_crystal(
         atoms = layer.atoms.copy()
     had_constraints = bool(given.constraints)
     atoms.set_constraint()
+    crystal = Crystal(atoms, len(given), group, had_constraints, layer)
+    matrix = stated_supercell(crystal, atoms, settings)
+    if matrix is not None and layer is not None:
+        require_single_layer(matrix, layer.axis)
+    return crystal
+
+
+def stated_supercell(crystal: Crystal, atoms: Atoms, settings: SupercellSettings) -> np.ndarray | None:
+    """(3, 3) the supercell that settings state by its repeats or by its length; None where it is to be chosen.
+
+    Args:
+        atoms: the crystal before or after its relaxation, which may change how many repeats a length takes.
+
+    Raises:
+        SupercellError: it cannot be, or is enormous.
+    """
+    import numpy as np
+
+    from ..structures.supercells import as_supercell_matrix, supercell_for_height
+
     if settings.supercell is not None:
         matrix = as_supercell_matrix(list(settings.supercell))
-        refuse_enormous(len(atoms), matrix)
-        if layer is not None:
-            require_single_layer(matrix, layer.axis)
-    return Crystal(atoms, len(given), group, had_constraints, layer)
+    elif settings.min_length is not None:
+        matrix = supercell_for_height(atoms.cell[:], settings.min_length)
+        matrix[np.diag(~np.array(crystal.repeated))] = 1
+    else:
+        return None
+    refuse_enormous(len(atoms), matrix)
+    return matrix
+
+
+def refuse_large_mesh(crystal: Crystal, length: float | None, numbers: Sequence[int] | None = None) -> None:
+    """Refuse a mesh that fits no memory, before anything long is computed.
+
+    Args:
+        length: q-points along each reciprocal vector b are length * |b| / 2 pi [Å]; None where nothing is asked for.
+        numbers: (3,) of q-points instead.
+
+    Raises:
+        InputError: with the number of q-points.
+    """
+    from ..phonons.sampling.meshes import check_mesh, numbers_of_length
+
+    if numbers is not None:
+        check_mesh(numbers)
+    elif length is not None:
+        check_mesh(numbers_of_length(crystal.atoms.cell[:], length))
 
 
 def _unskewed(atoms: Atoms, name: str) -> Atoms:
@@ -103,16 +144,17 @@ def _unskewed(atoms: Atoms, name: str) -> Atoms:
     return with_short_vectors(atoms)
 
 
-def relaxed(crystal: Crystal, calc: Any, settings: PhononSettings, watch: Watch) -> tuple[Atoms, RelaxationReport]:
+def relaxed(crystal: Crystal, run: Run[PhononSettings]) -> tuple[Atoms, RelaxationReport]:
     """The relaxed structure with its report; or the structure as it is, and the forces on it."""
     from ..structures.relaxation import relax, report_unrelaxed
 
-    with watch.progress("forces" if settings.no_relax else "relaxation") as progress:
+    settings = run.settings
+    with run.watch.progress("forces" if settings.no_relax else "relaxation") as progress:
         if settings.no_relax:
-            return report_unrelaxed(crystal.atoms, calc, settings.symprec)
+            return report_unrelaxed(crystal.atoms, run.calc, settings.symprec)
         return relax(
             crystal.atoms,
-            calc,
+            run.calc,
             fix_cell=settings.fix_cell,
             vacuum_axis=None if crystal.layer is None else crystal.layer.axis,
             symprec=settings.symprec,
@@ -121,24 +163,18 @@ def relaxed(crystal: Crystal, calc: Any, settings: PhononSettings, watch: Watch)
 
 
 def find_supercell(
-    crystal: Crystal, atoms: Atoms, calc: Any, settings: SupercellSettings, watch: Watch
+    crystal: Crystal, atoms: Atoms, run: Run[SupercellSettings]
 ) -> tuple[np.ndarray, SupercellChoice | None]:
-    """The supercell asked for, or the one chosen and how."""
-    import numpy as np
-
+    """(3, 3) the supercell asked for; or the one chosen for the relaxed `atoms`, and how."""
     from ..phonons.supercell.choice import choose_supercell
-    from ..structures.supercells import as_supercell_matrix, supercell_for_height
 
-    if settings.supercell is not None:
-        return as_supercell_matrix(list(settings.supercell)), None
-    if settings.min_length is not None:
-        matrix = supercell_for_height(atoms.cell[:], settings.min_length)
-        matrix[np.diag(~np.array(crystal.repeated))] = 1
-        refuse_enormous(len(atoms), matrix)
-        return matrix, None
-    with watch.progress("choosing the supercell") as progress:
+    settings = run.settings
+    stated = stated_supercell(crystal, atoms, settings)
+    if stated is not None:
+        return stated, None
+    with run.watch.progress("choosing the supercell") as progress:
         choice = choose_supercell(
-            atoms, calc, settings.tolerance, settings.max_atoms, repeated=crystal.repeated, progress=progress
+            atoms, run.calc, settings.tolerance, settings.max_atoms, repeated=crystal.repeated, progress=progress
         )
     return choice.matrix, choice
 
@@ -158,7 +194,7 @@ def refuse_enormous(n_atoms: int, matrix: np.ndarray) -> None:
         raise SupercellError(
             f"the supercell {matrix.tolist()} has {total} atoms",
             f"above {MAX_SUPERCELL_ATOMS} setting it up takes phonopy hours, and constants fade long before its edge",
-            "take a smaller one, or leave it to --tolerance to find one",
+            "take a smaller one, or leave it to `tolerance` to find one",
         )
 
 

@@ -8,40 +8,45 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..base.errors import InputError
+from ..base.settings import convert
 from ..training.scores import Scores, evaluate
 from ..training.targets import QUANTITIES
+from .model_facts import model_facts
 from .notes import collected_warnings
-from .output import atomic_directory, write_summary, writing
+from .output import write_summary
 from .provenance import Origin
 from .report import Report
+from .study import Study
 from .watch import Watch
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from ..models.potential import Potential
+    from ..training.labels import Frame
 
 FRAMES = "frames.csv"
 FILES = ("summary.json", FRAMES)
+DTYPES = ("float64", "float32")
 
 
 @dataclass(frozen=True)
-class EvaluationStudy:
+class EvaluationStudy(Study):
     """How well a model reproduces labels.
 
     Attributes:
-        model: as it was asked for.
         scores: errors over all frames, and of each.
-        notes: warnings met on the way.
-        provenance: date, versions, checksums.
-        timings_s: wall-clock seconds by section, and in total.
     """
 
-    model: str
+    OWN_FILES = FILES
+
     scores: Scores
-    notes: tuple[str, ...]
-    provenance: dict[str, Any]
-    timings_s: dict[str, float]
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -50,16 +55,21 @@ class EvaluationStudy:
 
     def to_dict(self) -> dict[str, Any]:
         """The contents of summary.json: built-in types only, units under "units"."""
+        from .. import __version__
+
         scores = self.scores
         return {
+            "version": __version__,
+            **self.model,
+            "dtype": self.dtype,
             "mae": dict(scores.mae),
             "rmse": dict(scores.rmse),
             "counts": dict(scores.counts),
             "relative_curvature": scores.relative_curvature if "curvature" in scores.mae else None,
+            "warnings": self.notes,
             "provenance": self.provenance,
-            "units": {
-                shown.name: shown.unit for shown in QUANTITIES
-            },  # of the numbers written; those reported are in thousandths of some of them
+            # Of these numbers; the report has thousandths of some of them.
+            "units": {quantity.name: quantity.unit for quantity in QUANTITIES},
         }
 
     def report(self, folder: Path | None = None) -> Report:
@@ -69,14 +79,12 @@ class EvaluationStudy:
             folder: where the files lie; None where they have not been written.
         """
         scores, n_frames = self.scores, len(self.scores.per_frame)
-        text = Report(f"{self.model} on {n_frames} frame{'s' * (n_frames > 1)}")
+        text = Report(f"{self.origin.model or self.model['model']} on {n_frames} frame{'s' * (n_frames > 1)}")
         text.group("mean absolute error, root mean square error")
-        for shown in QUANTITIES:
-            if (label := shown.name) in scores.mae:
-                numbers = (
-                    f"{shown.factor * scores.mae[label]:.4g}, {shown.factor * scores.rmse[label]:.4g} {shown.printed}"
-                )
-                text.row(shown.words, f"{numbers} ({scores.counts[label]:,} numbers)")
+        for quantity in QUANTITIES:
+            if (label := quantity.name) in scores.mae:
+                mae, rmse = quantity.factor * scores.mae[label], quantity.factor * scores.rmse[label]
+                text.row(quantity.words, f"{mae:.4g}, {rmse:.4g} {quantity.printed} ({scores.counts[label]:,} numbers)")
         if "curvature" in scores.mae:
             text.row("relative", f"{100 * scores.relative_curvature:.3g} % of the norm of each matrix, on average")
         for note in self.notes:
@@ -99,25 +107,10 @@ class EvaluationStudy:
         (folder / FRAMES).write_text(self.frames_as_csv(), encoding="utf-8", errors="backslashreplace", newline="")
         write_summary(self.to_dict(), folder)
 
-    def write(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Write all files into a folder, which is complete or not there at all.
-
-        Args:
-            folder: is created; its parent exists.
-            overwrite: replace the results of an earlier evaluation, if nothing else is in it.
-
-        Raises:
-            OutputError: it exists, holds other files, or cannot be written.
-        """
-        folder = Path(folder)
-        with atomic_directory(folder, overwrite=overwrite, own_files=FILES) as partial, writing(folder):
-            self.write_into(partial)
-        return folder
-
 
 def evaluation_study(
-    model: Any,
-    data: str | PathLike | Sequence[Any],
+    model: Potential | str | PathLike[str],
+    data: str | PathLike[str] | Sequence[Frame | Atoms | str | PathLike[str]],
     *,
     keys: Mapping[str, str] | None = None,
     dtype: str = "float64",
@@ -140,14 +133,44 @@ def evaluation_study(
     Raises:
         InputError, ModelError: what cannot be read; StructureError: an element the model does not know.
     """
-    watch = watch or Watch()
-    from_python = origin is None
-    origin = origin or Origin(model_file=model if isinstance(model, (str, PathLike)) else None)
+    if dtype not in DTYPES:
+        raise InputError(
+            f"the precision is {dtype!r}", "numbers are doubles or singles", f"give one of {', '.join(DTYPES)}"
+        )
+    keys = None if keys is None else convert(dict[str, str], keys, "the evaluation", "keys")
+    named = model if isinstance(model, (str, PathLike)) else None
+    given = origin or Origin(model_file=named)
+    given = replace(given, model=None if named is None else str(named), dtype=dtype)
+    return _compared(model, data, keys, (route, device), given, watch or Watch(), from_python=origin is None)
+
+
+def _compared(
+    model: Any,
+    data: Any,
+    keys: Mapping[str, str] | None,
+    place: tuple[str | None, Any],
+    origin: Origin,
+    watch: Watch,
+    from_python: bool,
+) -> EvaluationStudy:
+    """The results, by a route on a device; a caller in Python is warned as well."""
+    from ..models.loading import load_model
+
+    route, device = place
+    dtype = origin.dtype or DTYPES[0]
     with (
         collected_warnings(again=from_python) as notes,
         watch.section("frames"),
         watch.progress("frames") as progress,
     ):
-        scores = evaluate(model, data, keys=keys, dtype=dtype, progress=progress, route=route, device=device)
-    name = str(model) if isinstance(model, (str, PathLike)) else model.name
-    return EvaluationStudy(name, scores, tuple(notes), origin.provenance(), watch.rounded())
+        potential = load_model(model)
+        scores = evaluate(potential, data, keys=keys, dtype=dtype, progress=progress, route=route, device=device)
+    return EvaluationStudy(
+        origin=origin,
+        dtype=dtype,
+        model=model_facts(potential, origin.model),
+        provenance=origin.provenance(),
+        notes=notes,
+        timings_s=watch.rounded(),
+        scores=scores,
+    )

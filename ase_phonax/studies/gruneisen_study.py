@@ -9,21 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.errors import check_calculator
 from . import volume_study
-from .model_facts import model_facts
-from .notes import collected_warnings
-from .provenance import Origin
+from .crystal import refuse_large_mesh
 from .settings import GruneisenSettings
-from .study import describe_end
+from .study import Run, describe_end, run_study
 from .summary_units import units_of
 from .volume_study import VolumeStudy
-from .watch import Watch
 
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from ..calculator import PhonaxCalculator
     from ..phonons.volumes import Gruneisen
     from .crystal import Crystal
     from .report import Report
+    from .watch import Watch
 
 FILES = (
     "summary.json",
@@ -36,7 +35,7 @@ FILES = (
 
 
 def gruneisen_study(
-    atoms: Atoms, calc: Any, settings: GruneisenSettings | None = None, watch: Watch | None = None
+    atoms: Atoms, calc: PhonaxCalculator, settings: GruneisenSettings | None = None, watch: Watch | None = None
 ) -> GruneisenStudy:
     """All that `ase-phonax gruneisen` computes, in one call.
 
@@ -57,54 +56,41 @@ def gruneisen_study(
         RelaxationError: the crystal does not come to rest.
     """
     check_calculator(calc, "get_dynamical_matrix")
-    settings = GruneisenSettings.checked(settings)
-    with collected_warnings(again=True) as notes:
-        crystal = prepare(atoms, settings, lambda: float(calc.potential.cutoff))
-        return compute(crystal, calc, settings, watch or Watch(), Origin(), notes)
+    return run_study(prepare, compute, atoms, calc, GruneisenSettings.checked(settings), watch)
 
 
 def prepare(
     atoms: Atoms, settings: GruneisenSettings, cutoff: Callable[[], float], name: str = "the structure"
 ) -> Crystal:
-    """The crystal, and a path that its lattice has."""
+    """The crystal; a path that its lattice lacks and a mesh that fits no memory are refused."""
     from ..phonons.bands.paths import named_path
 
     crystal = volume_study.prepare(atoms, settings, cutoff, name)
     if settings.path is not None:
         named_path(settings.path, crystal.atoms.cell[:])
+    refuse_large_mesh(crystal, settings.mesh_length)
     return crystal
 
 
-def compute(
-    crystal: Crystal, calc: Any, settings: GruneisenSettings, watch: Watch, origin: Origin, notes: list[str]
-) -> GruneisenStudy:
+def compute(crystal: Crystal, run: Run[GruneisenSettings]) -> GruneisenStudy:
     """What is asked of a crystal that was prepared."""
     from ..phonons.volumes import get_gruneisen
 
-    reference = volume_study.relaxed_reference(crystal, calc, settings, watch)
+    settings = run.settings
+    reference = volume_study.relaxed_reference(crystal, run)
     ratios = (1 - settings.strain, 1.0, 1 + settings.strain)
-    dtype = origin.precision(calc)
-    points = volume_study.compute_volumes(reference, calc, settings, ratios, dtype, watch)
-    with watch.section("gruneisen"), watch.progress("Grüneisen parameters"):
+    points = volume_study.compute_volumes(reference, run, ratios)
+    with run.watch.section("gruneisen"), run.watch.progress("Grüneisen parameters"):
         gruneisen = get_gruneisen(points, settings.path, mesh_length=settings.mesh_length)
+    supercell = volume_study.supercell_errors(run.calc, gruneisen.points, settings.tolerance)
     return GruneisenStudy(
-        settings=settings,
-        origin=origin,
-        dtype=dtype,
-        model=model_facts(calc.potential, origin.model),
-        provenance=origin.provenance(),
-        notes=notes,
-        reference=reference,
-        points=gruneisen.points,
-        supercell=volume_study.supercell_errors(calc, gruneisen.points, settings.tolerance),
-        gruneisen=gruneisen,
-        timings_s=watch.rounded(),
+        **run.facts(), reference=reference, points=gruneisen.points, supercell=supercell, gruneisen=gruneisen
     )
 
 
 @dataclass(frozen=True)
 class GruneisenStudy(VolumeStudy):
-    """What `gruneisen_study` has found.
+    """Results of `gruneisen_study`.
 
     Attributes:
         gruneisen: parameters of every mode along the path and on a mesh.

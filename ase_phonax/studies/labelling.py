@@ -5,40 +5,34 @@ One file for each structure, so that a second start goes on where the first was 
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
-import json
 import os
-import re
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import closing, suppress
-from dataclasses import asdict, dataclass, replace
+from contextlib import closing
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ase import Atoms
 
-from ..base.claims import LOCK, claimed_folder
+from ..base.claims import claimed_folder
 from ..base.cores import LIMIT, n_cores, one_blas_thread
 from ..base.errors import InputError, OutputError, PhonaxError, StructureError, check_calculator, in_words
-from ..base.files import TEMPORARY, write_whole
-from ..base.input_files import parse_json
 from ..base.processes import in_processes
-from ..base.settings import build
+from ..base.settings import build, convert
 from ..base.sharing import ignored_warnings
 from ..calculator import PhonaxCalculator
 from ..training.labels import Frame, read_frames, save_frames, teacher
 from ..training.labels.checks import check_frames
+from .label_folder import FAILURES, FRAMES, NOTE, note_or_compare, remove_labels, remove_parts, write_failures
+from .model_facts import model_facts
 from .notes import collected_warnings
 from .provenance import Origin
+from .report import Report
+from .study import Study
 from .watch import Watch
 
-NOTE, FAILURES, FRAMES = "labels.json", "failures.csv", "frames"
-_FRAME_FILE = re.compile(r"\d+-.*\.h5")
-_LOSS = "labels go there; those that lie there are untouched"
-_REMEDY = "make room and start again, or choose another folder with --output"
+SHOWN_FAILURES = 5  # in the report; all of them are in the file
 
 
 @dataclass(frozen=True)
@@ -61,8 +55,8 @@ class LabelledStructure:
 
 
 @dataclass(frozen=True)
-class LabelStudy:
-    """A folder of labels.
+class LabelStudy(Study):
+    """A folder of labels, each written as soon as it is computed: a run that was killed goes on from those.
 
     Attributes:
         folder: with `labels.json`, which says what they are of, and one file for each structure in `frames/`.
@@ -71,6 +65,12 @@ class LabelStudy:
 
     folder: Path
     structures: tuple[LabelledStructure, ...]
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of all files in the folder."""
+        frames = (f"{FRAMES}/{structure.path.name}" for structure in self.structures if not structure.problem)
+        return (NOTE, *([FAILURES] if self.failures else []), *frames)
 
     @property
     def failures(self) -> tuple[LabelledStructure, ...]:
@@ -88,7 +88,36 @@ class LabelStudy:
             "n_structures": len(self.structures),
             "n_labelled": len(self.structures) - len(self.failures),
             "failures": [{"structure": f.name, "formula": f.formula, "problem": f.problem} for f in self.failures],
+            "provenance": self.provenance,
+            "timings_s": self.timings_s,
         }
+
+    def report(self, folder: Path | None = None) -> Report:
+        """How many structures are labelled, and why the first few others are not.
+
+        Args:
+            folder: that of the labels, which the study knows.
+        """
+        n_structures, failures = len(self.structures), self.failures
+        labelled = f"{n_structures - len(failures)} of {n_structures} structures labelled"
+        text = Report(f"{labelled}, in {self.folder / FRAMES}")
+        for failure in failures[:SHOWN_FAILURES]:
+            text.paragraph(f"{failure.name}: {failure.problem}")
+        if failures:
+            text.paragraph(f"{len(failures)} in {self.folder / FAILURES}; another start tries them again")
+        return text
+
+    def write(self, folder: str | os.PathLike, *, overwrite: bool = False) -> NoReturn:
+        """Refuse: labels lie in the folder that they were computed into.
+
+        Raises:
+            OutputError: with that folder.
+        """
+        raise OutputError(
+            f"these labels lie in {self.folder} already",
+            "each was written as soon as it was computed, so that a run that is killed can go on",
+            f"copy {self.folder} where you want them",
+        )
 
 
 def label_structures(
@@ -127,17 +156,17 @@ def label_structures(
     """
     if not len(structures):
         raise StructureError("there are no structures", "there is nothing to label", "give at least one")
-    if n_workers is not None and n_workers < 1:
+    if n_workers is not None and (n_workers := convert(int, n_workers, "the labelling", "n_workers")) < 1:
         raise InputError(f"the number of processes is {n_workers}", "somebody has to compute", "give 1 or more")
     check_calculator(calc, "get_dynamical_matrix")
     recipe = _as_recipe({} if recipe is None else recipe)
-    folder, watch = Path(folder), watch or Watch()
+    folder, watch, origin = Path(folder), watch or Watch(), origin or Origin()
     tasks = _tasks(structures, names, folder)
     with watch.section("labels"), claimed_folder(folder):
         if overwrite:
-            _remove_labels(folder)
-        _note_or_compare(folder, recipe, calc, tasks, origin or Origin())
-        _remove_parts(folder)  # of a start that was killed
+            remove_labels(folder)
+        note_or_compare(folder, recipe, calc, structures, [task.structure.name for task in tasks], origin)
+        remove_parts(folder)  # of a start that was killed
         left = [task for task in tasks if not task.structure.path.exists()]
         n_processes = min(n_workers or n_cores(), max(1, len(left)))
         try:
@@ -151,16 +180,26 @@ def label_structures(
                     watch.note("structure", {"structure": task.structure.name, "problem": problem})
                     if problem:
                         failures.append(replace(task.structure, problem=problem))
-                        _write_failures(folder, failures)
+                        write_failures(folder, failures)
         finally:
-            _remove_parts(folder)
+            remove_parts(folder)
         if not failures:
             (folder / FAILURES).unlink(missing_ok=True)  # of an earlier start
     failed = {failure.number: failure for failure in failures}
-    return LabelStudy(folder, tuple(failed.get(task.structure.number, task.structure) for task in tasks))
+    return LabelStudy(
+        origin=origin,
+        dtype=origin.precision(calc),
+        model=model_facts(calc.potential, origin.model),
+        provenance=origin.provenance(),
+        notes=[],
+        timings_s=watch.rounded(),
+        folder=folder,
+        structures=tuple(failed.get(task.structure.number, task.structure) for task in tasks),
+    )
 
 
-def _as_recipe(recipe: Any) -> teacher.LabelRecipe:
+def _as_recipe(recipe: teacher.LabelRecipe | Mapping[str, Any]) -> teacher.LabelRecipe:
+    """A recipe, which may be given as a mapping."""
     return recipe if isinstance(recipe, teacher.LabelRecipe) else build(teacher.LabelRecipe, recipe, "the recipe")
 
 
@@ -231,113 +270,3 @@ def _label(calc: PhonaxCalculator, recipe: teacher.LabelRecipe, task: _Task) -> 
         return in_words(error)
     save_frames(frames, structure.path, overwrite=True)
     return ""
-
-
-# ---- the folder --------------------------------------------------------------------------------------
-
-
-def _note_or_compare(
-    folder: Path, recipe: teacher.LabelRecipe, calc: PhonaxCalculator, tasks: Sequence[_Task], origin: Origin
-) -> None:
-    """Note in the folder what its labels are of; refuse to mix them with others."""
-    content = {
-        "recipe": asdict(recipe),
-        "model": calc.potential.name,
-        "model_fingerprint": calc.potential.fingerprint(),
-        "level_of_theory": calc.potential.provenance.level_of_theory,
-        "dtype": origin.precision(calc),
-        "files": [file for file in dict.fromkeys(task.structure.name.rpartition("@")[0] for task in tasks) if file],
-        "structures": _digest([task.atoms for task in tasks]),
-    }
-    content = json.loads(json.dumps(content))
-    path = folder / NOTE
-    if path.exists():
-        there = _read_note(path)
-        differing = [key for key in content if key != "files" and content[key] != there.get(key)]
-        if differing:
-            raise InputError(
-                f"{folder} holds labels made with other {' and '.join(differing)}",
-                "labels of two kinds would be mixed",
-                "choose another folder with --output",
-            )
-    try:
-        (folder / FRAMES).mkdir(exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be written: {error.strerror or error}", _LOSS, _REMEDY) from error
-    if not path.exists():
-        text = json.dumps(content | {"provenance": origin.provenance()}, indent=1)
-        write_whole(path, text + "\n", loss=_LOSS, remedy=_REMEDY)
-
-
-def _digest(structures: Sequence[Atoms]) -> str:
-    """SHA-256 of what is labelled, wherever its files lie."""
-    digest = hashlib.sha256()
-    for atoms in structures:
-        for part in (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc):
-            digest.update(part.tobytes())
-    return digest.hexdigest()
-
-
-def _read_note(path: Path) -> dict[str, Any]:
-    try:
-        note = parse_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        note = in_words(error)
-    if not isinstance(note, dict):
-        raise InputError(
-            f"{path} does not say what the labels beside it are of: {str(note)[:200]}",
-            "labels of two kinds could be mixed",
-            "choose another folder with --output",
-        )
-    return note
-
-
-def _write_failures(folder: Path, failures: Sequence[LabelledStructure]) -> None:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(["structure", "formula", "problem"])
-    writer.writerows((f.name, f.formula, f.problem) for f in sorted(failures, key=lambda f: f.number))
-    # A name that is no UTF-8 is written with escapes.
-    write_whole(folder / FAILURES, text.getvalue().encode("utf-8", "backslashreplace"), loss=_LOSS, remedy=_REMEDY)
-
-
-def _remove_parts(folder: Path) -> None:
-    """Files that a killed process was writing."""
-    for part in (*folder.glob(TEMPORARY), *(folder / FRAMES).glob(TEMPORARY)):
-        if part.is_file() and not part.is_symlink():
-            with suppress(OSError):
-                part.unlink()
-
-
-def _remove_labels(folder: Path) -> None:
-    """What earlier starts wrote; the note last, so that what is left after a kill is still known.
-
-    Raises:
-        OutputError: there is something else as well; nothing is removed then.
-    """
-    frames = folder / FRAMES
-    _remove_parts(folder)
-    foreign = [p.name for p in folder.iterdir() if p.name not in (LOCK, FRAMES) and not _is_file(p, (NOTE, FAILURES))]
-    if frames.is_symlink() or (frames.exists() and not frames.is_dir()):
-        foreign.append(FRAMES)
-    labels = [] if foreign or not frames.exists() else sorted(frames.iterdir())
-    foreign += [f"{FRAMES}/{p.name}" for p in labels if not (_FRAME_FILE.fullmatch(p.name) and _is_file(p))]
-    if foreign:
-        raise OutputError(
-            f"the folder {folder} holds files that are not results of this command: {', '.join(sorted(foreign)[:5])}",
-            "--overwrite replaces the labels in it, and they would be among the new ones",
-            "choose another folder with --output, or move them away",
-        )
-    try:
-        for path in (folder / FAILURES, *labels, folder / NOTE):
-            path.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"the labels in {folder} cannot be removed: {error.strerror or error}",
-            "labels of two kinds would be mixed",
-            "choose another folder with --output",
-        ) from error
-
-
-def _is_file(path: Path, names: Sequence[str] = ()) -> bool:
-    return path.is_file() and not path.is_symlink() and (not names or path.name in names)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .report import Report
+
+if TYPE_CHECKING:
+    from ..models.potential import Potential
 
 COMPARE = "this model imitates another: compare with a larger one (`ase-phonax models`)"
 
 
-def model_facts(potential: Any, asked: str | None) -> dict[str, str]:
+def model_facts(potential: Potential, asked: str | None) -> dict[str, str]:
     """Its share of summary.json.
 
     Args:

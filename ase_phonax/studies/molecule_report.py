@@ -31,7 +31,7 @@ def molecule_report(summary: dict[str, Any], files: Sequence[str] = (), folder: 
         off = f"atoms off by {summary['symmetry_deviation']:.1e} Å, tolerance {summary['symmetry_tolerance']:g} Å"
         text.row("point group", f"{summary['point_group']} ({off})")
         for other in summary["other_point_groups"]:
-            text.row("", f"AMBIGUOUS: {other['point_group']} with --tolerance {other['tolerance']:.2g}")
+            text.row("", f"AMBIGUOUS: {other['point_group']} with `tolerance={other['tolerance']:.2g}`")
         text.group(f"vibrations (1/cm): {summary['representation'] or 'none'}")
         for modes in summary["sets"]:
             text.row(*_set_row(modes))
@@ -108,7 +108,7 @@ def _stability_row(summary: dict[str, Any]) -> str:
     modes = summary["imaginary"]
     which = ", ".join(f"{k} ({named[k]})" if k in named else str(k) for k in modes)
     kind = "a saddle point" if len(modes) == 1 else f"a saddle point of order {len(modes)}"
-    advice = "" if "followed" in summary else "; --follow MODE slides down both sides"
+    advice = "" if "followed" in summary else f"; `follow={modes[0]}` slides down both sides"
     return f"imaginary: {which}. Not a minimum but {kind}{advice}"
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
+from ..base.settings import Given
 from ..molecules.defaults import PRESSURE, TEMPERATURE, TOLERANCE
 from .options import Settings, Unfit, flag, number, option, positive, positive_integer
 
 _STRUCTURE, _SYMMETRY, _MODES, _GAS = "structure", "symmetry", "modes", "ideal gas"
 
 
-def atom_range(value: Any) -> tuple[int, ...]:
+def atom_range(value: Given) -> tuple[int, ...]:
     """ "5-8" as (5, 6, 7, 8), and a number as one of them."""
     first, _, last = str(value).partition("-") if isinstance(value, str) else (value, "", "")
     start = positive_integer(first)
@@ -74,7 +75,7 @@ class MoleculeSettings(BeginningSettings):
 
     def _check(self) -> None:
         if self.atoms is not None:
-            ranges: Any = self.atoms  # one for each value that was given
+            ranges = cast("tuple[tuple[int, ...], ...]", self.atoms)  # one for each value that was given
             object.__setattr__(self, "atoms", tuple(sorted({atom for part in ranges for atom in part})))
         if self.spin is not None:
             from ..molecules.thermochemistry import check_spin

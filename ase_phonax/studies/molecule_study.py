@@ -10,24 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.errors import InputError, UnstableWarning, check_calculator
 from .crystal import with_plain_results
-from .model_facts import model_facts
 from .molecule_report import molecule_report
 from .molecule_settings import MoleculeSettings
-from .notes import collected_warnings
 from .output import write_summary
-from .provenance import Origin
-from .study import Study
+from .study import Run, Study, run_study
 from .summary_units import units_of
-from .watch import Watch
 
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from ..calculator import PhonaxCalculator
     from ..molecules.normal_modes import NormalModes
     from ..molecules.stationary import Side
     from ..molecules.thermochemistry import GasProperties
-    from ..structures.relaxation import RelaxationReport
+    from ..structures.relaxation import Callback, RelaxationReport
     from .report import Report
+    from .watch import Watch
 
 _ALWAYS = ("summary.json", "vibrations.json", "relaxed.extxyz", "modes.molden")
 _STICKS = ("sticks.png", "sticks.pdf")
@@ -35,7 +33,7 @@ _RESULTS = ("energy", "forces")  # of a structure in a file
 
 
 def molecule_study(
-    atoms: Atoms, calc: Any, settings: MoleculeSettings | None = None, watch: Watch | None = None
+    atoms: Atoms, calc: PhonaxCalculator, settings: MoleculeSettings | None = None, watch: Watch | None = None
 ) -> MoleculeStudy:
     """All that `ase-phonax molecule` computes, in one call.
 
@@ -58,19 +56,16 @@ def molecule_study(
         RelaxationError: the molecule does not come to rest, or comes apart.
     """
     check_calculator(calc, "get_vibrations")
-    settings = MoleculeSettings.checked(settings)
-    with collected_warnings(again=True) as notes:
-        molecule = prepare(atoms, settings, lambda: float(calc.potential.cutoff))
-        return compute(molecule, calc, settings, watch or Watch(), Origin(), notes)
+    return run_study(prepare, compute, atoms, calc, MoleculeSettings.checked(settings), watch)
 
 
 def prepare(
     atoms: Atoms, settings: MoleculeSettings, cutoff: Callable[[], float], name: str = "the structure"
 ) -> Atoms:
-    """The molecule without its box, if it is to be without; atoms that are to move are there.
+    """The molecule without its box, if it is to be without; atoms and modes that it cannot have are refused.
 
     Raises:
-        InputError: an atom that is not there.
+        InputError: an atom that is not there, or the number of a mode beyond three for each atom.
     """
     from ..structures.checks import check_atoms_given
 
@@ -81,24 +76,27 @@ def prepare(
         molecule.pbc = False
     if settings.atoms is not None and settings.atoms[-1] > len(molecule):
         raise InputError(
-            f"--atoms names atom {settings.atoms[-1]} of {len(molecule)}",
+            f"`atoms` names atom {settings.atoms[-1]} of {len(molecule)}",
             "there is none to move",
             f"give numbers from 1 to {len(molecule)}",
         )
+    n_coordinates = 3 * len(settings.atoms or molecule)
+    for mode in (*(settings.animate or ()), *([] if settings.follow is None else [settings.follow])):
+        if mode > n_coordinates:
+            raise InputError(
+                f"there is no mode {mode}",
+                f"atoms that move in {n_coordinates} directions have no more vibrations than that",
+                f"give numbers up to {n_coordinates}, less those that move or turn the whole molecule",
+            )
     return molecule
 
 
-def compute(
-    molecule: Atoms, calc: Any, settings: MoleculeSettings, watch: Watch, origin: Origin, notes: list[str]
-) -> MoleculeStudy:
-    """What is asked of a molecule that was prepared.
-
-    Args:
-        notes: texts of warnings, which may go on growing.
-    """
+def compute(molecule: Atoms, run: Run[MoleculeSettings]) -> MoleculeStudy:
+    """What is asked of a molecule that was prepared."""
     from ..molecules.mode_files import check_mode
     from ..molecules.stationary import stationary_modes
 
+    settings, calc, watch = run.settings, run.calc, run.watch
     _check(molecule, float(calc.potential.cutoff))
     with watch.section("modes"), watch.progress("relaxation") as relaxing:
         modes, relaxation = stationary_modes(
@@ -118,24 +116,19 @@ def compute(
             sides = _sides(modes, calc, settings.follow, lambda step, force, stress: following(step, 0))
     relaxed = modes.atoms
     relaxed.calc = calc
+    gas = _gas(modes, relaxation.energy, settings)
     return MoleculeStudy(
-        settings=settings,
-        origin=origin,
-        dtype=origin.precision(calc),
-        model=model_facts(calc.potential, origin.model),
-        provenance=origin.provenance(),
-        notes=notes,
+        **run.facts(),
         atoms=with_plain_results(relaxed, _RESULTS),
         modes=modes,
         relaxation=relaxation,
-        gas=_gas(modes, relaxation.energy, settings),
+        gas=gas,
         sides=sides,
-        timings_s=watch.rounded(),
     )
 
 
 def _check(molecule: Atoms, cutoff: float) -> None:
-    """Before the relaxation, which would spoil what this is about."""
+    """Refuse what is no single molecule, and warn of an odd number of electrons, before anything is relaxed."""
     from ..molecules.normal_modes import check_molecule
 
     check_molecule(molecule, cutoff)
@@ -149,7 +142,8 @@ def _check(molecule: Atoms, cutoff: float) -> None:
         )
 
 
-def _sides(modes: NormalModes, calc: Any, mode: int, callback: Any) -> tuple[Side, Side]:
+def _sides(modes: NormalModes, calc: PhonaxCalculator, mode: int, callback: Callback) -> tuple[Side, Side]:
+    """Where the molecule comes to rest on both sides of a saddle point, along one of its imaginary modes."""
     from ..molecules.stationary import follow_imaginary
 
     plus, minus = follow_imaginary(modes, calc, mode, callback=callback)
@@ -160,6 +154,7 @@ def _sides(modes: NormalModes, calc: Any, mode: int, callback: Any) -> tuple[Sid
 
 
 def _gas(modes: NormalModes, energy: float, settings: MoleculeSettings) -> GasProperties | None:
+    """An ideal gas of the molecule; None where only some of its atoms move, and it has no point group."""
     from ..molecules.thermochemistry import gas_properties
 
     if modes.point_group is None:
@@ -169,7 +164,7 @@ def _gas(modes: NormalModes, energy: float, settings: MoleculeSettings) -> GasPr
 
 @dataclass(frozen=True)
 class MoleculeStudy(Study):
-    """What `molecule_study` has found.
+    """Results of `molecule_study`.
 
     Attributes:
         atoms: the molecule that the modes belong to, with its energy and forces.

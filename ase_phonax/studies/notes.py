@@ -32,7 +32,7 @@ def collected_warnings(*, again: bool = False) -> Iterator[list[str]]:
         yield texts
     if again:
         for warning in heard.first:
-            warnings.warn(warning, stacklevel=4)  # of who called the study
+            warnings.warn(warning, stacklevel=5)  # of who called the study, which called what holds the block
 
 
 class _Notes(list[Warning]):

@@ -14,14 +14,23 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..base.errors import InputError
-from ..base.settings import unknown_key
+from ..base.settings import Given, of_python, unknown_key
 
 MAX_MESH = 500  # 500³ q-points are more than any memory holds, and none of them is needed
 _KEY = "option"  # in the metadata of a field
 
 
 class Unfit(ValueError):
-    """A value that a setting cannot have; the text says why."""
+    """A value that a setting cannot have.
+
+    Args:
+        why: what is wrong with it.
+        typed: what else may be wrong where it was typed.
+    """
+
+    def __init__(self, why: str, typed: str = ""):
+        super().__init__(why)
+        self.typed = typed
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,7 @@ class Option:
         unnamed: value of the option where it is written without one; None where it has to have one.
     """
 
-    kind: Callable[[Any], Any] | None
+    kind: Callable[[Given], Any] | None
     group: str
     help: str
     metavar: str | tuple[str, ...] | None = None
@@ -51,7 +60,7 @@ class Option:
     unnamed: Any = None
 
 
-def option(default: Any, kind: Callable[[Any], Any], group: str, help: str, **rest: Any) -> Any:
+def option(default: Any, kind: Callable[[Given], Any], group: str, help: str, **rest: Any) -> Any:
     """A field of settings with values; the arguments are those of `Option`."""
     return dataclasses.field(default=default, metadata={_KEY: Option(kind, group, help, **rest)})
 
@@ -70,25 +79,39 @@ def options_of(settings: type) -> Iterator[tuple[dataclasses.Field[Any], Option]
 class Settings:
     """Settings that are checked when they are made: each by its kind, then all together.
 
-    Several values can be any sequence, of arrays as well; they are kept as tuples.
+    Several values can be any sequence, of arrays as well; they are kept as tuples. Of settings that exclude each other
+    one may be stated, be it with the value that it has anyway. Where all settings are stated at once (`replace`,
+    `from_dict` of a whole `to_dict`), those count as stated that differ from their defaults.
 
     Raises:
         InputError: a value that does not fit, two that exclude each other.
     """
 
+    def __new__(cls, *values: Given, **named: Given) -> Self:
+        """Notes which settings are stated: a default that is stated cannot be told from one that is not, later on."""
+        settings = super().__new__(cls)
+        names = [field.name for field in dataclasses.fields(cls)]
+        stated = {*names[: len(values)], *named}
+        if stated:  # nothing is when a settings object is copied
+            settings.__dict__["_stated"] = stated if len(stated) < len(names) else None
+        return settings
+
     def __post_init__(self) -> None:
-        given: dict[str, str] = {}
+        stated: set[str] | None = self.__dict__.pop("_stated", set())
+        decided: dict[str, str] = {}
         for field, setting in options_of(type(self)):
             value = _fitting(type(self).__name__, field, setting, getattr(self, field.name))
             object.__setattr__(self, field.name, value)
-            if setting.either and value not in (None, field.default):
-                if other := given.get(setting.either):
+            if not setting.either or value is None or value is False:
+                continue
+            if value != field.default if stated is None else field.name in stated:
+                if other := decided.get(setting.either):
                     raise InputError(
                         f"{type(self).__name__}: {field.name} and {other} are given together",
                         "each of them decides the same thing",
                         "leave one of the two out",
                     )
-                given[setting.either] = field.name
+                decided[setting.either] = field.name
         self._check()
 
     def _check(self) -> None:
@@ -128,12 +151,14 @@ class Settings:
 
 
 def _plain(value: Any) -> Any:
+    """The value of a setting as JSON and YAML have it."""
     if isinstance(value, tuple):
         return [_plain(one) for one in value]
     return str(value) if isinstance(value, Path) else value
 
 
-def _fitting(owner: str, field: dataclasses.Field[Any], setting: Option, value: Any) -> Any:
+def _fitting(owner: str, field: dataclasses.Field[Any], setting: Option, value: Given) -> Any:
+    """`fitting`, with the name of the setting and of its class in the error."""
     try:
         if value is None and field.default is not None:
             raise Unfit("None stands for nothing here")
@@ -146,12 +171,13 @@ def _fitting(owner: str, field: dataclasses.Field[Any], setting: Option, value: 
         ) from None
 
 
-def fitting(setting: Option, value: Any) -> Any:
+def fitting(setting: Option, value: Given) -> Any:
     """A value of Python as a setting keeps it.
 
     Raises:
         Unfit: saying what is wrong with it.
     """
+    value = of_python(value)
     if value is None and setting.kind is not None:
         return None
     if setting.kind is None:
@@ -161,8 +187,8 @@ def fitting(setting: Option, value: Any) -> Any:
     if setting.repeated:
         if isinstance(value, str) or not isinstance(value, Iterable):
             raise Unfit(f"{value!r} is not a list")
-        rows = list(_listed(value))
-        alone = rows and not isinstance(rows[0], (list, tuple)) and not _is_array(rows[0])
+        rows = [of_python(row) for row in value]
+        alone = rows and not isinstance(rows[0], (list, tuple))
         return tuple(_values(setting, row) for row in ([rows] if alone else rows))
     if setting.n_values is not None:
         return _values(setting, value)
@@ -172,7 +198,12 @@ def fitting(setting: Option, value: Any) -> Any:
     return value
 
 
-def _values(setting: Option, value: Any) -> tuple[Any, ...]:
+def _values(setting: Option, value: Given) -> tuple[Any, ...]:
+    """The values that belong to one mention of a setting.
+
+    Raises:
+        Unfit: too many, too few, or one that does not fit.
+    """
     assert setting.kind is not None, "what has values has a kind"
     values = _sequence(value)
     if isinstance(setting.n_values, int) and len(values) != setting.n_values:
@@ -183,34 +214,21 @@ def _values(setting: Option, value: Any) -> tuple[Any, ...]:
     return tuple(map(setting.kind, values))
 
 
-def _is_array(value: Any) -> bool:
-    return getattr(value, "ndim", 0) > 0
-
-
-def _listed(value: Any) -> Any:
-    return value.tolist() if _is_array(value) else value
-
-
-def _sequence(value: Any) -> Sequence[Any]:
+def _sequence(value: Given) -> Sequence[Any]:
     """The entries of any sequence, rows of a matrix one after the other; a value that stands alone is one entry."""
-    value = _listed(value)
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         return [value]
-    entries = list(value)
-    if entries and all(isinstance(row, (list, tuple)) and all(_is_number(x) for x in row) for row in entries):
-        return [x for row in entries for x in row]
+    entries = [of_python(entry) for entry in value]
+    if entries and all(isinstance(row, (list, tuple)) and all(hasattr(x, "__float__") for x in row) for row in entries):
+        return [of_python(x) for row in entries for x in row]
     return entries
-
-
-def _is_number(value: Any) -> bool:
-    return hasattr(value, "__float__")
 
 
 # ---- kinds of values: each takes a text, or what stands for it in Python -----------------------------
 
 
-def number(value: Any) -> float:
-    """Any number; what reads it says which ones make no sense."""
+def number(value: Given) -> float:
+    """Any number; the study that reads it refuses those that make no sense for it."""
     try:
         if isinstance(value, bool):
             raise ValueError
@@ -219,7 +237,8 @@ def number(value: Any) -> float:
         raise Unfit(f"invalid float value: {value!r}") from None
 
 
-def _whole(value: Any) -> int:
+def _whole(value: Given) -> int:
+    """A whole number, or a TypeError or ValueError of Python's own."""
     if isinstance(value, str):
         return int(value)
     if isinstance(value, bool):
@@ -227,7 +246,7 @@ def _whole(value: Any) -> int:
     return operator.index(value)
 
 
-def whole(value: Any) -> int:
+def whole(value: Given) -> int:
     """Any whole number."""
     try:
         return _whole(value)
@@ -235,16 +254,15 @@ def whole(value: Any) -> int:
         raise Unfit(f"invalid int value: {value!r}") from None
 
 
-def integer(value: Any) -> int:
-    """Any whole number, of an option that may swallow the word after it: the error says where the structure belongs."""
+def integer(value: Given) -> int:
+    """Any whole number; typed, it may have swallowed the structure, and the error says where that belongs."""
     try:
         return _whole(value)
     except (TypeError, ValueError):
-        hint = " (the structure comes before the options)" if isinstance(value, str) else ""
-        raise Unfit(f"{value!r} is not an integer{hint}") from None
+        raise Unfit(f"{value!r} is not an integer", " (the structure comes before the options)") from None
 
 
-def positive_integer(value: Any) -> int:
+def positive_integer(value: Given) -> int:
     """A whole number above zero."""
     count = integer(value)
     if count < 1:
@@ -252,7 +270,7 @@ def positive_integer(value: Any) -> int:
     return count
 
 
-def positive(value: Any) -> float:
+def positive(value: Given) -> float:
     """A positive number."""
     try:
         size = number(value)
@@ -263,7 +281,7 @@ def positive(value: Any) -> float:
     return size
 
 
-def mesh_number(value: Any) -> int:
+def mesh_number(value: Given) -> int:
     """A number of q-points along one direction."""
     count = integer(value)
     if not 1 <= count <= MAX_MESH:
@@ -271,13 +289,13 @@ def mesh_number(value: Any) -> int:
     return count
 
 
-def coordinate(value: Any) -> float:
+def coordinate(value: Given) -> float:
     """A coordinate of a wave vector: 0.25 or 1/3; 0.3333 means 1/3, as all simple fractions typed with four digits."""
     from fractions import Fraction
 
     try:
-        size = float(Fraction(value)) if isinstance(value, str) and "/" in value else float(value)
-    except (TypeError, ValueError, ZeroDivisionError):
+        size = float(Fraction(value)) if isinstance(value, str) and "/" in value else number(value)
+    except (ValueError, ZeroDivisionError):
         raise Unfit(f"{value!r} is not a coordinate of a wave vector, such as 0.25 or 1/3") from None
     if not abs(size) < 1e3:
         return size  # the section says what is wrong with it
@@ -285,24 +303,24 @@ def coordinate(value: Any) -> float:
     return simple if abs(simple - size) < 5e-5 else size
 
 
-def fraction(value: Any) -> float:
+def fraction(value: Given) -> float:
     """A number or a fraction: "0.5", "1/3"."""
     from fractions import Fraction
 
     try:
-        return float(Fraction(value if isinstance(value, str) else float(value)))
-    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+        return float(Fraction(value if isinstance(value, str) else number(value)))
+    except (ValueError, ZeroDivisionError, OverflowError):
         raise Unfit(f"{value!r} is neither a number nor a fraction such as 1/3") from None
 
 
-def text(value: Any) -> str:
+def text(value: Given) -> str:
     """A text."""
     if not isinstance(value, str):
         raise Unfit(f"{value!r} is not a text")
     return value
 
 
-def path(value: Any) -> Path:
+def path(value: Given) -> Path:
     """The name of a file."""
     if not isinstance(value, (str, Path)):
         raise Unfit(f"{value!r} is not the name of a file")

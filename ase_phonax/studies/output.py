@@ -62,7 +62,7 @@ def resolved(path: Path) -> Path:
         return Path(os.path.realpath(path))
     except (OSError, ValueError) as error:  # ValueError: a zero byte
         raise OutputError(
-            f"results cannot be written to {str(path)!r}: {error}", "it is no path", "choose another with --output"
+            f"results cannot be written to {str(path)!r}: {error}", "it is no path", "choose another (`folder`)"
         ) from error
 
 
@@ -77,7 +77,7 @@ def writing(target: Path) -> Iterator[None]:
         raise OutputError(
             f"writing results for {target} failed: {error.strerror or error}",
             "incomplete results are worse than none, so nothing was kept",
-            "free some space or choose another folder with --output, and run again",
+            "free some space or choose another folder (`folder`), and run again",
         ) from error
 
 
@@ -106,19 +106,19 @@ def _check_target(target: Path, overwrite: bool, own_files: Collection[str]) -> 
         raise OutputError(
             f"{target} exists and is not a folder",
             "results are several files",
-            "choose another name with --output",
+            "choose another name (`folder`)",
         )
     if not overwrite:
         raise OutputError(
             f"the folder {target} exists already",
             "earlier results would be lost",
-            "choose another name with --output, or replace them with --overwrite",
+            "choose another name (`folder`), or replace them with `overwrite=True`",
         )
     if foreign := _foreign(target, own_files):
         raise OutputError(
             f"the folder {target} holds files that are not results of this command: {', '.join(foreign[:5])}",
-            "--overwrite replaces the whole folder, and they would be deleted",
-            "choose another folder with --output, or move them away",
+            "`overwrite=True` replaces the whole folder, and they would be deleted",
+            "choose another folder (`folder`), or move them away",
         )
 
 

@@ -22,7 +22,7 @@ from .words import (
 
 
 def report(results: PhononStudy, folder: Path | None) -> Report:
-    """Title, structure, frequencies, checks, heat, what the sections have found, and the end."""
+    """Title, structure, frequencies, checks, heat, the parts of the sections, and the end."""
     text = Report(f"{results.formula}   {results.space_group}   {results.model['model']}, {results.dtype}")
     describe_model(text, results.model)
     _describe_structure(text, results)
@@ -90,24 +90,25 @@ def _choice_in_words(results: PhononStudy) -> str:
     if results.settings.exact:
         return f"{missed}: everything but phonopy's files is taken from exact D(q)"
     if results.sampling.bands_exact:
-        return f"{missed}: bands are drawn from exact D(q), densities and heat carry the error (--exact or --max-atoms)"
-    return f"{missed}: bands, densities and heat carry the error (--max-atoms)"
+        error = "densities and heat carry the error (`exact=True` or `max_atoms`)"
+        return f"{missed}: bands are drawn from exact D(q), {error}"
+    return f"{missed}: bands, densities and heat carry the error (`max_atoms`)"
 
 
 def _describe_frequencies(text: Report, results: PhononStudy) -> None:
     sampling, unit = results.sampling, results.settings.unit
-    found = sampling.frequencies
+    frequencies = sampling.frequencies
     printed = FREQUENCY_UNITS[unit][1]
     text.group(f"frequencies ({printed}; imaginary as negative)")
-    text.row("at Γ", frequencies_in_words(found.gamma_thz.tolist(), unit))
-    lowest = f"{frequency(found.minimum_thz, unit)} at q = {vector_in_words(found.minimum_qpoint.tolist())}"
+    text.row("at Γ", frequencies_in_words(frequencies.gamma_thz.tolist(), unit))
+    lowest = f"{frequency(frequencies.minimum_thz, unit)} at q = {vector_in_words(frequencies.minimum_qpoint.tolist())}"
     text.row("lowest", lowest)
     if sampling.unstable and sampling.exact_minimum is not None:
         exact, q = sampling.exact_minimum
         of_exact = f"{frequency(exact, unit)} at q = {vector_in_words(q.tolist())}"
         if of_exact != lowest:
             text.row("", f"that is interpolated; lowest exact one found: {of_exact}")
-    text.row("highest", frequency(found.maximum_thz, unit))
+    text.row("highest", frequency(frequencies.maximum_thz, unit))
     how = f"exact D(q), {sampling.exact_because}" if sampling.bands_exact else "interpolated from the supercell"
     text.row("band path", f"{results.band_path}   {how}")
     numbers = " × ".join(map(str, sampling.mesh_numbers))
@@ -144,7 +145,8 @@ def _describe_heat(text: Report, results: PhononStudy) -> None:
     if error > results.settings.tolerance and not results.settings.exact:
         text.row(
             "accuracy",
-            f"frequencies of the mesh are interpolated with an error of {error:.2g} THz: --exact or a larger supercell",
+            f"frequencies of the mesh are interpolated with an error of {error:.2g} THz: `exact=True` or a larger"
+            " supercell",
         )
     if results.sampling.frequencies.fraction_left_out > 0:
         share = 100 * results.sampling.frequencies.fraction_left_out

@@ -61,7 +61,7 @@ class Sampling:
     Attributes:
         exact_because: why the bands are drawn from exact matrices; "" where they are interpolated.
         convergence: the series of exact meshes; empty where the others are interpolated.
-        exact_minimum: lowest exact frequency found [THz] and its q-point; None where nothing gave reason to
+        exact_minimum: lowest exact frequency met [THz] and its q-point; None where nothing gave reason to
             ask, or nothing is interpolated, or no exact matrices exist.
         noise_thz: largest acoustic frequency at Gamma, zero but for noise [THz].
         interpolation_imaginary: interpolated frequencies of the mesh or the path lie below zero.
@@ -94,7 +94,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class PhononStudy(Study):
-    """Everything that one run of `phonon_study` has found; units as in phonopy (THz, eV/Å²) and `RelaxationReport`.
+    """Results of `phonon_study`; units as in phonopy (THz, eV/Å²) and `RelaxationReport`.
 
     Attributes:
         crystal: as it entered.
@@ -104,7 +104,7 @@ class PhononStudy(Study):
         checks: of the force constants; relative to the largest, and THz.
         worst_qpoint: (3,) where interpolation from the supercell is furthest from exact D(q), of those compared.
         sampling: bands, densities and heat.
-        parts: what the sections have found.
+        parts: results of the sections.
     """
 
     # What sections may write counts as well: an earlier run with other options can be replaced.
@@ -133,9 +133,9 @@ class PhononStudy(Study):
 
     def heat(self) -> tuple[float, dict[str, float]]:
         """The temperature nearest to 300 K [K], and heat there per mole of cells."""
-        found = self.sampling.thermal.thermal_properties
-        assert found is not None, "thermal properties have been run"
-        temperatures, *curves = found
+        properties = self.sampling.thermal.thermal_properties
+        assert properties is not None, "thermal properties have been run"
+        temperatures, *curves = properties
         i = int(np.argmin(np.abs(temperatures - ROOM_TEMPERATURE)))
         names = ("free_energy_kJ_mol", "entropy_J_K_mol", "heat_capacity_J_K_mol")
         return float(temperatures[i]), {name: float(curve[i]) for name, curve in zip(names, curves, strict=True)}

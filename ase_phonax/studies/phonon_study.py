@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
 from ..base.errors import check_calculator
 from ..phonons.defaults import MESH_LENGTH
-from .crystal import Crystal, find_crystal, find_supercell, relaxed, with_plain_results
-from .model_facts import model_facts
-from .notes import collected_warnings
+from .crystal import Crystal, find_crystal, find_supercell, refuse_large_mesh, relaxed, with_plain_results
 from .phonon_results import PhononStudy, Sampling
-from .provenance import Origin
 from .section import Context
 from .sections import SECTIONS
 from .settings import PhononSettings
-from .watch import Watch
+from .study import Run, run_study
 
 if TYPE_CHECKING:
+    import numpy as np
     from ase import Atoms
+    from ase.dft.kpoints import BandPath
     from phonopy import Phonopy
+    from phonopy.phonon.mesh import Mesh
+
+    from ..calculator import PhonaxCalculator
+    from ..phonons.sampling.heat import MeshStep
+    from .section import Part
+    from .watch import Progress, Watch
 
 STUDY = PhononStudy
 
 
 def phonon_study(
-    atoms: Atoms, calc: Any, settings: PhononSettings | None = None, watch: Watch | None = None
+    atoms: Atoms, calc: PhonaxCalculator, settings: PhononSettings | None = None, watch: Watch | None = None
 ) -> PhononStudy:
     """All that `ase-phonax phonons` computes, in one call.
 
@@ -50,10 +55,7 @@ def phonon_study(
         RelaxationError: the crystal does not come to rest.
     """
     check_calculator(calc, "get_dynamical_matrix")
-    settings = PhononSettings.checked(settings)
-    with collected_warnings(again=True) as notes:
-        crystal = prepare(atoms, settings, lambda: float(calc.potential.cutoff))
-        return compute(crystal, calc, settings, watch or Watch(), Origin(), notes)
+    return run_study(prepare, compute, atoms, calc, PhononSettings.checked(settings), watch)
 
 
 def prepare(
@@ -63,12 +65,13 @@ def prepare(
     crystal = find_crystal(atoms, settings, cutoff, name)
     if settings.path is not None:
         _path(settings, crystal, crystal.atoms.cell[:])
+    refuse_large_mesh(crystal, settings.mesh_length, settings.mesh)
     for section in SECTIONS:
         section.check(settings, crystal.atoms)
     return crystal
 
 
-def _path(settings: PhononSettings, crystal: Crystal, cell: Any) -> Any:
+def _path(settings: PhononSettings, crystal: Crystal, cell: np.ndarray) -> str | BandPath | None:
     """The band path, as `get_band_structure` takes it; names that the lattice lacks are refused."""
     from ..phonons.bands.paths import named_path
     from ..phonons.bands.plane_paths import layer_path
@@ -80,57 +83,30 @@ def _path(settings: PhononSettings, crystal: Crystal, cell: Any) -> Any:
     return settings.path
 
 
-def compute(
-    crystal: Crystal, calc: Any, settings: PhononSettings, watch: Watch, origin: Origin, notes: list[str]
-) -> PhononStudy:
-    """What is asked of a crystal that was prepared.
+def compute(crystal: Crystal, run: Run[PhononSettings]) -> PhononStudy:
+    """What is asked of a crystal that was prepared."""
+    from ..phonons.supercell import objects
 
-    Args:
-        notes: texts of warnings, which may go on growing.
-    """
-    from ..phonons.supercell import constants, objects
-    from ..phonons.supercell.checks import PROBES, checks
-    from ..phonons.supercell.constants import crystal_atoms
-
+    settings, calc, watch = run.settings, run.calc, run.watch
     with watch.section("relaxation"):
-        atoms, relaxation = relaxed(crystal, calc, settings, watch)
+        atoms, relaxation = relaxed(crystal, run)
     with watch.section("supercell"):
-        matrix, choice = find_supercell(crystal, atoms, calc, settings, watch)
+        matrix, choice = find_supercell(crystal, atoms, run)
     with watch.section("force_constants"), watch.progress("force constants") as progress:
         phonopy = objects.get_phonopy(atoms, calc, matrix, symprec=settings.symprec, progress=progress)
     with watch.section("checks"), watch.progress("checks") as progress:
-        primitive = crystal_atoms(phonopy.primitive)
-        probes = PROBES * crystal.repeated
-
-        def exact_at(q: Any, **how: Any) -> Any:
-            return calc.get_dynamical_matrix(primitive, q, progress=progress, **how)
-
-        residuals = checks(phonopy, exact_at, probes)
-        errors = constants.interpolation_errors(phonopy, exact_at(probes), probes)  # remembered by the calculator
-        worst_qpoint = probes[abs(errors).max(axis=1).argmax()]
+        residuals, worst_qpoint = _residuals(phonopy, crystal, calc, progress)
     with watch.section("sampling"):
         for section in SECTIONS:
             if section.before_sampling is not None:
                 section.before_sampling(settings, phonopy)
         # Where the supercell does not suffice, bands at least are exact; not with charges, which have no exact form.
         missed = residuals["interpolation_error_thz"] > settings.tolerance and _may_be_exact(settings)
-        sampling = _sample(settings, crystal, phonopy, calc, missed, watch)
+        sampling = _sample(crystal, phonopy, run, missed)
     with watch.section("sections"), watch.progress("symmetries and more") as progress:
-        parts = []
-        for section in SECTIONS:
-            # Single wave vectors are as exact as the bands; whole meshes where that was asked for.
-            exact = settings.exact or (sampling.bands_exact and section.needs_exact)
-            context = Context(settings, phonopy, calc, crystal.repeated, sampling.noise_thz, exact)
-            with _matrices(exact, phonopy, calc, progress):
-                parts.append(section.compute(context))
+        parts = _parts(crystal, phonopy, run, sampling, progress)
     return PhononStudy(
-        settings=settings,
-        origin=origin,
-        dtype=origin.precision(calc),
-        model=model_facts(calc.potential, origin.model),
-        provenance=origin.provenance(),
-        notes=notes,
-        timings_s=watch.rounded(),
+        **run.facts(),
         crystal=crystal,
         atoms=with_plain_results(atoms, ("energy", "free_energy", "forces", "stress")),
         relaxation=relaxation,
@@ -139,19 +115,37 @@ def compute(
         checks=residuals,
         worst_qpoint=worst_qpoint,
         sampling=sampling,
-        parts=tuple(part for part in parts if part is not None),
+        parts=parts,
     )
 
 
-def _sample(
-    settings: PhononSettings, crystal: Crystal, phonopy: Phonopy, calc: Any, missed: bool, watch: Watch
-) -> Sampling:
+def _residuals(
+    phonopy: Phonopy, crystal: Crystal, calc: PhonaxCalculator, progress: Progress
+) -> tuple[dict[str, float], np.ndarray]:
+    """Checks of the force constants, and the (3,) q-point at which interpolating from the supercell is worst."""
+    from ..phonons.supercell import constants
+    from ..phonons.supercell.checks import PROBES, checks
+    from ..phonons.supercell.constants import crystal_atoms
+
+    primitive = crystal_atoms(phonopy.primitive)
+    probes = PROBES * crystal.repeated
+
+    def exact_at(qpoints: np.ndarray, *, symmetry: bool = True) -> np.ndarray:
+        return calc.get_dynamical_matrix(primitive, qpoints, symmetry=symmetry, progress=progress)
+
+    residuals = checks(phonopy, exact_at, probes)
+    errors = constants.interpolation_errors(phonopy, exact_at(probes), probes)  # remembered by the calculator
+    return residuals, probes[abs(errors).max(axis=1).argmax()]
+
+
+def _sample(crystal: Crystal, phonopy: Phonopy, run: Run[PhononSettings], missed: bool) -> Sampling:
     """Bands, meshes and heat, from exact matrices where asked for, or where the supercell does not suffice."""
     import numpy as np
 
     from ..phonons.bands.structure import get_band_structure
     from ..phonons.sampling import heat, meshes, stability
 
+    settings, calc, watch = run.settings, run.calc, run.watch
     reason = "as asked" if settings.exact else "the supercell misses the tolerance" if missed else ""
     with watch.progress("bands") as progress:
         exact = calc if reason else None
@@ -189,18 +183,39 @@ def _sample(
     )
 
 
+def _parts(
+    crystal: Crystal, phonopy: Phonopy, run: Run[PhononSettings], sampling: Sampling, progress: Progress
+) -> tuple[Part, ...]:
+    """What the sections say: single wave vectors as exact as the bands, whole meshes where that was asked for."""
+    parts = []
+    for section in SECTIONS:
+        exact = run.settings.exact or (sampling.bands_exact and section.needs_exact)
+        context = Context(run.settings, phonopy, run.calc, crystal.repeated, sampling.noise_thz, exact)
+        with _matrices(exact, phonopy, run.calc, progress):
+            parts.append(section.compute(context))
+    return tuple(part for part in parts if part is not None)
+
+
 def _may_be_exact(settings: PhononSettings) -> bool:
+    """Whether bands may become exact without having been asked for."""
     return settings.born is None and not settings.no_exact
 
 
-def _matrices(exact: bool, phonopy: Phonopy, calc: Any, progress: Any) -> Any:
+def _matrices(
+    exact: bool, phonopy: Phonopy, calc: PhonaxCalculator, progress: Progress
+) -> AbstractContextManager[None]:
+    """A block in which phonopy sees exact D(q), or the one of its supercell."""
     from ..phonons.supercell.patches import exact_matrices
 
     return exact_matrices(phonopy, calc, progress=progress) if exact else nullcontext()
 
 
-def _mesh(settings: PhononSettings, phonopy: Phonopy, crystal: Crystal) -> tuple[Any, list[Any]]:
-    """The mesh asked for; for exact matrices, unless one was asked for, the first that is fine enough."""
+def _mesh(settings: PhononSettings, phonopy: Phonopy, crystal: Crystal) -> tuple[Mesh, list[MeshStep]]:
+    """The mesh asked for; for exact matrices, unless one was asked for, the first that is fine enough.
+
+    Returns:
+        the mesh, and the series that it ends; no series where a mesh was asked for.
+    """
     from ..phonons.sampling import heat, meshes
 
     if settings.exact and settings.mesh is None and settings.mesh_length is None:

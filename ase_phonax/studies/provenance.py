@@ -6,14 +6,19 @@ import os
 import platform
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..base.errors import ModelError, UnstableWarning
 from ..base.sharing import ignored_warnings
+
+if TYPE_CHECKING:
+    from ..calculator import PhonaxCalculator
+
+FileName = str | os.PathLike[str]
 
 # Those of them that a run has imported have had a part in its numbers.
 LIBRARIES = ("numpy", "scipy", "ase", "phonopy", "spglib", "seekpath", "vesin", "jax", "h5py", "matplotlib")
@@ -34,12 +39,12 @@ class Origin:
 
     structure: str | None = None
     model: str | None = None
-    model_file: Any = None
+    model_file: FileName | None = None
     command: str | None = None
-    files: tuple[Any, ...] = field(default=())
+    files: tuple[FileName, ...] = ()
     dtype: str | None = None
 
-    def precision(self, calc: Any) -> str:
+    def precision(self, calc: PhonaxCalculator) -> str:
         """ "float64" or "float32"."""
         return self.dtype or str(getattr(calc, "dtype", "float64"))
 
@@ -48,7 +53,7 @@ class Origin:
         return provenance(self.command, self.files, self.model_file)
 
 
-def provenance(command: str | None, files: Iterable[Any], model: Any = None) -> dict[str, Any]:
+def provenance(command: str | None, files: Iterable[FileName], model: FileName | None = None) -> dict[str, Any]:
     """Date, command, versions and checksums: built-in types only.
 
     Args:
@@ -72,7 +77,7 @@ def provenance(command: str | None, files: Iterable[Any], model: Any = None) -> 
 
 
 def _versions() -> dict[str, str]:
-    found = {"ase-phonax": __version__, "python": platform.python_version()}
+    versions = {"ase-phonax": __version__, "python": platform.python_version()}
     for name in LIBRARIES:
         version = getattr(sys.modules.get(name), "__version__", None)
         if version is None and name in sys.modules:
@@ -84,15 +89,15 @@ def _versions() -> dict[str, str]:
             except PackageNotFoundError:
                 continue
         if version is not None:
-            found[name] = str(version)
-    return found
+            versions[name] = str(version)
+    return versions
 
 
 def _path(name: str) -> Path:
     return Path(name) if os.path.exists(name) else Path(name.rsplit("@", 1)[0])
 
 
-def _model_path(model: Any) -> Path | None:
+def _model_path(model: FileName) -> Path | None:
     """None where the file is gone since it was loaded, after which its results are not lost for want of a checksum.
 
     What is to be said of a file that nothing vouches for was said when it was loaded.

@@ -13,27 +13,27 @@ from ..phonons.volumes import get_quasi_harmonic, quasi_harmonic
 from ..phonons.volumes.reliability import expansion_errors
 from ..phonons.volumes.room import MOST_ADDED, ratios_wanted
 from . import quasi_harmonic_report, volume_study
-from .model_facts import model_facts
-from .notes import collected_warnings, heard_warnings
-from .provenance import Origin
+from .crystal import refuse_large_mesh
+from .notes import heard_warnings
 from .settings import QuasiHarmonicSettings
-from .study import describe_end
+from .study import Run, describe_end, run_study
 from .summary_units import units_of
 from .volume_study import VolumeStudy
-from .watch import Watch
 
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from ..calculator import PhonaxCalculator
     from ..phonons.volumes import QuasiHarmonic, VolumePoint
     from .crystal import Crystal
     from .report import Report
+    from .watch import Watch
 
 FILES = ("summary.json", "qha.png", "qha.pdf", volume_study.STRUCTURES_FILE)
 
 
 def quasi_harmonic_study(
-    atoms: Atoms, calc: Any, settings: QuasiHarmonicSettings | None = None, watch: Watch | None = None
+    atoms: Atoms, calc: PhonaxCalculator, settings: QuasiHarmonicSettings | None = None, watch: Watch | None = None
 ) -> QuasiHarmonicStudy:
     """All that `ase-phonax qha` computes, in one call.
 
@@ -54,43 +54,34 @@ def quasi_harmonic_study(
         RelaxationError: the crystal does not come to rest.
     """
     check_calculator(calc, "get_dynamical_matrix")
-    settings = QuasiHarmonicSettings.checked(settings)
-    with collected_warnings(again=True) as notes:
-        crystal = prepare(atoms, settings, lambda: float(calc.potential.cutoff))
-        return compute(crystal, calc, settings, watch or Watch(), Origin(), notes)
+    return run_study(prepare, compute, atoms, calc, QuasiHarmonicSettings.checked(settings), watch)
 
 
 def prepare(
     atoms: Atoms, settings: QuasiHarmonicSettings, cutoff: Callable[[], float], name: str = "the structure"
 ) -> Crystal:
-    """The crystal."""
-    return volume_study.prepare(atoms, settings, cutoff, name)
+    """The crystal; a mesh that fits no memory is refused."""
+    crystal = volume_study.prepare(atoms, settings, cutoff, name)
+    refuse_large_mesh(crystal, settings.mesh_length)
+    return crystal
 
 
-def compute(
-    crystal: Crystal, calc: Any, settings: QuasiHarmonicSettings, watch: Watch, origin: Origin, notes: list[str]
-) -> QuasiHarmonicStudy:
+def compute(crystal: Crystal, run: Run[QuasiHarmonicSettings]) -> QuasiHarmonicStudy:
     """What is asked of a crystal that was prepared."""
-    reference = volume_study.relaxed_reference(crystal, calc, settings, watch)
-    dtype = origin.precision(calc)
+    reference = volume_study.relaxed_reference(crystal, run)
 
     def at(ratios: list[float]) -> tuple[VolumePoint, ...]:
-        return volume_study.compute_volumes(reference, calc, settings, ratios, dtype, watch)
+        return volume_study.compute_volumes(reference, run, ratios)
 
-    points, added, expansion = _with_room(settings, at, watch)
+    points, added, expansion = _with_room(run.settings, at, run.watch)
+    supercell = volume_study.supercell_errors(run.calc, points, run.settings.tolerance)
     return QuasiHarmonicStudy(
-        settings=settings,
-        origin=origin,
-        dtype=dtype,
-        model=model_facts(calc.potential, origin.model),
-        provenance=origin.provenance(),
-        notes=notes,
+        **run.facts(),
         reference=reference,
         points=points,
-        supercell=volume_study.supercell_errors(calc, points, settings.tolerance),
+        supercell=supercell,
         ratios_added=tuple(added),
         expansion=expansion,
-        timings_s=watch.rounded(),
     )
 
 
@@ -172,7 +163,7 @@ def _minimised(settings: QuasiHarmonicSettings, points: tuple[VolumePoint, ...],
 
 @dataclass(frozen=True)
 class QuasiHarmonicStudy(VolumeStudy):
-    """What `quasi_harmonic_study` has found.
+    """Results of `quasi_harmonic_study`.
 
     Attributes:
         ratios_added: volumes, over that of the reference, that nobody asked for.

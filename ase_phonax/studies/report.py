@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 # The layout is our own: rich breaks lines at no-break spaces, cuts numbers where columns get narrow, and has no blocks.
@@ -60,7 +60,10 @@ class Group:
 
 
 class Report:
-    """What a run tells a person, in groups of rows; `str` is its text."""
+    """What a run tells a person, in groups of rows; `str` is its text.
+
+    Settings are named as in errors, in backquotes and as Python has them: `tolerance`, `exact=True`.
+    """
 
     def __init__(self, title: str) -> None:
         self.title = title
@@ -99,14 +102,22 @@ class Report:
         """
         self.groups[-1].rows.append(Columns(tuple(head), tuple(map(tuple, rows)), tuple(left), prose))
 
-    def text(self, width: int = WIDTH) -> str:
-        """Its lines, wrapped."""
+    def text(self, width: int = WIDTH, words: Callable[[str], str] = str) -> str:
+        """Its lines, wrapped.
+
+        Args:
+            width: columns.
+            words: what its rows say -> how the reader calls it; the command line puts options for settings.
+        """
         lines = _wrapped(width, self.title)
         for group in self.groups:
             if group.name is not None:
                 lines += ["", *_wrapped(width, group.name, rest="  ")]
             for row in group.rows:
-                lines += _columns_in_lines(width, row) if isinstance(row, Columns) else _row_in_lines(width, row)
+                if isinstance(row, Columns):
+                    lines += _columns_in_lines(width, row)
+                else:
+                    lines += _row_in_lines(width, Row(row.label, words(row.text)))
         return "\n".join(lines)
 
     def __str__(self) -> str:

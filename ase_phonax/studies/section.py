@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ase import Atoms
     from phonopy import Phonopy
 
+    from ..calculator import PhonaxCalculator
     from .report import Report
     from .settings import PhononSettings
 
@@ -30,7 +31,7 @@ class Context:
 
     settings: PhononSettings
     phonopy: Phonopy
-    calc: Any = None
+    calc: PhonaxCalculator | None = None
     repeated: tuple[bool, bool, bool] = (True, True, True)
     noise_thz: float = 0.0
     exact: bool = False
@@ -42,7 +43,7 @@ class Context:
 
 
 class Part(Protocol):
-    """What a section has found."""
+    """Results of one section."""
 
     def files(self) -> tuple[str, ...]:
         """Names written."""
@@ -63,7 +64,7 @@ class Section:
 
     Attributes:
         check: refuses settings before anything long is computed; it knows the atoms as they will enter.
-        compute: what has been found; None where nothing was asked for.
+        compute: its results; None where nothing was asked for.
         own_files: names of all files that it may write, or patterns of them.
         needs_exact: it looks at single wave vectors, which are to be as exact as the bands.
         before_sampling: is done with the phonopy object after the checks of its constants, before bands and meshes.

@@ -144,8 +144,8 @@ class SamplingSettings(Settings):
         None,
         positive,
         _SAMPLING,
-        f"the same by density: length times |b|/2π along each vector (default: {MESH_LENGTH:g}; with --exact, a series"
-        " of meshes until heat at 300 K changes by less than 0.1 %%)",
+        f"the same by density: length times |b|/2π along each vector (default: {MESH_LENGTH:g}; of exact D(q), a"
+        " series of meshes until heat at 300 K changes by less than 0.1 %%)",
         metavar="Å",
         either="mesh",
     )
@@ -183,7 +183,7 @@ class PhononSettings(
             raise InputError(
                 f"the temperatures {first:g} to {last:g} K in steps of {step:g} K are no series",
                 f"they start at 0 K or above, ascend, and are at most {MAX_TEMPERATURES}",
-                "write them like --temperatures 0 1000 10",
+                "write them like `temperatures=(0, 1000, 10)`",
             )
 
 

@@ -1,17 +1,89 @@
-"""What every study hands back: data, files and a report."""
+"""The skeleton of every study: what it is given, in which order it goes, and what it hands back.
+
+A study of one structure is a module with two functions. `prepare` refuses what can be refused before anything long is
+computed, and `compute` does the rest; the command line claims the folder of the results in between.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+from .model_facts import model_facts
+from .notes import collected_warnings
 from .output import atomic_directory, writing
 from .provenance import Origin
+from .watch import Watch
 
 if TYPE_CHECKING:
+    from ase import Atoms
+
+    from ..calculator import PhonaxCalculator
     from .options import Settings
     from .report import Report
+
+SettingsOf = TypeVar("SettingsOf", bound="Settings")
+SettingsOf_co = TypeVar("SettingsOf_co", bound="Settings", covariant=True)
+Prepared = TypeVar("Prepared")
+StudyOf = TypeVar("StudyOf", bound="Study")
+
+
+@dataclass(frozen=True)
+class Run(Generic[SettingsOf_co]):
+    """What a study is given besides the structure.
+
+    Attributes:
+        calc: the calculator; results hold none.
+        settings: what is asked for.
+        watch: is told of sections and progress.
+        origin: what the study does not know of itself.
+        notes: texts of warnings met on the way, which may go on growing.
+    """
+
+    calc: PhonaxCalculator
+    settings: SettingsOf_co
+    watch: Watch
+    origin: Origin
+    notes: list[str]
+
+    @property
+    def dtype(self) -> str:
+        """Precision: "float64" or "float32"."""
+        return self.origin.precision(self.calc)
+
+    def facts(self) -> dict[str, Any]:
+        """The fields of a `Study`, and its settings; the clock is read at this moment."""
+        return {
+            "settings": self.settings,
+            "origin": self.origin,
+            "dtype": self.dtype,
+            "model": model_facts(self.calc.potential, self.origin.model),
+            "provenance": self.origin.provenance(),
+            "notes": self.notes,
+            "timings_s": self.watch.rounded(),
+        }
+
+
+def run_study(
+    prepare: Callable[[Atoms, SettingsOf, Callable[[], float]], Prepared],
+    compute: Callable[[Prepared, Run[SettingsOf]], StudyOf],
+    atoms: Atoms,
+    calc: PhonaxCalculator,
+    settings: SettingsOf,
+    watch: Watch | None,
+) -> StudyOf:
+    """A study in one call. Warnings become its notes, and are given again to the caller, who has filters for them.
+
+    Args:
+        prepare: (atoms, settings, cutoff) -> what `compute` takes; `cutoff()` is that of the model [Å].
+        compute: (what was prepared, run) -> results.
+        atoms, calc, settings, watch: those of the study.
+    """
+    with collected_warnings(again=True) as notes:
+        prepared = prepare(atoms, settings, lambda: float(calc.potential.cutoff))
+        return compute(prepared, Run(calc, settings, watch or Watch(), Origin(), notes))
 
 
 @dataclass(frozen=True)
@@ -19,7 +91,6 @@ class Study:
     """Results of one run. They can be pickled and copied: no calculator is among them.
 
     Attributes:
-        settings: it was computed with.
         origin: what it does not know of itself.
         dtype: precision of the calculator.
         model: name, level of theory and more (`model_facts`).
@@ -30,7 +101,6 @@ class Study:
 
     OWN_FILES: ClassVar[tuple[str, ...]]  # names, or patterns of names, of all files that `write` may write
 
-    settings: Settings
     origin: Origin
     dtype: str
     model: dict[str, str]

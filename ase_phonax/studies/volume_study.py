@@ -11,17 +11,17 @@ from .crystal import find_crystal, find_supercell, with_plain_results
 from .model_facts import describe_model
 from .output import write_summary
 from .report import Report
-from .study import Study
+from .study import Run, Study
 
 if TYPE_CHECKING:
     import numpy as np
     from ase import Atoms
 
+    from ..calculator import PhonaxCalculator
     from ..phonons.volumes import VolumePoint
     from ..structures.relaxation import RelaxationReport
     from .crystal import Crystal
     from .settings import VolumeSettings
-    from .watch import Watch
 
 STRUCTURES_FILE = "volumes.extxyz"
 
@@ -77,47 +77,45 @@ def prepare(
     return crystal
 
 
-def relaxed_reference(crystal: Crystal, calc: Any, settings: VolumeSettings, watch: Watch) -> Reference:
+def relaxed_reference(crystal: Crystal, run: Run[VolumeSettings]) -> Reference:
     """The crystal at the volume that counts as one, and the supercell of all volumes."""
     from ..structures.relaxation import relax
 
-    with watch.section("relaxation"), watch.progress("relaxation") as progress:
+    with run.watch.section("relaxation"), run.watch.progress("relaxation") as progress:
         atoms, report = relax(
             crystal.atoms,
-            calc,
-            fix_volume=settings.keep_volume,
-            symprec=settings.symprec,
+            run.calc,
+            fix_volume=run.settings.keep_volume,
+            symprec=run.settings.symprec,
             callback=lambda step, force, stress: progress(step, 0),
         )
-    with watch.section("supercell"):
-        matrix, _ = find_supercell(crystal, atoms, calc, settings, watch)
-    return Reference(crystal, with_plain_results(atoms), calc.potential.name, report, matrix)
+    with run.watch.section("supercell"):
+        matrix, _ = find_supercell(crystal, atoms, run)
+    return Reference(crystal, with_plain_results(atoms), run.calc.potential.name, report, matrix)
 
 
-def compute_volumes(
-    reference: Reference, calc: Any, settings: VolumeSettings, ratios: Sequence[float], dtype: str, watch: Watch
-) -> tuple[VolumePoint, ...]:
-    """Relaxation and force constants at each volume."""
+def compute_volumes(reference: Reference, run: Run[VolumeSettings], ratios: Sequence[float]) -> tuple[VolumePoint, ...]:
+    """Relaxation and force constants at each volume, in parts of that of the reference."""
     from ..phonons.volumes import phonons_at_volumes, points
     from ..structures import relaxation
 
     # Differences count, but forces in single precision have their noise.
-    room = relaxation if dtype == "float32" else points
-    with watch.section("volumes"), watch.progress("volumes") as progress:
+    limits = relaxation if run.dtype == "float32" else points
+    with run.watch.section("volumes"), run.watch.progress("volumes") as progress:
         computed = phonons_at_volumes(
             reference.atoms,
-            calc,
+            run.calc,
             reference.matrix,
             ratios,
-            symprec=settings.symprec,
-            fmax=room.FMAX,
-            smax=room.SMAX,
+            symprec=run.settings.symprec,
+            fmax=limits.FMAX,
+            smax=limits.SMAX,
             progress=progress,
         )
     return tuple(replace(point, atoms=with_plain_results(point.atoms)) for point in computed)
 
 
-def supercell_errors(calc: Any, points: Sequence[VolumePoint], tolerance_thz: float) -> dict[str, Any]:
+def supercell_errors(calc: PhonaxCalculator, points: Sequence[VolumePoint], tolerance_thz: float) -> dict[str, Any]:
     """How far frequencies interpolated from the supercell are from exact ones, nearest to the reference volume."""
     import numpy as np
 
@@ -139,7 +137,7 @@ def supercell_errors(calc: Any, points: Sequence[VolumePoint], tolerance_thz: fl
 
 @dataclass(frozen=True)
 class VolumeStudy(Study):
-    """What a study at several volumes has found.
+    """Results of a study at several volumes.
 
     Attributes:
         reference: the crystal whose volume counts as one.
@@ -235,6 +233,7 @@ def _describe(text: Report, reference: Reference, points: Sequence[VolumePoint],
         contents["supercell_tolerance_thz"],
         max(point.frequencies.maximum_thz for point in points),
         vector_in_words(contents["interpolation_error_max_qpoint"]),
+        may_be_exact=False,
     )
     text.row("its error", f"{error:.2g} THz RMS, {worst:.2g} THz at most, against exact D(q)   {words}")
     text.group("volumes (atoms and shape of the cell relaxed at each)")

@@ -62,7 +62,12 @@ def symmetry_in_words(value: float) -> str:
 
 
 def interpolation_in_words(
-    error_thz: float, largest_thz: float, tolerance_thz: float, highest_thz: float, where: str
+    error_thz: float,
+    largest_thz: float,
+    tolerance_thz: float,
+    highest_thz: float,
+    where: str,
+    may_be_exact: bool = True,
 ) -> str:
     """What the error of interpolating between the supercell's q-points means for its size.
 
@@ -71,16 +76,17 @@ def interpolation_in_words(
         tolerance_thz: of the RMS; `LARGEST_ERROR` times that, of the largest.
         highest_thz: frequency of the crystal.
         where: the q-point of the largest error.
+        may_be_exact: whether the run could have taken everything from exact D(q).
     """
     if error_thz > tolerance_thz:
         return "visible in the bands: take a larger supercell" + (" (much larger)" if error_thz > 0.3 else "")
     if tolerance_thz > _COARSE * highest_thz:
         share = f"{100 * tolerance_thz / highest_thz:.0f} % of the highest frequency" if highest_thz > 0 else "large"
-        return f"within the tolerance of {tolerance_thz:g} THz, but that is {share}: give a smaller --tolerance"
+        return f"within the tolerance of {tolerance_thz:g} THz, but that is {share}: give a smaller `tolerance`"
     limit = LARGEST_ERROR * tolerance_thz
     if largest_thz > limit:
         return (
             f"large enough by RMS (up to {tolerance_thz:g} THz), but one mode is off by {largest_thz:.2g} THz at"
-            f" q = {where}, more than {limit:g} THz: --exact, or a smaller --tolerance"
+            f" q = {where}, more than {limit:g} THz: {'`exact=True`, or ' * may_be_exact}a smaller `tolerance`"
         )
     return f"the supercell is large enough (RMS up to {tolerance_thz:g}, largest up to {limit:g} THz)"

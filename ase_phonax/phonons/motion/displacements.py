@@ -21,7 +21,7 @@ from phonopy.phonon.thermal_displacement import ThermalDisplacementMatrices
 
 from ...base.errors import InputError, UnstableWarning
 from ...base.files import write_whole
-from ..sampling.meshes import IMAGINARY_THRESHOLD_THZ, ZERO_THZ, check_mesh, gamma_acoustics, mesh_numbers
+from ..sampling.meshes import IMAGINARY_THRESHOLD_THZ, ZERO_THZ, check_mesh, gamma_acoustics, numbers_of_length
 from ..supercell.door import checked, dynamical_matrix
 
 DISPLACEMENT_MESH_LENGTH = 60.0  # [Å] q-points along b: length * |b| / 2 pi
@@ -292,7 +292,7 @@ def checked_direction(direction: ArrayLike) -> NDArray[np.float64]:
 
 def _divisions(phonopy: Phonopy, length: float) -> list[int]:
     """Numbers of a mesh, refused where it fits no memory."""
-    numbers = mesh_numbers(phonopy, length)
+    numbers = numbers_of_length(phonopy.primitive.cell, length)
     check_mesh(numbers)
     return [int(n) for n in numbers]
 

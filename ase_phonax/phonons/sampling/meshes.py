@@ -46,13 +46,13 @@ def get_mesh(
         InputError: no force constants; numbers that are no mesh, or more q-points than LARGEST_MESH.
     """
     dynamical_matrix(checked(phonopy))
-    check_mesh(mesh_numbers(phonopy, length) if numbers is None else numbers)
+    check_mesh(numbers_of_length(phonopy.primitive.cell, length) if numbers is None else numbers)
     if numbers is None and all(repeated):
         # phonopy picks symmetric numbers of its own for skewed cells, and says so; nothing is lost.
         with ignored_warnings(".*from length input.*incompatible"):
             return phonopy.run_mesh(float(length), is_gamma_center=True)
     if numbers is None:
-        numbers = np.where(repeated, mesh_numbers(phonopy, length), 1).tolist()
+        numbers = np.where(repeated, numbers_of_length(phonopy.primitive.cell, length), 1).tolist()
     return phonopy.run_mesh(list(numbers), is_gamma_center=True)
 
 
@@ -85,9 +85,9 @@ def check_mesh(numbers: Sequence[float] | NDArray[Any]) -> None:
         )
 
 
-def mesh_numbers(phonopy: Phonopy, length: float) -> NDArray[np.int64]:
-    """(3,) q-points along each reciprocal vector b: about length * |b| / 2 pi, at least 1."""
-    reciprocal_lengths = np.linalg.norm(np.linalg.inv(phonopy.primitive.cell), axis=0)
+def numbers_of_length(cell: NDArray[np.float64], length: float) -> NDArray[np.int64]:
+    """(3,) q-points along each reciprocal vector b of a cell [Å], vectors in rows: length * |b| / 2 pi, at least 1."""
+    reciprocal_lengths = np.linalg.norm(np.linalg.inv(cell), axis=0)
     return np.maximum(1, np.rint(np.minimum(length * reciprocal_lengths, 1e15))).astype(np.int64)
 
 
@@ -134,7 +134,7 @@ def get_densities(
     end = highest + margin
     pitch = (end - start) / (DOS_POINTS - 1)
     total = phonopy.run_total_dos(freq_min=start, freq_max=end, freq_pitch=pitch)
-    numbers = np.where(repeated, mesh_numbers(phonopy, length), 1)
+    numbers = np.where(repeated, numbers_of_length(phonopy.primitive.cell, length), 1)
     check_mesh(numbers)
     phonopy.run_mesh(numbers, is_gamma_center=True, is_mesh_symmetry=False, with_eigenvectors=True)
     return total, phonopy.run_projected_dos(freq_min=start, freq_max=end, freq_pitch=pitch)

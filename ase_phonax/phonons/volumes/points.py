@@ -164,7 +164,7 @@ def odd_mesh_numbers(phonopy: Phonopy, length: float) -> tuple[int, int, int]:
         phonopy: at any of the volumes.
         length: q-points along each reciprocal vector b are about length * |b| / 2 pi [Å].
     """
-    numbers = meshes.mesh_numbers(phonopy, length)
+    numbers = meshes.numbers_of_length(phonopy.primitive.cell, length)
     meshes.check_mesh(numbers)
     a, b, c = (int(n) | 1 for n in numbers)
     return a, b, c

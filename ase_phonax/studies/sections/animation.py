@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ...base.units import FREQUENCY_UNITS
 from ...phonons.defaults import ANIMATION_AMPLITUDE as AMPLITUDE
@@ -14,6 +14,7 @@ from ..section import Context, Section
 from ..words import frequency, vector_in_words
 
 if TYPE_CHECKING:
+    import numpy as np
     from ase import Atoms
     from phonopy import Phonopy
     from phonopy.phonon.modulation import Modulation
@@ -107,7 +108,7 @@ def compute(context: Context) -> AnimationPart | None:
 
 
 def _requests(settings: PhononSettings) -> list[tuple[list[float], list[int]]]:
-    """(q-point, modes) of each `--animate`."""
+    """(q-point, modes) of each entry of `animate`."""
     from ...base.errors import InputError
 
     requests = []
@@ -115,25 +116,25 @@ def _requests(settings: PhononSettings) -> list[tuple[list[float], list[int]]]:
         modes = numbers[3:]
         if not modes or any(mode != int(mode) for mode in modes):
             raise InputError(
-                f"--animate {' '.join(f'{x:g}' for x in numbers)} is not a wave vector and modes",
+                f"`animate=({', '.join(f'{x:g}' for x in numbers)})` is not a wave vector and modes",
                 "a mode is one of those at a wave vector",
-                "give three coordinates and whole numbers, such as --animate 0.5 0.5 0 4",
+                "give three coordinates and whole numbers, such as `animate=(0.5, 0.5, 0, 4)`",
             )
         requests.append((list(numbers[:3]), [int(mode) for mode in modes]))
     return requests
 
 
-def _modulations(settings: PhononSettings) -> list[tuple[list[float], Any, float, float]]:
-    """(q-point, mode, amplitude, phase) of each `--modulate`; a mode that is no whole number stays what it is."""
+def _modulations(settings: PhononSettings) -> list[tuple[list[float], int, float, float]]:
+    """(q-point, mode, amplitude, phase) of each `modulate`; a mode that is no whole number is refused later."""
     return [
-        (list(row[:3]), int(row[3]) if row[3] == int(row[3]) else row[3], row[4], row[5])
+        (list(row[:3]), int(row[3]) if row[3] == int(row[3]) else cast("int", row[3]), row[4], row[5])
         for row in settings.modulate or []
     ]
 
 
 @dataclass(frozen=True)
 class AnimationPart:
-    """What was found.
+    """Animations and the modulated crystal.
 
     Attributes:
         phonopy: for its v_sim writer.
@@ -155,9 +156,9 @@ class AnimationPart:
 
     def summary(self) -> dict[str, Any]:
         """Entries of summary.json."""
-        found: dict[str, Any] = {}
+        entries: dict[str, Any] = {}
         if self.animations:
-            found["animations"] = [
+            entries["animations"] = [
                 {
                     "qpoint": animation.qpoint.tolist(),
                     "mode": animation.mode,
@@ -170,8 +171,8 @@ class AnimationPart:
                 for animation in self.animations
             ]
         if self.modulated:
-            found["modulated_n_atoms"] = len(self.modulated[0])
-        return found
+            entries["modulated_n_atoms"] = len(self.modulated[0])
+        return entries
 
     def describe(self, text: Report) -> None:
         """Groups of the table."""
@@ -213,11 +214,11 @@ def _frames_name(animation: Animation) -> str:
     return f"animation_{_q_in_name(animation.qpoint)}_mode{animation.mode}.extxyz"
 
 
-def _v_sim_name(qpoint: Any) -> str:
+def _v_sim_name(qpoint: np.ndarray) -> str:
     return f"animation_{_q_in_name(qpoint)}.ascii"
 
 
-def _q_in_name(qpoint: Any) -> str:
+def _q_in_name(qpoint: np.ndarray) -> str:
     return "q_" + "_".join(f"{round(float(x), 4) + 0.0:g}" for x in qpoint)
 
 

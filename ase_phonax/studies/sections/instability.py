@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..crystal import with_plain_results
 from ..options import Settings, coordinate, number, option
 from ..section import Context, Section
 
 if TYPE_CHECKING:
+    import numpy as np
     from ase import Atoms
     from phonopy import Phonopy
 
@@ -43,8 +44,8 @@ class InstabilitySettings(Settings):
         None,
         number,
         _GROUP,
-        "largest displacement of an atom at each step of --follow (default: 0 to 0.6 in steps of 0.05, and the"
-        " negative ones where they differ)",
+        "largest displacement of an atom at each step along the mode followed (default: 0 to 0.6 in steps of 0.05, and"
+        " the negative ones where they differ)",
         metavar="Å",
         n_values="+",
     )
@@ -62,15 +63,14 @@ def check(settings: PhononSettings, atoms: Atoms) -> None:
     if settings.follow is None:
         if settings.amplitudes is not None:
             raise InputError(
-                "--amplitudes was given without --follow",
+                "`amplitudes` was given without `follow`",
                 "they are steps along one mode",
-                "add --follow QA QB QC MODE, such as --follow 0.5 0.5 0.5 1",
+                "add wave vector and mode, such as `follow=(0.5, 0.5, 0.5, 1)`",
             )
         return
-    mode: Any  # the check says what is wrong with one that is no whole number
     *qpoint, mode = settings.follow
     check_size(qpoint, atoms.cell[:], len(atoms))
-    check_mode(mode, 3 * len(atoms))
+    check_mode(cast("int", mode), 3 * len(atoms))  # which says what is wrong with one that is no whole number
     if settings.amplitudes is not None:
         checked_amplitudes(list(settings.amplitudes))
 
@@ -84,13 +84,14 @@ def compute(context: Context) -> InstabilityPart:
 
     settings, phonopy, unit, exact = context.settings, context.phonopy, context.settings.unit, context.exact
 
-    def labels(q: Any) -> dict[int, str | None]:
+    def labels(q: np.ndarray) -> dict[int, str | None]:
         sets = find_irreps(phonopy, q, noise_thz=context.noise_thz).sets
         return {mode: modes.label for modes in sets for mode in modes.modes}
 
     imaginary = tuple(find_imaginary_modes(phonopy, _path_points(phonopy), labels=labels))
     if settings.follow is None:
         return InstabilityPart(imaginary, unit, exact=exact)
+    assert context.calc is not None
     *qpoint, mode = settings.follow
     scan = scan_mode(phonopy, context.calc, qpoint, int(mode), settings.amplitudes)
     # The stress of a cell that was not relaxed, or that holds a vacuum, is none of the mode's business.
@@ -106,7 +107,7 @@ def compute(context: Context) -> InstabilityPart:
 
 @dataclass(frozen=True)
 class InstabilityPart:
-    """What was found.
+    """Imaginary modes, and the one that was followed.
 
     Attributes:
         imaginary: lowest first.
@@ -133,11 +134,11 @@ class InstabilityPart:
 
     def summary(self) -> dict[str, Any]:
         """Entries of summary.json."""
-        found: dict[str, Any] = {"imaginary": [_plain(mode) for mode in self.imaginary]}
+        entries: dict[str, Any] = {"imaginary": [_plain(mode) for mode in self.imaginary]}
         if self.scan is None:
-            return found
+            return entries
         pattern = self.scan.pattern
-        found["follow"] = {
+        entries["follow"] = {
             "qpoint": pattern.qpoint.tolist(),
             "mode": pattern.mode,
             "frequency_thz": pattern.frequency_thz,
@@ -153,13 +154,13 @@ class InstabilityPart:
         }
         if self.followed is not None:
             group = self.followed.report.space_group_after
-            found["follow"] |= {
+            entries["follow"] |= {
                 "energy_gain_ev_per_cell": self.followed.energy_gain,
                 "relaxed_space_group": None if group is None else str(group),
                 "relaxation_steps": self.followed.report.n_steps,
                 "relaxed_max_force": self.followed.report.max_force,
             }
-        return found
+        return entries
 
     def describe(self, text: Report) -> None:
         """A group of imaginary modes where there are any, and one of the mode followed."""
@@ -180,8 +181,8 @@ class InstabilityPart:
             text.row("", f"and {len(self.imaginary) - MAX_ROWS} more, in {MODES_FILE}")
         if self.imaginary and self.scan is None:
             first = self.imaginary[0]
-            q = " ".join(f"{round(float(x), 4) + 0.0:g}" for x in first.qpoint)
-            text.row("where it leads", f"--follow {q} {first.modes[0]}")
+            q = ", ".join(f"{round(float(x), 4) + 0.0:g}" for x in first.qpoint)
+            text.row("where it leads", f"`follow=({q}, {first.modes[0]})`")
         if self.scan is not None:
             self._describe_scan(text, self.scan)
 
@@ -236,7 +237,7 @@ class InstabilityPart:
         text.row("relaxed", f"{report.space_group_after}, {gain:+.2f} meV per cell, {report.n_steps} steps, {cell}")
 
 
-def _path_points(phonopy: Phonopy) -> list[tuple[str, Any]] | None:
+def _path_points(phonopy: Phonopy) -> list[tuple[str, np.ndarray]] | None:
     """Names and wave vectors of the ends of the segments that bands were drawn along; None without bands."""
     from ...phonons.bands.paths import plain_label
 

@@ -107,7 +107,7 @@ def _extends_in_space(context: Context) -> bool:
 
 @dataclass(frozen=True)
 class MotionPart:
-    """What was found; None and () for what was not asked for.
+    """Displacements, participation and densities; None and () for what was not asked for.
 
     Attributes:
         symbols: of the primitive cell's atoms.
@@ -134,9 +134,9 @@ class MotionPart:
 
     def summary(self) -> dict[str, Any]:
         """Entries of summary.json."""
-        found: dict[str, Any] = {}
+        entries: dict[str, Any] = {}
         if self.motion is not None:
-            found["thermal_displacements"] = {
+            entries["thermal_displacements"] = {
                 "temperatures_k": self.motion.temperatures.tolist(),
                 "u_iso_angstrom2": self.motion.isotropic.tolist(),
                 "matrices_angstrom2": self.motion.matrices.tolist(),
@@ -146,14 +146,14 @@ class MotionPart:
             }
         if self.participation is not None:
             q, mode = self.participation.lowest
-            found["participation_ratio"] = {
+            entries["participation_ratio"] = {
                 "mean": self.participation.mean,
                 "lowest": float(self.participation.ratios[q, mode]),
                 "lowest_qpoint": self.participation.qpoints[q].tolist(),
                 "lowest_mode": mode + 1,
                 "lowest_frequency_thz": float(self.participation.frequencies_thz[q, mode]),
             }
-        return found
+        return entries
 
     def describe(self, text: Report) -> None:
         """Groups of the table."""

@@ -37,8 +37,9 @@ class PolarSettings(Settings):
         None,
         number,
         _GROUP,
-        "with --born: frequencies at Γ approached along this direction, in reduced coordinates of the reciprocal"
-        " primitive cell; may be given several times (default: the directions in which the band path leaves Γ)",
+        "where charges are given: frequencies at Γ approached along this direction, in reduced coordinates of the"
+        " reciprocal primitive cell; may be given several times (default: the directions in which the band path"
+        " leaves Γ)",
         metavar=("QA", "QB", "QC"),
         n_values=3,
         repeated=True,
@@ -58,7 +59,7 @@ def check(settings: PhononSettings, atoms: Atoms) -> None:
         checked_directions([list(row) for row in settings.nac_direction])
         if settings.born is None:
             raise InputError(
-                "--nac-direction is given without --born",
+                "`nac_direction` is given without `born`",
                 "without charges frequencies at Γ do not depend on the direction",
                 "give the charges as well, or leave the direction out",
             )
@@ -66,10 +67,10 @@ def check(settings: PhononSettings, atoms: Atoms) -> None:
         return
     if settings.exact:
         raise InputError(
-            "--exact and --born are given together",
+            "`exact=True` and `born` are given together",
             "how much of the interaction of dipoles the exact matrices of a potential of finite range contain is not"
             " known, so that what a correction should add to them is not defined",
-            "use one of the two: --born with a stated --supercell, or exact matrices without it",
+            "use one of the two: `born` with a stated `supercell`, or exact matrices without it",
         )
     read_correction(settings.born, atoms, settings.symprec)
 
@@ -103,7 +104,7 @@ def compute(context: Context) -> PolarPart | None:
 
 @dataclass(frozen=True)
 class PolarPart:
-    """What was read and found; `unit` is the one of printed frequencies."""
+    """Charges as read, and what they do at Gamma; `unit` is the one of printed frequencies."""
 
     file: str
     correction: NonAnalyticCorrection
@@ -118,7 +119,7 @@ class PolarPart:
 
     def summary(self) -> dict[str, Any]:
         """Entries of summary.json."""
-        used, found = self.correction, self.splitting
+        used, splitting = self.correction, self.splitting
         return {
             "non_analytic_correction": {
                 "born_file": self.file,
@@ -129,11 +130,11 @@ class PolarPart:
                 "sum_rule_violation_e": used.sum_rule_violation,
                 "charges_changed_by_e": used.charges_changed_by,
                 "dielectric_changed_by": used.dielectric_changed_by,
-                "gamma_without_thz": found.without_thz.tolist(),
+                "gamma_without_thz": splitting.without_thz.tolist(),
                 "gamma_directions": [
                     {"name": name, "direction": direction, "frequencies_thz": frequencies}
                     for name, direction, frequencies in zip(
-                        found.names, found.directions.tolist(), found.frequencies_thz.tolist(), strict=True
+                        splitting.names, splitting.directions.tolist(), splitting.frequencies_thz.tolist(), strict=True
                     )
                 ],
             }
@@ -163,8 +164,8 @@ class PolarPart:
             " vectors that fit the supercell, and dependent on it in between",
         )
         text.row("at Γ without it", frequencies_in_words(self.splitting.without_thz.tolist(), self.unit))
-        for name, found in zip(self.splitting.names, self.splitting.frequencies_thz.tolist(), strict=True):
-            text.row(f"at Γ, {name}", frequencies_in_words(found, self.unit))
+        for name, frequencies in zip(self.splitting.names, self.splitting.frequencies_thz.tolist(), strict=True):
+            text.row(f"at Γ, {name}", frequencies_in_words(frequencies, self.unit))
 
     def write(self, folder: Path) -> None:
         """Nothing: see `files`."""

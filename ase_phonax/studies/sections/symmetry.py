@@ -22,7 +22,7 @@ FILE = "irreps.yaml"
 
 @dataclass(frozen=True)
 class SymmetrySettings(Settings):
-    """At which wave vectors labels are found."""
+    """Wave vectors at which modes get labels."""
 
     irreps_q: tuple[tuple[float, float, float], ...] | None = option(
         None,
@@ -63,7 +63,7 @@ def compute(context: Context) -> IrrepsPart:
 
 @dataclass(frozen=True)
 class IrrepsPart:
-    """What was found, Gamma first.
+    """Irreducible representations, those at Gamma first.
 
     Attributes:
         unit: of printed frequencies.
@@ -89,14 +89,14 @@ class IrrepsPart:
                     "note": entry.note,
                     "modes": [
                         {
-                            "modes": list(found.modes),
-                            "frequency_thz": found.frequency_thz,
-                            "label": found.label,
-                            "infrared": found.infrared,
-                            "raman": found.raman,
-                            "acoustic": found.acoustic,
+                            "modes": list(modes.modes),
+                            "frequency_thz": modes.frequency_thz,
+                            "label": modes.label,
+                            "infrared": modes.infrared,
+                            "raman": modes.raman,
+                            "acoustic": modes.acoustic,
                         }
-                        for found in entry.sets
+                        for modes in entry.sets
                     ],
                 }
                 for entry in self.irreps
@@ -112,11 +112,11 @@ class IrrepsPart:
             at_gamma = not entry.qpoint.any()
             name = f"at Γ, {entry.little_cogroup}" if at_gamma else f"at q, {entry.little_cogroup}"
             where = "" if at_gamma else f"q = {vector_in_words(entry.qpoint.tolist())}:  "
-            text.row(name, where + ";  ".join(self._in_words(found) for found in entry.sets))
+            text.row(name, where + ";  ".join(self._in_words(modes) for modes in entry.sets))
             if entry.note:
                 text.row("", f"without symbols: {entry.note}")
             if at_gamma and self.unsplit:
-                text.row("", "without charges (--born), longitudinal and transverse IR modes of an insulator coincide")
+                text.row("", "without charges (`born`), longitudinal and transverse IR modes of an insulator coincide")
 
     def write(self, folder: Path) -> None:
         """Write irreps.yaml."""
@@ -124,14 +124,14 @@ class IrrepsPart:
 
         write_irreps(self.irreps, folder / FILE)
 
-    def _in_words(self, found: ModeSet) -> str:
+    def _in_words(self, modes: ModeSet) -> str:
         """ "T2g 15.212 (3) Raman"."""
         from ..words import frequency
 
-        parts = [found.label or "?", frequency(found.frequency_thz, self.unit)]
-        if found.degeneracy > 1:
-            parts.append(f"({found.degeneracy})")
-        return " ".join([*parts, found.activity]).rstrip()
+        parts = [modes.label or "?", frequency(modes.frequency_thz, self.unit)]
+        if modes.degeneracy > 1:
+            parts.append(f"({modes.degeneracy})")
+        return " ".join([*parts, modes.activity]).rstrip()
 
 
 SECTION = Section(check, compute, own_files=(FILE,), needs_exact=True)
