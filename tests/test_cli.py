@@ -971,6 +971,8 @@ def test_one_mode_that_is_far_off_is_not_called_large_enough():
         " THz: `exact=True`, or a smaller `tolerance`"
     )
     assert as_typed(off).endswith(" THz: --exact, or a smaller --tolerance")
+    # Studies at several volumes take nothing from exact D(q): they have no such option.
+    assert "exact" not in interpolation_in_words(0.04, 0.61, 0.05, 15.0, "(0.1, 0.2, 0.3)", may_be_exact=False)
 
 
 def test_the_wave_vector_of_the_largest_error_is_told(inside, ionic):

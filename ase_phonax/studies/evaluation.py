@@ -23,6 +23,7 @@ from .output import write_summary
 from .provenance import Origin
 from .report import Report
 from .study import Study
+from .summary_units import Summary
 from .watch import Watch
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class EvaluationStudy(Study):
         """Names of all files that `write` writes."""
         return FILES
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Summary:
         """The contents of summary.json: built-in types only, units under "units"."""
         from .. import __version__
 
@@ -73,7 +74,7 @@ class EvaluationStudy(Study):
         }
 
     def report(self, folder: Path | None = None) -> Report:
-        """The same for people.
+        """The results as a table for people.
 
         Args:
             folder: where the files lie; None where they have not been written.
@@ -153,7 +154,7 @@ def _compared(
     watch: Watch,
     from_python: bool,
 ) -> EvaluationStudy:
-    """The results, by a route on a device; a caller in Python is warned as well."""
+    """The results of a comparison, by a route on a device; a caller in Python gets its warnings as well."""
     from ..models.loading import load_model
 
     route, device = place

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..base.errors import check_calculator
 from . import volume_study
 from .crystal import refuse_large_mesh
 from .settings import GruneisenSettings
 from .study import Run, describe_end, run_study
-from .summary_units import units_of
+from .summary_units import Summary, units_of
 from .volume_study import VolumeStudy
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class GruneisenStudy(VolumeStudy):
         """Names of all files that `write` writes."""
         return FILES
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Summary:
         """The contents of summary.json: built-in types only."""
         from ..phonons.bands.paths import path_in_words
 
@@ -127,7 +127,7 @@ class GruneisenStudy(VolumeStudy):
         return summary | {"units": units_of(summary)}
 
     def report(self, folder: Path | None = None) -> Report:
-        """The same for people."""
+        """The results as a table for people."""
         summary = self.to_dict()
         text = volume_study.begun_report(self, summary)
         text.group("Grüneisen parameters γ = - d ln ω / d ln V")

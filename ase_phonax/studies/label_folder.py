@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..base.claims import LOCK
 from ..base.errors import InputError, OutputError, in_words
 from ..base.files import TEMPORARY, write_whole
 from ..base.input_files import parse_json
+from .summary_units import Summary
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -84,7 +85,7 @@ def _digest(structures: Sequence[Atoms]) -> str:
     return digest.hexdigest()
 
 
-def _read_note(path: Path) -> dict[str, Any]:
+def _read_note(path: Path) -> Summary:
     try:
         note = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -109,7 +110,7 @@ def write_failures(folder: Path, failures: Sequence[LabelledStructure]) -> None:
 
 
 def remove_parts(folder: Path) -> None:
-    """Files that a killed process was writing."""
+    """Remove files that a killed process was writing."""
     for part in (*folder.glob(TEMPORARY), *(folder / FRAMES).glob(TEMPORARY)):
         if part.is_file() and not part.is_symlink():
             with suppress(OSError):

@@ -30,6 +30,7 @@ from .notes import collected_warnings
 from .provenance import Origin
 from .report import Report
 from .study import Study
+from .summary_units import Summary
 from .watch import Watch
 
 SHOWN_FAILURES = 5  # in the report; all of them are in the file
@@ -74,15 +75,15 @@ class LabelStudy(Study):
 
     @property
     def failures(self) -> tuple[LabelledStructure, ...]:
-        """Those that could not be labelled; another start tries them again."""
+        """Structures that could not be labelled; another start tries them again."""
         return tuple(structure for structure in self.structures if structure.problem)
 
     def frames(self) -> list[Frame]:
         """The labels, as `train` and `fine_tune` take them; none where no structure was labelled."""
         return read_frames([str(structure.path) for structure in self.structures if not structure.problem])
 
-    def to_dict(self) -> dict[str, Any]:
-        """In built-in types, for programs."""
+    def to_dict(self) -> Summary:
+        """How many structures are labelled, and why others are not: built-in types only."""
         return {
             "folder": str(self.folder),
             "n_structures": len(self.structures),
@@ -241,7 +242,7 @@ def _formula(atoms: Atoms) -> str:
 def _results(
     tasks: Sequence[_Task], label_one: Callable[[_Task], str], n_processes: int
 ) -> Generator[tuple[_Task, str], None, None]:
-    """(task, problem) as they end; the problem is empty where there is none."""
+    """Yield tasks as they end, each with its problem, which is empty where there is none."""
     if n_processes < 2:
         for task in tasks:
             yield task, label_one(task)
@@ -252,7 +253,7 @@ def _results(
 
 
 def _share_cores(n_processes: int) -> None:
-    """In every process, before it begins."""
+    """Let a process use its share of the cores; it is called in each of them before it begins."""
     os.environ[LIMIT] = str(max(1, n_cores() // n_processes))
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .report import Report
+from .summary_units import Summary
 
 if TYPE_CHECKING:
     from ..models.potential import Potential
@@ -13,7 +14,7 @@ COMPARE = "this model imitates another: compare with a larger one (`ase-phonax m
 
 
 def model_facts(potential: Potential, asked: str | None) -> dict[str, str]:
-    """Its share of summary.json.
+    """What summary.json says of the model.
 
     Args:
         potential: the model.
@@ -32,13 +33,13 @@ def model_facts(potential: Potential, asked: str | None) -> dict[str, str]:
     }
 
 
-def imitates_another(facts: dict[str, Any]) -> bool:
+def imitates_another(facts: Summary) -> bool:
     """Whether the model learned from another, with errors of its own on top."""
     return facts["level_of_theory"].startswith("imitates")
 
 
-def describe_model(text: Report, facts: dict[str, Any]) -> None:
-    """Lines below the title."""
+def describe_model(text: Report, facts: Summary) -> None:
+    """Add level of theory, licence and known errors below the title of a report."""
     licence = facts["licence"]
     text.row("level of theory", facts["level_of_theory"] + ("" if licence == "not stated" else f"; licence {licence}"))
     if facts["model_errors"]:

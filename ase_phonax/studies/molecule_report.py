@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from .model_facts import describe_model
 from .report import Report
+from .summary_units import Summary
 
 MAX_NEAR = 6  # lines of accidental degeneracies
 
 
-def molecule_report(summary: dict[str, Any], files: Sequence[str] = (), folder: Path | None = None) -> Report:
+def molecule_report(summary: Summary, files: Sequence[str] = (), folder: Path | None = None) -> Report:
     """What is printed at the end.
 
     Args:
@@ -65,11 +65,11 @@ def _wavenumber(value: float) -> str:
     return f"{-value:.1f}i" if value < 0 else f"{value:.1f}"
 
 
-def _mean(modes: dict[str, Any]) -> float:
+def _mean(modes: Summary) -> float:
     return sum(modes["wavenumbers_cm1"]) / len(modes["wavenumbers_cm1"])
 
 
-def _set_row(modes: dict[str, Any]) -> tuple[str, str]:
+def _set_row(modes: Summary) -> tuple[str, str]:
     activity = " + ".join(["IR"] * modes["infrared"] + ["Raman"] * modes["raman"]) or "silent"
     values = modes["wavenumbers_cm1"]
     printed = _wavenumber(_mean(modes)) if max(values) - min(values) < 0.05 else " ".join(map(_wavenumber, values))
@@ -77,15 +77,15 @@ def _set_row(modes: dict[str, Any]) -> tuple[str, str]:
     return f"{_numbers(modes['modes']):<10}{modes['label']}", f"{printed:>10}   {activity}{mixed}"
 
 
-def _numbers(modes: Any) -> str:
-    """ "13–17", "4 6", "3"."""
+def _numbers(modes: Iterable[int]) -> str:
+    """Numbers of modes as a row of the report has them: "13–17", "4 6", "3"."""
     modes = list(modes)
     if len(modes) > 1 and modes == list(range(modes[0], modes[-1] + 1)):
         return f"{modes[0]}–{modes[-1]}"
     return " ".join(map(str, modes))
 
 
-def _near(sets: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+def _near(sets: list[Summary]) -> list[tuple[Summary, Summary]]:
     from itertools import pairwise
 
     from ..molecules.normal_modes import NEAR_CM1
@@ -93,7 +93,7 @@ def _near(sets: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, An
     return [(a, b) for a, b in pairwise(sets) if abs(_mean(b) - _mean(a)) < NEAR_CM1]
 
 
-def _whole_body_row(summary: dict[str, Any]) -> str:
+def _whole_body_row(summary: Summary) -> str:
     values = summary["whole_body_cm1"]
     if not values:
         return "none projected out: not all atoms move"
@@ -102,7 +102,7 @@ def _whole_body_row(summary: dict[str, Any]) -> str:
     return f"{len(values)} projected out; what was left of them: {largest:.2g} cm⁻¹{why}"
 
 
-def _stability_row(summary: dict[str, Any]) -> str:
+def _stability_row(summary: Summary) -> str:
     """Imaginary modes by number and label."""
     named = {k: s["label"] for s in summary.get("sets", ()) for k in s["modes"]}
     modes = summary["imaginary"]
@@ -112,7 +112,7 @@ def _stability_row(summary: dict[str, Any]) -> str:
     return f"imaginary: {which}. Not a minimum but {kind}{advice}"
 
 
-def _gas_rows(text: Report, gas: dict[str, Any]) -> None:
+def _gas_rows(text: Report, gas: Summary) -> None:
     from ase.units import kJ, mol
 
     text.group(f"ideal gas at {gas['temperature']:g} K and {gas['pressure']:g} Pa")

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..base.errors import InputError, UnstableWarning, check_calculator
 from .crystal import with_plain_results
@@ -14,7 +14,7 @@ from .molecule_report import molecule_report
 from .molecule_settings import MoleculeSettings
 from .output import write_summary
 from .study import Run, Study, run_study
-from .summary_units import units_of
+from .summary_units import Summary, units_of
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -189,13 +189,13 @@ class MoleculeStudy(Study):
         names = {*_ALWAYS, *self._animations().values(), *self._followed()}
         return tuple(sorted(names | set(_STICKS if self.modes.sets else ())))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Summary:
         """The contents of summary.json: built-in types only, units under "units"."""
         from .. import __version__
         from ..molecules.point_groups import find_point_group
 
         modes, relaxation = self.modes, self.relaxation
-        summary: dict[str, Any] = {
+        summary: Summary = {
             "version": __version__,
             **self.model,
             "formula": modes.atoms.get_chemical_formula(),
@@ -226,7 +226,7 @@ class MoleculeStudy(Study):
         return summary | {"units": units_of(summary)}
 
     def report(self, folder: Path | None = None) -> Report:
-        """The same for people."""
+        """The results as a table for people."""
         return molecule_report(self.to_dict(), self.files, folder)
 
     def write_into(self, folder: Path) -> None:
@@ -250,16 +250,16 @@ class MoleculeStudy(Study):
         write_summary(self.to_dict(), folder)
 
     def _animations(self) -> dict[int, str]:
-        """Mode -> name of its file."""
+        """Names of the files of animations, by mode."""
         return {mode: f"mode_{mode}.extxyz" for mode in self.settings.animate or ()}
 
     def _followed(self) -> dict[str, Side]:
-        """Name of its file -> side."""
+        """Sides of the saddle point, by the names of their files."""
         names = (f"follow_{self.settings.follow}_{way}.extxyz" for way in ("plus", "minus"))
         return dict(zip(names, self.sides or (), strict=False))
 
 
-def _symmetry_summary(modes: NormalModes) -> dict[str, Any]:
+def _symmetry_summary(modes: NormalModes) -> Summary:
     """What the point group says; nothing where only some atoms move."""
     group = modes.point_group
     if group is None:

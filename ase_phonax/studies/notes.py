@@ -96,7 +96,7 @@ def _listener() -> Iterator[None]:
 
 
 def _hear(message: Any, category: Any, filename: Any, lineno: Any, file: Any = None, line: Any = None) -> None:
-    """In place of `warnings.showwarning`."""
+    """Hear a warning, or show it: it stands in place of `warnings.showwarning` while a block is open."""
     ours = issubclass(category, _FOR_THE_REPORT)
     if ours and (heard := _HEARD.get()) is not None:
         heard.append(message)

@@ -119,7 +119,7 @@ class Settings:
 
     @classmethod
     def checked(cls, settings: Self | None) -> Self:
-        """Those given, or the defaults.
+        """The settings given, or the defaults.
 
         Raises:
             InputError: settings of something else.
@@ -133,12 +133,12 @@ class Settings:
         return cls() if settings is None else settings
 
     def to_dict(self) -> dict[str, Any]:
-        """Built-in types only, as JSON and YAML have them."""
+        """The settings in built-in types, as JSON and YAML have them."""
         return {field.name: _plain(getattr(self, field.name)) for field, _ in options_of(type(self))}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Of `to_dict`, or of a part of it: what is left out has its default.
+        """Settings of what `to_dict` gives, or of a part of it: what is left out has its default.
 
         Raises:
             InputError: a name that is none, or a value that does not fit.

@@ -15,10 +15,10 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
 
 from ..base.claims import claim
 from ..base.errors import OutputError, UnstableWarning
+from .summary_units import Summary
 
 
 @contextmanager
@@ -90,8 +90,8 @@ def output_directory(structure: str, output: Path | None, suffix: str) -> Path:
     return Path(f"{Path(stem).stem or 'structure'}-{suffix}")
 
 
-def write_summary(contents: dict[str, Any], folder: Path) -> None:
-    """summary.json, of built-in types, in UTF-8.
+def write_summary(contents: Summary, folder: Path) -> None:
+    """Write summary.json, of built-in types, in UTF-8.
 
     Bytes of a file's name that are no UTF-8 stand there as JSON's escapes: read again, the name opens the file.
     """

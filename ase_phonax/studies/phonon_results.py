@@ -31,7 +31,7 @@ from .output import write_summary
 from .sections import SECTIONS
 from .settings import PhononSettings
 from .study import Study
-from .summary_units import units_of
+from .summary_units import Summary, units_of
 
 if TYPE_CHECKING:
     from ..phonons.supercell.choice import SupercellChoice
@@ -123,12 +123,12 @@ class PhononStudy(Study):
 
     @property
     def formula(self) -> str:
-        """Of a formula unit."""
+        """Chemical formula of one formula unit."""
         return crystal_formula(self.atoms)
 
     @property
     def space_group(self) -> SpaceGroup:
-        """That of the structure computed."""
+        """Space group of the structure computed."""
         return self.relaxation.space_group_after or self.crystal.space_group
 
     def heat(self) -> tuple[float, dict[str, float]]:
@@ -147,7 +147,7 @@ class PhononStudy(Study):
 
     @property
     def band_path(self) -> str:
-        """ "Γ–X–U|K–Γ"."""
+        """Names of the special points along the bands, such as "Γ–X–U|K–Γ"."""
         return path_in_words(list(self.sampling.bands.labels or []), list(self.sampling.bands.path_connections))
 
     @property
@@ -155,12 +155,12 @@ class PhononStudy(Study):
         """Names of all files that `write` writes."""
         return FILES + tuple(name for part in self.parts for name in part.files())
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Summary:
         """The contents of summary.json: built-in types only."""
         return _summary(self)
 
     def report(self, folder: Path | None = None) -> Report:
-        """The same for people."""
+        """The results as a table for people."""
         from .phonon_report import report
 
         return report(self, folder)
@@ -198,11 +198,11 @@ def _write(results: PhononStudy, folder: Path) -> None:
     write_summary(results.to_dict(), folder)
 
 
-def _summary(results: PhononStudy) -> dict[str, Any]:
+def _summary(results: PhononStudy) -> Summary:
     phonopy, relaxation, settings = results.phonopy, results.relaxation, results.settings
     sampling, frequencies, choice = results.sampling, results.sampling.frequencies, results.choice
     temperature, heat = results.heat()
-    summary: dict[str, Any] = {
+    summary: Summary = {
         "version": __version__,
         **results.model,
         "dtype": results.dtype,

@@ -9,11 +9,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..base.errors import ModelError, UnstableWarning
 from ..base.sharing import ignored_warnings
+from .summary_units import Summary
 
 if TYPE_CHECKING:
     from ..calculator import PhonaxCalculator
@@ -45,15 +46,15 @@ class Origin:
     dtype: str | None = None
 
     def precision(self, calc: PhonaxCalculator) -> str:
-        """ "float64" or "float32"."""
+        """Precision of the results: "float64" or "float32"."""
         return self.dtype or str(getattr(calc, "dtype", "float64"))
 
-    def provenance(self) -> dict[str, Any]:
-        """The block, of this moment."""
+    def provenance(self) -> Summary:
+        """Date, command, versions and checksums, as of this moment."""
         return provenance(self.command, self.files, self.model_file)
 
 
-def provenance(command: str | None, files: Iterable[FileName], model: FileName | None = None) -> dict[str, Any]:
+def provenance(command: str | None, files: Iterable[FileName], model: FileName | None = None) -> Summary:
     """Date, command, versions and checksums: built-in types only.
 
     Args:
@@ -112,7 +113,7 @@ def _model_path(model: FileName) -> Path | None:
 
 
 def _sha256(path: Path) -> str | None:
-    """None of what is no file, or is not there any more."""
+    """SHA-256 of a file; None where there is none, or none any more."""
     from ..models.downloads import sha256_of
 
     try:

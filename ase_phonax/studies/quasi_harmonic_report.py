@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .summary_units import Summary
 
 if TYPE_CHECKING:
     from ..phonons.volumes import QuasiHarmonic
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 PRINTED = (0.0, 100.0, 300.0, 600.0, 1000.0)  # [K]
 
 
-def summary(expansion: QuasiHarmonic) -> dict[str, Any]:
+def summary(expansion: QuasiHarmonic) -> Summary:
     """What is added to that of every study at several volumes: built-in types only."""
     from ..phonons.volumes.verdicts import DOUBTS
 
@@ -46,12 +48,12 @@ def summary(expansion: QuasiHarmonic) -> dict[str, Any]:
 
 
 def _known(value: float) -> float | None:
-    """JSON has no NaN."""
+    """A number as JSON has it: null for NaN."""
     return value if value == value else None
 
 
-def describe(text: Report, expansion: QuasiHarmonic, summary: dict[str, Any]) -> None:
-    """The same for people, below structure and volumes."""
+def describe(text: Report, expansion: QuasiHarmonic, summary: Summary) -> None:
+    """Add the results to a report, below structure and volumes."""
     for point, reason in zip(expansion.left_out, expansion.reasons, strict=True):
         text.row("left out of the fit", f"{point.name}: {reason}")
     text.group(
@@ -79,7 +81,7 @@ def _verdict(expansion: QuasiHarmonic, temperature: float) -> Verdict:
 
 
 def _cells(expansion: QuasiHarmonic, verdict: Verdict) -> tuple[str, ...]:
-    """A row of the table."""
+    """Cells of one temperature in the table."""
     row = expansion.at(verdict.temperature_k)
     coefficient = _number(1e6 * row["thermal_expansion_per_k"], 2)
     if coefficient != "–":
@@ -102,7 +104,7 @@ def _letter(doubt: str) -> str:
     return "abcdefgh"[list(DOUBTS).index(doubt)]
 
 
-def _explain(text: Report, doubts: set[str], summary: dict[str, Any]) -> None:
+def _explain(text: Report, doubts: set[str], summary: Summary) -> None:
     """Below the rows: what ± and letters mean, and what is known of the model's errors."""
     from ..phonons.volumes.verdicts import DOUBTS
 

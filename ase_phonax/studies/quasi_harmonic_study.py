@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..base.errors import PhonaxError, RelaxationError, check_calculator
 from ..phonons.volumes import get_quasi_harmonic, quasi_harmonic
@@ -17,7 +17,7 @@ from .crystal import refuse_large_mesh
 from .notes import heard_warnings
 from .settings import QuasiHarmonicSettings
 from .study import Run, describe_end, run_study
-from .summary_units import units_of
+from .summary_units import Summary, units_of
 from .volume_study import VolumeStudy
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ class QuasiHarmonicStudy(VolumeStudy):
         """Names of all files that `write` writes."""
         return (*FILES, *self.expansion.files)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Summary:
         """The contents of summary.json: built-in types only."""
         summary = {
             **self.shared_summary(),
@@ -193,7 +193,7 @@ class QuasiHarmonicStudy(VolumeStudy):
         return summary | {"units": units_of(summary)}
 
     def report(self, folder: Path | None = None) -> Report:
-        """The same for people."""
+        """The results as a table for people."""
         summary = self.to_dict()
         text = volume_study.begun_report(self, summary)
         quasi_harmonic_report.describe(text, self.expansion, summary)

@@ -169,7 +169,7 @@ def _wrapped(width: int, text: str, first: str = "", rest: str = "") -> list[str
 
 
 def _held_together(text: str, room: int) -> str:
-    """Without spaces at which it must not be broken."""
+    """The text with spaces that hold, where a line must not be broken."""
     if len(text) <= room:
         return text.replace(" ", _HELD)
     text = _VECTOR.sub(lambda vector: vector[0].replace(" ", _HELD), text)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from .summary_units import Summary
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -46,21 +48,21 @@ class Part(Protocol):
     """Results of one section."""
 
     def files(self) -> tuple[str, ...]:
-        """Names written."""
+        """Names of the files that `write` writes."""
 
-    def summary(self) -> dict[str, Any]:
-        """Its share of summary.json: built-in types only."""
+    def summary(self) -> Summary:
+        """What the section adds to summary.json: built-in types only."""
 
     def describe(self, text: Report) -> None:
-        """Its groups of the report."""
+        """Add the groups of the section to the report."""
 
     def write(self, folder: Path) -> None:
-        """Write `files`."""
+        """Write the files that `files` names."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """One that can be asked for.
+    """A section that can be asked for.
 
     Attributes:
         check: refuses settings before anything long is computed; it knows the atoms as they will enter.

@@ -15,6 +15,7 @@ from .model_facts import model_facts
 from .notes import collected_warnings
 from .output import atomic_directory, writing
 from .provenance import Origin
+from .summary_units import Summary
 from .watch import Watch
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class Study:
     origin: Origin
     dtype: str
     model: dict[str, str]
-    provenance: dict[str, Any]
+    provenance: Summary
     notes: list[str]
     timings_s: dict[str, float]
 
@@ -113,12 +114,12 @@ class Study:
         """Names of all files that `write` writes."""
         raise NotImplementedError
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Summary:
         """The numbers, as in summary.json: built-in types, units in the names or under "units"."""
         raise NotImplementedError
 
     def report(self, folder: Path | None = None) -> Report:
-        """The same for people.
+        """The results as a table for people.
 
         Args:
             folder: where the files lie; None where they have not been written.
@@ -146,7 +147,7 @@ class Study:
 
 
 def describe_end(text: Report, study: Study, folder: Path | None) -> None:
-    """Notes, seconds and files at the end of a report."""
+    """Add notes, seconds and files at the end of a report."""
     if study.notes:
         text.group("notes")
         for note in study.notes:

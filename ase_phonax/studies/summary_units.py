@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+Summary = dict[str, Any]  # what summary.json holds, or a part of it: built-in types, nested in any way
+
 NOT_STATED = "not stated"  # a test looks for it
 # Endings of keys that name their unit.
 _ENDINGS = {

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .crystal import find_crystal, find_supercell, with_plain_results
 from .model_facts import describe_model
 from .output import write_summary
 from .report import Report
 from .study import Run, Study
+from .summary_units import Summary
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +47,7 @@ class Reference:
 
     @property
     def formula(self) -> str:
-        """Of a formula unit."""
+        """Chemical formula of one formula unit."""
         from ..structures.formulas import crystal_formula
 
         return crystal_formula(self.atoms)
@@ -115,7 +116,7 @@ def compute_volumes(reference: Reference, run: Run[VolumeSettings], ratios: Sequ
     return tuple(replace(point, atoms=with_plain_results(point.atoms)) for point in computed)
 
 
-def supercell_errors(calc: PhonaxCalculator, points: Sequence[VolumePoint], tolerance_thz: float) -> dict[str, Any]:
+def supercell_errors(calc: PhonaxCalculator, points: Sequence[VolumePoint], tolerance_thz: float) -> Summary:
     """How far frequencies interpolated from the supercell are from exact ones, nearest to the reference volume."""
     import numpy as np
 
@@ -148,9 +149,9 @@ class VolumeStudy(Study):
     settings: VolumeSettings
     reference: Reference
     points: tuple[VolumePoint, ...]
-    supercell: dict[str, Any]
+    supercell: Summary
 
-    def shared_summary(self) -> dict[str, Any]:
+    def shared_summary(self) -> Summary:
         """What all of them tell programs: built-in types only."""
         from .. import __version__
 
@@ -188,19 +189,19 @@ class VolumeStudy(Study):
             "provenance": self.provenance,
         }
 
-    def end_of_summary(self) -> dict[str, Any]:
-        """Entries that come last."""
+    def end_of_summary(self) -> Summary:
+        """Entries at the end of summary.json."""
         return {"warnings": self.notes, "files": list(self.files), "timings_s": self.timings_s}
 
     def title(self) -> str:
-        """Above a picture."""
+        """The title of a picture: formula, space group and model."""
         from ..phonons import pictures
 
         space_group = self.reference.crystal.space_group.international
         return pictures.crystal_title(self.reference.formula, space_group, self.reference.model)
 
 
-def begun_report(study: VolumeStudy, summary: dict[str, Any]) -> Report:
+def begun_report(study: VolumeStudy, summary: Summary) -> Report:
     """Title, structure, supercell and volumes.
 
     Args:
@@ -213,7 +214,7 @@ def begun_report(study: VolumeStudy, summary: dict[str, Any]) -> Report:
     return text
 
 
-def _describe(text: Report, reference: Reference, points: Sequence[VolumePoint], contents: dict[str, Any]) -> None:
+def _describe(text: Report, reference: Reference, points: Sequence[VolumePoint], contents: Summary) -> None:
     from .words import interpolation_in_words, matrix_in_words, vector_in_words
 
     text.group("structure")
@@ -244,7 +245,7 @@ def _describe(text: Report, reference: Reference, points: Sequence[VolumePoint],
         text.row(point.name, f"{point.energy:.6f} eV   up to {point.frequencies.maximum_thz:.3f} THz   {state}")
 
 
-def write_shared(folder: Path, points: Sequence[VolumePoint], summary: dict[str, Any]) -> None:
+def write_shared(folder: Path, points: Sequence[VolumePoint], summary: Summary) -> None:
     """The relaxed structures, one frame for each volume, and summary.json."""
     from ase.io import write
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from ...base.units import FREQUENCY_UNITS
 from ...phonons.defaults import ANIMATION_AMPLITUDE as AMPLITUDE
 from ...phonons.defaults import ANIMATION_FRAMES as FRAMES
 from ..options import Settings, fraction, number, option, whole
 from ..section import Context, Section
+from ..summary_units import Summary
 from ..words import frequency, vector_in_words
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def check(settings: PhononSettings, atoms: Atoms) -> None:
 
 
 def compute(context: Context) -> AnimationPart | None:
-    """What was asked for, or None."""
+    """The results of the section; None where nothing was asked for."""
     from ...phonons.motion.animations import animate, modulate
 
     settings, phonopy = context.settings, context.phonopy
@@ -149,14 +150,14 @@ class AnimationPart:
     unit: str = "THz"
 
     def files(self) -> tuple[str, ...]:
-        """Names written."""
+        """Names of the files that `write` writes."""
         names = [_frames_name(animation) for animation in self.animations]
         names += list(dict.fromkeys(_v_sim_name(animation.qpoint) for animation in self.animations))
         return tuple(dict.fromkeys(names)) + ((MODULATED_FILE, MODULATION_FILE) if self.modulated else ())
 
-    def summary(self) -> dict[str, Any]:
-        """Entries of summary.json."""
-        entries: dict[str, Any] = {}
+    def summary(self) -> Summary:
+        """What the section adds to summary.json."""
+        entries: Summary = {}
         if self.animations:
             entries["animations"] = [
                 {
@@ -175,7 +176,7 @@ class AnimationPart:
         return entries
 
     def describe(self, text: Report) -> None:
-        """Groups of the table."""
+        """Add the groups of the section to the report."""
         if self.animations:
             text.group("animations")
         for animation in self.animations:
@@ -191,7 +192,7 @@ class AnimationPart:
             text.row("cell", f"{len(self.modulated[0])} atoms")
 
     def write(self, folder: Path) -> None:
-        """Write `files`."""
+        """Write the files that `files` names."""
         import warnings
 
         from ase.io import write

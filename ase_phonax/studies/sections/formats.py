@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..options import Settings, flag
 from ..section import Context, Section
+from ..summary_units import Summary
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -59,15 +60,15 @@ def compute(context: Context) -> FormatsPart | None:
 class FormatsPart:
     """What is to be written: the page's dictionary, ASE's band structure; None where not asked for."""
 
-    website: dict[str, Any] | None
-    ase_bands: Any | None
+    website: Summary | None
+    ase_bands: Any  # its `write` comes from a decorator that type checkers do not see through
 
     def files(self) -> tuple[str, ...]:
-        """Names written."""
+        """Names of the files that `write` writes."""
         wanted = ((WEBSITE_FILE, self.website), (ASE_FILE, self.ase_bands))
         return tuple(name for name, content in wanted if content is not None)
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Summary:
         """Nothing that other entries do not say."""
         return {}
 
@@ -81,7 +82,7 @@ class FormatsPart:
             text.row(ASE_FILE, f"draw it with: ase band-structure {ASE_FILE}")
 
     def write(self, folder: Path) -> None:
-        """Write them."""
+        """Write the files that `files` names."""
         from ...phonons.formats import write_json
 
         if self.website is not None:

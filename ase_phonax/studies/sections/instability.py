@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from ..crystal import with_plain_results
 from ..options import Settings, coordinate, number, option
 from ..section import Context, Section
+from ..summary_units import Summary
 
 if TYPE_CHECKING:
     import numpy as np
@@ -128,13 +129,13 @@ class InstabilityPart:
     exact: bool = False
 
     def files(self) -> tuple[str, ...]:
-        """Names written."""
+        """Names of the files that `write` writes."""
         there = (bool(self.imaginary), self.scan is not None, self.followed is not None)
         return tuple(name for name, yes in zip((MODES_FILE, SCAN_FILE, RELAXED_FILE), there, strict=True) if yes)
 
-    def summary(self) -> dict[str, Any]:
-        """Entries of summary.json."""
-        entries: dict[str, Any] = {"imaginary": [_plain(mode) for mode in self.imaginary]}
+    def summary(self) -> Summary:
+        """What the section adds to summary.json."""
+        entries: Summary = {"imaginary": [_plain(mode) for mode in self.imaginary]}
         if self.scan is None:
             return entries
         pattern = self.scan.pattern
@@ -253,7 +254,7 @@ def _path_points(phonopy: Phonopy) -> list[tuple[str, np.ndarray]] | None:
     return points
 
 
-def _plain(mode: ImaginaryMode) -> dict[str, Any]:
+def _plain(mode: ImaginaryMode) -> Summary:
     return {
         "qpoint": mode.qpoint.tolist(),
         "where": mode.where,

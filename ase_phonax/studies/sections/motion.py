@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...base.units import FREQUENCY_UNITS
 from ..options import Settings, flag, number, option
 from ..section import Context, Section
+from ..summary_units import Summary
 from ..words import frequency, vector_in_words
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def check(settings: PhononSettings, atoms: Atoms) -> None:
 
 
 def compute(context: Context) -> MotionPart | None:
-    """What was asked for, or None."""
+    """The results of the section; None where nothing was asked for."""
     from ...phonons.motion.displacements import get_directional_densities, get_participation, get_thermal_motion
 
     settings, phonopy = context.settings, context.phonopy
@@ -91,7 +92,7 @@ def compute(context: Context) -> MotionPart | None:
 
 
 def _extends_in_space(context: Context) -> bool:
-    """Whether <u²> is finite at all; said where it is not."""
+    """Whether <u²> is finite; where it is not, a warning says so."""
     import warnings
 
     from ...base.errors import UnstableWarning
@@ -124,7 +125,7 @@ class MotionPart:
     unit: str = "THz"
 
     def files(self) -> tuple[str, ...]:
-        """Names written."""
+        """Names of the files that `write` writes."""
         names = []
         if self.motion is not None:
             names += [MATRICES_FILE, *map(_cif_name, self.motion.temperatures)]
@@ -132,9 +133,9 @@ class MotionPart:
             names.append(PARTICIPATION_FILE)
         return (*names, *(name for name, _, _ in self._named_densities()))
 
-    def summary(self) -> dict[str, Any]:
-        """Entries of summary.json."""
-        entries: dict[str, Any] = {}
+    def summary(self) -> Summary:
+        """What the section adds to summary.json."""
+        entries: Summary = {}
         if self.motion is not None:
             entries["thermal_displacements"] = {
                 "temperatures_k": self.motion.temperatures.tolist(),
@@ -156,7 +157,7 @@ class MotionPart:
         return entries
 
     def describe(self, text: Report) -> None:
-        """Groups of the table."""
+        """Add the groups of the section to the report."""
         if self.motion is not None:
             text.group("thermal displacements U_iso (Å²), in the limit of a dense mesh")
             for temperature, row in zip(self.motion.temperatures, self.motion.isotropic, strict=True):
@@ -179,7 +180,7 @@ class MotionPart:
             )
 
     def write(self, folder: Path) -> None:
-        """Write `files`."""
+        """Write the files that `files` names."""
         if self.motion is not None:
             self.motion.write_yaml(folder / MATRICES_FILE)
             for i, temperature in enumerate(self.motion.temperatures):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...base.units import FREQUENCY_UNITS
 from ..options import Settings, number, option, path
 from ..section import Context, Section
+from ..summary_units import Summary
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -114,11 +115,11 @@ class PolarPart:
     unit: str = "THz"
 
     def files(self) -> tuple[str, ...]:
-        """Nothing of its own: phonopy_params.yaml carries charges and method."""
+        """No files of its own: phonopy_params.yaml carries charges and method."""
         return ()
 
-    def summary(self) -> dict[str, Any]:
-        """Entries of summary.json."""
+    def summary(self) -> Summary:
+        """What the section adds to summary.json."""
         used, splitting = self.correction, self.splitting
         return {
             "non_analytic_correction": {
@@ -168,7 +169,7 @@ class PolarPart:
             text.row(f"at Γ, {name}", frequencies_in_words(frequencies, self.unit))
 
     def write(self, folder: Path) -> None:
-        """Nothing: see `files`."""
+        """Write nothing: there are no files of its own."""
 
 
 SECTION = Section(check, compute, before_sampling=prepare)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...base.units import FREQUENCY_UNITS
 from ..options import Settings, coordinate, option
 from ..section import Context, Section
+from ..summary_units import Summary
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -75,11 +76,11 @@ class IrrepsPart:
     unsplit: bool = False
 
     def files(self) -> tuple[str, ...]:
-        """Names written."""
+        """Names of the files that `write` writes."""
         return (FILE,)
 
-    def summary(self) -> dict[str, Any]:
-        """Entries of summary.json."""
+    def summary(self) -> Summary:
+        """What the section adds to summary.json."""
         return {
             "irreps": [
                 {
@@ -125,7 +126,7 @@ class IrrepsPart:
         write_irreps(self.irreps, folder / FILE)
 
     def _in_words(self, modes: ModeSet) -> str:
-        """ "T2g 15.212 (3) Raman"."""
+        """A set of modes in a row of the report, such as "T2g 15.212 (3) Raman"."""
         from ..words import frequency
 
         parts = [modes.label or "?", frequency(modes.frequency_thz, self.unit)]
