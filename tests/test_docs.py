@@ -4,6 +4,7 @@ Each page is a script: its Python blocks, one after the other, in an empty folde
 why in a line above it, `<!-- not run: REASON -->`, which readers do not see; how many there are stands below.
 """
 
+import os
 import re
 import runpy
 import shlex
@@ -15,7 +16,9 @@ from ase.build import bulk
 from ase.io import write
 
 import ase_phonax
-from ase_phonax import PhonaxCalculator, cli, get_phonopy
+from ase_phonax import PhonaxCalculator, Potential, cli, get_phonopy, load_model
+from ase_phonax.training.config import as_config
+from ase_phonax.training.loop import TrainingResult
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md"))]
@@ -65,12 +68,37 @@ def run_page(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 RUN = [page for page in PAGES if any(not reason for reason, _ in python_blocks(page))]
+LONG = {"docs/training.md"}  # trainings are compiled; a twin below runs without them
 
 
-@pytest.mark.parametrize("page", RUN)
+# What a page says of its crystals, such as where an unstable one leads, is part of what it shows.
+@pytest.mark.filterwarnings("ignore::ase_phonax.base.errors.UnstableWarning")
+@pytest.mark.parametrize("page", [pytest.param(p, marks=pytest.mark.slow if p in LONG else ()) for p in RUN])
 def test_python_of_a_page_runs_from_its_first_line_to_its_last(page, tmp_path, monkeypatch):
     """Each page is a script of its own; kills names that have gone and objects that a page does not make."""
     run_page(page, tmp_path, monkeypatch)
+
+
+def test_the_page_of_trainings_runs_but_for_them(tmp_path, monkeypatch):
+    """Configurations are read and nothing is learned: the model that ships comes out."""
+    trained = TrainingResult(load_model("phonax-small"), (), tmp_path)
+
+    def train(config):
+        assert all(map(os.path.exists, as_config(config).data.train))
+        return trained
+
+    def fine_tune(model, config):
+        assert isinstance(model, Potential)
+        return train(config)
+
+    def imitate(config, teacher, frames, structures):
+        as_config(config)
+        assert {len(atoms) for atoms in structures} == {2 * len(frame.atoms) for frame in frames}
+        return load_model(teacher)
+
+    for stand_in in (train, fine_tune, imitate):
+        monkeypatch.setattr(ase_phonax, stand_in.__name__, stand_in)
+    run_page("docs/training.md", tmp_path, monkeypatch)
 
 
 def test_blocks_that_do_not_run_are_known_and_say_why():
