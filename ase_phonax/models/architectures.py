@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any
 
 from . import mace, nequip
-from .architecture import Architecture
+from .architecture import Architecture, Network
 from .potential import Potential, Provenance
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -21,8 +21,8 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
-def get_network(architecture: str, config: Any) -> Any:
-    """The JAX network of a configuration, see `blocks.function.Network`; equal ones are the same object."""
+def get_network(architecture: str, config: Any) -> Network:
+    """The JAX network of a configuration; equal ones are the same object."""
     module, name = ARCHITECTURES[architecture].network
     return getattr(import_module(f".{module}", __package__), name)(config)
 

@@ -10,7 +10,6 @@ twice.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
@@ -21,31 +20,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ..architecture import Network
 from ..o3.irreps import Irreps
 from ..outputs import Output
 from .activations import SILU_NORM, TANH_NORM
 from .gates import pre_gate_irreps
 
 _EVEN = e3nn.Irrep("0e")
-
-
-@dataclass(frozen=True)
-class Network:
-    """Pure functions of one configuration; equal configurations give the same object.
-
-    Attributes:
-        init: (key, edge_vectors, species, exchange) -> parameters.
-        node_energies: see `Potential.node_energies`.
-        inside: the same arguments -> what leaves each layer (n_nodes, d), as `flat` has it, and the node energies; None
-            where a network does not tell.
-        outputs: the same arguments -> all that is read of atoms: name -> (n_nodes, components), the energy [eV] among
-            it; None for a network that has the energy alone.
-    """
-
-    init: Callable[..., Any]
-    node_energies: Callable[..., Any]
-    inside: Callable[..., Any] | None = None
-    outputs: Callable[..., Any] | None = None
 
 
 def network_of(model: type, config: Any) -> Network:

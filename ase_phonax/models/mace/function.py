@@ -13,11 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ..architecture import Network
 from ..blocks import function as blocks
 from ..blocks.function import (
     AnyExchange,
     EdgeGeometry,
-    Network,
     convolution,
     linear,
     look_along,

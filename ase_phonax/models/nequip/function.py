@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from ..architecture import Network
 from ..blocks.function import (
     AnyExchange,
     EdgeGeometry,
-    Network,
     components_first,
     convolution,
     flat,

@@ -216,7 +216,7 @@ def _judge(
 
 
 def inside(potential: Potential) -> InsideFunction | None:
-    """What gives the inside of a potential (`models.blocks.function.Network.inside`); None where it does not tell."""
+    """What gives the inside of a potential (`models.architecture.Network.inside`); None where it does not tell."""
     if potential.architecture is None or ARCHITECTURES[potential.architecture].layers is None:
         return None
     return getattr(get_network(potential.architecture, potential.config), "inside", None)
