@@ -446,7 +446,7 @@ def test_route_and_device_reach_the_calculator_of_every_command_that_makes_one(i
     class Made(Exception):
         pass
 
-    def calculator(model, **arguments):
+    def calculator(model, *data, **arguments):
         made.append(arguments)
         raise Made
 

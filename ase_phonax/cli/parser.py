@@ -33,7 +33,8 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, *arguments: Any, **options: Any) -> Any:
         """Parse (argparse's name for it)."""
-        return super(Parser, self.filled()).parse_known_args(*arguments, **options)
+        self.filled()
+        return super().parse_known_args(*arguments, **options)
 
     @contextmanager
     def reading(self, source: str) -> Iterator[None]:

@@ -67,8 +67,8 @@ def evaluate(
     from ..models.loading import load_model
 
     potential = load_model(model)
-    frames = _as_frames(data, keys)
     evaluator = Evaluator(potential, np.dtype(dtype), *checked_route(route, False, device))
+    frames = _as_frames(data, keys)
     rows, errors, relative = [], dict[str, list[np.ndarray]](), list[float]()
     for done, frame in enumerate(frames, 1):
         answers = Answers(evaluator, frame)
