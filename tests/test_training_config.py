@@ -5,6 +5,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ase_phonax.base.errors import InputError
@@ -12,7 +13,7 @@ from ase_phonax.base.settings import read_yaml
 from ase_phonax.models.mace.config import MACEConfig
 from ase_phonax.models.nequip.config import NequIPConfig
 from ase_phonax.training import TrainingConfig, read_config
-from ase_phonax.training.config import as_dict, config_from, relative_to
+from ase_phonax.training.config import DataConfig, as_dict, config_from, relative_to
 from ase_phonax.training.config_checks import CHOICES, LEAST
 
 TEXT = """
@@ -140,6 +141,42 @@ def test_a_value_of_a_wrong_kind_is_refused_by_name(section, name, value):
         config_from({section: {name: value}})
     # A scientist's words, not Python's.
     assert not re.search(r"\b(float|int|str|bool|NoneType|dict|tuple)\b", error.value.why)
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value"),
+    [
+        ("data", "train", 3),
+        ("data", "repeat", {"a": 1.5}),
+        ("loss", "energy", "much"),
+        ("loss", "columns", True),
+        ("optimiser", "epochs", 1.5),
+        ("run", "devices", None),
+    ],
+)
+def test_values_given_in_python_are_refused_as_those_of_yaml_are(section, name, value):
+    """Kills: a TypeError of a comparison far from the value, or a run that ends with it."""
+    kind = TrainingConfig.__dataclass_fields__[section].default_factory
+    said = []
+    for made in (
+        lambda: TrainingConfig(**{section: kind(**{name: value})}),
+        lambda: config_from({section: {name: value}}),
+    ):
+        with pytest.raises(InputError, match=rf"{section}\.{name}") as refused:
+            made()
+        said.append(str(refused.value))
+    assert said[0] == said[1]
+
+
+def test_python_may_give_numbers_of_numpy_paths_and_mappings(tmp_path):
+    config = TrainingConfig(
+        data=DataConfig(train=[tmp_path / "a.xyz"]), loss={"energy": np.float64(2)}, network={"cutoff": np.float32(4)}
+    )
+    assert config == config_from(
+        {"data": {"train": [str(tmp_path / "a.xyz")]}, "loss": {"energy": 2}, "network": {"cutoff": 4}}
+    )
+    assert type(config.loss.energy) is float
+    json.dumps(dataclasses.asdict(config))
 
 
 @pytest.mark.parametrize("values", [[], "text", {"loss": 3}, {"loss": [1]}, {"network": {"options": 3}}])

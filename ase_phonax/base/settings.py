@@ -141,11 +141,11 @@ def build(kind: type, values: Given, source: str, prepare: Prepare | None = None
     return kind(**ready)
 
 
-def check_fields(settings: object, source: str) -> None:
+def check_fields(settings: object, source: str, prepare: Prepare | None = None, inside: str = "") -> None:
     """Take the values of a frozen dataclass that was made in Python as `build` takes those of YAML.
 
-    Called in its `__post_init__`. Arrays and their scalars become plain numbers, mappings in a tuple of dataclasses
-    become those; dataclasses inside check themselves.
+    Called in its `__post_init__`. Arrays and their scalars become plain numbers, and mappings the dataclasses that are
+    wanted in their place; those inside are checked as well. The arguments are those of `build`.
 
     Raises:
         InputError: a value of a wrong kind.
@@ -153,20 +153,34 @@ def check_fields(settings: object, source: str) -> None:
     kind: type = type(settings)
     hints = typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):
-        path, hint, value = field.name, hints[field.name], getattr(settings, field.name)
-        if dataclasses.is_dataclass(hint):
-            continue
-        if (item := _item(hint)) and isinstance(value, (list, tuple)):
+        hint, value = hints[field.name], getattr(settings, field.name)
+        path = f"{inside}.{field.name}" if inside else field.name
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+            if isinstance(value, hint):
+                check_fields(value, source, prepare, path)
+                continue
+            value = build(hint, value, source, prepare, path)
+        elif (item := _item(hint)) and isinstance(value, (list, tuple)):
             rows = enumerate(value)
-            value = tuple(v if isinstance(v, item) else build(item, v, source, None, f"{path}[{k}]") for k, v in rows)
+            value = tuple(
+                v if isinstance(v, item) else build(item, v, source, prepare, f"{path}[{k}]") for k, v in rows
+            )
         else:
             value = convert(hint, value, source, path)
-        object.__setattr__(settings, path, value)
+        object.__setattr__(settings, field.name, value)
 
 
 def of_python(value: Given) -> Given:
-    """What is no array: NumPy's numbers, texts and arrays become those of Python, arrays as lists."""
+    """A value that is no array: NumPy's numbers, texts and arrays become those of Python, arrays as lists."""
     return value.tolist() if hasattr(value, "tolist") and hasattr(value, "dtype") else value
+
+
+def _of_yaml(value: Given) -> Given:
+    """A value as YAML would have it: no array, and a path as text, alone or in a list."""
+    value = of_python(value)
+    if isinstance(value, (list, tuple)):
+        return [_of_yaml(entry) for entry in value]
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def _item(hint: Hint) -> Any:
@@ -181,7 +195,7 @@ def convert(hint: Hint, value: Given, source: str, path: str) -> Any:
     Raises:
         InputError: it is none of them.
     """
-    value = of_python(value)
+    value = _of_yaml(value)
     wanted = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     # Numbers first: YAML reads 1e-3 as text, and a text may also be a path.
     wanted = tuple(sorted(wanted, key=lambda kind: kind not in (int, float)))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..base.errors import InputError
-from ..base.settings import build, convert, read_yaml, unknown_key
+from ..base.settings import build, check_fields, convert, read_yaml, unknown_key
 from .config_checks import check_architecture, check_config
 
 
@@ -176,6 +176,7 @@ class TrainingConfig:
     run: RunConfig = field(default_factory=RunConfig)
 
     def __post_init__(self):
+        check_fields(self, "the configuration", _with_options)
         check_config(self)
 
 
