@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from ase.cell import Cell
@@ -42,7 +41,7 @@ def layer_path(cell: NDArray[np.float64], axis: int, path: str | None = None, sp
     (square, product), (_, other) = choice @ cell[plane] @ cell[plane].T @ choice.T
     x = product / math.sqrt(square)
     flat = np.array([[math.sqrt(square), 0, 0], [x, math.sqrt(other - x**2), 0], [0, 0, 0]])
-    pbc: Any = (True, True, False)
+    pbc = (True, True, False)
     lattice = Cell(flat).get_bravais_lattice(eps=LATTICE_TOLERANCE, pbc=pbc)
     standard = Cell(flat).bandpath(npoints=0, eps=LATTICE_TOLERANCE, pbc=pbc)
     points = {}
