@@ -955,24 +955,26 @@ def test_numbers_read_well():
 
 def test_a_tolerance_that_is_much_of_the_highest_frequency_is_said():
     here = "(0.1, 0.2, 0.3)"
-    assert interpolation_in_words(0.04, 0.1, 0.05, 5.0, here).startswith("the supercell is large enough")
-    coarse = interpolation_in_words(0.04, 0.1, 0.05, 0.2, here)
+    assert interpolation_in_words(0.04, 0.1, 0.05, 5.0, here)[0].startswith("the supercell is large enough")
+    coarse = interpolation_in_words(0.04, 0.1, 0.05, 0.2, here)[0]
     assert coarse.startswith("within the tolerance of 0.05 THz, but that is 25 %")
-    assert "take a larger supercell" in interpolation_in_words(0.06, 0.1, 0.05, 0.2, here)
+    assert "take a larger supercell" in interpolation_in_words(0.06, 0.1, 0.05, 0.2, here)[0]
 
 
 def test_one_mode_that_is_far_off_is_not_called_large_enough():
     """The mean of many small errors hides a large one; both limits are said."""
-    near = interpolation_in_words(0.04, 0.2, 0.05, 15.0, "(0.1, 0.2, 0.3)")
+    near, too_large = interpolation_in_words(0.04, 0.2, 0.05, 15.0, "(0.1, 0.2, 0.3)")
+    assert not too_large
     assert near == "the supercell is large enough (RMS up to 0.05, largest up to 0.2 THz)"
-    off = interpolation_in_words(0.04, 0.61, 0.05, 15.0, "(0.1, 0.2, 0.3)")
+    off, too_large = interpolation_in_words(0.04, 0.61, 0.05, 15.0, "(0.1, 0.2, 0.3)")
+    assert too_large
     assert off == (
         "large enough by RMS (up to 0.05 THz), but one mode is off by 0.61 THz at q = (0.1, 0.2, 0.3), more than 0.2"
         " THz: `exact=True`, or a smaller `tolerance`"
     )
     assert as_typed(off).endswith(" THz: --exact, or a smaller --tolerance")
     # Studies at several volumes take nothing from exact D(q): they have no such option.
-    assert "exact" not in interpolation_in_words(0.04, 0.61, 0.05, 15.0, "(0.1, 0.2, 0.3)", may_be_exact=False)
+    assert "exact" not in interpolation_in_words(0.04, 0.61, 0.05, 15.0, "(0.1, 0.2, 0.3)", may_be_exact=False)[0]
 
 
 def test_the_wave_vector_of_the_largest_error_is_told(inside, ionic):

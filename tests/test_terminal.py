@@ -8,24 +8,12 @@ from rich.console import Console
 
 from ase_phonax.cli.terminal import print_report, styled
 from ase_phonax.studies.report import Report
-from ase_phonax.studies.words import interpolation_in_words, noise_in_words, symmetry_in_words
+from ase_phonax.studies.words import interpolation_in_words, symmetry_in_words
 
 from .screen import Screen
 
 HEAD = ("T (K)", "V (Å³)", "β (10⁻⁶/K)", "B (GPa)", "Cp (J/K/mol)", "G (eV)", "γ", "doubt")
-HERE = "(0.1, 0.2, 0.3)"
-SOUND = (noise_in_words(1e-15), symmetry_in_words(1e-5), interpolation_in_words(0.01, 0.1, 0.05, 9.0, HERE))
-DOUBTFUL = (
-    noise_in_words(1.0),
-    symmetry_in_words(1.0),
-    interpolation_in_words(0.06, 0.1, 0.05, 9.0, HERE),
-    interpolation_in_words(0.04, 0.61, 0.05, 9.0, HERE),
-    interpolation_in_words(0.04, 0.1, 0.05, 0.2, HERE),
-    "UNSTABLE: there are imaginary modes",
-    "FAILED: forces do not fall",
-    "-3 3 3, 216 atoms, the largest allowed; it misses the 0.05 THz wanted",
-    "3 % of the modes, being imaginary or zero: these numbers are incomplete",
-)
+SOUND, DOUBTFUL = (interpolation_in_words(error, 0.1, 0.05, 9.0, "(0.1, 0.2, 0.3)") for error in (0.01, 0.06))
 
 
 def report() -> Report:
@@ -37,7 +25,9 @@ def report() -> Report:
     text.row("", "a row without a label")
     text.paragraph("a paragraph, " * 12)
     text.columns(
-        HEAD, [(f"{100 * k}", f"{19.5 + k:.4f}", "44.5", "150.62", "40.2", "-1", "–", "a" * k) for k in (0, 1)]
+        HEAD,
+        [(f"{100 * k}", f"{19.5 + k:.4f}", "44.5", "150.62", "40.2", "-1", "–", "a" * k) for k in (0, 1)],
+        doubtful=[1],
     )
     text.columns(("ratio", "state"), [("0.96", "a long story of many words " * 5), ("1", "stable")], prose=True)
     text.group("notes")
@@ -95,22 +85,23 @@ def styles(text: Report, columns: int) -> dict[str, str]:
 def test_headings_are_bold_labels_coloured_and_doubts_yellow():
     text = Report("NaCl")
     text.group("checks")
-    for k, words in enumerate((*SOUND, *DOUBTFUL)):
-        text.row(f"row {k}", words)
-    text.row("doubt a", "few modes")
+    for words, doubt in (SOUND, DOUBTFUL):
+        text.row("row", words, doubt=doubt)
+    text.row("row", "UNSTABLE: there are imaginary modes")
+    text.row("space group", symmetry_in_words(1.0))
     text.group("notes")
-    text.paragraph("- The volume changed by 30 %.")
+    text.paragraph("- The volume changed by 30 %.", doubt=True)
     by_line = styles(text, 400)
     assert by_line["NaCl"] == by_line["checks"] == "bold bold"
     rows = [style for line, style in by_line.items() if line.startswith("row ")]
-    assert rows == ["cyan none"] * len(SOUND) + ["yellow yellow"] * len(DOUBTFUL)
+    assert rows == ["cyan none", "yellow yellow", "yellow yellow"]
     assert by_line["- The volume changed by 30 %."] == "yellow yellow"
-    assert next(style for line, style in by_line.items() if line.startswith("doubt")) == "yellow yellow"
+    assert next(style for line, style in by_line.items() if line.startswith("space")) == "yellow yellow"
 
 
 def test_a_temperature_with_doubts_is_yellow_in_every_block():
     text = Report("MgO")
-    text.columns(HEAD, [(str(k), "19.5", "44.51", "150", "40.2", "-11.7", "–", "a" * k) for k in (0, 1)])
+    text.columns(HEAD, [(str(k), "19.5", "44.51", "150", "40.2", "-11.7", "–", "a" * k) for k in (0, 1)], doubtful=[1])
     for columns, n_blocks in ((120, 1), (50, 2)):
         by_line = styles(text, columns)
         assert len(by_line) >= 3 * n_blocks

@@ -7,7 +7,6 @@ coloured, and what is not to be trusted yellow.
 from __future__ import annotations
 
 import os
-import re
 import sys
 from typing import TYPE_CHECKING, TextIO
 
@@ -19,12 +18,6 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _HEADING, _LABEL, _WARNING = "bold", "cyan", "yellow"
-# How reports say what is not to be trusted: words in capitals, and what was left out, refused or is not accurate.
-_DOUBTFUL = re.compile(
-    r"\b[A-Z]{5,}:|^note |^doubt |^left out of the fit |  (?:imaginary|refused|without symbols): |interpolated: "
-    r"|it misses the|take a larger|smaller --tolerance|interpolated with an error|incomplete|is too small|these are not"
-)
-_DOUBT = "doubt"  # heading of a column that is empty where there is none
 
 
 def is_terminal(stream: TextIO | None) -> bool:
@@ -56,7 +49,7 @@ def styled(report: Report, columns: int) -> Text:
             if isinstance(row, Columns):
                 lines += _styled_columns(row, plain)
             else:
-                lines += _styled_row(row, plain, warns=group.name == "notes")
+                lines += _styled_row(row, plain)
     return Text("\n").join(lines)
 
 
@@ -67,28 +60,23 @@ def _lines(group: Group, columns: int) -> list[str]:
     return part.text(columns, as_typed).split("\n")
 
 
-def _styled_row(row: Row, lines: list[str], warns: bool) -> list[Text]:
+def _styled_row(row: Row, lines: list[str]) -> list[Text]:
     from rich.text import Text
 
-    label = row.label or ""
-    if warns or _DOUBTFUL.search(f"{label}  {row.text}"):
+    if row.doubt:
         return [Text(line, _WARNING) for line in lines]
     first = Text(lines[0])
-    first.stylize(_LABEL, 2, 2 + len(label))
+    first.stylize(_LABEL, 2, 2 + len(row.label or ""))
     return [first, *map(Text, lines[1:])]
 
 
 def _styled_columns(columns: Columns, lines: list[str]) -> list[Text]:
-    """Headings at the top of each block; a row with doubts warns in every block."""
+    """Headings at the top of each block; a doubtful row warns in every block."""
     from rich.text import Text
 
-    doubtful = list[bool]()
-    if _DOUBT in columns.head and not columns.prose:
-        place = columns.head.index(_DOUBT)
-        doubtful = [bool(cells[place]) for cells in columns.rows]
     styled, number = list[Text](), -1  # of the row; -1 is that of the headings
     for line in lines:
-        style = _LABEL if number < 0 else _WARNING if number < len(doubtful) and doubtful[number] else ""
+        style = _LABEL if number < 0 else _WARNING if number in columns.doubtful else ""
         styled.append(Text(line, style))
         number = number + 1 if line else -1
     return styled

@@ -47,14 +47,14 @@ def molecule_report(summary: Summary, files: Sequence[str] = (), folder: Path | 
     text.group("checks")
     text.row("whole-body motions", _whole_body_row(summary))
     if summary["imaginary_modes"]:
-        text.row("stability", _stability_row(summary))
+        text.row("stability", _stability_row(summary), doubt=True)
     for k, side in enumerate(summary.get("followed", ())):
         way = "plus" if k == 0 else "minus"
         text.row(f"followed, {way}", f"{side['point_group']}, {1000 * side['energy_from_saddle']:.2f} meV from here")
     if "ideal_gas" in summary:
         _gas_rows(text, summary["ideal_gas"])
     for note in summary["warnings"]:
-        text.row("note", note)
+        text.row("note", note, doubt=True)
     if folder is not None:
         text.group(f"results in {folder}")
         text.paragraph(", ".join(files))
@@ -125,4 +125,5 @@ def _gas_rows(text: Report, gas: Summary) -> None:
     text.row("entropy", f"{1000 * gas['entropy']:.4f} meV/K, {1000 * gas['entropy'] / per_mole:.2f} J/K/mol")
     text.row("Gibbs energy", f"{gas['gibbs_energy']:.4f} eV")
     if gas["left_out"]:
-        text.row("", f"{gas['left_out']} imaginary modes left out: these are not properties of a gas of such molecules")
+        words = f"{gas['left_out']} imaginary modes left out: these are not properties of a gas of such molecules"
+        text.row("", words, doubt=True)

@@ -36,10 +36,12 @@ def report(results: PhononStudy, folder: Path | None) -> Report:
     error = checks["interpolation_error_thz"]
     highest = results.sampling.frequencies.maximum_thz
     worst = checks["interpolation_error_max_thz"]
-    words = interpolation_in_words(
+    words, too_large = interpolation_in_words(
         error, worst, results.settings.tolerance, highest, vector_in_words(results.worst_qpoint.tolist())
     )
-    text.row("supercell", f"{error:.2g} THz RMS, {worst:.2g} THz at most, against exact D(q)   {words}")
+    text.row(
+        "supercell", f"{error:.2g} THz RMS, {worst:.2g} THz at most, against exact D(q)   {words}", doubt=too_large
+    )
     _describe_heat(text, results)
     for part in results.parts:
         part.describe(text)
@@ -75,7 +77,8 @@ def _describe_structure(text: Report, results: PhononStudy) -> None:
         residual += f" (before: {relaxation.initial_max_force:.1e}, {relaxation.initial_max_stress or 0.0:.1e})"
     text.row("largest force, stress", residual)
     matrix = matrix_in_words(results.phonopy.supercell_matrix.tolist())
-    text.row("supercell", f"{matrix}, {len(results.phonopy.supercell)} atoms{_choice_in_words(results)}")
+    missed = results.choice is not None and not results.choice.reached
+    text.row("supercell", f"{matrix}, {len(results.phonopy.supercell)} atoms{_choice_in_words(results)}", doubt=missed)
 
 
 def _choice_in_words(results: PhononStudy) -> str:
@@ -147,7 +150,9 @@ def _describe_heat(text: Report, results: PhononStudy) -> None:
             "accuracy",
             f"frequencies of the mesh are interpolated with an error of {error:.2g} THz: `exact=True` or a larger"
             " supercell",
+            doubt=True,
         )
     if results.sampling.frequencies.fraction_left_out > 0:
         share = 100 * results.sampling.frequencies.fraction_left_out
-        text.row("left out", f"{share:.3g} % of the modes, being imaginary or zero: these numbers are incomplete")
+        words = f"{share:.3g} % of the modes, being imaginary or zero: these numbers are incomplete"
+        text.row("left out", words, doubt=True)

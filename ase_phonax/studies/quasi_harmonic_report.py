@@ -55,16 +55,18 @@ def _known(value: float) -> float | None:
 def describe(text: Report, expansion: QuasiHarmonic, summary: Summary) -> None:
     """Add the results to a report, below structure and volumes."""
     for point, reason in zip(expansion.left_out, expansion.reasons, strict=True):
-        text.row("left out of the fit", f"{point.name}: {reason}")
+        text.row("left out of the fit", f"{point.name}: {reason}", doubt=True)
     text.group(
         f"quasi-harmonic, {expansion.pressure_gpa:g} GPa, per primitive cell ({expansion.result.eos_name} equation)"
     )
     head = ("T (K)", "V (Å³)", "β (10⁻⁶/K)", "B (GPa)", "Cp (J/K/mol)", "G (eV)", "γ", "doubt")
     verdicts = [_verdict(expansion, temperature) for temperature in _printed(expansion)]
-    text.columns(head, [_cells(expansion, verdict) for verdict in verdicts if not verdict.refusal])
+    given = [verdict for verdict in verdicts if not verdict.refusal]
+    doubtful = [k for k, verdict in enumerate(given) if verdict.doubts]
+    text.columns(head, [_cells(expansion, verdict) for verdict in given], doubtful=doubtful)
     for verdict in verdicts:
         if verdict.refusal:
-            text.row(f"{verdict.temperature_k:g} K", f"refused: {verdict.refusal}")
+            text.row(f"{verdict.temperature_k:g} K", f"refused: {verdict.refusal}", doubt=True)
     _explain(text, {name for verdict in verdicts for name in verdict.doubts}, summary)
 
 
@@ -111,7 +113,7 @@ def _explain(text: Report, doubts: set[str], summary: Summary) -> None:
     text.row("±", "largest change of β without one of the volumes, or with an equation of higher order; ?: unknown")
     for name, words in DOUBTS.items():
         if name in doubts:
-            text.row(f"doubt {_letter(name)}", words)
+            text.row(f"doubt {_letter(name)}", words, doubt=True)
     text.row("errors of β at 300 K", summary["expansion_errors"])
 
 

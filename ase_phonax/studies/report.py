@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 # The layout is our own: rich breaks lines at no-break spaces, cuts numbers where columns get narrow, and has no blocks.
 WIDTH = 100  # columns of a page
@@ -26,14 +26,20 @@ _TOGETHER = tuple(
 )
 _VECTOR = re.compile(rf"\((?:{_NUMBER},? ?)+\)")
 _HELD = "\N{NO-BREAK SPACE}"
+_CAPITALS = re.compile(r"\b[A-Z]{5,}:")  # UNSTABLE: ...
 
 
 @dataclass(frozen=True)
 class Row:
-    """A label, and what is said of it; paragraphs have no label."""
+    """A label, and what is said of it; paragraphs have no label.
+
+    Attributes:
+        doubt: it says what is not to be trusted.
+    """
 
     label: str | None
     text: str
+    doubt: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,12 +49,14 @@ class Columns:
     Attributes:
         left: columns that are flush left.
         prose: the last column is text, flush left, that goes on below itself.
+        doubtful: numbers of rows that are not to be trusted.
     """
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     left: tuple[int, ...] = ()
     prose: bool = False
+    doubtful: tuple[int, ...] = ()
 
 
 @dataclass
@@ -73,16 +81,19 @@ class Report:
         """Begin a group."""
         self.groups.append(Group(name))
 
-    def row(self, label: str, text: str) -> None:
+    def row(self, label: str, text: str, *, doubt: bool = False) -> None:
         """One line of the group; a long text goes on below itself.
 
-        Two or more spaces in it divide what is kept on one line as long as that is possible.
+        Args:
+            label: in front of it.
+            text: two or more spaces in it divide what is kept on one line as long as that is possible.
+            doubt: it says what is not to be trusted, as do words in capitals; terminals show it in a colour.
         """
-        self.groups[-1].rows.append(Row(label, text))
+        self.groups[-1].rows.append(Row(label, text, doubt or bool(_CAPITALS.search(text))))
 
-    def paragraph(self, text: str) -> None:
+    def paragraph(self, text: str, *, doubt: bool = False) -> None:
         """Lines of the group without a label."""
-        self.groups[-1].rows.append(Row(None, text))
+        self.groups[-1].rows.append(Row(None, text, doubt or bool(_CAPITALS.search(text))))
 
     def columns(
         self,
@@ -91,6 +102,7 @@ class Report:
         *,
         left: Sequence[int] = (),
         prose: bool = False,
+        doubtful: Sequence[int] = (),
     ) -> None:
         """Cells under headings, flush right; what does not fit side by side follows in a block of its own.
 
@@ -99,8 +111,10 @@ class Report:
             rows: as many cells each.
             left: columns that are flush left.
             prose: the last column is text, flush left, that goes on below itself.
+            doubtful: numbers of rows that are not to be trusted.
         """
-        self.groups[-1].rows.append(Columns(tuple(head), tuple(map(tuple, rows)), tuple(left), prose))
+        columns = Columns(tuple(head), tuple(map(tuple, rows)), tuple(left), prose, tuple(doubtful))
+        self.groups[-1].rows.append(columns)
 
     def text(self, width: int = WIDTH, words: Callable[[str], str] = str) -> str:
         """Its lines, wrapped.
@@ -117,7 +131,7 @@ class Report:
                 if isinstance(row, Columns):
                     lines += _columns_in_lines(width, row)
                 else:
-                    lines += _row_in_lines(width, Row(row.label, words(row.text)))
+                    lines += _row_in_lines(width, replace(row, text=words(row.text)))
         return "\n".join(lines)
 
     def __str__(self) -> str:

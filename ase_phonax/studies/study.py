@@ -151,7 +151,7 @@ def describe_end(text: Report, study: Study, folder: Path | None) -> None:
     if study.notes:
         text.group("notes")
         for note in study.notes:
-            text.paragraph(f"- {note}")
+            text.paragraph(f"- {note}", doubt=True)
     text.group("seconds")
     text.paragraph(", ".join(f"{name.replace('_', ' ')} {time:.1f}" for name, time in study.timings_s.items()))
     if folder is not None:

@@ -228,7 +228,7 @@ def _describe(text: Report, reference: Reference, points: Sequence[VolumePoint],
     n_supercell = len(points[0].phonopy.supercell)
     text.row("supercell", f"{matrix_in_words(reference.matrix.tolist())}, {n_supercell} atoms, at every volume")
     error, worst = contents["interpolation_error_thz"], contents["interpolation_error_max_thz"]
-    words = interpolation_in_words(
+    words, too_large = interpolation_in_words(
         error,
         worst,
         contents["supercell_tolerance_thz"],
@@ -236,13 +236,16 @@ def _describe(text: Report, reference: Reference, points: Sequence[VolumePoint],
         vector_in_words(contents["interpolation_error_max_qpoint"]),
         may_be_exact=False,
     )
-    text.row("its error", f"{error:.2g} THz RMS, {worst:.2g} THz at most, against exact D(q)   {words}")
+    text.row(
+        "its error", f"{error:.2g} THz RMS, {worst:.2g} THz at most, against exact D(q)   {words}", doubt=too_large
+    )
     text.group("volumes (atoms and shape of the cell relaxed at each)")
     for point in points:
         state = f"imaginary: {point.instability}" if point.imaginary else "stable"
         state += "; imaginary in this supercell only" if point.artefact else ""
         state += "; added" if point.ratio in contents.get("ratios_added", ()) else ""
-        text.row(point.name, f"{point.energy:.6f} eV   up to {point.frequencies.maximum_thz:.3f} THz   {state}")
+        words = f"{point.energy:.6f} eV   up to {point.frequencies.maximum_thz:.3f} THz   {state}"
+        text.row(point.name, words, doubt=point.imaginary)
 
 
 def write_shared(folder: Path, points: Sequence[VolumePoint], summary: Summary) -> None:

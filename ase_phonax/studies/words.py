@@ -68,8 +68,8 @@ def interpolation_in_words(
     highest_thz: float,
     where: str,
     may_be_exact: bool = True,
-) -> str:
-    """What the error of interpolating between the supercell's q-points means for its size.
+) -> tuple[str, bool]:
+    """What the error of interpolating between the supercell's q-points means for its size, and whether it is too large.
 
     Args:
         error_thz, largest_thz: RMS and largest over branches and q-points [THz].
@@ -79,14 +79,15 @@ def interpolation_in_words(
         may_be_exact: whether the run could have taken everything from exact D(q).
     """
     if error_thz > tolerance_thz:
-        return "visible in the bands: take a larger supercell" + (" (much larger)" if error_thz > 0.3 else "")
+        return "visible in the bands: take a larger supercell" + (" (much larger)" if error_thz > 0.3 else ""), True
     if tolerance_thz > _COARSE * highest_thz:
         share = f"{100 * tolerance_thz / highest_thz:.0f} % of the highest frequency" if highest_thz > 0 else "large"
-        return f"within the tolerance of {tolerance_thz:g} THz, but that is {share}: give a smaller `tolerance`"
+        return f"within the tolerance of {tolerance_thz:g} THz, but that is {share}: give a smaller `tolerance`", True
     limit = LARGEST_ERROR * tolerance_thz
     if largest_thz > limit:
-        return (
+        words = (
             f"large enough by RMS (up to {tolerance_thz:g} THz), but one mode is off by {largest_thz:.2g} THz at"
             f" q = {where}, more than {limit:g} THz: {'`exact=True`, or ' * may_be_exact}a smaller `tolerance`"
         )
-    return f"the supercell is large enough (RMS up to {tolerance_thz:g}, largest up to {limit:g} THz)"
+        return words, True
+    return f"the supercell is large enough (RMS up to {tolerance_thz:g}, largest up to {limit:g} THz)", False

@@ -175,9 +175,10 @@ class InstabilityPart:
             )
             q = vector_in_words(mode.qpoint.tolist())
             words = [frequency(mode.frequency_thz, self.unit), mode.label or "", f"mode {numbers} at q = {q}"]
-            if not mode.commensurate and not self.exact:
+            interpolated = not mode.commensurate and not self.exact
+            if interpolated:
                 words.append("interpolated: q does not fit the supercell")
-            text.row(_name(mode.where), "  ".join(word for word in words if word))
+            text.row(_name(mode.where), "  ".join(word for word in words if word), doubt=interpolated)
         if len(self.imaginary) > MAX_ROWS:
             text.row("", f"and {len(self.imaginary) - MAX_ROWS} more, in {MODES_FILE}")
         if self.imaginary and self.scan is None:

@@ -166,7 +166,9 @@ class MotionPart:
             mesh = " × ".join(map(str, self.motion.mesh_numbers))
             text.row("mesh", f"{mesh}; the limit adds up to {share:.1f} % to it")
             if self.motion.fraction_left_out > 0:
-                text.row("left out", f"{100 * self.motion.fraction_left_out:.2f} % of the modes: U is too small")
+                text.row(
+                    "left out", f"{100 * self.motion.fraction_left_out:.2f} % of the modes: U is too small", doubt=True
+                )
         if self.participation is not None:
             q, mode = self.participation.lowest
             text.group("participation ratio (1: all atoms move alike; one over the atoms in the cell: one alone)")

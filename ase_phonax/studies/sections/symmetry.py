@@ -115,7 +115,7 @@ class IrrepsPart:
             where = "" if at_gamma else f"q = {vector_in_words(entry.qpoint.tolist())}:  "
             text.row(name, where + ";  ".join(self._in_words(modes) for modes in entry.sets))
             if entry.note:
-                text.row("", f"without symbols: {entry.note}")
+                text.row("", f"without symbols: {entry.note}", doubt=True)
             if at_gamma and self.unsplit:
                 text.row("", "without charges (`born`), longitudinal and transverse IR modes of an insulator coincide")
 
