@@ -44,7 +44,8 @@ class Bar:
             redirect_stderr=False,
             expand=True,
         )
-        self._task = self._progress.add_task("", total=None, time="")
+        self._progress.add_task("", total=None, time="")
+        (self._task,) = self._progress.tasks
         self._streams = {name: _Above(self, getattr(sys, name), lock) for name in ("stdout", "stderr") if _shows(name)}
         for name, above in self._streams.items():
             setattr(sys, name, cast(TextIO, above))
@@ -57,13 +58,9 @@ class Bar:
             times: the first one that fits stands behind the bar.
         """
         room = self._progress.console.width - len(words) - NARROWEST - 2
-        self._progress.update(
-            self._task,
-            description=words,
-            completed=share or 0.0,
-            total=None if share is None else 1.0,
-            time=next((time for time in times if len(time) <= room), ""),
-        )
+        task = self._task  # set here, since `Progress.update` takes a total of None for "as before"
+        task.description, task.fields["time"] = words, next((time for time in times if len(time) <= room), "")
+        task.completed, task.total = (0.0, None) if share is None else (share, 1.0)
         self._progress.start()
         self._progress.refresh()
         self.words = words
