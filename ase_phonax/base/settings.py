@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from .errors import InputError, why_unread
+from .errors import InputError, in_words
 from .input_files import DEEPEST, require_file, shown
 
 LARGEST_FILE = 10_000_000  # bytes
@@ -52,7 +52,7 @@ def read_yaml(path: str | Path) -> Given:
         ) from error
     except Exception as error:  # PyYAML raises whatever its conversions of numbers and dates, or nesting, run into
         raise InputError(
-            f"the configuration {shown(path)} is not YAML: {why_unread(error)[:500]}",
+            f"the configuration {shown(path)} is not YAML: {' '.join(in_words(error).split())[:500]}",
             why,
             "YAML is `name: value` lines, lists with `- ` below a name; texts like numbers or dates need quotes",
         ) from error
