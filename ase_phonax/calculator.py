@@ -6,20 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import Calculator, all_changes
+from ase.calculators.calculator import all_changes
 from ase.outputs import Properties, all_outputs
 from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import ArrayLike
 from phonopy import Phonopy
 from phonopy.structure.atoms import PhonopyAtoms
 
+from .base.calculators import SharedCalculator
 from .base.errors import InputError
 from .base.progress import Progress
-from .base.sharing import Lock
 from .derivatives.compiled.devices import DeviceLike
 from .derivatives.crystals import Crystals
 from .derivatives.evaluator import Evaluator, checked_route
+from .derivatives.fields import FieldResponse, refuse_no_neutral_molecule
 from .derivatives.route import COMPILED
+from .models.fields import DIPOLE, checked_field, has_output, in_field
 from .models.loading import load_model
 from .models.potential import Potential
 from .models.registry import DEFAULT, models_with
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from ase.vibrations import VibrationsData
 
 
-class PhonaxCalculator(Calculator):
+class PhonaxCalculator(SharedCalculator):
     """ASE calculator of a message-passing potential, with exact second derivatives.
 
     >>> from ase.build import bulk
@@ -64,6 +66,8 @@ class PhonaxCalculator(Calculator):
         route: "arrays", or "compiled" by JAX: seconds to compile, then faster for the smallest networks on CPUs
             (docs/performance.md), and able to use an accelerator. Both give the same numbers to rounding. None:
             arrays, unless an accelerator is named or the potential is a plain function.
+        field: (3,) uniform electric field [V/Å] in which energies, forces, dipoles and second derivatives of a neutral
+            molecule are those of U = E - mu.F - 1/2 F.alpha.F; for models that give a dipole.
         device: where compiled functions run: "cpu", "gpu", "gpu:1" or a `jax.Device`; None as JAX chooses. How many
             columns of second derivatives are taken at once follows from its memory.
         **kwargs: passed to ASE's Calculator (`atoms`, `directory`, ...).
@@ -80,7 +84,11 @@ class PhonaxCalculator(Calculator):
 
     # Stress is offered for three-dimensional periodicity only; ASE raises PropertyNotImplementedError otherwise.
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress", "hessian"]
-    default_parameters = {"route": None, "device": None}  # left out by `todict` where nothing was asked for
+    default_parameters = {
+        "route": None,
+        "device": None,
+        "field": None,
+    }  # left out by `todict` where nothing was asked for
     nolabel = True  # `ase run` would pass a label otherwise
     evaluator: Evaluator
 
@@ -92,6 +100,7 @@ class PhonaxCalculator(Calculator):
         compiled: bool = False,
         route: str | None = None,
         device: DeviceLike = None,
+        field: ArrayLike | None = None,
         **kwargs: Any,
     ):
         if (dtype if isinstance(dtype, str) else np.dtype(dtype).name) not in ("float64", "float32"):
@@ -103,12 +112,18 @@ class PhonaxCalculator(Calculator):
         route, device = checked_route(route, compiled, device)
         self.potential: Potential = load_model(DEFAULT if model is None else model)
         self.dtype = np.dtype(dtype)
-        self.evaluator = Evaluator(self.potential, self.dtype, route, device, models_with)
+        model_itself = Evaluator(self.potential, self.dtype, route, device, models_with)
+        self.field = None if field is None else checked_field(field)
+        self._fields = FieldResponse(model_itself, self.field)
+        self.evaluator = model_itself if self.field is None else model_itself.of(in_field(self.potential, self.field))
         self._crystals = Crystals(self.evaluator)
-        self._one_at_a_time = Lock()  # around the atoms and results that ASE keeps
         name = str(model) if isinstance(model, (str, os.PathLike)) else self.potential.name
         compiled = route == COMPILED
+        if self.field is not None:
+            kwargs["field"] = self.field.tolist()
         super().__init__(model=name, dtype=self.dtype.name, compiled=compiled, route=route, device=device, **kwargs)
+        if has_output(self.potential, DIPOLE):
+            self.implemented_properties = [*type(self).implemented_properties, "dipole"]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.potential.name!r}: {self.evaluator.described}>"
@@ -127,6 +142,8 @@ class PhonaxCalculator(Calculator):
                 "energies and their derivatives are those of a structure",
                 "give it as the argument, or attach the calculator (atoms.calc = calc) and ask the atoms",
             )
+        if self.field is not None:
+            refuse_no_neutral_molecule(structure)
         if "energy" not in self.results or system_changes:
             self.results = {}  # where this is refused or interrupted, none of other atoms are left
             energies, forces, virial = self.evaluator.energy_forces_stress(structure)
@@ -136,35 +153,10 @@ class PhonaxCalculator(Calculator):
             if all(structure.pbc):
                 # |V|: the volume of a left-handed cell is as real as any other.
                 self.results["stress"] = full_3x3_to_voigt_6_stress(virial / abs(np.linalg.det(structure.cell.array)))
+        if "dipole" in properties:
+            self.results["dipole"] = self._fields.dipole(structure)
         if "hessian" in properties:
             self.results["hessian"] = self.evaluator.hessian(structure, np.arange(len(structure)))
-
-    # What ASE remembers, atoms and results, is asked for and replaced in steps: by one thread at a time.
-
-    def get_property(self, name, atoms=None, allow_calculation=True):
-        """One result of a structure, computed unless it is known (ASE's interface)."""
-        with self._one_at_a_time:
-            return super().get_property(name, atoms, allow_calculation)
-
-    def calculate_properties(self, atoms, properties):
-        """Several results of a structure together (ASE's interface)."""
-        with self._one_at_a_time:
-            return super().calculate_properties(atoms, properties)
-
-    def calculation_required(self, atoms, properties):
-        """Whether one of some results is not known (ASE's interface)."""
-        with self._one_at_a_time:
-            return super().calculation_required(atoms, properties)
-
-    def reset(self):
-        """Forget atoms and results (ASE's interface)."""
-        with self._one_at_a_time:
-            super().reset()
-
-    def get_atoms(self):
-        """The last structure, with this calculator (ASE's interface)."""
-        with self._one_at_a_time:
-            return super().get_atoms()
 
     def export_properties(self) -> Properties:
         """Results under ASE's official names only; "hessian" is none and would raise KeyError."""
@@ -192,7 +184,33 @@ class PhonaxCalculator(Calculator):
         Returns:
             for each name (n, components) of the atoms, or (components,) of the structure.
         """
-        return self.evaluator.outputs(self.get_atoms() if atoms is None else atoms)
+        return self._fields.evaluator.outputs(self.get_atoms() if atoms is None else atoms)
+
+    def get_polarizability(self, atoms: Atoms | None = None) -> np.ndarray:
+        """(3, 3) alpha = -d²U/dF² of a neutral molecule [e²Å²/eV; times 14.39964 in Å³].
+
+        Args:
+            atoms: the last structure when None.
+
+        Raises:
+            InputError: the model does not give it.
+            StructureError: a periodic or charged structure.
+        """
+        return self._fields.polarizability(self.get_atoms() if atoms is None else atoms)
+
+    def get_born_charges(self, atoms: Atoms | None = None) -> np.ndarray:
+        """(n, 3, 3) dmu_a/dx_b of every atom of a neutral molecule, field first, displacement second [e].
+
+        They add up to zero over the atoms. Arguments and errors are those of `get_polarizability`.
+        """
+        return self._fields.born_charges(self.get_atoms() if atoms is None else atoms)
+
+    def get_polarizability_gradient(self, atoms: Atoms | None = None) -> np.ndarray:
+        """(n, 3, 3, 3) d alpha_ab/dx_c of every atom, displacement last [e²Å/eV].
+
+        Arguments and errors are those of `get_polarizability`.
+        """
+        return self._fields.polarizability_gradient(self.get_atoms() if atoms is None else atoms)
 
     def get_vibrations(
         self, atoms: Atoms, indices: Sequence[int] | None = None, *, progress: Progress | None = None

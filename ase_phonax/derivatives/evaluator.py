@@ -62,6 +62,10 @@ class Evaluator:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.potential.name!r}: {self.described}>"
 
+    def of(self, potential: Potential) -> "Evaluator":
+        """Another potential in the same precision, by the same route on the same device."""
+        return Evaluator(potential, self.dtype, self._asked, self.device, self.others)
+
     @property
     def route(self) -> Route:
         """What answers: the route that was chosen.

@@ -131,7 +131,9 @@ class _ReadAt:
     _last: tuple[Blocks, Blocks] | None = None
 
     def __post_init__(self) -> None:
-        self.value = [sum(np.sum(f * x, (0, 2)) for f, x in zip(self.factors, self.gate.value, strict=True))[None, :, None]]
+        self.value = [
+            sum(np.sum(f * x, (0, 2)) for f, x in zip(self.factors, self.gate.value, strict=True))[None, :, None]
+        ]
 
     def pull_back(self, bar: Blocks) -> Blocks:
         """Cotangents of what enters."""

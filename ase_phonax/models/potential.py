@@ -62,7 +62,8 @@ class Potential:
         name: what to call it in summaries.
         architecture: key of `architectures.ARCHITECTURES`, None for a plain function.
         config: the architecture's frozen configuration, None for a plain function.
-        parts: (parameters, dtype) -> the network as arrays, None for a plain function.
+        parts: (parameters, dtype) -> the network as arrays, or None where there is no such form; None for a plain
+            function.
         provenance: level of theory, training set, licence.
         all_outputs: as `node_outputs`, where there are more than the energy; None where there are not.
         check: the function is tried when it first meets the elements of a structure (`from_function`).
@@ -76,7 +77,7 @@ class Potential:
     name: str = "unnamed"
     architecture: str | None = None
     config: Any = None
-    parts: Callable[[Any, np.dtype], NetworkParts] | None = None
+    parts: Callable[[Any, np.dtype], NetworkParts | None] | None = None
     provenance: Provenance = field(default_factory=Provenance)
     all_outputs: NodeOutputs | None = None
     check: bool = False

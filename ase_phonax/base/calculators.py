@@ -1,0 +1,43 @@
+"""ASE's calculator for several threads."""
+
+from typing import Any
+
+from ase.calculators.calculator import Calculator
+
+from .sharing import Lock
+
+
+class SharedCalculator(Calculator):
+    """A calculator of ASE that threads may share.
+
+    What ASE remembers, atoms and results, is asked for and replaced in steps: by one thread at a time.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        self._one_at_a_time = Lock()
+        super().__init__(**kwargs)
+
+    def get_property(self, name, atoms=None, allow_calculation=True):
+        """One result of a structure, computed unless it is known (ASE's interface)."""
+        with self._one_at_a_time:
+            return super().get_property(name, atoms, allow_calculation)
+
+    def calculate_properties(self, atoms, properties):
+        """Several results of a structure together (ASE's interface)."""
+        with self._one_at_a_time:
+            return super().calculate_properties(atoms, properties)
+
+    def calculation_required(self, atoms, properties):
+        """Whether one of some results is not known (ASE's interface)."""
+        with self._one_at_a_time:
+            return super().calculation_required(atoms, properties)
+
+    def reset(self):
+        """Forget atoms and results (ASE's interface)."""
+        with self._one_at_a_time:
+            super().reset()
+
+    def get_atoms(self):
+        """The last structure, with this calculator (ASE's interface)."""
+        with self._one_at_a_time:
+            return super().get_atoms()

@@ -1,0 +1,101 @@
+"""Dipoles, polarizabilities and their derivatives by positions, from the outputs of a network.
+
+Each component is the energy of a network (`models.functionals`), whose forces are exact by either route.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from ase import Atoms
+
+from ..base.errors import StructureError
+from ..models.fields import DIPOLE, POLARIZABILITY, as_tensor, has_output, require_output, symmetric_tensors
+from ..models.functionals import functional
+from ..models.outputs import Output
+from ..models.potential import Potential
+from .evaluator import Evaluator
+
+
+class FieldResponse:
+    """What a molecule has of a uniform field, by a model with field outputs.
+
+    Args:
+        evaluator: of the model.
+        field: (3,) [V/Å] in which dipoles and Born charges are taken.
+    """
+
+    def __init__(self, evaluator: Evaluator, field: np.ndarray | None = None) -> None:
+        self.evaluator = evaluator
+        self.field = np.zeros(3) if field is None else field
+        self._components: dict[str, list[Evaluator]] = {}
+
+    @property
+    def potential(self) -> Potential:
+        """The model."""
+        return self.evaluator.potential
+
+    def dipole(self, atoms: Atoms) -> np.ndarray:
+        """(3,) mu = -dU/dF [eÅ]."""
+        self.check(atoms, DIPOLE)
+        values = self.evaluator.outputs(atoms)
+        dipole = values[DIPOLE.name]
+        if has_output(self.potential, POLARIZABILITY):
+            dipole = dipole + as_tensor(values[POLARIZABILITY.name]) @ self.field
+        return dipole
+
+    def polarizability(self, atoms: Atoms) -> np.ndarray:
+        """(3, 3) alpha = -d²U/dF² [e²Å²/eV]."""
+        self.check(atoms, POLARIZABILITY)
+        return as_tensor(self.evaluator.outputs(atoms)[POLARIZABILITY.name])
+
+    def born_charges(self, atoms: Atoms) -> np.ndarray:
+        """(n, 3, 3) dmu_a/dx_b of each atom, field first, displacement second [e]."""
+        self.check(atoms, DIPOLE)
+        charges = self._gradients(atoms, DIPOLE, np.eye(3)).swapaxes(0, 1)
+        if self.field.any() and has_output(self.potential, POLARIZABILITY):
+            charges = charges + np.einsum("iacb,c->iab", self.polarizability_gradient(atoms), self.field)
+        return charges
+
+    def polarizability_gradient(self, atoms: Atoms) -> np.ndarray:
+        """(n, 3, 3, 3) d alpha_ab/dx_c of each atom, displacement last [e²Å/eV]."""
+        self.check(atoms, POLARIZABILITY)
+        gradients = self._gradients(atoms, POLARIZABILITY, np.eye(6))
+        return np.einsum("kic,kab->iabc", gradients, symmetric_tensors())
+
+    def check(self, atoms: Atoms, output: Output) -> None:
+        """Refuse what has no such quantity.
+
+        Raises:
+            InputError: the model does not give it.
+            StructureError: a periodic or charged structure.
+        """
+        require_output(self.potential, output)
+        refuse_no_neutral_molecule(atoms)
+
+    def _gradients(self, atoms: Atoms, output: Output, rows: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+        """(k, n, 3) derivatives of components of an output by positions."""
+        if output.name not in self._components:
+            known = self.evaluator
+            self._components[output.name] = [known.of(functional(self.potential, {output.name: row})) for row in rows]
+        return np.array([-component.energy_forces_stress(atoms)[1] for component in self._components[output.name]])
+
+
+def refuse_no_neutral_molecule(atoms: Atoms) -> None:
+    """Refuse structures whose energy in a uniform field is not defined here.
+
+    Raises:
+        StructureError: periodic along some direction, or charged.
+    """
+    if atoms.pbc.any():
+        raise StructureError(
+            f"the structure is periodic (pbc={atoms.pbc.tolist()})",
+            "the energy of an infinite crystal in a uniform field has no minimum, and its dipole depends on the cell",
+            "set pbc=False if it is a molecule; charges of crystals are another quantity (docs/polar.md)",
+        )
+    charge = float(atoms.info.get("charge", 0.0)) or float(np.sum(atoms.get_initial_charges()))
+    if abs(charge) > 1e-6:
+        raise StructureError(
+            f"the molecule has the charge {charge:+g}",
+            "the dipole of an ion depends on the origin, and these models have learned of neutral molecules alone",
+            "compute neutral molecules; take the charge out of info or initial charges if it is none",
+        )

@@ -1,0 +1,119 @@
+"""Potentials in a uniform electric field: U(x, F) = E(x) - mu(x).F - 1/2 F.alpha(x).F.
+
+F in V/Å, so that a charge times F is in eV/Å; mu in eÅ, alpha in e²Å²/eV (times 14.39964 in Å³). Signs, units and index
+orders: docs/conventions.md, "Electric field".
+"""
+
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..base.errors import InputError
+from .functionals import functional
+from .o3.spherical import harmonics
+from .outputs import Output
+from .potential import Potential
+
+DIPOLE = Output("dipole", "1o", per="structure", unit="eÅ")
+POLARIZABILITY = Output("polarizability", "0e + 2e", per="structure", unit="e²Å²/eV")
+ATOMIC_UNIT = 51.42206747632590  # V/Å, CODATA 2018
+STRONGEST = 3.0  # V/Å; molecules ionise well below
+
+
+@cache
+def symmetric_tensors() -> np.ndarray:
+    """(6, 3, 3) symmetric tensors of unit Frobenius norm: the components of "0e + 2e", in their order."""
+    # Components of degree 2 are quadratic forms of a vector; six vectors determine them.
+    pairs = [(a, b) for a in range(3) for b in range(a, 3)]
+    vectors = np.array([np.eye(3)[a] + np.eye(3)[b] for a, b in pairs]) / 2
+    square = [[v[a] * v[b] * (1 if a == b else 2) for a, b in pairs] for v in vectors]
+    norms = np.linalg.norm(vectors, axis=1)
+    values = norms[:, None] ** 2 * harmonics(vectors / norms[:, None], 2)[:, 4:]
+    entries = np.linalg.solve(square, values)  # (6 entries, 5 components)
+    tensors = np.zeros((6, 3, 3))
+    tensors[0] = np.eye(3)
+    for (a, b), row in zip(pairs, entries, strict=True):
+        tensors[1:, a, b] = tensors[1:, b, a] = row
+    tensors /= np.linalg.norm(tensors, axis=(1, 2))[:, None, None]
+    tensors.setflags(write=False)
+    return tensors
+
+
+def as_tensor(components: Any) -> Any:
+    """(..., 6) components of "0e + 2e" as symmetric tensors (..., 3, 3)."""
+    tensors = components @ symmetric_tensors().reshape(6, 9)  # as operators have it: arrays may be JAX's
+    return tensors.reshape(*components.shape[:-1], 3, 3)
+
+
+def as_components(tensors: np.ndarray) -> np.ndarray:
+    """Symmetric tensors (..., 3, 3) as components (..., 6) of "0e + 2e"."""
+    return np.einsum("...ab,kab->...k", tensors, symmetric_tensors())
+
+
+def has_output(potential: Potential, output: Output) -> bool:
+    """Whether a potential gives this quantity: an output of this name, these irreps and this unit."""
+    return any(replace(own, scale=output.scale) == output for own in potential.outputs)
+
+
+def require_output(potential: Potential, output: Output) -> None:
+    """Refuse a potential that does not give a quantity.
+
+    Raises:
+        InputError: none of its outputs is this one.
+    """
+    if not has_output(potential, output):
+        names = ", ".join(str(own) for own in potential.outputs)
+        raise InputError(
+            f"the model {potential.name!r} gives {names}",
+            f"it knows nothing of the {output.name}: no label of it was among what it learned from",
+            "take a model with field outputs (ase-phonax models), or train one on such labels (docs/training.md)",
+        )
+
+
+def checked_field(field: ArrayLike) -> np.ndarray:
+    """(3,) the field [V/Å].
+
+    Raises:
+        InputError: another shape, or too strong for a molecule.
+    """
+    try:
+        vector = np.asarray(field, float)
+    except (TypeError, ValueError):
+        vector = np.array(np.nan)
+    if vector.shape != (3,) or not np.isfinite(vector).all():
+        raise InputError(
+            f"the field is {field!r}"[:200],
+            "a uniform field is a vector",
+            "give three numbers in V/Å, along x, y and z: field=(0, 0, 0.1)",
+        )
+    size = np.linalg.norm(vector)
+    if size > STRONGEST:
+        raise InputError(
+            f"the field has {size:.3g} V/Å",
+            f"above {STRONGEST:g} V/Å molecules are ionised, and an expansion to second order means nothing",
+            f"give it in V/Å: an atomic unit of field is {ATOMIC_UNIT:.2f} V/Å, 1 V/m is 1e-10 V/Å",
+        )
+    return vector
+
+
+def in_field(potential: Potential, field: ArrayLike) -> Potential:
+    """The potential U(x, F) at one F: forces and second derivatives of it are those in the field.
+
+    The second-order term is there if the model has a polarizability.
+
+    Args:
+        potential: with an output `DIPOLE`, and `POLARIZABILITY` for the second order.
+        field: (3,) [V/Å].
+
+    Raises:
+        InputError: no field, or a model without a dipole.
+    """
+    vector = checked_field(field)
+    require_output(potential, DIPOLE)
+    weights = {DIPOLE.name: -vector}
+    if has_output(potential, POLARIZABILITY):
+        weights[POLARIZABILITY.name] = -as_components(np.outer(vector, vector)) / 2
+    return functional(potential, weights, energy=1.0)

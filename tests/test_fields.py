@@ -1,0 +1,186 @@
+"""Molecules in a uniform electric field: derivatives by differences, sum rules, and what turns with the molecule."""
+
+import pickle
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk, molecule
+from scipy.spatial.transform import Rotation
+
+from ase_phonax import PhonaxCalculator, Potential
+from ase_phonax.base.errors import InputError, StructureError
+from ase_phonax.models.architectures import ARCHITECTURES, make_potential
+from ase_phonax.models.fields import DIPOLE, POLARIZABILITY, as_components, as_tensor, symmetric_tensors
+from ase_phonax.models.nequip.config import NequIPConfig
+
+FIELD = np.array([0.11, -0.07, 0.05])  # V/Å
+SMALL = NequIPConfig(
+    n_species=3,
+    cutoff=3.5,
+    hidden_irreps="4x0e + 3x1o + 2x2e",
+    n_layers=2,
+    n_basis=4,
+    radial_sizes=(8,),
+    embedding=4,
+    average_neighbors=3.0,
+    outputs=(DIPOLE, POLARIZABILITY),
+)
+
+
+@lru_cache
+def potential(outputs=(DIPOLE, POLARIZABILITY)) -> Potential:
+    """A network of H, C and O with random parameters."""
+    config, rng = replace(SMALL, outputs=outputs), np.random.default_rng(5)
+    shapes = ARCHITECTURES["nequip"].shapes(config)
+    parameters = {m: {key: rng.normal(size=shape) for key, shape in own.items()} for m, own in shapes.items()}
+    return make_potential("nequip", config, parameters, (1, 6, 8), "random")
+
+
+def crooked() -> Atoms:
+    """Methanol without any symmetry."""
+    atoms = molecule("CH3OH")
+    atoms.rattle(0.1, seed=2)
+    return atoms
+
+
+def differences(function, x: np.ndarray, step: float) -> np.ndarray:
+    """d function / dx by central differences and one step of Richardson's extrapolation; derivatives last."""
+    columns = []
+    for k in range(x.size):
+        unit = np.zeros(x.size)
+        unit[k] = step
+        one, two = (
+            (function(x + s * unit.reshape(x.shape)) - function(x - s * unit.reshape(x.shape))) / (2 * s * step)
+            for s in (1, 2)
+        )
+        columns.append((4 * one - two) / 3)
+    return np.stack(columns, -1).reshape(*np.shape(columns[0]), *x.shape)
+
+
+def moved(atoms: Atoms, positions: np.ndarray) -> Atoms:
+    atoms = atoms.copy()
+    atoms.positions = positions
+    return atoms
+
+
+def test_symmetric_tensors_are_an_orthonormal_basis_that_turns_as_features_do():
+    basis = symmetric_tensors()
+    np.testing.assert_allclose(np.einsum("iab,jab->ij", basis, basis), np.eye(6), atol=1e-14)
+    tensor = np.random.default_rng(0).normal(size=(3, 3))
+    tensor += tensor.T
+    np.testing.assert_allclose(as_tensor(as_components(tensor)), tensor, atol=1e-14)
+
+
+def test_derivatives_by_field_and_positions_equal_differences():
+    """U itself is differentiated: signs and index orders follow from it alone."""
+    atoms = crooked()
+    calc = PhonaxCalculator(potential())
+
+    def energy(field):
+        return np.array(PhonaxCalculator(potential(), field=field).get_potential_energy(atoms))
+
+    zero = np.zeros(3)
+    np.testing.assert_allclose(calc.get_dipole_moment(atoms), -differences(energy, zero, 0.05), rtol=0, atol=1e-9)
+    # U is of second order in the field: differences of any step are exact.
+    bend = np.array(
+        [
+            [
+                energy(0.5 * (a + b)) - energy(0.5 * (a - b)) - energy(0.5 * (b - a)) + energy(-0.5 * (a + b))
+                for a in np.eye(3)
+            ]
+            for b in np.eye(3)
+        ]
+    )
+    np.testing.assert_allclose(calc.get_polarizability(atoms), -bend, rtol=0, atol=1e-9)
+
+    born = differences(lambda x: calc.get_dipole_moment(moved(atoms, x)), atoms.positions, 5e-4)  # (a, i, b)
+    np.testing.assert_allclose(calc.get_born_charges(atoms), born.swapaxes(0, 1), rtol=0, atol=1e-7)
+    assert np.abs(born.swapaxes(0, 1) - born.swapaxes(0, 1).swapaxes(1, 2)).max() > 1e-2  # the order matters
+    raman = differences(lambda x: calc.get_polarizability(moved(atoms, x)), atoms.positions, 5e-4)  # (a, b, i, c)
+    np.testing.assert_allclose(calc.get_polarizability_gradient(atoms), np.moveaxis(raman, 2, 0), rtol=0, atol=1e-7)
+
+
+def test_in_a_field_everything_is_of_one_energy():
+    atoms = crooked()
+    calc = PhonaxCalculator(potential(), field=FIELD)
+    force = -differences(lambda x: np.array(calc.get_potential_energy(moved(atoms, x))), atoms.positions, 5e-4)
+    np.testing.assert_allclose(calc.get_forces(atoms), force, rtol=0, atol=1e-7)
+    born = differences(lambda x: calc.get_dipole_moment(moved(atoms, x)), atoms.positions, 5e-4)
+    np.testing.assert_allclose(calc.get_born_charges(atoms), born.swapaxes(0, 1), rtol=0, atol=1e-7)
+    hessian = -differences(lambda x: calc.get_forces(moved(atoms, x)), atoms.positions, 5e-4)
+    np.testing.assert_allclose(calc.get_hessian(atoms), hessian, rtol=0, atol=1e-6)
+
+
+def test_both_routes_give_the_same():
+    atoms = crooked()
+    one, two = (PhonaxCalculator(potential(), route=route, field=FIELD) for route in ("arrays", "compiled"))
+    for name in ("get_forces", "get_hessian", "get_polarizability", "get_born_charges", "get_polarizability_gradient"):
+        a, b = (getattr(calc, name)(atoms) for calc in (one, two))
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-10 * np.abs(a).max(), err_msg=name)
+
+
+def test_tensors_turn_and_mirror_with_the_molecule_and_charges_add_up_to_zero():
+    atoms, turn = crooked(), -Rotation.from_rotvec([0.3, 1.1, -0.4]).as_matrix()
+    turned = moved(atoms, atoms.positions @ turn.T + [1.0, 2.0, 3.0])
+    calc = PhonaxCalculator(potential())
+    scale = np.abs(calc.get_born_charges(atoms)).max()
+    assert np.abs(calc.get_born_charges(atoms).sum(0)).max() < 1e-12 * scale
+    assert np.abs(calc.get_polarizability_gradient(atoms).sum(0)).max() < 1e-11 * scale
+    np.testing.assert_allclose(calc.get_dipole_moment(turned), turn @ calc.get_dipole_moment(atoms), atol=1e-12 * scale)
+    expected = turn @ calc.get_polarizability(atoms) @ turn.T
+    np.testing.assert_allclose(calc.get_polarizability(turned), expected, atol=1e-12 * scale)
+    np.testing.assert_allclose(
+        calc.get_born_charges(turned), turn @ calc.get_born_charges(atoms) @ turn.T, atol=1e-11 * scale
+    )
+
+
+def test_a_field_of_the_first_order_needs_no_polarizability():
+    atoms = crooked()
+    calc = PhonaxCalculator(potential((DIPOLE,)), field=FIELD)
+    without = PhonaxCalculator(potential((DIPOLE,)))
+    expected = without.get_potential_energy(atoms) - without.get_dipole_moment(atoms) @ FIELD
+    assert calc.get_potential_energy(atoms) == pytest.approx(expected, abs=1e-10)
+    with pytest.raises(InputError, match="knows nothing of the polarizability"):
+        calc.get_polarizability(atoms)
+
+
+def test_a_calculator_in_a_field_goes_through_pickle_and_says_what_it_offers():
+    atoms = crooked()
+    calc = PhonaxCalculator(potential(), field=FIELD)
+    forces = calc.get_forces(atoms)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(calc)).get_forces(atoms), forces)
+    assert "dipole" in calc.implemented_properties
+    assert "dipole" not in PhonaxCalculator("phonax-small").implemented_properties
+    assert calc.todict()["field"] == FIELD.tolist()
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ([0.1, 0.2], "a uniform field is a vector"),
+        ("strong", "a uniform field is a vector"),
+        ([0, 0, np.nan], "a uniform field is a vector"),
+        ([0, 0, 5.1], r"an atomic unit of field is 51\.42 V/Å"),
+    ],
+)
+def test_what_is_no_field_is_refused(field, text):
+    with pytest.raises(InputError, match=text):
+        PhonaxCalculator(potential(), field=field)
+
+
+def test_crystals_ions_and_models_without_a_dipole_are_refused():
+    calc = PhonaxCalculator(potential(), field=FIELD)
+    crystal = bulk("C", a=3.57)
+    with pytest.raises(StructureError, match="is periodic"):
+        calc.get_potential_energy(crystal)
+    ion = crooked()
+    ion.info["charge"] = 1
+    with pytest.raises(StructureError, match=r"has the charge \+1"):
+        calc.get_born_charges(ion)
+    with pytest.raises(InputError, match="knows nothing of the dipole"):
+        PhonaxCalculator("phonax-molecules", field=FIELD)
+    with pytest.raises(InputError, match="knows nothing of the dipole"):
+        PhonaxCalculator("phonax-molecules").get_born_charges(crooked())
