@@ -469,7 +469,7 @@ def test_no_text_for_callers_in_python_names_an_option():
     """Kills: `--output` in an error of a function, and a setting in backquotes that the command line does not know."""
     known = {name for command in _parser()[1].values() for name in (action.dest for action in command._actions)}
     known |= {"folder", "n_workers"}
-    for name, text in texts_below("studies", "phonons", "structures", "molecules"):
+    for name, text in texts_below("studies", "phonons", "structures", "molecules", "training"):
         assert not re.search(r"(?<!ase info )(?<!\w)--[a-z]", text), (name, text)
         assert {named for named in re.findall(r"`(\w+)=", text)} <= known, (name, text)
 

@@ -45,7 +45,7 @@ def save_checkpoint(folder: Path, header: dict[str, Any], trees: dict[str, Tree]
         to_disk=True,
         keep=folder / PREVIOUS,
         loss="what was learned since the last one would be lost; earlier checkpoints are untouched",
-        remedy="free some space and go on with --resume",
+        remedy="free some space and go on with `resume=True`",
     )
 
 
@@ -60,7 +60,7 @@ def read_checkpoint(folder: Path, templates: dict[str, Tree]) -> tuple[dict[str,
     """
     path = folder / NAME
     if not path.is_file():
-        raise InputError(f"there is no checkpoint in {folder}", "there is nothing to resume", "start without --resume")
+        raise InputError(f"there is no checkpoint in {folder}", "there is nothing to resume", "start without `resume`")
     try:
         content = hdf5.read(path)
         header = parse_json(content.arrays["header"])
@@ -70,13 +70,13 @@ def read_checkpoint(folder: Path, templates: dict[str, Tree]) -> tuple[dict[str,
         raise InputError(
             f"the checkpoint {path} is damaged or of another run: {why_unread(error)}",
             "going on from it would train something else",
-            f"put the one before in its place: mv {before} {path}" if before.is_file() else "start without --resume",
+            f"put the one before in its place: mv {before} {path}" if before.is_file() else "start without `resume`",
         ) from error
     if header.get("format") != FORMAT or header.get("version", 0) > VERSION:
         raise InputError(
             f"{path} says {header.get('format')!r}, version {header.get('version')}",
             "it is not a checkpoint of this version",
-            "update ase-phonax, or start without --resume",
+            "update ase-phonax, or start without `resume`",
         )
     return header, trees
 

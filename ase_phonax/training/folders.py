@@ -39,7 +39,7 @@ def working_in(
             raise OutputError(
                 f"{folder} holds an earlier run",
                 f"its {' and '.join(there)} would be lost",
-                "--resume it, --overwrite it, or choose another run.output",
+                "go on with `resume=True`, replace it with `overwrite=True`, or choose another run.output",
             )
         if isinstance(model, (str, os.PathLike)) and _same(Path(model), folder / MODEL):
             raise OutputError(

@@ -12,7 +12,7 @@ from .targets import QUANTITIES
 
 CSV, FIGURE = "history.csv", "history.png"
 _LOSS = "the course of the training would be lost; the last checkpoint is intact"
-_REMEDY = "free some space and go on with --resume"
+_REMEDY = "free some space and go on with `resume=True`"
 
 
 def write_csv(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
