@@ -47,7 +47,7 @@ def _impatient(monkeypatch):
     monkeypatch.setattr(progress, "PLAIN_SECONDS", 0.3, raising=False)
     monkeypatch.setattr(progress, "_REPAINT_SECONDS", 0.05, raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
-    monkeypatch.setenv("NO_COLOR", "1")  # a bar is as long as its characters then; colours: test_a_terminal_...
+    monkeypatch.setenv("NO_COLOR", "1")  # a bar is as long as its characters then
 
 
 def stderr(stream: io.StringIO, monkeypatch) -> io.StringIO:
@@ -403,7 +403,8 @@ print("end")
 
 
 def test_a_terminal_shows_colours_unless_they_are_unwanted():
-    coloured, plain = (in_terminal(BEGIN + ENDS["an exception"], 80, NO_COLOR=value) for value in ("", "1"))
+    code = BEGIN + ENDS["an exception"]
+    coloured, plain = in_terminal(code, 80), in_terminal(code, 80, NO_COLOR="1")
     assert re.search(r"\x1b\[(?:38|3\d|9\d)[;m]", coloured)
     assert not re.search(r"\x1b\[(?:38|3\d|9\d)[;m]", plain)
 
