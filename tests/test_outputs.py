@@ -408,4 +408,4 @@ def test_an_output_is_learned_with_the_energies_frozen():
             value, slope = step(new)
             moves, moments = optimiser.update(slope, moments)
             new = optax.apply_updates(new, moves)
-    assert value < 1e-3 * first
+    assert float(value) < 1e-3 * float(first)
