@@ -28,6 +28,7 @@ CITATION = (
     "G. Petretto et al., Scientific Data 5, 180065 (2018)"
 )
 SIDES = ("hessians", "forces", "random-hessians", "random-forces", "mace")
+QUICK_SIDES = ("hessians", "forces", "mace")  # every kind of start, label and network
 
 
 def structures(options: argparse.Namespace) -> None:
@@ -342,7 +343,7 @@ def main() -> None:
     parser.add_argument("--relax", action="store_true", help="crystals as published, relaxed anew: half an hour more")
     parser.add_argument("--settings", type=Path, default=HERE / "train.yaml", help="of the training")
     parser.add_argument("--epochs", type=int, help="other than the settings say")
-    parser.add_argument("--sides", nargs="+", choices=SIDES, default=SIDES, help="trainings; default: all")
+    parser.add_argument("--sides", nargs="+", choices=SIDES, help="trainings; default: all, three with --quick")
     parser.add_argument("--output", type=Path, default=Path("runs/general"), help="default: %(default)s")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes; default: all cores")
     options = parser.parse_args()
@@ -351,6 +352,7 @@ def main() -> None:
     if "PHONAX_DATA" not in os.environ and (options.quick or options.relax):
         print("PHONAX_DATA is not set: it is the folder that holds born_dielectric_pbesol_train.xyz (README.md)")
         return
+    options.sides = options.sides or (QUICK_SIDES if options.quick else SIDES)
     if options.quick:
         options.teacher, options.workers = "phonax-small", 1
     # JAX takes a processor for one device unless told; set before it is imported.
