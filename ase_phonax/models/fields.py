@@ -69,7 +69,7 @@ def require_output(potential: Potential, output: Output) -> None:
         raise InputError(
             f"the model {potential.name!r} gives {names}",
             f"it knows nothing of the {output.name}: no label of it was among what it learned from",
-            "take a model with field outputs (ase-phonax models), or train one on such labels (docs/training.md)",
+            "take a model whose network has that output; `calc.potential.outputs` lists what a model gives",
         )
 
 

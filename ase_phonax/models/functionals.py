@@ -79,12 +79,12 @@ def can_be_arrays(network: NetworkParts) -> bool:
 def weighted(network: NetworkParts, weights: Weights, energy: float) -> NetworkParts:
     """A network whose energies are `energy` times those of another plus weighted sums of its outputs.
 
-    Its last layer is that of the outputs, or this beside the last one.
+    Where the energy counts, the layer of the outputs stands beside the last layer, as one layer of both; where it does
+    not (`energy` 0), in place of it.
     """
     outputs = network.outputs
     assert outputs is not None
-    linears = {name: outputs.readouts[name][-1] for name in weights}
-    read = _read(outputs.layer, {name: linear for name, linear in linears.items() if linear is not None}, weights)
+    read = _read(outputs.layer, {name: outputs.readouts[name][-1] for name in weights}, weights)
     one = np.ones(1, network.dtype)
     if energy == 0:
         silent = np.zeros_like(network.atom_energies)
@@ -96,17 +96,18 @@ def weighted(network: NetworkParts, weights: Weights, energy: float) -> NetworkP
     return replace(network, layers=layers, readout=readout, atom_energies=atom_energies, outputs=None)
 
 
-def _read(layer: LayerParts, linears: Mapping[str, Linear], weights: Weights) -> LayerParts:
+def _read(layer: LayerParts, linears: Mapping[str, Linear | None], weights: Weights) -> LayerParts:
     """The layer of the outputs, of which one scalar leaves."""
-    factors: list[Any] = None  # type: ignore[assignment]
+    factors: list[np.ndarray] = []
     for name, linear in linears.items():
+        assert linear is not None, "the last readout is of the layer of the outputs"
         dtype, begin, blocks = linear.matrices[0].dtype, 0, []
         for mul, dim in linear.outputs:
             blocks.append(weights[name][begin : begin + mul * dim].reshape(mul, 1, dim).astype(dtype))
             begin += mul * dim
         # Components of features that the output reads, each with its weight: the readout, transposed.
         pulled = linear.transposed(blocks, np.zeros(1, int))
-        factors = pulled if factors is None else [a + b for a, b in zip(factors, pulled, strict=True)]
+        factors = [a + b for a, b in zip(factors, pulled, strict=True)] if factors else pulled
     return replace(layer, gate=_Read(layer.gate, tuple(factors)))
 
 
@@ -123,7 +124,7 @@ class _Read:
 
 @dataclass(eq=False)
 class _ReadAt:
-    """It around values; see `parts.GateAt`."""
+    """A `_Read` around the values of a structure; its methods are those of `parts.GateAt`."""
 
     gate: GateAt
     factors: tuple[np.ndarray, ...]
@@ -151,7 +152,7 @@ class _ReadAt:
         return self.gate.back_response(kept, self._spread(bar), moved)
 
     def _spread(self, bar: Blocks) -> Blocks:
-        """Cotangents of what leaves the gate inside; the same list for the same question, which gates remember."""
+        """Cotangents of what leaves the gate inside. Gates know a question again by its list, so that is kept."""
         last = self._last
         if last is None or last[0] is not bar:
             last = bar, [f * bar[0] for f in self.factors]
@@ -208,7 +209,7 @@ class _Both:
 
 @dataclass(eq=False)
 class _BothAt:
-    """They around values; see `parts.GateAt`."""
+    """Two gates around the values of a structure; its methods are those of `parts.GateAt`."""
 
     one: GateAt
     other: GateAt
@@ -237,7 +238,7 @@ class _BothAt:
         return [*first, *self.other.back_response(kept[1], other, [moved_bar[0][n:]])]
 
     def _split(self, bar: Blocks) -> tuple[Blocks, Blocks]:
-        """Cotangents for each; the same lists for the same question, which gates remember."""
+        """Cotangents for each gate. Gates know a question again by its list, so these are kept."""
         last = self._last
         if last is None or last[0] is not bar:
             n = len(self.one.value[0])

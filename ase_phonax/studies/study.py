@@ -39,7 +39,7 @@ class Run(Generic[SettingsOf_co]):
         calc: the calculator; results hold none.
         settings: what is asked for.
         watch: is told of sections and progress.
-        origin: what the study does not know of itself.
+        origin: where model and structure come from: names as given, files, the command.
         notes: texts of warnings met on the way, which may go on growing.
     """
 
@@ -92,7 +92,7 @@ class Study:
     """Results of one run. They can be pickled and copied: no calculator is among them.
 
     Attributes:
-        origin: what it does not know of itself.
+        origin: where model and structure come from: names as given, files, the command.
         dtype: precision of the calculator.
         model: name, level of theory and more (`model_facts`).
         provenance: date, versions, checksums.
