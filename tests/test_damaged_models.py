@@ -14,6 +14,7 @@ from ase_phonax import load_model, save_model
 from ase_phonax.base import hdf5
 from ase_phonax.base.errors import ModelError, UnstableWarning
 from ase_phonax.cli import loading
+from ase_phonax.studies.notes import collected_warnings
 
 ROOT = Path(__file__).parents[1]
 # Shipped ones, which were trained; and one that came from PyTorch.
@@ -197,7 +198,7 @@ def test_a_file_of_an_earlier_version_is_read_and_said_to_have_no_checksum(of_an
 
 
 def test_that_nothing_vouches_for_a_model_stands_once_among_the_notes(of_an_earlier_version):
-    with loading.collected_warnings() as notes:
+    with collected_warnings() as notes:
         for _ in range(3):
             loading.load_calculator(str(of_an_earlier_version), "float64")
     assert [note.count("nothing vouches for its numbers") for note in notes] == [1]

@@ -119,7 +119,8 @@ def run(arguments: argparse.Namespace) -> int:
             print_report(study.report())
         elif study.failures:
             failed = f"{len(study.failures)} of {len(structures)} structures could not be labelled"
-            print(f"error: {failed}\n{study.report().text(words=as_typed)}", file=sys.stderr)
+            _, _, each = study.report().text(words=as_typed).partition("\n")
+            print(f"error: {failed}\n{each}", file=sys.stderr)
     return 0 if len(study.failures) < len(structures) else StructureError.exit_code
 
 
