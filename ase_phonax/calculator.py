@@ -119,9 +119,9 @@ class PhonaxCalculator(SharedCalculator):
         self._crystals = Crystals(self.evaluator)
         name = str(model) if isinstance(model, (str, os.PathLike)) else self.potential.name
         compiled = route == COMPILED
-        if self.field is not None:
-            kwargs["field"] = self.field.tolist()
-        super().__init__(model=name, dtype=self.dtype.name, compiled=compiled, route=route, device=device, **kwargs)
+        stated = None if self.field is None else self.field.tolist()
+        asked = {"compiled": compiled, "route": route, "device": device, "field": stated}
+        super().__init__(model=name, dtype=self.dtype.name, **asked, **kwargs)
         if has_output(self.potential, DIPOLE):
             self.implemented_properties = [*type(self).implemented_properties, "dipole"]
 

@@ -63,8 +63,10 @@ class Evaluator:
         return f"<{type(self).__name__} of {self.potential.name!r}: {self.described}>"
 
     def of(self, potential: Potential) -> "Evaluator":
-        """Another potential in the same precision, by the same route on the same device."""
-        return Evaluator(potential, self.dtype, self._asked, self.device, self.others)
+        """Another potential of the same cutoff and elements, evaluated alike; both find neighbours once."""
+        other = Evaluator(potential, self.dtype, self._asked, self.device, self.others)
+        other._neighbours_of = self._neighbours_of
+        return other
 
     @property
     def route(self) -> Route:

@@ -3,7 +3,7 @@
 Each component is the energy of a network (`models.functionals`), whose forces are exact by either route.
 """
 
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -13,6 +13,7 @@ from ..models.fields import DIPOLE, POLARIZABILITY, as_tensor, has_output, requi
 from ..models.functionals import functional
 from ..models.outputs import Output
 from ..models.potential import Potential
+from ..structures.checks import refuse_charge
 from .evaluator import Evaluator
 
 
@@ -28,6 +29,9 @@ class FieldResponse:
         self.evaluator = evaluator
         self.field = np.zeros(3) if field is None else field
         self._components: dict[str, list[Evaluator]] = {}
+
+    def __reduce__(self) -> Any:
+        return FieldResponse, (self.evaluator, self.field)  # components are made again where they are asked for
 
     @property
     def potential(self) -> Potential:
@@ -72,8 +76,8 @@ class FieldResponse:
         require_output(self.potential, output)
         refuse_no_neutral_molecule(atoms)
 
-    def _gradients(self, atoms: Atoms, output: Output, rows: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-        """(k, n, 3) derivatives of components of an output by positions."""
+    def _gradients(self, atoms: Atoms, output: Output, rows: np.ndarray) -> np.ndarray:
+        """(k, n, 3) derivatives by positions of an output's components, weighted by rows (k, components)."""
         if output.name not in self._components:
             known = self.evaluator
             self._components[output.name] = [known.of(functional(self.potential, {output.name: row})) for row in rows]
@@ -92,10 +96,4 @@ def refuse_no_neutral_molecule(atoms: Atoms) -> None:
             "the energy of an infinite crystal in a uniform field has no minimum, and its dipole depends on the cell",
             "set pbc=False if it is a molecule; charges of crystals are another quantity (docs/polar.md)",
         )
-    charge = float(atoms.info.get("charge", 0.0)) or float(np.sum(atoms.get_initial_charges()))
-    if abs(charge) > 1e-6:
-        raise StructureError(
-            f"the molecule has the charge {charge:+g}",
-            "the dipole of an ion depends on the origin, and these models have learned of neutral molecules alone",
-            "compute neutral molecules; take the charge out of info or initial charges if it is none",
-        )
+    refuse_charge(atoms)

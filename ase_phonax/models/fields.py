@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from ..base.errors import InputError
 from .functionals import functional
-from .o3.spherical import harmonics
+from .o3.spherical import clebsch_gordan
 from .outputs import Output
 from .potential import Potential
 
@@ -26,18 +26,8 @@ STRONGEST = 3.0  # V/Å; molecules ionise well below
 @cache
 def symmetric_tensors() -> np.ndarray:
     """(6, 3, 3) symmetric tensors of unit Frobenius norm: the components of "0e + 2e", in their order."""
-    # Components of degree 2 are quadratic forms of a vector; six vectors determine them.
-    pairs = [(a, b) for a in range(3) for b in range(a, 3)]
-    vectors = np.array([np.eye(3)[a] + np.eye(3)[b] for a, b in pairs]) / 2
-    square = [[v[a] * v[b] * (1 if a == b else 2) for a, b in pairs] for v in vectors]
-    norms = np.linalg.norm(vectors, axis=1)
-    values = norms[:, None] ** 2 * harmonics(vectors / norms[:, None], 2)[:, 4:]
-    entries = np.linalg.solve(square, values)  # (6 entries, 5 components)
-    tensors = np.zeros((6, 3, 3))
-    tensors[0] = np.eye(3)
-    for (a, b), row in zip(pairs, entries, strict=True):
-        tensors[1:, a, b] = tensors[1:, b, a] = row
-    tensors /= np.linalg.norm(tensors, axis=(1, 2))[:, None, None]
+    # Two vectors couple to degree 2 by tensors whose squares add up to one for each component.
+    tensors = np.concatenate([np.eye(3)[None] / 3**0.5, clebsch_gordan(1, 1, 2).transpose(2, 0, 1)])
     tensors.setflags(write=False)
     return tensors
 

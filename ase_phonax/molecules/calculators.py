@@ -9,7 +9,7 @@ from ase import Atoms
 if TYPE_CHECKING:
     from ase.vibrations import VibrationsData
 
-    from ..derivatives.route import Progress
+    from ..base.progress import Progress
     from ..models.potential import Potential
 
 

@@ -15,6 +15,7 @@ from scipy.optimize import linear_sum_assignment
 
 from ..base.errors import InputError, StructureError
 from ..base.units import CM1_PER_THZ, THZ_PER_SQRT_EV_A2_AMU
+from ..structures.checks import refuse_charge
 from .calculators import HessianCalculator
 from .defaults import TOLERANCE
 from .point_groups import PointGroup, find_point_group
@@ -23,7 +24,7 @@ from .representations import Representation, displacement_matrices, representati
 if TYPE_CHECKING:
     from ase.vibrations import VibrationsData
 
-    from ..derivatives.route import Progress
+    from ..base.progress import Progress
 
 NOISE_CM1 = 1.0  # of an imaginary mode that is none: a molecule held at two atoms turns about them freely
 NEAR_CM1 = 5.0  # sets closer than this, which no symmetry makes equal, are reported
@@ -237,17 +238,7 @@ def check_molecule(atoms: Atoms, cutoff: float | None = None) -> None:
             on_command_line="--no-cell forgets the box of a molecule, with its atoms not cut by a face of it; for a"
             " crystal use `ase-phonax phonons`",
         )
-    stated = [atoms.info[key] for key in ("charge", "total_charge") if key in atoms.info]
-    charges: list[object] = [*stated, float(np.sum(atoms.get_initial_charges()))]
-    for charge in charges:
-        if isinstance(charge, (int, float)) and abs(charge) < 1e-3:
-            continue
-        raise StructureError(
-            f"the molecule has charge {charge}",
-            "the model knows neutral molecules only, and would give the forces of another substance",
-            "remove the charge (atoms.info, initial charges) if it is none",
-            on_command_line="remove the charge from the file (its comment line, initial charges) if it is none",
-        )
+    refuse_charge(atoms)
     pieces = _pieces(atoms, cutoff) if cutoff is not None else np.zeros(len(atoms), int)
     if pieces.max(initial=0) > 0:
         sizes = np.bincount(pieces)

@@ -20,7 +20,7 @@ from .defaults import TOLERANCE
 from .normal_modes import NormalModes, check_molecule, held_but, normal_modes
 
 if TYPE_CHECKING:
-    from ..derivatives.route import Progress
+    from ..base.progress import Progress
 
 FMAX = 1e-3  # [eV/Å] left to the optimizer; the Hessian does the rest in one or two steps
 ENOUGH = 1e-8  # [eV/Å] rotations are then below 0.1 cm⁻¹ in any molecule

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from phonopy import Phonopy
     from phonopy.structure.atoms import PhonopyAtoms
 
-    from ..derivatives.route import Progress
+    from ..base.progress import Progress
 
 
 class ForceConstantsCalculator(Protocol):

@@ -232,3 +232,22 @@ def refuse_partial_constraints(atoms: Atoms) -> None:
             "vibrations are those of atoms that move freely, or not at all",
             "remove them (atoms.set_constraint()), hold whole atoms with FixAtoms, or name those that move: `indices`",
         )
+
+
+def refuse_charge(atoms: Atoms) -> None:
+    """Refuse a molecule with a charge, stated in `info` or by initial charges.
+
+    Raises:
+        StructureError: it has one.
+    """
+    stated = [atoms.info[key] for key in ("charge", "total_charge") if key in atoms.info]
+    charges: list[object] = [*stated, float(np.sum(atoms.get_initial_charges()))]
+    for charge in charges:
+        if isinstance(charge, (int, float)) and abs(charge) < 1e-3:
+            continue
+        raise StructureError(
+            f"the molecule has charge {charge}",
+            "the model knows neutral molecules only, and would give the forces of another substance",
+            "remove the charge (atoms.info, initial charges) if it is none",
+            on_command_line="remove the charge from the file (its comment line, initial charges) if it is none",
+        )

@@ -19,7 +19,7 @@ from ...base.units import THZ_PER_SQRT_EV_A2_AMU
 from ..calculators import SlopeCalculator
 
 if TYPE_CHECKING:
-    from ...derivatives.route import Progress
+    from ...base.progress import Progress
 
 DEGENERATE_THZ = 1e-4  # phonopy's
 STILL_THZ = 1e-3  # below it a frequency is zero or noise, and its slope has no meaning

@@ -25,7 +25,7 @@ from .constants import interpolated_dynamical_matrices
 from .objects import build_phonopy
 
 if TYPE_CHECKING:
-    from ...derivatives.route import Progress
+    from ...base.progress import Progress
 
 FIRST_DISTANCE = 7.0  # [Å] between images where the search begins: smaller ones hardly ever suffice
 

@@ -27,7 +27,7 @@ from .constants import crystal_atoms
 from .door import checked_for_potential, dynamical_matrix
 
 if TYPE_CHECKING:
-    from ...derivatives.route import Progress
+    from ...base.progress import Progress
 
 Matrices = Callable[..., NDArray[np.complex128]]  # D(q) at one wave vector or several
 
