@@ -157,6 +157,13 @@ def test_a_calculator_in_a_field_goes_through_pickle_and_says_what_it_offers():
     assert calc.todict()["field"] == FIELD.tolist()
 
 
+def test_a_calculator_that_is_made_does_not_take_another_field_in_silence():
+    calc = PhonaxCalculator(potential(), field=FIELD)
+    calc.set(field=FIELD)  # nothing changes
+    with pytest.raises(InputError, match="change field of a calculator that is made"):
+        calc.set(field=[0, 0, 0.2])
+
+
 @pytest.mark.parametrize(
     ("field", "text"),
     [

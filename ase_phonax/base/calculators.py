@@ -2,20 +2,39 @@
 
 from typing import Any
 
-from ase.calculators.calculator import Calculator
+from ase.calculators.calculator import Calculator, equal
 
+from .errors import InputError
 from .sharing import Lock
 
 
 class SharedCalculator(Calculator):
-    """A calculator of ASE that threads may share.
+    """A calculator of ASE that threads may share, and whose parameters stay those it was made with.
 
     What ASE remembers, atoms and results, is asked for and replaced in steps: by one thread at a time.
     """
 
+    _is_made = False  # ASE's constructor sets parameters, too
+
     def __init__(self, **kwargs: Any) -> None:
         self._one_at_a_time = Lock()
         super().__init__(**kwargs)
+        self._is_made = True
+
+    def set(self, **changes):
+        """Refuse to become another calculator: what evaluates was made from the arguments (ASE's interface).
+
+        Raises:
+            InputError: a parameter would change after the calculator was made.
+        """
+        others = sorted(name for name, value in changes.items() if not equal(self.parameters.get(name), value))
+        if others and self._is_made:
+            raise InputError(
+                f"set() would change {', '.join(others)} of a calculator that is made",
+                "energies would go on being those of before",
+                f"make another: {type(self).__name__}(...)",
+            )
+        return super().set(**changes)
 
     def get_property(self, name, atoms=None, allow_calculation=True):
         """One result of a structure, computed unless it is known (ASE's interface)."""

@@ -27,8 +27,6 @@ from .summary_units import Summary
 from .watch import Watch
 
 if TYPE_CHECKING:
-    from ase import Atoms
-
     from ..models.potential import Potential
     from ..training.labels import Frame
 
@@ -111,7 +109,7 @@ class EvaluationStudy(Study):
 
 def evaluation_study(
     model: Potential | str | PathLike[str],
-    data: str | PathLike[str] | Sequence[Frame | Atoms | str | PathLike[str]],
+    data: str | PathLike[str] | Sequence[str | PathLike[str] | Frame],
     *,
     keys: Mapping[str, str] | None = None,
     dtype: str = "float64",
@@ -134,6 +132,8 @@ def evaluation_study(
     Raises:
         InputError, ModelError: what cannot be read; StructureError: an element the model does not know.
     """
+    from ..models.loading import load_model
+
     if dtype not in DTYPES:
         raise InputError(
             f"the precision is {dtype!r}", "numbers are doubles or singles", f"give one of {', '.join(DTYPES)}"
@@ -142,35 +142,19 @@ def evaluation_study(
     named = model if isinstance(model, (str, PathLike)) else None
     given = origin or Origin(model_file=named)
     given = replace(given, model=None if named is None else str(named), dtype=dtype)
-    return _compared(model, data, keys, (route, device), given, watch or Watch(), from_python=origin is None)
-
-
-def _compared(
-    model: Any,
-    data: Any,
-    keys: Mapping[str, str] | None,
-    place: tuple[str | None, Any],
-    origin: Origin,
-    watch: Watch,
-    from_python: bool,
-) -> EvaluationStudy:
-    """The results of a comparison, by a route on a device; a caller in Python gets its warnings as well."""
-    from ..models.loading import load_model
-
-    route, device = place
-    dtype = origin.dtype or DTYPES[0]
+    watch = watch or Watch()
     with (
-        collected_warnings(again=from_python) as notes,
+        collected_warnings(again=origin is None) as notes,  # a caller in Python gets them as well
         watch.section("frames"),
         watch.progress("frames") as progress,
     ):
         potential = load_model(model)
         scores = evaluate(potential, data, keys=keys, dtype=dtype, progress=progress, route=route, device=device)
     return EvaluationStudy(
-        origin=origin,
+        origin=given,
         dtype=dtype,
-        model=model_facts(potential, origin.model),
-        provenance=origin.provenance(),
+        model=model_facts(potential, given.model),
+        provenance=given.provenance(),
         notes=notes,
         timings_s=watch.rounded(),
         scores=scores,
