@@ -111,3 +111,41 @@ def test_hessians_of_propane_turn_its_forces_with_the_molecule(propane_train):
             difference = np.einsum("iajb,jb->ia", h, np.cross(e, x)) + np.cross(e, f)
             assert rms(difference) < 0.004  # eV/Å, of forces near 1: the integration grid is not turned
         assert np.abs(h.sum(axis=2)).max() < 0.01
+
+
+@pytest.fixture(scope="module")
+def ethanol_in_fields():
+    with np.load(EXAMPLES / "electric_field/data/ethanol_fields.npz") as arrays:
+        return dict(arrays)
+
+
+def test_born_charges_of_ethanol_add_up_to_zero_and_its_polarizabilities_are_symmetric(ethanol_in_fields):
+    """Kills: gradients without the field's pull on nuclei, or without the motion of basis functions in the field."""
+    assert np.abs(ethanol_in_fields["born_charges"].sum(1)).max() < 1e-9
+    tensors = ethanol_in_fields["polarizability"]
+    # What differences of dipoles in fields of 0.1 V/Å leave is of the order of the self-consistency.
+    np.testing.assert_allclose(tensors, tensors.swapaxes(1, 2), rtol=0, atol=2e-5)
+
+
+def test_energies_of_ethanol_in_fields_follow_from_its_dipoles_and_polarizabilities(ethanol_in_fields):
+    """Kills: a sign or a unit of the field, the dipole or the polarizability, in U = E - mu F - F alpha F / 2."""
+    data = ethanol_in_fields
+    field, shift = data["fields"][:, 7], data["energies"][:, 7] - data["energies"][:, 0]
+    first = shift + np.einsum("na,na->n", data["dipole"], field)
+    second = first + np.einsum("na,nab,nb->n", field, data["polarizability"], field) / 2
+    sizes = [float(np.abs(x).mean()) for x in (shift, first, second)]
+    # What is left is of the third order, 0.5 meV of 128; a wrong sign or unit of one term leaves as much as there was.
+    assert sizes[0] > 0.1
+    assert sizes[1] < 0.6 * sizes[0]
+    assert sizes[2] < 0.01 * sizes[1]
+
+
+def test_forces_of_ethanol_in_fields_follow_from_its_born_charges(ethanol_in_fields):
+    """Kills: Born charges with the field and the displacement exchanged."""
+    data = ethanol_in_fields
+    field, forces = data["fields"][:, 7], data["forces_in_fields"]
+    change = forces[:, 7] - forces[:, 0]
+    left = np.abs(change - np.einsum("niab,na->nib", data["born_charges"], field)).mean()
+    exchanged = np.abs(change - np.einsum("niba,na->nib", data["born_charges"], field)).mean()
+    assert left < 0.15 * np.abs(change).mean()
+    assert exchanged > 1.2 * left

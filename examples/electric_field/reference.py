@@ -31,6 +31,7 @@ from pyscf import dft, gto, lib
 HERE = Path(__file__).resolve().parent
 KEPT = HERE.parents[1] / "runs/electric_field"
 PACKED = HERE / "data/ethanol_fields.npz"
+NUMBERS = (6, 6, 8, 1, 1, 1, 1, 1, 1)  # atoms of the ethanol set, in its order
 GRID_LEVEL = 3
 STEP = 0.002  # atomic units; 0.103 V/Å
 LARGEST = 0.02  # atomic units, of the random field; 1.03 V/Å
@@ -141,7 +142,9 @@ def pack() -> None:
             level = stored["level"]
     names = next(iter(results.values()))
     arrays = {name: np.array([result[name] for result in results.values()]) for name in names}
-    molecular_dft.write(PACKED, arrays | {"frame": np.array(list(results)), "level": level})
+    molecular_dft.write(
+        PACKED, arrays | {"numbers": np.array(NUMBERS), "frame": np.array(list(results)), "level": level}
+    )
     print(f"{len(results)} frames in {PACKED}: {PACKED.stat().st_size / 1e3:.0f} kB")
 
 
@@ -156,12 +159,13 @@ def main() -> None:
     if "PHONAX_DATA" not in os.environ:
         sys.exit("PHONAX_DATA is not set: it is the folder that has data/ethanol_pbe_def2svp_efh_train.npz")
     with np.load(Path(os.environ["PHONAX_DATA"]) / "data/ethanol_pbe_def2svp_efh_train.npz") as frames:
-        numbers, positions = frames["Z"], frames["R"]
+        assert tuple(frames["Z"]) == NUMBERS
+        positions = frames["R"]
     order = np.random.default_rng(0).permutation(len(positions))[: options.frames]
     first, every = map(int, options.part.split("/"))
     lib.num_threads(1)
     for k in order[first::every]:
-        atoms = Atoms(numbers, positions[k])
+        atoms = Atoms(NUMBERS, positions[k])
         molecular_dft.kept(KEPT / f"{k:04d}.npz", atoms, level_of_theory(), partial(label, atoms, int(k)))
 
 
