@@ -159,7 +159,8 @@ def main() -> None:
     if "PHONAX_DATA" not in os.environ:
         sys.exit("PHONAX_DATA is not set: it is the folder that has data/ethanol_pbe_def2svp_efh_train.npz")
     with np.load(Path(os.environ["PHONAX_DATA"]) / "data/ethanol_pbe_def2svp_efh_train.npz") as frames:
-        assert tuple(frames["Z"]) == NUMBERS
+        if tuple(frames["Z"]) != NUMBERS:
+            sys.exit(f"the set has the atoms {frames['Z'].tolist()}: labels would be of other atoms than {NUMBERS}")
         positions = frames["R"]
     order = np.random.default_rng(0).permutation(len(positions))[: options.frames]
     first, every = map(int, options.part.split("/"))
