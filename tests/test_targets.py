@@ -21,7 +21,8 @@ from ase_phonax.training.directions import KINDS
 from ase_phonax.training.labels import Frame, SecondOrder, Spectrum, frames, save_frames
 from ase_phonax.training.labels.store import read_store
 from ase_phonax.training.predictions import Prediction, predict
-from ase_phonax.training.targets import FORCES, LABELS, QUANTITIES, TARGETS, TERMS, Part
+from ase_phonax.training.target import Part
+from ase_phonax.training.targets import FORCES, LABELS, QUANTITIES, TARGETS, TERMS
 
 # Of `whole_frame`, by the code that wrote version 1 of the files before there was a table.
 FINGERPRINT = "93a9e01e663a50d832334a5bb408ecd1358ba3503b1b546e4c2b0be8e0a2a993"

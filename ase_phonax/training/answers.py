@@ -10,10 +10,11 @@ import numpy as np
 
 from ..derivatives.conventions import frequencies_thz
 from ..derivatives.evaluator import Evaluator
+from ..derivatives.fields import FieldResponse
 
 if TYPE_CHECKING:
     from .labels.frames import Frame
-    from .targets import Target
+    from .target import Target
 
 
 class Answers:
@@ -47,6 +48,16 @@ class Answers:
         """The network's outputs beside the energy: (n, components), or (components,)."""
         return self._evaluator.outputs(self.frame.atoms)
 
+    def knows(self, target: Target) -> bool:
+        """Whether the model says anything of a label: its network may lack the output."""
+        output = target.output or target.needs
+        return output is None or any(own.name == output.name for own in self._evaluator.potential.outputs)
+
+    @property
+    def born_charges(self) -> np.ndarray:
+        """(n, 3, 3) dmu_a/dx_b [e]."""
+        return FieldResponse(self._evaluator).born_charges(self.frame.atoms)
+
     def matrices(self, qpoints: np.ndarray) -> np.ndarray:
         """Second derivatives (n_q, 3n, 3n) [eV/Å²]."""
         key = np.asarray(qpoints, float).tobytes()
@@ -67,8 +78,8 @@ class Answers:
 def value_errors(answers: Answers, target: Target) -> dict[str, np.ndarray]:
     """Errors of every number; per atom where the label grows with the atoms."""
     label = np.asarray(target.of(answers.frame))
-    value = answers.outputs[target.output.name] if target.output else getattr(answers, target.predicted)
-    error = np.asarray(value).reshape(label.shape) - label
+    given = answers.outputs[target.output.name] if target.output else getattr(answers, target.predicted)
+    error = np.asarray(target.of_components(given)).reshape(label.shape) - label
     return {target.quantity.name: np.atleast_1d(error / len(answers.frame.atoms) if target.extensive else error)}
 
 

@@ -15,7 +15,7 @@ from .predictions import Prediction, graph_of_nodes
 from .spectra import frequencies, soften
 
 if TYPE_CHECKING:
-    from .targets import Target
+    from .target import Target
 
 Cost = Callable[[Array], Array]  # of residuals in units of their scale, vectors on the last axis
 
@@ -50,10 +50,16 @@ class Comparison:
         """Means over the atoms of each graph: (n_nodes,) -> (n_graphs,)."""
         return jax.ops.segment_sum(values, self.owner, self.n_graphs) / self.n_atoms
 
+    def predicts(self, target: Target) -> bool:
+        """Whether the network says anything of this label."""
+        if target.output is not None:
+            return target.output.name in self.predicted.outputs
+        return not target.predicted or getattr(self.predicted, target.predicted) is not None
+
     def difference(self, target: Target) -> Array:
         """Prediction less label, (n_graphs, ...) or (n_nodes, ...); per atom where the label grows with the atoms."""
         labels = (self.batch.nodes if target.per == "atom" else self.batch.globals)[target.name]
-        error = self._value(target).reshape(labels.shape) - labels
+        error = target.of_components(self._value(target)).reshape(labels.shape) - labels
         return error / self.n_atoms if target.extensive else error
 
     def _value(self, target: Target) -> Array:

@@ -40,6 +40,7 @@ class LossConfig:
         curvature: weight of products of second derivatives with directions.
         projections: weight of u† D v with random u.
         spectrum: weight of sorted frequencies (needs whole matrices: as many products as coordinates).
+        dipole, polarizability, born_charges: weights; the network is given the outputs that they need.
         penalty: "squared" or "huber" (pseudo-Huber of each vector's length).
         huber_delta: where it turns linear, in units of the scale.
         directions: "columns" of the second derivatives, "random" normal directions, or "thermal" ones, along which
@@ -54,6 +55,9 @@ class LossConfig:
     curvature: float = 10.0
     projections: float = 0.0
     spectrum: float = 0.0
+    dipole: float = 0.0
+    polarizability: float = 0.0
+    born_charges: float = 0.0
     penalty: str = "squared"
     huber_delta: float = 1.0
     directions: str = "random"

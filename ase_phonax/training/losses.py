@@ -34,7 +34,7 @@ def losses(
 
     result = {}
     for target in TARGETS:
-        for term in target.terms if kind in target.kinds else ():
+        for term in target.terms if kind in target.kinds and comparison.predicts(target) else ():
             values = term.compare(comparison, target, scales[target.name], cost)
             result[term.name] = jnp.sum(values * comparison.weight(target)) / n_frames
     return result
@@ -52,5 +52,5 @@ def error_sums(predicted: Prediction, batch: jraph.GraphsTuple, kind: str) -> di
     return {
         target.quantity.name: sums(*target.errors(comparison, target))
         for target in TARGETS
-        if target.errors and kind in target.kinds
+        if target.errors and kind in target.kinds and comparison.predicts(target)
     }

@@ -15,6 +15,7 @@ from jax import Array
 
 from ..derivatives.compiled.exchange import Exchange, TwistedExchange
 from ..derivatives.compiled.responses import Tree, edge_vectors
+from ..models.fields import DIPOLE
 from ..models.outputs import ENERGY
 from ..models.potential import NodeEnergies, NodeOutputs
 
@@ -28,6 +29,7 @@ class Prediction(NamedTuple):
             [eV/Å² times the direction], real and imaginary parts at a general q; None for batches of the first order.
         outputs: name -> (n_nodes, components) of the network's outputs beside the energy; of those per structure these
             are contributions of atoms.
+        born_charges: (n_nodes, 3, 3) slopes of the dipole, field first [e]; None where nobody asked for them.
     """
 
     energy: Array
@@ -35,6 +37,7 @@ class Prediction(NamedTuple):
     stress: Array
     response: Array | None
     outputs: Mapping[str, Array] = {}
+    born_charges: Array | None = None
 
 
 def graph_of_nodes(batch: jraph.GraphsTuple) -> Array:
@@ -53,7 +56,12 @@ def both_ways(batch: jraph.GraphsTuple) -> tuple[Array, Array, Array]:
 
 
 def predict(
-    function: NodeEnergies | NodeOutputs, cutoff: float, kind: str, parameters: Tree, batch: jraph.GraphsTuple
+    function: NodeEnergies | NodeOutputs,
+    cutoff: float,
+    kind: str,
+    parameters: Tree,
+    batch: jraph.GraphsTuple,
+    charges: bool = False,
 ) -> Prediction:
     """Energies, forces, stress and products with second derivatives of every graph of a batch.
 
@@ -63,6 +71,7 @@ def predict(
         kind: of `batches.Shape`: "first" (no second derivatives), "real" (at q = 0), "wave" (any q), "spectrum".
         parameters: tree; differentiable.
         batch: padded graphs of `training.batches`.
+        charges: Born charges, too, where the function gives a dipole; of molecules, at q = 0.
     """
     positions = batch.nodes["positions"]
     n, n_graphs = positions.shape[0], batch.n_node.shape[0]
@@ -99,6 +108,15 @@ def predict(
         (slope, virial), (energies, outputs) = jax.grad(total, argnums=(0, 1), has_aux=True)(x, unstrained)
         return slope, (virial, energies, outputs)
 
+    born_charges = None
+    if charges and copies == 1:
+
+        def dipoles(x: Array) -> Array:
+            """(3,) the sum over all graphs, whose atoms do not hear of each other."""
+            _, (_, outputs) = total(x, unstrained)
+            return jnp.sum(jnp.where(real_nodes[:, None], outputs[DIPOLE.name], 0.0), 0)
+
+        born_charges = jax.jacrev(dipoles)(home).transpose(1, 0, 2)
     response = None
     if not second:
         slope, (virial, energies, outputs) = gradient(home)
@@ -118,4 +136,5 @@ def predict(
         virial / copies / volume[:, None, None],
         response,
         outputs,
+        born_charges,
     )

@@ -74,7 +74,7 @@ def evaluate(
         answers = Answers(evaluator, frame)
         own: dict[str, np.ndarray] = {}
         for target in TARGETS:
-            if target.of(frame) is not None:
+            if target.of(frame) is not None and answers.knows(target):
                 own |= target.score(answers, target)
         if (part := relative_error(answers)) is not None:
             relative.append(part)

@@ -64,6 +64,10 @@ class Rules(NamedTuple):
     of_elements: frozenset[str] = frozenset()
     references: str = "~/atom_energies"
 
+    def counts(self, term: str) -> bool:
+        """Whether a part of the loss has a weight."""
+        return bool(dict(zip(WEIGHTED, self.weights, strict=True))[term])
+
     @classmethod
     def of(
         cls,
@@ -167,7 +171,8 @@ def batch_loss(
     """Weighted loss of a batch and its parts. A leading axis of the batch is that of devices."""
 
     def one(batch: jraph.GraphsTuple) -> dict[str, jax.Array]:
-        return losses(rules.penalty, kind, predict(function, cutoff, kind, parameters, batch), batch, scales)
+        predicted = predict(function, cutoff, kind, parameters, batch, rules.counts("born_charges"))
+        return losses(rules.penalty, kind, predicted, batch, scales)
 
     parts = over_devices(one, batch)
     total = sum(w * parts[name] for name, w in zip(WEIGHTED, rules.weights, strict=True) if name in parts and w)
@@ -271,7 +276,7 @@ def validation_step(function: NodeEnergies | NodeOutputs, cutoff: float, rules: 
     """Compiled (parameters, batch, scales) -> weighted loss and sums of errors (`error_sums`)."""
 
     def step(parameters: Tree, batch: jraph.GraphsTuple, scales: dict) -> tuple:
-        predicted = predict(function, cutoff, kind, parameters, batch)
+        predicted = predict(function, cutoff, kind, parameters, batch, rules.counts("born_charges"))
         parts = losses(rules.penalty, kind, predicted, batch, scales)
         total = sum(w * parts[name] for name, w in zip(WEIGHTED, rules.weights, strict=True) if name in parts)
         return total, error_sums(predicted, batch, kind)

@@ -9,173 +9,18 @@ weight in `config.LossConfig`: there they are documented and typed, and a test h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..models import fields
 from ..models.outputs import Output
 from . import answers, comparisons, consistency, values
 from .directions import KINDS
+from .target import Limits, Part, Quantity, Source, Target, Term
 
 if TYPE_CHECKING:
     from .config import LossConfig
-    from .labels.frames import Frame
-
-
-@dataclass(frozen=True)
-class Part:
-    """One array of a label.
-
-    Attributes:
-        words: what it is called where its shape is wrong.
-        shape: of n atoms at m wave vectors.
-        name: of the attribute that holds it, and of its array in files; "" where the label is this array.
-        dtype: in files.
-    """
-
-    words: str
-    shape: Callable[[int, int], tuple[int, ...]]
-    name: str = ""
-    dtype: type = float
-
-    def of(self, value: Any) -> Any:
-        """The array of a label that is this part."""
-        return getattr(value, self.name) if self.name else value
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a label stands in what ASE reads.
-
-    Attributes:
-        key: in results, `info` or `arrays`.
-        words: of a frame that has none: "no forces".
-        make: (numbers, number of atoms, origin) -> the field of a frame.
-        alike: parts of names under which others write it.
-        sizes: how many numbers it then has, of n atoms.
-    """
-
-    key: str
-    words: str
-    make: Callable[[np.ndarray, int, str], Any]
-    alike: tuple[str, ...]
-    sizes: Callable[[int], tuple[int, ...]]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Sizes that nothing has, per atom where the label grows with the atoms.
-
-    Attributes:
-        largest: of any number.
-        farthest: from the median of frames of the same composition.
-        many_are_a_unit: many that are too large are in another unit, which one of the checks says.
-    """
-
-    largest: float = np.inf
-    farthest: float = np.inf
-    many_are_a_unit: bool = False
-
-
-@dataclass(frozen=True)
-class Term:
-    """A part of the loss.
-
-    Attributes:
-        name: of its weight in `config.LossConfig`.
-        compare: the part of each frame (`comparisons`).
-        taken_from: names of targets it is computed from, any of them.
-        may_lack: counts by default, and does nothing where no frame has the label; without, that is refused.
-    """
-
-    name: str
-    compare: Callable[..., Any]
-    taken_from: tuple[str, ...]
-    may_lack: bool = False
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """Errors of a label, as they are shown.
-
-    Attributes:
-        name: in results, histories and files.
-        words, printed, factor: as printed: name, unit, and how many of these the unit of results is.
-        unit: of results.
-        heading, digits: in the table of epochs.
-    """
-
-    name: str
-    words: str
-    unit: str
-    printed: str
-    factor: float
-    heading: str
-    digits: int
-
-
-@dataclass(frozen=True)
-class Target:
-    """A kind of label.
-
-    Attributes:
-        name: of weights of frames, of scales, of arrays in a batch.
-        field: of `Frame`.
-        words, singular: in messages.
-        unit: of the label.
-        per: "structure", "atom", or "wave": one array of a structure, one row for each atom, arrays at wave vectors.
-        parts: its arrays, one but for those at wave vectors.
-        make: the field from its parts.
-        stored: array or group in files of `save_frames`.
-        since: version of these files that has it first.
-        source: where ASE has it; None where only our own files do.
-        limits: sizes that are refused (`labels.sizes`).
-        checks: what else is refused (`consistency`).
-        kinds: of the batches that carry it.
-        predicted: attribute of `predictions.Prediction` and `answers.Answers`; "" where products or outputs are.
-        output: the network's output that is compared with it, given to networks that are trained on it.
-        extensive: grows with the atoms: compared per atom, its size taken less what a sum over elements explains.
-        typical: numbers whose root mean square is its scale.
-        smallest: scale, at least.
-        terms: parts of the loss.
-        errors: errors and weights in a batch (`comparisons`); None: none are counted there.
-        score: errors of a model on a frame (`answers`).
-        quantity: how errors are shown.
-    """
-
-    name: str
-    field: str
-    words: str
-    singular: str
-    unit: str
-    per: str
-    parts: tuple[Part, ...]
-    stored: str
-    smallest: float
-    terms: tuple[Term, ...]
-    quantity: Quantity
-    source: Source | None = None
-    limits: Limits = Limits()
-    checks: tuple[Callable[[Sequence[Frame]], None], ...] = ()
-    kinds: tuple[str, ...] = KINDS
-    predicted: str = ""
-    output: Output | None = None
-    extensive: bool = False
-    typical: Callable[[Any], np.ndarray] = np.ravel
-    errors: Callable[..., Any] | None = comparisons.value_errors
-    score: Callable[..., dict[str, np.ndarray]] = answers.value_errors
-    make: Callable[..., Any] = np.asarray
-    since: int = 1
-
-    def of(self, frame: Frame) -> Any:
-        """The label of a frame, None where it has none."""
-        return getattr(frame, self.field)
-
-    def n_waves(self, value: Any) -> int:
-        """How many wave vectors a label has."""
-        return len(value.qpoints) if self.per == "wave" else 0
 
 
 def _size_of_products(second: values.SecondOrder) -> np.ndarray:
@@ -289,8 +134,79 @@ SPECTRUM = Target(
     quantity=Quantity("frequency", "frequencies", "THz", "THz", 1.0, "ν THz", 3),
 )
 
+DIPOLE = Target(
+    name="dipole",
+    field="dipole",
+    words="dipole",
+    singular="a dipole",
+    unit="eÅ",
+    per="structure",
+    parts=(Part("dipole", lambda n, m: (3,)),),
+    stored="dipole",
+    since=2,
+    source=Source("dipole", "dipole", values.as_array, ("dipole",), lambda n: (3,)),
+    limits=Limits(largest=1e3),
+    checks=(consistency.check_molecules,),
+    output=fields.DIPOLE,
+    smallest=0.01,
+    terms=(Term("dipole", comparisons.values, ("dipole",)),),
+    quantity=Quantity("dipole", "dipole", "eÅ", "meÅ", 1e3, "μ meÅ", 2),
+)
+
+POLARIZABILITY = Target(
+    name="polarizability",
+    field="polarizability",
+    words="polarizability",
+    singular="a polarizability",
+    unit="e²Å²/eV",
+    per="structure",
+    parts=(Part("polarizability", lambda n, m: (3, 3)),),
+    stored="polarizability",
+    since=2,
+    source=Source("polarizability", "polarizability", values.as_symmetric_tensor, ("polarizab",), lambda n: (6, 9)),
+    limits=Limits(largest=1e3, many_are_a_unit=True),
+    checks=(consistency.check_molecules, consistency.check_polarizabilities),
+    output=fields.POLARIZABILITY,
+    of_components=fields.as_tensor,
+    smallest=0.01,
+    terms=(Term("polarizability", comparisons.values, ("polarizability",)),),
+    quantity=Quantity("polarizability", "polarizability", "e²Å²/eV", "Å³", fields.CUBIC_ANGSTROM, "α Å³", 4),
+)
+
+BORN_CHARGES = Target(
+    name="born_charges",
+    field="born_charges",
+    words="Born charges",
+    singular="a Born charge",
+    unit="e",
+    per="atom",
+    parts=(Part("Born charges", lambda n, m: (n, 3, 3)),),
+    stored="born_charges",
+    since=2,
+    source=Source(
+        "born_effective_charges", "Born charges", values.as_atomic_tensors, ("born", "becs"), lambda n: (9 * n,)
+    ),
+    limits=Limits(largest=50.0),
+    checks=(consistency.check_molecules, consistency.check_born_charges),
+    kinds=KINDS[:2],
+    predicted="born_charges",
+    needs=fields.DIPOLE,
+    smallest=0.05,
+    terms=(Term("born_charges", comparisons.values, ("born_charges",)),),
+    quantity=Quantity("born_charges", "Born charges", "e", "e", 1.0, "Z* e", 4),
+)
+
 # In this order they are hashed, and parts of the loss are summed.
-TARGETS: tuple[Target, ...] = (ENERGY, FORCES, STRESS, CURVATURE, SPECTRUM)
+TARGETS: tuple[Target, ...] = (
+    ENERGY,
+    FORCES,
+    STRESS,
+    CURVATURE,
+    SPECTRUM,
+    DIPOLE,
+    POLARIZABILITY,
+    BORN_CHARGES,
+)
 
 LABELS = tuple(target.name for target in TARGETS)
 TERMS = tuple(term for target in TARGETS for term in target.terms)
@@ -299,4 +215,5 @@ QUANTITIES = tuple(target.quantity for target in TARGETS)
 
 def wanted_outputs(loss: LossConfig) -> tuple[Output, ...]:
     """Outputs that a network needs for the parts of the loss that count."""
-    return tuple(t.output for t in TARGETS if t.output and any(getattr(loss, term.name) for term in t.terms))
+    counting = (target for target in TARGETS if any(getattr(loss, term.name) for term in target.terms))
+    return tuple(dict.fromkeys(output for t in counting if (output := t.output or t.needs) is not None))

@@ -62,6 +62,11 @@ def as_symmetric_tensor(numbers: np.ndarray, n: int, origin: str) -> np.ndarray:
     return full.reshape(3, 3) if full.size == 9 else full
 
 
+def as_atomic_tensors(numbers: np.ndarray, n: int, origin: str) -> np.ndarray:
+    """(n, 3, 3) of nine numbers for each atom, in any shape."""
+    return numbers.reshape(n, 3, 3) if numbers.size == 9 * n else numbers
+
+
 def as_second_order(numbers: np.ndarray, n: int, origin: str) -> SecondOrder:
     """A Hessian of 9 n² numbers, in any shape."""
     return second_order_of_hessian(numbers.reshape(3 * n, 3 * n) if numbers.size == 9 * n**2 else numbers, n, origin)

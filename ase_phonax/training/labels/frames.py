@@ -25,6 +25,9 @@ class Frame:
         stress: (3, 3) [eV/Å³], positive under tension (ASE's sign).
         second: second derivatives.
         spectrum: frequencies.
+        dipole: (3,) of a neutral molecule [eÅ].
+        polarizability: (3, 3) [e²Å²/eV].
+        born_charges: (n, 3, 3) dmu_a/dx_b, field first, displacement second [e].
         weights: name of a target -> factor of its part of the loss.
         origin: where it was read, for messages.
     """
@@ -35,6 +38,9 @@ class Frame:
     stress: np.ndarray | None = None
     second: SecondOrder | None = None
     spectrum: Spectrum | None = None
+    dipole: np.ndarray | None = None
+    polarizability: np.ndarray | None = None
+    born_charges: np.ndarray | None = None
     weights: tuple[tuple[str, float], ...] = ()
     origin: str = ""
 

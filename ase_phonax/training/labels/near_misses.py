@@ -9,7 +9,8 @@ import numpy as np
 from ase import Atoms
 
 from ...base.errors import UnstableWarning
-from ..targets import TARGETS, Target
+from ..target import Target
+from ..targets import TARGETS
 from .frames import Frame
 
 VIRIAL = "; from a virial, stress = -virial / volume where it is positive under pressure, as most write it"

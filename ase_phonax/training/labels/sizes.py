@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...base.errors import InputError
-from ..targets import TARGETS, Target
+from ..target import Target
+from ..targets import TARGETS
 from .frames import Frame
 
 ENOUGH_ALIKE = 3  # frames, for a median

@@ -12,7 +12,8 @@ from numpy.typing import DTypeLike
 from ...base import hdf5
 from ...base.errors import InputError, why_unread
 from ...base.files import exists, write_whole
-from ..targets import LABELS, TARGETS, Target
+from ..target import Target
+from ..targets import LABELS, TARGETS
 from .frames import Frame, fingerprint
 
 FORMAT = "ase-phonax frames"
