@@ -8,13 +8,17 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write
 from scipy.spatial.transform import Rotation
 
-from ase_phonax import PhonaxCalculator, Potential
+from ase_phonax import PhonaxCalculator, Potential, evaluate, read_frames, save_frames, train
 from ase_phonax.base.errors import InputError, StructureError
 from ase_phonax.models.architectures import ARCHITECTURES, make_potential
 from ase_phonax.models.fields import DIPOLE, POLARIZABILITY, as_components, as_tensor, symmetric_tensors
 from ase_phonax.models.nequip.config import NequIPConfig
+from ase_phonax.training.labels import Frame
+from ase_phonax.training.labels.checks import check_frames as read_and_check
 
 FIELD = np.array([0.11, -0.07, 0.05])  # V/Å
 SMALL = NequIPConfig(
@@ -192,3 +196,79 @@ def test_crystals_ions_and_models_without_a_dipole_are_refused():
         PhonaxCalculator("phonax-molecules", field=FIELD)
     with pytest.raises(InputError, match="knows nothing of the dipole"):
         PhonaxCalculator("phonax-molecules").get_born_charges(crooked())
+
+
+def labelled(seed: int) -> Frame:
+    """Methanol, its atoms displaced at random, with what the random network says of it in a field."""
+    atoms, calc = molecule("CH3OH"), PhonaxCalculator(potential())
+    atoms.rattle(0.08, seed=seed)
+    labels = {
+        "dipole": calc.get_dipole_moment(atoms),
+        "polarizability": calc.get_polarizability(atoms),
+        "born_charges": calc.get_born_charges(atoms),
+    }
+    return Frame(atoms, float(calc.get_potential_energy(atoms)), calc.get_forces(atoms), **labels)
+
+
+def test_labels_of_fields_survive_their_file(tmp_path):
+    frames = [labelled(1), Frame(crooked(), energy=1.0)]
+    save_frames(frames, tmp_path / "frames.h5")
+    back, without = read_frames(tmp_path / "frames.h5")
+    for name in ("dipole", "polarizability", "born_charges"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(frames[0], name))
+        assert getattr(without, name) is None
+
+
+def test_labels_of_fields_are_read_from_what_ase_writes_and_their_unit_is_looked_at(tmp_path):
+    frame = labelled(2)
+    # The network is random: a polarizability of the size that molecules have.
+    polarizability = 0.1 * len(frame.atoms) * np.eye(3) + 0.01
+    atoms = frame.atoms.copy()
+    atoms.calc = SinglePointCalculator(atoms, energy=1.0, forces=frame.forces, dipole=frame.dipole)
+    for factor, text in ((1.0, ""), (14.399645, "looks like Å³"), (97.2, "looks like bohr³")):
+        atoms.info["polarizability"] = factor * polarizability
+        write(tmp_path / "frames.extxyz", atoms)
+        if text:
+            with pytest.raises(InputError, match=text):
+                read_frames(tmp_path / "frames.extxyz")
+            continue
+        (back,) = read_frames(tmp_path / "frames.extxyz")
+        np.testing.assert_allclose(back.dipole, frame.dipole, atol=1e-6)
+        np.testing.assert_allclose(back.polarizability, polarizability, atol=1e-6)
+
+
+def test_charges_that_do_not_add_up_and_labels_of_crystals_are_refused():
+    frame = labelled(3)
+    with pytest.raises(InputError, match="add up to"):
+        read_and_check([replace(frame, born_charges=frame.born_charges + np.eye(3))])
+    crystal = frame.atoms.copy()
+    crystal.set_cell([9, 9, 9])
+    crystal.pbc = True
+    with pytest.raises(InputError, match="is periodic"):
+        read_and_check([replace(frame, atoms=crystal)])
+
+
+def test_a_network_learns_what_another_says_of_molecules_in_fields(tmp_path):
+    """Its errors fall, and `evaluate` says of each label how far it is; a network without outputs is asked of none."""
+    frames, rows = [labelled(seed) for seed in range(10)], []
+    config = {
+        "network": {
+            "hidden_irreps": "4x0e + 3x1o + 2x2e",
+            "n_layers": 2,
+            "n_basis": 4,
+            "radial_sizes": [8],
+            "cutoff": 3.5,
+        },
+        "loss": {"energy": 0.0, "forces": 0.0, "dipole": 1.0, "polarizability": 1.0, "born_charges": 1.0},
+        "optimiser": {"epochs": 12, "batch_size": 4, "learning_rate": 2e-2},
+        "run": {"output": str(tmp_path / "run")},
+    }
+    result = train(config, frames=(frames[:8], frames[8:]), report=rows.append)
+    assert {output.name for output in result.potential.outputs} == {"energy", "dipole", "polarizability"}
+    assert rows[-1]["loss"] < 0.7 * rows[0]["loss"], [row["loss"] for row in rows]
+    scores = evaluate(result.potential, frames[8:])
+    calc = PhonaxCalculator(result.potential)
+    error = np.mean([np.abs(calc.get_born_charges(f.atoms) - f.born_charges).mean() for f in frames[8:]])
+    assert scores.mae["born_charges"] == pytest.approx(error, rel=1e-9)
+    assert {"dipole", "polarizability"} <= set(scores.mae)
+    assert "dipole" not in evaluate("phonax-molecules", frames[8:]).mae

@@ -8,6 +8,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from scipy.spatial.transform import Rotation
 
+from ase_phonax import PhonaxCalculator
 from ase_phonax.derivatives.compiled.responses import cast
 from ase_phonax.derivatives.evaluator import Evaluator
 from ase_phonax.training import comparisons, spectra, steps
@@ -20,11 +21,15 @@ from ase_phonax.training.spectra import eigenvalues
 from ase_phonax.training.steps import WEIGHTED, Rules, batch_loss, error_sums
 
 from .crystals import triclinic
+from .test_fields import potential as field_potential
 from .toy_network import QUICKLY, toy_potential
 
 NUMBERS = (1, 6, 8, 14)
 DOUBLE = np.dtype("float64")
 SCALES = {"energy": 0.3, "forces": 0.5, "stress": 0.02, "curvature": 2.0, "spectrum": 3.0}
+SCALES |= {"dipole": 0.7, "polarizability": 0.4, "born_charges": 1.3}
+OF_FIELDS = ("dipole", "polarizability", "born_charges")
+OF_ENERGIES = tuple(name for name in WEIGHTED if name not in OF_FIELDS)
 Q = np.array([0.21, -0.37, 0.13])
 
 
@@ -135,7 +140,44 @@ def test_gradients_of_stresses_dynamical_matrices_and_spectra_equal_finite_diffe
     potential, function = functions["spectrum"]
     batch = batch_of(crystals(), "spectrum", potential)
     assert np.abs(batch.edges["sin"]).max() > 0.1
-    assert_gradients_equal_differences(function, potential.parameters, batch, WEIGHTED)
+    assert_gradients_equal_differences(function, potential.parameters, batch, OF_ENERGIES)
+
+
+def in_fields() -> list[Frame]:
+    """Molecules with labels of their answer to a field that are wrong in every number."""
+    rng = np.random.default_rng(4)
+    frames = []
+    for name in ("H2O", "CO2"):
+        atoms = molecule(name)
+        atoms.rattle(0.1, rng=rng)
+        tensor, charges = rng.normal(size=(3, 3)), rng.normal(size=(len(atoms), 3, 3))
+        frames.append(Frame(atoms, dipole=rng.normal(size=3), polarizability=tensor + tensor.T, born_charges=charges))
+    return frames
+
+
+def test_parts_of_fields_are_what_the_calculator_says_and_their_gradients_equal_differences():
+    """Kills: polarizabilities compared by components, Born charges with exchanged indices, padding that counts."""
+    potential = field_potential()
+    frames = in_fields()
+    items = prepare(frames, potential.cutoff, potential.numbers, "x", curvature=False, spectrum=False)
+    planner = Planner(items, len(items), n_shapes=1, dtype=DOUBLE)
+    ((shape, members),) = planner.in_order()
+    batch = planner.batch(shape, members, (0,))
+
+    def parts(parameters, batch):
+        predicted = predict(potential.node_outputs, potential.cutoff, shape.kind, parameters, batch, charges=True)
+        return {name: losses(("squared", 1.0), shape.kind, predicted, batch, SCALES)[name] for name in OF_FIELDS}
+
+    function = jax.jit(lambda p, b: (parts(p, b), jax.jacrev(parts)(p, b)), compiler_options=QUICKLY)
+    calc = PhonaxCalculator(potential)
+    asked = {"dipole": calc.get_dipole_moment, "polarizability": calc.get_polarizability}
+    asked["born_charges"] = calc.get_born_charges
+    costs, _ = function(cast(potential.parameters, DOUBLE), batch)
+    for name, quantity in asked.items():
+        residuals = [(quantity(frame.atoms) - getattr(frame, name)) / SCALES[name] for frame in frames]
+        # The mean over components; of atoms, the mean over atoms.
+        assert float(costs[name]) == pytest.approx(np.mean([np.mean(x**2) for x in residuals]), rel=1e-9), name
+    assert_gradients_equal_differences(function, potential.parameters, batch, OF_FIELDS)
 
 
 def test_gradients_of_huber_losses_equal_finite_differences(functions):
@@ -289,23 +331,23 @@ def test_every_weight_acts(functions, monkeypatch):
     parts, slopes = function(parameters, batch)
     monkeypatch.setattr(steps, "predict", lambda *_: None)
     monkeypatch.setattr(steps, "losses", lambda *_: parts)
-    assert set(parts) == set(WEIGHTED)
-    every = dict(zip(WEIGHTED, (1.0, 0.7, 0.3, 0.5, 0.2, 0.9), strict=True))
+    assert set(parts) == set(OF_ENERGIES)  # the others need outputs that this network does not have
+    every = dict.fromkeys(OF_FIELDS, 0.0) | dict(zip(OF_ENERGIES, (1.0, 0.7, 0.3, 0.5, 0.2, 0.9), strict=True))
 
     def total(weights):
         rules = Rules.of(LossConfig(**weights), OptimiserConfig())
         return float(batch_loss(potential.node_energies, 3.2, rules, "spectrum", parameters, batch, SCALES)[0])
 
-    whole, *without = (total(weights) for weights in (every, *(every | {name: 0.0} for name in WEIGHTED)))
-    assert whole == pytest.approx(sum(every[name] * float(parts[name]) for name in WEIGHTED), rel=1e-12)
+    whole, *without = (total(weights) for weights in (every, *(every | {name: 0.0} for name in OF_ENERGIES)))
+    assert whole == pytest.approx(sum(every[name] * float(parts[name]) for name in OF_ENERGIES), rel=1e-12)
     flat = {name: np.concatenate([np.ravel(x) for x in jax.tree.leaves(s)]) for name, s in slopes.items()}
-    gradient = sum(every[name] * flat[name] for name in WEIGHTED)
-    for name, value in zip(WEIGHTED, without, strict=True):
+    gradient = sum(every[name] * flat[name] for name in OF_ENERGIES)
+    for name, value in zip(OF_ENERGIES, without, strict=True):
         assert value == pytest.approx(whole - every[name] * float(parts[name]), rel=1e-12)
         less = gradient - every[name] * flat[name]
         assert np.linalg.norm(less - gradient) > 1e-3 * np.linalg.norm(gradient), name
         # Nor is it one of the others by another name.
-        for other in set(WEIGHTED) - {name}:
+        for other in set(OF_ENERGIES) - {name}:
             cosine = flat[name] @ flat[other] / np.linalg.norm(flat[name]) / np.linalg.norm(flat[other])
             assert abs(cosine) < 0.9999, (name, other)
 
