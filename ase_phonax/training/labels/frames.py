@@ -38,11 +38,11 @@ class Frame:
     stress: np.ndarray | None = None
     second: SecondOrder | None = None
     spectrum: Spectrum | None = None
+    weights: tuple[tuple[str, float], ...] = ()
+    origin: str = ""
     dipole: np.ndarray | None = None
     polarizability: np.ndarray | None = None
     born_charges: np.ndarray | None = None
-    weights: tuple[tuple[str, float], ...] = ()
-    origin: str = ""
 
     def __post_init__(self):
         n = len(self.atoms)
