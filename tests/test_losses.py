@@ -183,7 +183,7 @@ def test_parts_of_fields_are_what_the_calculator_says_and_their_gradients_equal_
 def test_gradients_of_huber_losses_equal_finite_differences(functions):
     potential, function = functions["wave"]
     batch = batch_of(crystals(), "wave", potential, n_columns=2)
-    assert_gradients_equal_differences(function, potential.parameters, batch, WEIGHTED[:-1])
+    assert_gradients_equal_differences(function, potential.parameters, batch, OF_ENERGIES[:-1])
 
 
 @pytest.mark.parametrize("name", ["zincblende at gamma", "carbon dioxide"])
@@ -244,7 +244,7 @@ def test_right_labels_cost_nothing_and_those_of_minus_q_much(functions):
     assert np.abs(right.second.matrices.conj() - right.second.matrices).max() > 1e-3 * size
     other = exact_labels(potential, bulk("SiC", "zincblende", 4.3), [0.3, 0.1, -0.2])
     found, _ = function(cast(potential.parameters, DOUBLE), batch_of([right, other], "spectrum", potential))
-    for name in WEIGHTED:
+    for name in OF_ENERGIES:
         assert 0 <= found[name] < 1e-18, name
     turned = Frame(
         atoms, right.energy, right.forces, right.stress, SecondOrder(-right.second.qpoints, right.second.matrices)
