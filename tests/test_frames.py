@@ -100,7 +100,7 @@ def test_extxyz_gives_energies_forces_stresses_hessians_and_weights_back(tmp_pat
         images.append(atoms)
     write(tmp_path / "frames.xyz", images, format="extxyz")
     found = read_frames(tmp_path / "frames.xyz")
-    assert count_labels(found) == {"energy": 6, "forces": 6, "stress": 3, "curvature": 3, "spectrum": 0}
+    assert count_labels(found) == {"energy": 6, "forces": 6, "stress": 3, "curvature": 3} | dict.fromkeys(LABELS[4:], 0)
     for atoms, frame in zip(images, found, strict=True):
         assert frame.energy == pytest.approx(atoms.calc.results["energy"], abs=1e-9)
         np.testing.assert_allclose(frame.forces, atoms.calc.results["forces"], atol=1e-8)
@@ -109,7 +109,7 @@ def test_extxyz_gives_energies_forces_stresses_hessians_and_weights_back(tmp_pat
     np.testing.assert_allclose(found[0].stress, [[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]], atol=1e-9)
     for k, frame in enumerate(found[3:]):
         np.testing.assert_allclose(frame.second.matrices[0], clusters[k].second.matrices[0], atol=1e-7)
-        assert [frame.weight(label) for label in LABELS] == [2, k, 2, 2, 2]
+        assert [frame.weight(label) for label in LABELS] == [2, k] + (len(LABELS) - 2) * [2]
     assert found[4].origin.endswith("frames.xyz:4")
 
 
@@ -133,7 +133,9 @@ def test_labels_under_other_names_are_found_by_keys_and_only_those(tmp_path, clu
     np.testing.assert_allclose(mixed[0].forces, clusters[0].forces, atol=1e-7)
     with pytest.raises(InputError, match="no frame has 'REF_force'"):
         read_frames(tmp_path / "a.xyz", {"energy": "REF_energy", "forces": "REF_force"})
-    with pytest.raises(InputError, match="keys names dipole"):
+    with pytest.raises(InputError, match="keys names magmom"):
+        read_frames(tmp_path / "a.xyz", {"magmom": "REF_magmom"})
+    with pytest.raises(InputError, match="no frame has 'REF_dipole', which keys names for dipole"):
         read_frames(tmp_path / "a.xyz", {"dipole": "REF_dipole"})
 
 

@@ -46,7 +46,8 @@ class LossConfig:
         directions: "columns" of the second derivatives, "random" normal directions, or "thermal" ones, along which
             heat moves atoms: errors of soft and stiff modes then count alike.
         columns: directions of each frame in a step.
-        scales: label -> size [eV, eV/Å, eV/Å³, eV/Å², THz, eÅ, e²Å²/eV, e]; those left out are the labels' own root mean squares.
+        scales: label -> size [eV, eV/Å, eV/Å³, eV/Å², THz, eÅ, e²Å²/eV, e]; those left out are the root mean squares
+            of the labels.
     """
 
     energy: float = 0.1
