@@ -146,6 +146,23 @@ def test_a_name_that_is_no_label_is_not_said(tmp_path, clusters):
     assert len(read_frames(path)) == 6  # energies are known, from where ASE has them; a warning would be an error
 
 
+@pytest.mark.parametrize("pbc", [True, (True, True, False)])
+def test_dipoles_of_periodic_structures_are_said_and_not_read(tmp_path, clusters, pbc):
+    """Programs write them; a crystal that is trained on for its forces is no mistake."""
+    path = tmp_path / "a.xyz"
+    found = images(clusters)
+    for atoms in found:
+        atoms.set_cell([20, 20, 20])
+        atoms.pbc = pbc
+        atoms.info["dipole"] = np.array([0.1, 0.0, 2.0])
+    write(path, found, format="extxyz")
+    with pytest.warns(UnstableWarning, match=r"not read: dipole \(6 frames\)"):
+        frames = read_frames(path)
+    assert all(frame.dipole is None and frame.forces is not None for frame in frames)
+    with pytest.raises(InputError, match="is periodic and has a label of its answer to a uniform field"):
+        read_frames(path, {"forces": "forces", "dipole": "dipole"})
+
+
 def test_frames_that_come_twice_are_said(tmp_path, clusters):
     text_of(clusters, tmp_path / "a.xyz")
     text_of(clusters[2:4], tmp_path / "b.xyz")

@@ -306,7 +306,8 @@ def check_polarizabilities(frames: Sequence[Frame]) -> None:
     raise InputError(
         f"the frames have a polarizability per atom of {size:.3g} (median of {len(known)})",
         f"in e²Å²/eV it lies between {LEAST_POLARIZABLE:g} and {MOST_POLARIZABLE:g}; this looks like {likely}",
-        f"convert to e²Å²/eV: divide Å³ by {CUBIC_ANGSTROM:.5f}, bohr³ by {CUBIC_ANGSTROM / BOHR**3:.4f}",
+        f"convert to e²Å²/eV: divide Å³ by {CUBIC_ANGSTROM:.5f}, bohr³ by {CUBIC_ANGSTROM / BOHR**3:.4f}; or leave it "
+        "out by naming the labels to read in keys",
     )
 
 
@@ -319,5 +320,5 @@ def check_born_charges(frames: Sequence[Frame]) -> None:
         raise InputError(
             f"{known[int(np.argmax(sums))][0] or 'a frame'}: its Born charges add up to {max(sums):.3g} e",
             "those of a neutral molecule add up to zero: the molecule is charged, or the charges are something else",
-            "leave out ions; check the order of indices and the unit (e)",
+            "leave out ions; check the order of indices and the unit (e); or name the other labels in keys",
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..models.outputs import Output
-from . import answers, comparisons
+from . import answers, comparisons, consistency
 from .directions import KINDS
 
 if TYPE_CHECKING:
@@ -172,6 +172,11 @@ class Target:
     def of(self, frame: Frame) -> Any:
         """The label of a frame, None where it has none."""
         return getattr(frame, self.field)
+
+    @property
+    def of_molecules(self) -> bool:
+        """Whether periodic structures have none."""
+        return consistency.check_molecules in self.checks
 
     def n_waves(self, value: Any) -> int:
         """How many wave vectors a label has."""

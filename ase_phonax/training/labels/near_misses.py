@@ -1,12 +1,11 @@
 """What frames hold and is not learned from: labels under other names, and frames that come twice."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ase import Atoms
 
 from ...base.errors import UnstableWarning
 from ..target import Target
@@ -16,17 +15,20 @@ from .frames import Frame
 VIRIAL = "; from a virial, stress = -virial / volume where it is positive under pressure, as most write it"
 
 
-def say_unread(images: Sequence[Atoms], frames: Sequence[Frame], path: Path) -> None:
-    """Warn of what looks like a label that a frame does not have: it goes by another name, and was not read.
+def say_unread(named: Sequence[Mapping[str, Any]], frames: Sequence[Frame], path: Path) -> None:
+    """Warn of what looks like a label that a frame does not have: it was not read.
+
+    It goes by another name, or the frame is periodic and the label that of a molecule.
 
     Args:
-        images: of one file, with their `info` and `arrays`.
+        named: what one file says of each frame, by name.
         frames: what was made of them.
     """
     unread: dict[str, int] = {}
-    for atoms, frame in zip(images, frames, strict=True):
-        for name, value in {**atoms.info, **atoms.arrays}.items():
-            if any(_is_alike(target, str(name), value, len(atoms)) and target.of(frame) is None for target in TARGETS):
+    for values, frame in zip(named, frames, strict=True):
+        n = len(frame.atoms)
+        for name, value in values.items():
+            if any(_is_alike(target, str(name), value, n) and target.of(frame) is None for target in TARGETS):
                 unread[str(name)] = unread.get(str(name), 0) + 1
     if unread:
         what = ", ".join(f"{name} ({n} frames)" for name, n in sorted(unread.items()))

@@ -39,7 +39,8 @@ def read_frames(
 
     Args:
         files: path or paths; a path may hold wildcards in its last part.
-        keys: other names of labels, e.g. {"energy": "REF_energy"}; then only those are looked for.
+        keys: other names of labels, e.g. {"energy": "REF_energy"}; then only those are looked for. Without them,
+            dipoles, polarizabilities and Born charges of periodic structures are left out with a warning.
 
     Raises:
         InputError: a file is missing, unreadable, has frames without labels, or labels whose size or sign
@@ -183,7 +184,7 @@ def _frames_of(images: Sequence[Atoms], keys: Mapping[str, str] | None, path: Pa
             )
     frames = [frame_of_atoms(atoms, keys, f"{path}:{k}") for k, atoms in enumerate(images)]
     if not keys:
-        say_unread(images, frames, path)
+        say_unread([_named(atoms) for atoms in images], frames, path)
     return frames
 
 
@@ -239,7 +240,8 @@ def _labels(atoms: Atoms, keys: Mapping[str, str] | None) -> dict[str, Any]:
         return {label: here[key] for label, key in keys.items() if key in here}
     if "free_energy" in here:
         here["energy"] = here["free_energy"]
-    return {label: here[label] for label in _SOURCES if label in here}
+    periodic = atoms.pbc.any()  # what cannot be their label is not read, unless `keys` says that it is one
+    return {label: here[label] for label, t in _SOURCES.items() if label in here and not (periodic and t.of_molecules)}
 
 
 def _check_weight_names(atoms: Atoms, origin: str) -> None:
