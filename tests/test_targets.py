@@ -41,7 +41,7 @@ def whole_frame() -> Frame:
 def test_every_label_has_its_field_and_every_part_of_the_loss_its_weight():
     """Kills: a row without a field of frames or without a weight, and a field or weight that no row knows."""
     fields = {field.name for field in dataclasses.fields(Frame)}
-    assert {target.field for target in TARGETS} == fields - {"atoms", "weights", "origin"}
+    assert {target.field for target in TARGETS} == fields - {"atoms", "weights", "origin", "field"}
     numbers = {field.name for field in dataclasses.fields(LossConfig) if field.type is float}
     assert {term.name for term in TERMS} == numbers - {"huber_delta"}
     for term in TERMS:

@@ -33,6 +33,12 @@ class FieldResponse:
     def __reduce__(self) -> Any:
         return FieldResponse, (self.evaluator, self.field)  # components are made again where they are asked for
 
+    def at(self, field: np.ndarray | None) -> "FieldResponse":
+        """The same model in another field; what was made for this one serves there, too."""
+        other = FieldResponse(self.evaluator, field)
+        other._components = self._components
+        return other
+
     @property
     def potential(self) -> Potential:
         """The model."""
@@ -41,11 +47,14 @@ class FieldResponse:
     def dipole(self, atoms: Atoms) -> np.ndarray:
         """(3,) mu = -dU/dF [eÅ]."""
         self.check(atoms, DIPOLE)
+        return self.outputs(atoms)[DIPOLE.name]
+
+    def outputs(self, atoms: Atoms) -> dict[str, np.ndarray]:
+        """What the network gives (`Evaluator.outputs`), with the dipole that the molecule has in the field."""
         values = self.evaluator.outputs(atoms)
-        dipole = values[DIPOLE.name]
-        if has_output(self.potential, POLARIZABILITY):
-            dipole = dipole + as_tensor(values[POLARIZABILITY.name]) @ self.field
-        return dipole
+        if self.field.any() and has_output(self.potential, POLARIZABILITY):
+            values[DIPOLE.name] = values[DIPOLE.name] + as_tensor(values[POLARIZABILITY.name]) @ self.field
+        return values
 
     def polarizability(self, atoms: Atoms) -> np.ndarray:
         """(3, 3) alpha = -d²U/dF² [e²Å²/eV]."""

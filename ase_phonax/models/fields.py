@@ -4,6 +4,7 @@ F in V/Å, so that a charge times F is in eV/Å; mu in eÅ, alpha in e²Å²/eV 
 orders: docs/conventions.md, "Electric field".
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -88,6 +89,24 @@ def checked_field(field: ArrayLike) -> np.ndarray:
             f"give it in V/Å: an atomic unit of field is {ATOMIC_UNIT:.2f} V/Å, 1 V/m is 1e-10 V/Å",
         )
     return vector
+
+
+def shares_in_field(outputs: Mapping[str, Any], field: Any) -> tuple[Any, dict[str, Any]]:
+    """What a field adds to the energies of atoms, and the outputs with the dipoles that are there in it.
+
+    Args:
+        outputs: name -> (n, components) shares of atoms, of NumPy or JAX; `DIPOLE` among them, and `POLARIZABILITY` for
+            the second order.
+        field: (n, 3) at each atom [V/Å].
+
+    Returns:
+        (n,) -mu.F - 1/2 F.alpha.F [eV]; outputs with mu + alpha.F in the place of mu.
+    """
+    dipole = outputs[DIPOLE.name]
+    induced = 0 * dipole
+    if POLARIZABILITY.name in outputs:
+        induced = (as_tensor(outputs[POLARIZABILITY.name]) * field[..., None, :]).sum(-1)
+    return -((dipole + induced / 2) * field).sum(-1), {**outputs, DIPOLE.name: dipole + induced}
 
 
 def in_field(potential: Potential, field: ArrayLike) -> Potential:

@@ -53,6 +53,7 @@ def note_or_compare(
         "model_fingerprint": calc.potential.fingerprint(),
         "level_of_theory": calc.potential.provenance.level_of_theory,
         "dtype": origin.precision(calc),
+        **({} if calc.field is None else {"field": calc.field.tolist()}),
         "files": [file for file in dict.fromkeys(name.rpartition("@")[0] for name in names) if file],
         "structures": _digest(structures),
     }
@@ -60,7 +61,8 @@ def note_or_compare(
     path = folder / NOTE
     if path.exists():
         there = _read_note(path)
-        differing = [key for key in content if key != "files" and content[key] != there.get(key)]
+        compared = [key for key in dict.fromkeys([*content, "field"]) if key != "files"]
+        differing = [key for key in compared if content.get(key) != there.get(key)]
         if differing:
             raise InputError(
                 f"{folder} holds labels made with other {' and '.join(differing)}",

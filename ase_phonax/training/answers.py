@@ -2,31 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..base.errors import InputError
 from ..derivatives.conventions import frequencies_thz
 from ..derivatives.evaluator import Evaluator
 from ..derivatives.fields import FieldResponse
+from ..models.fields import DIPOLE, POLARIZABILITY, has_output, in_field
+from ..models.potential import Potential
 
 if TYPE_CHECKING:
     from .labels.frames import Frame
     from .target import Target
 
 
-class Answers:
-    """What a model says of one frame; each answer is computed when it is first asked for."""
+FIELDS_KEPT = 16  # of a model: calculations are made in a few fields, or each in its own
 
-    def __init__(self, evaluator: Evaluator, frame: Frame) -> None:
-        self._evaluator, self.frame = evaluator, frame
+
+class Respondent:
+    """A model that is asked about frames, each in its own electric field.
+
+    What it needs in a field is made once for the frames that share it, and of the last FIELDS_KEPT fields.
+    """
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        self._without = FieldResponse(evaluator)
+        self._in_fields: dict[bytes, Evaluator] = {}
+
+    @property
+    def potential(self) -> Potential:
+        """The model."""
+        return self._without.potential
+
+    def response(self, field: np.ndarray | None) -> FieldResponse:
+        """What has the outputs and Born charges of molecules in a field."""
+        return self._without if field is None else self._without.at(field)
+
+    def evaluator(self, field: np.ndarray | None) -> Evaluator:
+        """What has the energies, and their derivatives, of molecules in a field."""
+        itself = self._without.evaluator
+        if field is None:
+            return itself
+        key = field.tobytes()
+        evaluator = self._in_fields.pop(key, None) or itself.of(in_field(self.potential, field))
+        self._in_fields[key] = evaluator  # the last one asked is the last to go
+        if len(self._in_fields) > FIELDS_KEPT:
+            del self._in_fields[next(iter(self._in_fields))]
+        return evaluator
+
+
+class Answers:
+    """What a model says of one frame, in its field; each answer is computed when it is first asked for."""
+
+    def __init__(self, model: Respondent, frame: Frame) -> None:
+        self._model, self.frame = model, frame
         self._matrices: dict[bytes, np.ndarray] = {}
 
     @cached_property
     def _first(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return self._evaluator.energy_forces_stress(self.frame.atoms)
+        return self._model.evaluator(self.frame.field).energy_forces_stress(self.frame.atoms)
 
     @property
     def energy(self) -> float:
@@ -45,24 +83,25 @@ class Answers:
 
     @cached_property
     def outputs(self) -> Mapping[str, np.ndarray]:
-        """The network's outputs beside the energy: (n, components), or (components,)."""
-        return self._evaluator.outputs(self.frame.atoms)
+        """The network's outputs beside the energy: (n, components), or (components,); dipoles as in the field."""
+        return self._model.response(self.frame.field).outputs(self.frame.atoms)
 
     def knows(self, target: Target) -> bool:
         """Whether the model says anything of a label: its network may lack the output."""
         output = target.output or target.needs
-        return output is None or any(own.name == output.name for own in self._evaluator.potential.outputs)
+        return output is None or any(own.name == output.name for own in self._model.potential.outputs)
 
     @property
     def born_charges(self) -> np.ndarray:
-        """(n, 3, 3) dmu_a/dx_b [e]."""
-        return FieldResponse(self._evaluator).born_charges(self.frame.atoms)
+        """(n, 3, 3) dmu_a/dx_b [e], of the dipole in the field."""
+        return self._model.response(self.frame.field).born_charges(self.frame.atoms)
 
     def matrices(self, qpoints: np.ndarray) -> np.ndarray:
         """Second derivatives (n_q, 3n, 3n) [eV/Å²]."""
         key = np.asarray(qpoints, float).tobytes()
         if key not in self._matrices:
-            self._matrices[key] = np.array(self._evaluator.lattice_matrices(self.frame.atoms, qpoints))
+            evaluator = self._model.evaluator(self.frame.field)
+            self._matrices[key] = np.array(evaluator.lattice_matrices(self.frame.atoms, qpoints))
         return self._matrices[key]
 
     def frequencies(self, matrices: np.ndarray) -> np.ndarray:
@@ -70,6 +109,25 @@ class Answers:
         root = np.sqrt(np.repeat(self.frame.atoms.get_masses(), 3))
         weighted = matrices / np.outer(root, root)
         return frequencies_thz((weighted + weighted.conj().swapaxes(-1, -2)) / 2)
+
+
+def check_fields(potential: Potential, frames: Sequence[Frame]) -> None:
+    """Refuse frames in electric fields where a model says nothing of fields.
+
+    Raises:
+        InputError: naming the first of them.
+    """
+    names = [output.name for output in potential.outputs]
+    wanted = (DIPOLE, POLARIZABILITY) if POLARIZABILITY.name in names else (DIPOLE,)
+    in_fields = [frame for frame in frames if frame.field is not None]
+    if in_fields and not all(has_output(potential, output) for output in wanted):
+        first, gives = in_fields[0], ", ".join(str(output) for output in potential.outputs)
+        raise InputError(
+            f"{first.origin or 'a frame'} ({first.atoms.get_chemical_formula()}), one of {len(in_fields)}, is in an "
+            f"electric field, and the model {potential.name!r} gives {gives}",
+            "in a field energies and forces need a dipole (1o, eÅ); without they would be those of another situation",
+            "take a model that gives one, or leave out frames in fields; training on frames in fields makes one",
+        )
 
 
 # Quantity shown -> errors, where the frame has the label.

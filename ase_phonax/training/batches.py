@@ -74,15 +74,18 @@ def prepare(
         name: what it is called.
         curvature, spectrum: whether these labels are wanted; they cost nothing where they are not.
 
+    Where a frame is in an electric field, all graphs have the global "field", (1, 3) [V/Å], zero for those without.
+
     Raises:
         StructureError: a frame whose atoms cannot be computed, or are not known to the potential; it is named.
     """
     items: list[Item] = []
+    in_fields = any(frame.field is not None for frame in frames)
     for frame in frames:
         try:
             check_finite(frame.atoms)
             check_atoms(frame.atoms, numbers, name)
-            graph = _graph(frame, cutoff, numbers)
+            graph = _graph(frame, cutoff, numbers, in_fields)
         except StructureError as error:
             where = frame.origin or f"frame {len(items)} ({frame.atoms.get_chemical_formula()})"
             raise StructureError(f"{where}: {error.what}", error.why, error.remedy) from error
@@ -90,12 +93,14 @@ def prepare(
     return items
 
 
-def _graph(frame: Frame, cutoff: float, numbers: tuple[int, ...]) -> jraph.GraphsTuple:
+def _graph(frame: Frame, cutoff: float, numbers: tuple[int, ...], in_fields: bool) -> jraph.GraphsTuple:
     neighbours = find_neighbours(frame.atoms, cutoff, numbers)
     once = _one_of_each_pair(neighbours)
     n = len(frame.atoms)
     volume = frame.atoms.get_volume() if frame.atoms.pbc.all() else 1.0
     of_nodes, of_graph = _labels(frame)
+    if in_fields:
+        of_graph["field"] = np.zeros((1, 3)) if frame.field is None else frame.field[None]
     return jraph.GraphsTuple(
         nodes={
             "positions": neighbours.positions,

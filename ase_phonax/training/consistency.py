@@ -56,6 +56,7 @@ LIKELY_HESSIANS = {
     1 / 1000.0: "forces in meV/Å or second derivatives in meV/Å²",
     1000.0: "forces in meV/Å or second derivatives in meV/Å²",
 }
+CONVERT = "convert to eV and Å; forces are minus the gradient, second derivatives plus the curvature"
 LARGEST_STRESS = 3.0  # eV/Å³, 480 GPa
 ENOUGH_STRAINED, CORRELATION_OF_STRESSES = 10, 0.7
 LARGEST_MODULUS = 6.0  # eV/Å³, 960 GPa: twice diamond's
@@ -75,11 +76,12 @@ RESTORING = 1 / 3
 def _pairs(
     frames: Sequence[Frame], wanted: Callable[[Frame], bool] = lambda frame: True
 ) -> Iterator[tuple[Frame, Frame, np.ndarray]]:
-    """Each wanted frame with the nearest of the same atoms and cell, and the displacement (n, 3) between them."""
+    """Each wanted frame with the nearest of the same atoms, cell and field, and the displacement (n, 3) from it."""
     groups: dict[tuple, list[Frame]] = {}
     for frame in frames:
         atoms = frame.atoms
-        key = (atoms.numbers.tobytes(), atoms.pbc.tobytes(), np.round(atoms.cell.array, 6).tobytes())
+        field = b"" if frame.field is None else np.round(frame.field, 9).tobytes()  # elsewhere is another energy
+        key = (atoms.numbers.tobytes(), atoms.pbc.tobytes(), np.round(atoms.cell.array, 6).tobytes(), field)
         groups.setdefault(key, []).append(frame)
     for group in groups.values():
         # Wanted ones last, so that each of them finds the others before it; thinned out apart, so that none is lost
@@ -95,8 +97,13 @@ def _pairs(
                 yield group[near], group[k], moved[near]
 
 
-def _compare(
-    labels: list[float], derived: list[float], what: str, frames: Sequence[Frame], usual: dict[float, str]
+def compare(
+    labels: list[float],
+    derived: list[float],
+    what: str,
+    frames: Sequence[Frame],
+    usual: dict[float, str],
+    remedy: str = CONVERT,
 ) -> None:
     """Refuse labels that are a factor times what other labels say of them, with a factor that is clearly not one."""
     x, y = np.array(derived), np.array(labels)
@@ -113,7 +120,7 @@ def _compare(
         f"{frames[0].origin or 'the frames'}: {what} disagree by a factor of {factor:.4g} "
         f"(correlation {correlation:.3f} over {len(x)} pairs)",
         f"they were to be one another's derivative; this looks like {likely}",
-        "convert to eV and Å; forces are minus the gradient, second derivatives plus the curvature",
+        remedy,
     )
 
 
@@ -128,7 +135,7 @@ def check_forces(frames: Sequence[Frame]) -> None:
         assert b.forces is not None
         changes.append(b.energy - a.energy)
         works.append(-0.5 * float(np.sum((a.forces + b.forces) * moved)))
-    _compare(changes, works, "changes of the energy and forces times displacements", known, LIKELY_FORCES)
+    compare(changes, works, "changes of the energy and forces times displacements", known, LIKELY_FORCES)
 
 
 def check_hessians(frames: Sequence[Frame]) -> None:
@@ -145,7 +152,7 @@ def check_hessians(frames: Sequence[Frame]) -> None:
         products.extend(-(np.mean(hessians, axis=0) @ moved.ravel()))
         changes.extend((b.forces - a.forces).ravel())
     what = "changes of the forces and second derivatives times displacements"
-    _compare(changes, products, what, known, LIKELY_HESSIANS)
+    compare(changes, products, what, known, LIKELY_HESSIANS)
 
 
 def _has_hessian(frame: Frame) -> bool:

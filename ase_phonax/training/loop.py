@@ -14,6 +14,7 @@ from ..base.progress import Progress
 from ..derivatives.compiled.responses import cast
 from ..models.potential import Potential, Provenance
 from . import partition, placement, setup
+from .answers import check_fields
 from .batches import Item, Planner, iterate, prepare
 from .config import Config, NetworkConfig, TrainingConfig, as_config, as_dict
 from .first_parameters import Parameters
@@ -143,14 +144,18 @@ class Run(Trainer):
         elif base is not None and config.loss.energy:
             setup.check_references(base, training)
         potential = base or setup.new_potential(config, training)
-        self.potential = setup.with_wanted_outputs(potential, config.loss, config.run.seed)
+        in_fields = any(frame.field is not None for frame in training)
+        self.potential = setup.with_wanted_outputs(potential, config.loss, config.run.seed, in_fields)
+        check_fields(self.potential, [*training, *valid])
         self.base = None if base is None else base.name
         frozen = setup.frozen_names(config.fine_tune.frozen, self.potential.parameters)
         scales = setup.label_scales(config.loss, training, self.potential.numbers)
         n_devices = placement.n_devices(config.run.devices)
         items = self._items(training)
         pieces = placement.n_pieces(config.optimiser, items, n_devices)
-        self.function = self.potential.node_outputs if wanted_outputs(config.loss) else self.potential.node_energies
+        in_fields = in_fields or any(frame.field is not None for frame in valid)
+        asked = in_fields or wanted_outputs(config.loss)
+        self.function = self.potential.node_outputs if asked else self.potential.node_energies
         self.rules = steps.Rules.of(config.loss, config.optimiser, frozen, pieces, self.potential)
         planner = self._planner(items, dtype, n_devices * pieces)
         self.valid = self._planner(self._items(partition.validated(valid)), dtype, 1) if valid else None

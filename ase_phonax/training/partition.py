@@ -66,7 +66,8 @@ def _split(
     groups: dict[tuple[bool, ...], list[int]] = {}
     for k in np.random.default_rng((seed, 2)).permutation(len(frames)):
         groups.setdefault(_labels_of(frames[k]), []).append(int(k))
-    # Of each mix of labels its own part, and never all: the only Hessian is there to be learned from.
+    # Of each mix of labels its own part, and never all: the only Hessian is there to be learned from. In fields and
+    # without is another mix.
     held = {k for own in groups.values() for k in own[: min(round(part * len(own)), len(own) - 1)]}
     largest = max(groups.values(), key=len, default=[])
     if round(part * len(frames)) and not held and len(largest) > 1:
@@ -82,7 +83,7 @@ def _split(
 
 
 def _labels_of(frame: Frame) -> tuple[bool, ...]:
-    return tuple(n > 0 for n in count_labels([frame]).values())
+    return (*(n > 0 for n in count_labels([frame]).values()), frame.field is not None)
 
 
 def validated(frames: Sequence[Frame]) -> list[Frame]:

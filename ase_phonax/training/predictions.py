@@ -15,7 +15,7 @@ from jax import Array
 
 from ..derivatives.compiled.exchange import Exchange, TwistedExchange
 from ..derivatives.compiled.responses import Tree, edge_vectors
-from ..models.fields import DIPOLE
+from ..models.fields import DIPOLE, shares_in_field
 from ..models.outputs import ENERGY
 from ..models.potential import NodeEnergies, NodeOutputs
 
@@ -28,7 +28,7 @@ class Prediction(NamedTuple):
         response: (n_nodes, n_columns, parts, 3) products of the second derivatives with the batch's directions
             [eV/Å² times the direction], real and imaginary parts at a general q; None for batches of the first order.
         outputs: name -> (n_nodes, components) of the network's outputs beside the energy; of those per structure these
-            are contributions of atoms.
+            are contributions of atoms. Dipoles are those in the field of the frame.
         born_charges: (n_nodes, 3, 3) slopes of the dipole, field first [e]; None where nobody asked for them.
     """
 
@@ -65,6 +65,8 @@ def predict(
 ) -> Prediction:
     """Energies, forces, stress and products with second derivatives of every graph of a batch.
 
+    Where a batch has the global "field", (n_graphs, 3) [V/Å], everything is derived from U = E - mu.F - 1/2 F.alpha.F.
+
     Args:
         function: `node_energies` or `node_outputs` of the potential.
         cutoff: of the potential [Å].
@@ -84,6 +86,8 @@ def predict(
     species = jnp.tile(batch.nodes["species"], copies)
     senders, receivers, offsets = both_ways(batch)
     offsets = jnp.tile(offsets, (copies, 1))
+    field = batch.globals.get("field")
+    field_at_nodes = None if field is None else jnp.tile(field[owner], (copies, 1))
     # Second derivatives need twice the memory, so they give up some: on processors it costs no time.
     second = kind != "first"
     exchange: Exchange | TwistedExchange = Exchange(senders, receivers, n, mirrored=True, recompute=second)
@@ -98,7 +102,11 @@ def predict(
         vectors = vectors + jnp.where(real_edges[:, None], jnp.einsum("ea,eab->eb", vectors, own), 0.0)
         given = function(parameters, vectors, species, exchange)
         outputs = dict(given) if isinstance(given, Mapping) else {ENERGY.name: given[:, None]}
-        energies = jnp.where(real_nodes, outputs.pop(ENERGY.name)[:, 0], 0.0)
+        energies = outputs.pop(ENERGY.name)[:, 0]
+        if field_at_nodes is not None:
+            added, outputs = shares_in_field(outputs, field_at_nodes)
+            energies = energies + added
+        energies = jnp.where(real_nodes, energies, 0.0)
         return jnp.sum(energies), (energies, {name: values[:n] for name, values in outputs.items()})
 
     unstrained = jnp.zeros((n_graphs, 3, 3), positions.dtype)

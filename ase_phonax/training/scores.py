@@ -12,7 +12,7 @@ from ..base.progress import Progress
 from ..derivatives.evaluator import Evaluator, checked_route
 from ..models.potential import Potential
 from ..structures.formulas import formula
-from .answers import Answers, relative_error
+from .answers import Answers, Respondent, check_fields, relative_error
 from .labels.frames import Frame
 from .labels.reading import read_frames
 from .targets import QUANTITIES, TARGETS
@@ -52,7 +52,8 @@ def evaluate(
 ) -> Scores:
     """Compare a model with labels.
 
-    Energies and derivatives come from the evaluator of `PhonaxCalculator`, not from the code that trains.
+    Energies and derivatives come from the evaluator of `PhonaxCalculator`, not from the code that trains. Frames in
+    electric fields are compared with the model in these fields.
 
     Args:
         model: a `Potential`, a registered name, or a model file.
@@ -62,16 +63,18 @@ def evaluate(
         route, device: as those of `PhonaxCalculator`.
 
     Raises:
-        InputError, ModelError: what cannot be read; StructureError: an element the model does not know.
+        InputError, ModelError: what cannot be read; frames in electric fields, of which the model says nothing.
+        StructureError: an element the model does not know.
     """
     from ..models.loading import load_model
 
     potential = load_model(model)
-    evaluator = Evaluator(potential, np.dtype(dtype), *checked_route(route, False, device))
+    respondent = Respondent(Evaluator(potential, np.dtype(dtype), *checked_route(route, False, device)))
     frames = _as_frames(data, keys)
+    check_fields(potential, frames)
     rows, errors, relative = [], dict[str, list[np.ndarray]](), list[float]()
     for done, frame in enumerate(frames, 1):
-        answers = Answers(evaluator, frame)
+        answers = Answers(respondent, frame)
         own: dict[str, np.ndarray] = {}
         for target in TARGETS:
             if target.of(frame) is not None and answers.knows(target):

@@ -11,8 +11,10 @@ from ase.data import atomic_numbers, chemical_symbols, covalent_radii
 from ..base.errors import InputError
 from ..derivatives.evaluator import Evaluator
 from ..models.architectures import ARCHITECTURES, element_parameters, make_potential
+from ..models.fields import DIPOLE, has_output
 from ..models.potential import Potential
 from ..structures.neighbours import find_neighbours
+from .answers import Answers, Respondent
 from .config import LossConfig, NetworkConfig, TrainingConfig
 from .first_parameters import Parameters, first_parameters, with_outputs
 from .labels.frames import Frame, count_labels, find_elements
@@ -88,14 +90,17 @@ def new_potential(config: TrainingConfig, frames: Sequence[Frame]) -> Potential:
     return shifted(potential, frames) if network.energies == "fit" else potential
 
 
-def with_wanted_outputs(potential: Potential, loss: LossConfig, seed: int) -> Potential:
+def with_wanted_outputs(potential: Potential, loss: LossConfig, seed: int, in_fields: bool = False) -> Potential:
     """A network with an output, random at first, for every part of the loss that compares one and counts.
+
+    Args:
+        in_fields: frames are in electric fields, where energies and forces need a dipole and a polarizability.
 
     Raises:
         InputError: its network cannot have them.
     """
     there = {output.name for output in potential.outputs}
-    missing = [output for output in wanted_outputs(loss) if output.name not in there]
+    missing = [output for output in wanted_outputs(loss, in_fields) if output.name not in there]
     return with_outputs(potential, missing, seed) if missing else potential
 
 
@@ -223,12 +228,15 @@ def shifted(potential: Potential, frames: Sequence[Frame]) -> Potential:
     """Reference energies moved by least squares, so that the model's energies lie at the labels' level.
 
     Functionals and pseudopotentials differ by electronvolts per atom; parameters should not have to learn that.
-    Elements that do not occur keep theirs.
+    Elements that do not occur keep theirs. What an electric field adds is known to models with a dipole alone; the
+    hundredths of an eV per atom that others leave to the shift are less than what they are away from the labels.
     """
     known = [f for f in frames if f.energy is not None]
     known = known[:: max(1, len(known) // FITTED)]
-    evaluator = Evaluator(potential, np.dtype(np.float64))
-    predicted = np.array([float(evaluator.energy_forces_stress(f.atoms)[0].sum()) for f in known])
+    knows_fields = has_output(potential, DIPOLE)
+    respondent = Respondent(Evaluator(potential, np.dtype(np.float64)))
+    asked = [f if knows_fields or f.field is None else replace(f, field=None) for f in known]
+    predicted = np.array([Answers(respondent, frame).energy for frame in asked])
     change = _least_squares(known, potential.numbers, predicted)
     old = references(potential)
     return with_references(potential, (old + change).astype(old.dtype))

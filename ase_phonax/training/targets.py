@@ -15,7 +15,7 @@ import numpy as np
 
 from ..models import fields
 from ..models.outputs import Output
-from . import answers, comparisons, consistency, values
+from . import answers, comparisons, consistency, field_checks, values
 from .directions import KINDS
 from .target import Limits, Part, Quantity, Source, Target, Term
 
@@ -59,7 +59,7 @@ FORCES = Target(
     stored="forces",
     source=Source("forces", "forces", values.as_array, ("force", "gradient"), lambda n: (3 * n,)),
     limits=Limits(largest=1e4),  # of atoms that all but coincide
-    checks=(consistency.check_forces,),
+    checks=(consistency.check_forces, field_checks.check_neutral),
     predicted="forces",
     smallest=0.05,
     terms=(Term("forces", comparisons.values, ("forces",)),),
@@ -146,7 +146,7 @@ DIPOLE = Target(
     since=2,
     source=Source("dipole", "dipole", values.as_array, ("dipole",), lambda n: (3,)),
     limits=Limits(largest=1e3),
-    checks=(consistency.check_molecules,),
+    checks=(consistency.check_molecules, field_checks.check_dipoles),
     output=fields.DIPOLE,
     smallest=0.01,
     terms=(Term("dipole", comparisons.values, ("dipole",)),),
@@ -213,7 +213,9 @@ TERMS = tuple(term for target in TARGETS for term in target.terms)
 QUANTITIES = tuple(target.quantity for target in TARGETS)
 
 
-def wanted_outputs(loss: LossConfig) -> tuple[Output, ...]:
-    """Outputs that a network needs for the parts of the loss that count."""
+def wanted_outputs(loss: LossConfig, in_fields: bool = False) -> tuple[Output, ...]:
+    """Outputs that a network needs for the parts of the loss that count, and for frames in electric fields."""
+    of_fields = (fields.DIPOLE, fields.POLARIZABILITY) if in_fields else ()
     counting = (target for target in TARGETS if any(getattr(loss, term.name) for term in target.terms))
-    return tuple(dict.fromkeys(output for t in counting if (output := t.output or t.needs) is not None))
+    of_labels = (output for t in counting if (output := t.output or t.needs) is not None)
+    return tuple(dict.fromkeys((*of_labels, *of_fields)))

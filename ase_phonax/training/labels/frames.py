@@ -8,15 +8,19 @@ import numpy as np
 from ase import Atoms
 
 from ...base.errors import InputError
+from ...models.fields import checked_field
 from ..targets import LABELS, TARGETS
 from ..values import SecondOrder, Spectrum
+
+FIELD_SINCE = 3  # version of files that has fields first
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
     """One structure with any mix of labels; None is a label that is not known.
 
-    Its labels are the rows of `targets.TARGETS`, each in the field that its row names.
+    Its labels are the rows of `targets.TARGETS`, each under the name that its row gives. The electric field is none of
+    them: it says where the structure was when they were computed.
 
     Attributes:
         atoms: without calculator and constraints; masses matter for spectra only.
@@ -25,11 +29,13 @@ class Frame:
         stress: (3, 3) [eV/Å³], positive under tension (ASE's sign).
         second: second derivatives.
         spectrum: frequencies.
-        dipole: (3,) of a neutral molecule [eÅ].
+        dipole: (3,) of a neutral molecule, in `field` [eÅ].
         polarizability: (3, 3) [e²Å²/eV].
-        born_charges: (n, 3, 3) dmu_a/dx_b, field first, displacement second [e].
+        born_charges: (n, 3, 3) dmu_a/dx_b of that dipole, field first, displacement second [e].
         weights: name of a target -> factor of its part of the loss.
         origin: where it was read, for messages.
+        field: (3,) uniform electric field [V/Å] in which a neutral molecule has these labels; None without, and where
+            zero was given.
     """
 
     atoms: Atoms
@@ -43,8 +49,11 @@ class Frame:
     dipole: np.ndarray | None = None
     polarizability: np.ndarray | None = None
     born_charges: np.ndarray | None = None
+    field: np.ndarray | None = None
 
     def __post_init__(self):
+        if self.field is not None:
+            object.__setattr__(self, "field", self._checked_field(self.field))
         n = len(self.atoms)
         self._check("positions", self.atoms.positions, (n, 3))
         self._check("weights", np.array([weight for _, weight in self.weights], float), (len(self.weights),))
@@ -83,6 +92,22 @@ class Frame:
                 "one of them would turn every parameter into NaN",
                 "remove the frame; it often comes from a calculation that did not converge",
             )
+
+    def _checked_field(self, field: np.ndarray) -> np.ndarray | None:
+        where = f"{self.origin or 'a frame'} ({self.atoms.get_chemical_formula()})"
+        try:
+            vector = checked_field(field) + 0.0  # no negative zeros: equal fields are equal bytes
+        except InputError as error:
+            raise InputError(f"{where}: {error.what}", error.why, error.remedy) from error
+        if not vector.any():
+            return None
+        if self.atoms.pbc.any():
+            raise InputError(
+                f"{where} is in an electric field and periodic (pbc={self.atoms.pbc.tolist()})",
+                "the energy of a crystal in a uniform field has no minimum, and its dipole depends on the cell",
+                "set pbc=False if it is a molecule; leave the frame out if it is a crystal",
+            )
+        return vector
 
     def _check_same_qpoints(self) -> None:
         assert self.second is not None
@@ -137,4 +162,7 @@ def fingerprint(frames: Sequence[Frame]) -> str:
             for part in target.parts:
                 add(None if value is None else part.of(value), dtype)
         add([frame.weight(target.name) for target in told])
+        if frame.field is not None:
+            digest.update(b"field")
+            add(frame.field)
     return digest.hexdigest()

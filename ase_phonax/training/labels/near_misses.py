@@ -12,6 +12,7 @@ from ..target import Target
 from ..targets import TARGETS
 from .frames import Frame
 
+FIELDS = ("electric_field", "electricfield", "efield", "external_field", "homogeneous_field")  # parts of names
 VIRIAL = "; from a virial, stress = -virial / volume where it is positive under pressure, as most write it"
 
 
@@ -50,10 +51,38 @@ def _is_alike(target: Target, name: str, value: Any, n: int) -> bool:
         return False
 
 
+def say_unread_fields(named: Sequence[Mapping[str, Any]], frames: Sequence[Frame], path: Path) -> None:
+    """Warn of what looks like the electric field of a frame that was taken to be in none.
+
+    Args:
+        named: what one file says of each frame, by name.
+        frames: what was made of them.
+    """
+    alone = [values for values, frame in zip(named, frames, strict=True) if frame.field is None]
+    unread = sorted({str(name) for values in alone for name, value in values.items() if _is_field(str(name), value)})
+    if unread:
+        warnings.warn(
+            f"{path}: not read: {', '.join(unread)}; these frames are taken to be in no electric field. If they were"
+            f" computed in one, name it in keys, such as keys: {{electric_field: {unread[0]}}}, in V/Å",
+            UnstableWarning,
+            stacklevel=5,
+        )
+
+
+def _is_field(name: str, value: Any) -> bool:
+    if not any(word in name.lower() for word in FIELDS) and name.lower() not in ("field", "e_field"):
+        return False
+    try:
+        numbers = np.asarray(value, float)
+    except (TypeError, ValueError):
+        return False
+    return numbers.size == 3 and bool(numbers.any())
+
+
 def say_repeated(training: Sequence[Frame], valid: Sequence[Frame]) -> None:
     """Warn of frames that come twice: they count twice, and a validation on what was trained on says nothing.
 
-    Frames are the same where elements, positions, cell and periodicity are, and a kind of label is in both.
+    Frames are the same where elements, positions, cell, periodicity and field are, and a kind of label is in both.
     """
     seen: dict[bytes, list[Frame]] = {}
     repeated = [frame for frame in training if _seen(frame, seen, remember=True)]
@@ -80,7 +109,7 @@ def _seen(frame: Frame, seen: dict[bytes, list[Frame]], *, remember: bool) -> bo
     atoms = frame.atoms
     key = b"".join(
         (atoms.numbers.tobytes(), atoms.pbc.tobytes(), _rounded(atoms.positions), _rounded(atoms.cell.array))
-    )
+    ) + (b"" if frame.field is None else _rounded(frame.field))
     others = seen.setdefault(key, []) if remember else seen.get(key, [])
     twice = any(_labels(frame) & _labels(other) for other in others)
     if remember:

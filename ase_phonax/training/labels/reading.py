@@ -10,19 +10,20 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import ArrayLike
 
-from ...base.errors import InputError, why_unread
+from ...base.errors import InputError, StructureError, why_unread
 from ...base.input_files import check_nesting, require_file, shown
-from ...structures.checks import check_elements
+from ...structures.checks import check_elements, refuse_charge
 from ...structures.files import check_contents, known_format
 from ..targets import LABELS, TARGETS
 from ..values import second_order_of_hessian
 from .checks import check_frames
 from .frames import Frame
-from .near_misses import say_unread
+from .near_misses import say_unread, say_unread_fields
 from .store import read_store
 
 # Targets that ASE's files may hold, by the name that keys may give another for.
 _SOURCES = {target.source.key: target for target in TARGETS if target.source}
+_FIELD = "electric_field"  # no label: where the molecule was when its labels were computed
 _WEIGHTS = ("weight", *(f"{label}_weight" for label in LABELS))
 
 
@@ -35,12 +36,14 @@ def read_frames(
     `.yaml` and `.yaml.xz` are phonopy's; everything else goes to ASE, all frames of it (extxyz, db, vasprun.xml,
     OUTCAR, ...). From ASE, energies are the free energy where it is stated, since forces belong to it; a Hessian is
     `info["hessian"]`, 9 n² numbers in eV/Å². `info["energy_weight"]` and its like for forces, stress and curvature,
-    or `info["weight"]` for all, are weights.
+    or `info["weight"]` for all, are weights. `info["electric_field"]`, three numbers in V/Å, is the uniform field in
+    which a molecule has these labels; forces and second derivatives are then those in the field.
 
     Args:
         files: path or paths; a path may hold wildcards in its last part.
         keys: other names of labels, e.g. {"energy": "REF_energy"}; then only those are looked for. Without them,
-            dipoles, polarizabilities and Born charges of periodic structures are left out with a warning.
+            dipoles, polarizabilities and Born charges of periodic structures are left out with a warning. An electric
+            field is read whatever is named, and "electric_field" may have another name, too.
 
     Raises:
         InputError: a file is missing, unreadable, has frames without labels, or labels whose size or sign
@@ -48,12 +51,12 @@ def read_frames(
     """
     if isinstance(files, (str, os.PathLike)):
         files = [files]
-    wrong = set(keys or ()) - set(_SOURCES)
+    wrong = set(keys or ()) - {*_SOURCES, _FIELD}
     if wrong:
         raise InputError(
             f"keys names {', '.join(sorted(wrong))}",
             "there is no such label",
-            f"keys can be given for {', '.join(_SOURCES)}",
+            f"keys can be given for {', '.join([*_SOURCES, _FIELD])}",
         )
     frames = [frame for file in files for path in _expand(Path(file)) for frame in _read(path, keys)]
     check_frames(frames)
@@ -117,7 +120,13 @@ READERS: dict[tuple[str, ...], Callable[[Path], list[Frame]]] = {
 
 
 def frame_of_hessian(
-    atoms: Atoms, hessian: np.ndarray, *, energy: float | None = None, forces: ArrayLike | None = None, origin: str = ""
+    atoms: Atoms,
+    hessian: np.ndarray,
+    *,
+    energy: float | None = None,
+    forces: ArrayLike | None = None,
+    origin: str = "",
+    field: ArrayLike | None = None,
 ) -> Frame:
     """A frame with its Hessian.
 
@@ -125,13 +134,15 @@ def frame_of_hessian(
         atoms: a molecule, or a cell whose images all move together.
         hessian: (n, 3, n, 3) or (3n, 3n), positive at a minimum [eV/Å²].
         energy: [eV]; forces: (n, 3) [eV/Å].
+        field: (3,) uniform electric field in which a molecule has them [V/Å].
 
     Raises:
-        InputError: another shape.
+        InputError: another shape; a crystal in a field.
     """
     second = second_order_of_hessian(hessian, len(atoms), origin)
     forces = None if forces is None else np.asarray(forces, float)
-    return Frame(_bare(atoms), energy, forces, second=second, origin=origin)
+    given = None if field is None else np.asarray(field)
+    return Frame(_bare(atoms), energy, forces, second=second, origin=origin, field=given)
 
 
 def _bare(atoms: Atoms) -> Atoms:
@@ -183,16 +194,20 @@ def _frames_of(images: Sequence[Atoms], keys: Mapping[str, str] | None, path: Pa
                 f"correct the key; the frames hold {', '.join(there) or 'none'}",
             )
     frames = [frame_of_atoms(atoms, keys, f"{path}:{k}") for k, atoms in enumerate(images)]
-    if not keys:
-        say_unread([_named(atoms) for atoms in images], frames, path)
+    named = [_named(atoms) for atoms in images]
+    if not _of_labels(keys):
+        say_unread(named, frames, path)
+    say_unread_fields(named, frames, path)
     return frames
 
 
 def frame_of_atoms(atoms: Atoms, keys: Mapping[str, str] | None = None, origin: str = "") -> Frame:
     """The labels that ASE Atoms carry: results of its calculator, or `info` and `arrays` under `keys`.
 
+    They are those in the electric field `info["electric_field"]` [V/Å], or of a `PhonaxCalculator` in a field.
+
     Raises:
-        InputError: no label at all, or one of a wrong shape.
+        InputError: no label at all, or one of a wrong shape; a crystal or an ion in a field.
     """
     check_elements(atoms)
     labels = _labels(atoms, keys)
@@ -214,7 +229,33 @@ def frame_of_atoms(atoms: Atoms, keys: Mapping[str, str] | None = None, origin: 
         fields[target.field] = target.source.make(_as_numbers(key, value, origin), len(atoms), origin)
     weights = {label: given["weight"] * given[f"{label}_weight"] for label in LABELS}
     told = tuple((label, weight) for label, weight in weights.items() if weight != 1)
-    return Frame(_bare(atoms), **fields, weights=told, origin=origin)
+    return Frame(_bare(atoms), **fields, weights=told, origin=origin, field=_field(atoms, keys, origin))
+
+
+def _field(atoms: Atoms, keys: Mapping[str, str] | None, origin: str) -> np.ndarray | None:
+    """(3,) the field in which these atoms have their labels [V/Å]; None without one."""
+    name = (keys or {}).get(_FIELD, _FIELD)
+    field = _as_numbers(name, atoms.info[name], origin) if name in atoms.info else None
+    if not _of_labels(keys) and atoms.calc is not None:
+        from ...calculator import PhonaxCalculator  # with its models it takes long to import
+
+        if isinstance(atoms.calc, PhonaxCalculator):
+            own = atoms.calc.field
+            if field is not None and not np.array_equal(field, np.zeros(3) if own is None else own):
+                raise InputError(
+                    f"{origin or 'a frame'} has info[{name!r}] {field.tolist()}, and a calculator with the field "
+                    f"{None if own is None else own.tolist()}",
+                    "its labels are those in one of these fields, and would be learned as those in the other",
+                    f"remove info[{name!r}], or make the calculator with that field",
+                )
+            field = own
+    if field is not None and field.any():
+        try:
+            refuse_charge(atoms)
+        except StructureError as error:
+            where = f"{origin or 'a frame'} in an electric field"
+            raise InputError(f"{where}: {error.what}", error.why, error.remedy) from error
+    return field
 
 
 def _as_numbers(name: str, value: Any, origin: str) -> np.ndarray:
@@ -234,10 +275,15 @@ def _named(atoms: Atoms) -> dict[str, Any]:
     return {**atoms.info, **atoms.arrays, **results}
 
 
+def _of_labels(keys: Mapping[str, str] | None) -> dict[str, str]:
+    """Other names of labels; the field is none."""
+    return {label: key for label, key in (keys or {}).items() if label != _FIELD}
+
+
 def _labels(atoms: Atoms, keys: Mapping[str, str] | None) -> dict[str, Any]:
     here = _named(atoms)
-    if keys:
-        return {label: here[key] for label, key in keys.items() if key in here}
+    if of_labels := _of_labels(keys):
+        return {label: here[key] for label, key in of_labels.items() if key in here}
     if "free_energy" in here:
         here["energy"] = here["free_energy"]
     periodic = atoms.pbc.any()  # what cannot be their label is not read, unless `keys` says that it is one

@@ -14,18 +14,18 @@ from ...base.errors import InputError, why_unread
 from ...base.files import exists, write_whole
 from ..target import Target
 from ..targets import LABELS, TARGETS
-from .frames import Frame, fingerprint
+from .frames import FIELD_SINCE, Frame, fingerprint
 
 FORMAT = "ase-phonax frames"
-VERSION = max(target.since for target in TARGETS)
+VERSION = max(FIELD_SINCE, *(target.since for target in TARGETS))
 
 
 def save_frames(frames: Sequence[Frame], path: str | os.PathLike, *, overwrite: bool = False) -> None:
     """Write frames with all their labels to one HDF5 file, under a temporary name first.
 
     Layout: `ptr` (n_frames + 1,) says which rows of `numbers`, `positions`, `masses` and of labels per atom belong to a
-    frame; labels that a frame lacks are NaN; `second/K` and `spectra/K` belong to frame K (`Target.stored`).
-    Units: eV, Å, THz, amu. The version is that of the youngest label inside.
+    frame; labels and fields that a frame lacks are NaN; `second/K` and `spectra/K` belong to frame K (`Target.stored`).
+    Units: eV, Å, THz, amu, V/Å. The version is that of the youngest label inside, or of fields.
 
     Raises:
         OutputError: the file exists or cannot be written.
@@ -41,7 +41,8 @@ def save_frames(frames: Sequence[Frame], path: str | os.PathLike, *, overwrite: 
 
 
 def _version(frames: Sequence[Frame]) -> int:
-    return max([1, *(t.since for t in TARGETS for frame in frames if t.of(frame) is not None)])
+    labels = (target.since for target in TARGETS for frame in frames if target.of(frame) is not None)
+    return max([1, *labels, *(FIELD_SINCE for frame in frames if frame.field is not None)])
 
 
 def _arrays(frames: Sequence[Frame]) -> dict[str, Any]:
@@ -63,6 +64,8 @@ def _arrays(frames: Sequence[Frame]) -> dict[str, Any]:
         # Names of files need not be UTF-8, what HDF5 stores as text must.
         "origin": [f.origin.encode(errors="backslashreplace").decode() for f in frames],
     }
+    if version >= FIELD_SINCE:
+        arrays["field"] = np.array([np.full(3, np.nan) if f.field is None else f.field for f in frames])
     for target in (t for t in TARGETS if t.since <= version):
         values = [target.of(frame) for frame in frames]
         if target.per == "wave":
@@ -106,6 +109,7 @@ def _frames(content: hdf5.Content) -> list[Frame]:
     names = content.attributes["weights"]["labels"]
     origins = arrays["origin"]
     version = content.attributes[""]["version"]
+    fields = arrays["field"] if version >= FIELD_SINCE else np.full((len(ptr) - 1, 3), np.nan)
     frames = []
     for k in range(len(ptr) - 1):
         own = slice(ptr[k], ptr[k + 1])
@@ -122,6 +126,7 @@ def _frames(content: hdf5.Content) -> list[Frame]:
                 **{target.field: _value(target, arrays, k, own) for target in TARGETS if target.since <= version},
                 weights=tuple((n, float(w)) for n, w in zip(names, arrays["weights"][k], strict=True) if w != 1),
                 origin=str(origins[k]),
+                field=None if np.isnan(fields[k]).all() else fields[k],
             )
         )
     return frames

@@ -4,7 +4,7 @@ The perturbations are those of Fang, Geiger, Checkelsky, Smidt, arXiv:2403.11347
 positions and cells of the cell and of its 2x2x2 repeat.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from ase import Atoms
@@ -13,6 +13,7 @@ from ...base.errors import InputError
 from ...base.settings import check_fields
 from ...calculator import PhonaxCalculator
 from ...derivatives.evaluator import Evaluator
+from ...derivatives.fields import refuse_no_neutral_molecule
 from ...structures.checks import check_structure
 from ...structures.relaxation import relax
 from ..values import SecondOrder
@@ -107,10 +108,12 @@ def label(atoms: Atoms, calc: PhonaxCalculator, recipe: LabelRecipe, number: int
         Frames with energy, forces, stress (crystals) and second derivatives, in the order of the table.
 
     Raises:
-        StructureError: the structure cannot be computed.
+        StructureError: the structure cannot be computed; a crystal or an ion by a calculator in a field.
         RelaxationError: it does not relax.
     """
     check_structure(atoms)
+    if calc.field is not None:
+        refuse_no_neutral_molecule(atoms)
     rng = np.random.default_rng((recipe.seed, number))
     start = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
     if recipe.relax:
@@ -123,7 +126,7 @@ def label(atoms: Atoms, calc: PhonaxCalculator, recipe: LabelRecipe, number: int
         for _ in range(row.count):
             moved = perturbed(start, row, rng)
             qpoints = waves(row, moved, rng)
-            frames.append(labelled(moved, calc.evaluator, qpoints, origin))
+            frames.append(replace(labelled(moved, calc.evaluator, qpoints, origin), field=calc.field))
     return frames
 
 
