@@ -171,17 +171,20 @@ def test_batches_without_fields_know_nothing_of_them():
 
 
 def test_dipoles_and_polarizabilities_are_learned_from_forces_in_fields_alone(tmp_path):
-    """A model without outputs is given them, its energies are kept, and forces in fields tell the rest.
+    """Outputs begin at random, energies are kept as they are, and forces in fields tell the rest.
 
     Of polarizabilities the mean is left out: forces know it to a constant.
     """
-    base = potential(())
-    names = tuple(f"{module}/{name}" for module, own in base.parameters.items() for name in own)
-    rng = np.random.default_rng(1)
+    rng, of_energies = np.random.default_rng(1), potential(()).parameters
+    names = tuple(f"{module}/{name}" for module, own in of_energies.items() for name in own)
+    drawn = {m: {k: rng.normal(size=x.shape) for k, x in own.items()} for m, own in potential().parameters.items()}
+    parameters = {m: own | of_energies.get(m, {}) for m, own in drawn.items()}
+    base = make_potential("nequip", SMALL, parameters, (1, 6, 8), "outputs at random")
     frames = []
     for k in range(40):
-        frame = in_field(moved("H2O", k), rng.normal(0, 0.6, 3))
-        frames.append(Frame(frame.atoms, forces=frame.forces, field=frame.field))
+        atoms, field = moved("H2O", k), rng.normal(0, 0.6, 3)
+        forces = PhonaxCalculator(potential(), field=field).get_forces(atoms)
+        frames.append(Frame(atoms, forces=forces, field=field))
     config = {
         "loss": {"energy": 0.0, "forces": 1.0},
         "fine_tune": {"frozen": names},
