@@ -9,9 +9,8 @@ one of random direction and size: eight self-consistent fields with forces, 50 s
 runs/electric_field/; a second start goes on from there. `--pack` writes all that are there into
 data/ethanol_fields.npz beside this file.
 
-The field enters the core Hamiltonian: H = H0 - mu F, with mu = sum_A Z_A R_A - sum_e r_e in atomic units. Differences
-of forces in opposite fields give Born charges, those of dipoles the polarizability. What these differences leave is of
-second order in the field (3e-4 e of Born charges, against displaced dipoles).
+What differences in opposite fields leave is of second order in the field (3e-4 e of Born charges, against displaced
+dipoles).
 """
 
 import argparse
@@ -25,74 +24,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import _molecular_dft as molecular_dft
 import numpy as np
+from _in_field import GRID_LEVEL, InField, axes, born_charges, polarizability
 from ase import Atoms
-from pyscf import dft, gto, lib
+from pyscf import lib
 
 HERE = Path(__file__).resolve().parent
 KEPT = HERE.parents[1] / "runs/electric_field"
 PACKED = HERE / "data/ethanol_fields.npz"
 NUMBERS = (6, 6, 8, 1, 1, 1, 1, 1, 1)  # atoms of the ethanol set, in its order
-GRID_LEVEL = 3
 STEP = 0.002  # atomic units; 0.103 V/Å
 LARGEST = 0.02  # atomic units, of the random field; 1.03 V/Å
-FIELD_UNIT = molecular_dft.EV_PER_HARTREE / molecular_dft.ANGSTROM_PER_BOHR  # V/Å per atomic unit: eV/(e Å)
-
-
-class InField:
-    """One molecule by PBE/def2-SVP with density fitting, in one field after the other."""
-
-    def __init__(self, atoms: Atoms) -> None:
-        self.molecule = gto.M(
-            atom=list(zip(atoms.numbers.tolist(), atoms.positions, strict=True)),
-            unit="Ang",
-            basis="def2-svp",
-            verbose=0,
-        )
-        self.positions_au = self.molecule.atom_coords()
-        self.charges = self.molecule.atom_charges()
-        with self.molecule.with_common_orig((0.0, 0.0, 0.0)):
-            self.r = self.molecule.intor("int1e_r")  # (3, n, n)
-            self.gradient_r = self.molecule.intor("int1e_irp").reshape(3, 3, *self.r.shape[1:])  # <mu| r_a d_b |nu>
-        self.density = None
-
-    def __call__(self, field: np.ndarray) -> dict[str, np.ndarray]:
-        """Energy, forces and dipole in a field given in atomic units.
-
-        Raises:
-            RuntimeError: the self-consistent field did not converge.
-        """
-        mean_field = dft.RKS(self.molecule, xc="pbe").density_fit()
-        mean_field.grids.level = GRID_LEVEL
-        mean_field.conv_tol, mean_field.conv_tol_grad = 1e-11, 1e-7
-        core = mean_field.get_hcore() + np.einsum("a,aij->ij", field, self.r)
-        mean_field.get_hcore = lambda *_: core
-        nuclear = self.molecule.energy_nuc() - np.einsum("k,kx,x->", self.charges, self.positions_au, field)
-        mean_field.energy_nuc = lambda *_: nuclear
-        energy = mean_field.kernel(dm0=self.density)
-        if not mean_field.converged:
-            raise RuntimeError("no self-consistency: its forces would be wrong")
-        density = mean_field.make_rdm1()
-        if self.density is None:
-            self.density = density
-        gradient = mean_field.nuc_grad_method()
-        gradient.grid_response = True
-        forces = -gradient.kernel() + self._forces_of_the_field(field, density)
-        electrons = np.einsum("aij,ji->a", self.r, density)
-        return {
-            "field": field * FIELD_UNIT,
-            "energy": np.array(energy * molecular_dft.EV_PER_HARTREE),
-            "forces": forces * molecular_dft.FORCE_UNIT,
-            "dipole": (self.charges @ self.positions_au - electrons) * molecular_dft.ANGSTROM_PER_BOHR,
-        }
-
-    def _forces_of_the_field(self, field: np.ndarray, density: np.ndarray) -> np.ndarray:
-        """(n, 3) what PySCF's gradient lacks: nuclei, and basis functions that move with them, in the field."""
-        forces = np.outer(self.charges, field)
-        # d<mu|r_a|nu>/dR_b of a function mu at R is -<d_b mu|r_a|nu>; r_a d_b acts on the right function here.
-        along = np.einsum("a,abij->bij", field, self.gradient_r)
-        for k, (_, _, begin, end) in enumerate(self.molecule.aoslice_by_atom()):
-            forces[k] += 2 * np.einsum("bij,ji->b", along[:, :, begin:end], density[begin:end])
-        return forces
 
 
 def fields_of(seed: int) -> np.ndarray:
@@ -100,7 +41,7 @@ def fields_of(seed: int) -> np.ndarray:
     random = np.random.default_rng(seed)
     direction = random.normal(size=3)
     last = direction / np.linalg.norm(direction) * LARGEST * random.uniform(0.25, 1.0)
-    return np.concatenate([np.zeros((1, 3)), np.kron(STEP * np.eye(3), [[1], [-1]]), last[None]])
+    return np.concatenate([axes(STEP), last[None]])
 
 
 def label(atoms: Atoms, seed: int) -> dict[str, np.ndarray]:
@@ -115,7 +56,6 @@ def label(atoms: Atoms, seed: int) -> dict[str, np.ndarray]:
     fields, energies, forces, dipoles = (
         np.array([p[name] for p in points]) for name in ("field", "energy", "forces", "dipole")
     )
-    step = 2 * STEP * FIELD_UNIT
     return {
         "energy": energies[0],
         "forces": forces[0],
@@ -124,8 +64,8 @@ def label(atoms: Atoms, seed: int) -> dict[str, np.ndarray]:
         "energies": energies,
         "forces_in_fields": forces,
         "dipoles": dipoles,
-        "polarizability": np.array([(dipoles[1 + 2 * a] - dipoles[2 + 2 * a]) / step for a in range(3)]),
-        "born_charges": np.stack([(forces[1 + 2 * a] - forces[2 + 2 * a]) / step for a in range(3)], axis=1),
+        "polarizability": polarizability(dipoles, STEP),
+        "born_charges": born_charges(forces, STEP),
     }
 
 

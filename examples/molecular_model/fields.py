@@ -1,0 +1,92 @@
+"""Dipoles, polarizabilities and Born charges of molecules by PBE/def2-SVP, at geometries that `pbe.py` labelled.
+
+    python examples/molecular_model/fields.py [--part 0/1]
+    python examples/molecular_model/fields.py --pack
+
+Needs `pip install pyscf ase`. One frame for each molecule of data/pbe.npz, those of the test left out: seven
+self-consistent fields with forces each, 10 to 60 s of one core. Each is kept in runs/molecules_in_fields/; a second
+start goes on from there. `--pack` writes all that are there into data/fields.npz.
+"""
+
+import argparse
+import os
+import sys
+from functools import partial
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+import _molecular_dft as molecular_dft
+import numpy as np
+from _in_field import GRID_LEVEL, InField, axes, born_charges, polarizability
+from ase import Atoms
+from pyscf import lib
+
+KEPT = HERE.parents[1] / "runs/molecules_in_fields"
+PACKED = HERE / "data/fields.npz"
+STEP = 0.002  # atomic units; 0.103 V/Å
+# SMILES of the molecules that `molecules.TESTED` names: nothing may be learned from them.
+TESTED = ("CC=O", "CC#N", "CC(C)=O", "COC", "CCF", "NC=O", "c1ccoc1", "CN", "C=CC", "C=CF")
+
+
+def label(atoms: Atoms) -> dict[str, np.ndarray]:
+    """energy, forces, dipole [eÅ], polarizability [e²Å²/eV] and born_charges (n, 3, 3) [e], without a field."""
+    compute = InField(atoms)
+    points = [compute(field) for field in axes(STEP)]
+    forces, dipoles = (np.array([point[name] for point in points]) for name in ("forces", "dipole"))
+    return {
+        "energy": points[0]["energy"],
+        "forces": forces[0],
+        "dipole": dipoles[0],
+        "polarizability": polarizability(dipoles, STEP),
+        "born_charges": born_charges(forces, STEP),
+    }
+
+
+def level_of_theory() -> str:
+    return molecular_dft.level_of_theory(GRID_LEVEL, quick=True) + f" fields {STEP}"
+
+
+def molecules() -> dict[str, tuple[str, Atoms]]:
+    """By number, the SMILES and geometry of each molecule of data/pbe.npz that may be learned from."""
+    with np.load(HERE / "data/pbe.npz") as stored:
+        numbers = sorted({name.split("/")[0] for name in stored})
+        every = {k: str(stored[f"{k}/smiles"]) for k in numbers if f"{k}/numbers" in stored}
+        return {
+            k: (smiles, Atoms(stored[f"{k}/numbers"][0], stored[f"{k}/positions"][0]))
+            for k, smiles in every.items()
+            if smiles not in TESTED
+        }
+
+
+def pack() -> None:
+    """All results in one file; arrays under NUMBER/NAME."""
+    arrays = {}
+    for k, (smiles, atoms) in molecules().items():
+        path = KEPT / f"{k}.npz"
+        if path.exists():
+            with np.load(path) as stored:
+                arrays |= {f"{k}/{name}": stored[name] for name in stored if name not in ("seconds", "level")}
+                arrays["level"] = stored["level"]
+            arrays |= {f"{k}/numbers": atoms.numbers, f"{k}/smiles": np.array(smiles)}
+    molecular_dft.write(PACKED, arrays)
+    print(f"{PACKED}: {PACKED.stat().st_size / 1e3:.0f} kB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", default="0/1", help="K/N: every N-th molecule from the K-th; for N processes at once")
+    parser.add_argument("--pack", action="store_true")
+    options = parser.parse_args()
+    if options.pack:
+        return pack()
+    first, every = map(int, options.part.split("/"))
+    lib.num_threads(1)
+    for k, (_, atoms) in list(molecules().items())[first::every]:
+        molecular_dft.kept(KEPT / f"{k}.npz", atoms, level_of_theory(), partial(label, atoms))
+
+
+if __name__ == "__main__":
+    main()
