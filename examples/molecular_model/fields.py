@@ -1,15 +1,17 @@
-"""Dipoles, polarizabilities and Born charges of molecules by PBE/def2-SVP, at geometries that `pbe.py` labelled.
+"""Dipoles, polarizabilities and Born charges of molecules by PBE/def2-SVP, near their minima.
 
     python examples/molecular_model/fields.py [--part 0/1]
     python examples/molecular_model/fields.py --pack
 
-Needs `pip install pyscf ase`. One frame for each molecule of data/pbe.npz, those of the test left out: seven
-self-consistent fields with forces each, 10 to 60 s of one core. Each is kept in runs/molecules_in_fields/; a second
-start goes on from there. `--pack` writes all that are there into data/fields.npz.
+Needs `pip install pyscf ase rdkit`. One frame for each molecule of data/pbe.npz, those of the test left out, at the
+geometry there; and one for the molecules of larger.smi, displaced as much from MMFF's minimum. Each takes seven
+self-consistent fields with forces, 10 to 100 s of one core. Each is kept in runs/molecules_in_fields/; a second start
+goes on from there. `--pack` writes all that are there into data/fields.npz.
 """
 
 import argparse
 import os
+import random
 import sys
 from functools import partial
 from pathlib import Path
@@ -22,10 +24,14 @@ import _molecular_dft as molecular_dft
 import numpy as np
 from _in_field import GRID_LEVEL, InField, axes, born_charges, polarizability
 from ase import Atoms
+from molecules import LARGER, geometry
 from pyscf import lib
 
 KEPT = HERE.parents[1] / "runs/molecules_in_fields"
 PACKED = HERE / "data/fields.npz"
+SPREAD = 0.04  # Å, of each component, as in pbe.py
+MOST_ATOMS = 11
+FIRST = ("c1ccccc1", "Cc1ccccc1", "Oc1ccccc1")  # whose measured spectra are at hand
 STEP = 0.002  # atomic units; 0.103 V/Å
 # SMILES of the molecules that `molecules.TESTED` names: nothing may be learned from them.
 TESTED = ("CC=O", "CC#N", "CC(C)=O", "COC", "CCF", "NC=O", "c1ccoc1", "CN", "C=CC", "C=CF")
@@ -50,15 +56,25 @@ def level_of_theory() -> str:
 
 
 def molecules() -> dict[str, tuple[str, Atoms]]:
-    """By number, the SMILES and geometry of each molecule of data/pbe.npz that may be learned from."""
+    """By number, the SMILES and geometry of each molecule, in an order that may be stopped anywhere."""
     with np.load(HERE / "data/pbe.npz") as stored:
         numbers = sorted({name.split("/")[0] for name in stored})
         every = {k: str(stored[f"{k}/smiles"]) for k in numbers if f"{k}/numbers" in stored}
-        return {
+        chosen = {
             k: (smiles, Atoms(stored[f"{k}/numbers"][0], stored[f"{k}/positions"][0]))
             for k, smiles in every.items()
             if smiles not in TESTED
         }
+    there = {smiles for smiles, _ in chosen.values()}
+    for k, smiles in enumerate(LARGER.read_text().split()):
+        atoms = None if smiles in there else geometry(smiles)
+        if atoms is not None and (len(atoms) <= MOST_ATOMS or smiles in FIRST):
+            atoms.positions += np.random.default_rng(k).normal(scale=SPREAD, size=(len(atoms), 3))
+            chosen[f"larger-{k:02d}"] = smiles, atoms
+    names = sorted(chosen)
+    random.Random(0).shuffle(names)
+    names.sort(key=lambda name: chosen[name][0] not in FIRST)
+    return {name: chosen[name] for name in names}
 
 
 def pack() -> None:
@@ -70,7 +86,7 @@ def pack() -> None:
             with np.load(path) as stored:
                 arrays |= {f"{k}/{name}": stored[name] for name in stored if name not in ("seconds", "level")}
                 arrays["level"] = stored["level"]
-            arrays |= {f"{k}/numbers": atoms.numbers, f"{k}/smiles": np.array(smiles)}
+                arrays |= {f"{k}/numbers": atoms.numbers, f"{k}/smiles": np.array(smiles)}
     molecular_dft.write(PACKED, arrays)
     print(f"{PACKED}: {PACKED.stat().st_size / 1e3:.0f} kB")
 

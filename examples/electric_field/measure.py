@@ -1,0 +1,121 @@
+"""The potential of train.py on frames it has never seen, against PBE in fields: a table and fields.png beside it.
+
+python examples/electric_field/measure.py [--part test] [--model runs/electric_field_model/model.h5]
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from ase import Atoms
+from train import HERE, LABELS, RESULTS, split
+
+from ase_phonax import PhonaxCalculator
+
+ORDERS = ("no field", "first order", "second order")
+COLOURS = ("tab:grey", "tab:orange", "tab:blue")
+
+
+def expansion(order: int, field: np.ndarray, answers: dict[str, np.ndarray]) -> tuple[float, np.ndarray]:
+    """Energy [eV] and forces (n, 3) [eV/Å] in a field, to an order of it, from what is known without."""
+    energy, forces = answers["energy"], answers["forces"]
+    if order > 0:
+        energy = energy - answers["dipole"] @ field
+        forces = forces + np.einsum("nab,a->nb", answers["born_charges"], field)
+    if order > 1:
+        energy = energy - field @ answers["polarizability"] @ field / 2
+        forces = forces + np.einsum("ncab,a,b->nc", answers["gradient"], field, field) / 2
+    return float(energy), forces
+
+
+def said(calculator: PhonaxCalculator, atoms: Atoms) -> dict[str, np.ndarray]:
+    """What the model says of a frame without a field; gradient (n, 3, 3, 3) is of the polarizability."""
+    atoms.calc = calculator
+    return {
+        "energy": atoms.get_potential_energy(),
+        "forces": atoms.get_forces(),
+        "dipole": atoms.get_dipole_moment(),
+        "polarizability": calculator.get_polarizability(atoms),
+        "born_charges": calculator.get_born_charges(atoms),
+        "gradient": calculator.get_polarizability_gradient(atoms),
+    }
+
+
+def measured(model: Path, part: str) -> dict[str, np.ndarray]:
+    """Errors by frame: (3, m) energies and (3, m, n, 3) forces in its strongest field, by order; those of responses."""
+    calculator = PhonaxCalculator(model)
+    with np.load(LABELS) as stored:
+        labels = dict(stored)
+    chosen = split()[part]
+    model_answers = [said(calculator, Atoms(labels["numbers"], labels["positions"][k])) for k in chosen]
+    fields = labels["fields"][chosen, -1]
+    errors = {"field": np.linalg.norm(fields, axis=1)}
+    in_field = [
+        [expansion(order, field, answers) for field, answers in zip(fields, model_answers, strict=True)]
+        for order in range(3)
+    ]
+    errors["energy"] = np.array([[e for e, _ in each] for each in in_field]) - labels["energies"][chosen, -1]
+    errors["forces"] = np.array([[f for _, f in each] for each in in_field]) - labels["forces_in_fields"][chosen, -1]
+    for name in ("energy", "forces", "dipole", "polarizability", "born_charges"):
+        answers = np.array([answers[name] for answers in model_answers])
+        errors[f"{name}_alone"] = answers - labels[name][chosen]
+        errors[f"{name}_both"] = np.stack([labels[name][chosen], answers])
+    return errors
+
+
+def table(errors: dict[str, np.ndarray]) -> dict[str, float]:
+    """Mean absolute errors; of the polarizability the mean relative one (Frobenius)."""
+    rows = {}
+    for order, name in enumerate(ORDERS):
+        rows[f"energy in a field, {name} [meV]"] = 1e3 * np.abs(errors["energy"][order]).mean()
+        rows[f"forces in a field, {name} [meV/Å]"] = 1e3 * np.abs(errors["forces"][order]).mean()
+    rows["energy without a field [meV]"] = 1e3 * np.abs(errors["energy_alone"]).mean()
+    rows["forces without a field [meV/Å]"] = 1e3 * np.abs(errors["forces_alone"]).mean()
+    rows["dipole [eÅ]"] = np.abs(errors["dipole_alone"]).mean()
+    rows["Born charges [e]"] = np.abs(errors["born_charges_alone"]).mean()
+    sizes = [np.linalg.norm(errors[f"polarizability_{which}"], axis=(-2, -1)) for which in ("alone", "both")]
+    rows["polarizability [%]"] = 100 * (sizes[0] / sizes[1][0]).mean()
+    return {name: float(value) for name, value in rows.items()}
+
+
+def draw(errors: dict[str, np.ndarray], path: Path) -> None:
+    """Errors in fields by order, against the field; dipoles and Born charges against PBE's."""
+    figure, axes = plt.subplots(1, 4, figsize=(14, 3.4), layout="constrained")
+    for order, (name, colour) in enumerate(zip(ORDERS, COLOURS, strict=True)):
+        axes[0].semilogy(errors["field"], 1e3 * np.abs(errors["energy"][order]), "o", color=colour, label=name, ms=4)
+        forces = 1e3 * np.abs(errors["forces"][order]).mean(axis=(1, 2))
+        axes[1].semilogy(errors["field"], forces, "o", color=colour, label=name, ms=4)
+    axes[0].set(xlabel="field (V/Å)", ylabel="error of the energy (meV)")
+    axes[1].set(xlabel="field (V/Å)", ylabel="mean error of forces (meV/Å)")
+    axes[0].legend(fontsize=8)
+    for axis, name, words in (
+        (axes[2], "dipole", "dipole (eÅ)"),
+        (axes[3], "born_charges", "Born charges (e)"),
+    ):
+        reference, answers = errors[f"{name}_both"].reshape(2, -1)
+        ends = [min(reference.min(), answers.min()), max(reference.max(), answers.max())]
+        axis.plot(ends, ends, color="0.7", lw=1)
+        axis.plot(reference, answers, ".", color="tab:blue", ms=4)
+        axis.set(xlabel=f"{words}, PBE", ylabel=f"{words}, model")
+        axis.set_title(f"mean error {np.abs(errors[f'{name}_alone']).mean():.4f}", fontsize=9)
+    figure.savefig(path, dpi=150)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", choices=["train", "valid", "test"], default="test")
+    parser.add_argument("--model", type=Path, default=RESULTS / "model.h5")
+    options = parser.parse_args()
+    errors = measured(options.model, options.part)
+    rows = table(errors)
+    for name, value in rows.items():
+        print(f"{name:45s} {value:9.4g}")
+    if options.part == "test":
+        (HERE / "errors.json").write_text(json.dumps(rows, indent=1) + "\n")
+        draw(errors, HERE / "fields.png")
+
+
+if __name__ == "__main__":
+    main()
