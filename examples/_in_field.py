@@ -14,7 +14,6 @@ import numpy as np
 from ase import Atoms
 from pyscf import dft, gto
 
-GRID_LEVEL = 3
 FIELD_UNIT = molecular_dft.EV_PER_HARTREE / molecular_dft.ANGSTROM_PER_BOHR  # V/Å per atomic unit: eV/(e Å)
 
 
@@ -23,15 +22,18 @@ class InField:
 
     Args:
         atoms: neutral and closed-shell.
+        grid_level: PySCF's size of the integration grid. Against 3, level 1 changes ethanol's Born charges by 3e-4 e
+            and its polarizability by 1e-5 e²Å²/eV, in 0.4 of the time; level 0 by 0.015 and 5e-4.
     """
 
-    def __init__(self, atoms: Atoms) -> None:
+    def __init__(self, atoms: Atoms, grid_level: int) -> None:
         self.molecule = gto.M(
             atom=list(zip(atoms.numbers.tolist(), atoms.positions, strict=True)),
             unit="Ang",
             basis="def2-svp",
             verbose=0,
         )
+        self.grid_level = grid_level
         self.positions_au = self.molecule.atom_coords()
         self.charges = self.molecule.atom_charges()
         with self.molecule.with_common_orig((0.0, 0.0, 0.0)):
@@ -49,7 +51,7 @@ class InField:
         mean_field = dft.RKS(self.molecule, xc="pbe").density_fit()
         if self.fitting is None:
             self.fitting, self.grids = mean_field.with_df, mean_field.grids
-            self.grids.level = GRID_LEVEL
+            self.grids.level = self.grid_level
         mean_field.with_df, mean_field.grids = self.fitting, self.grids
         mean_field.conv_tol = molecular_dft.CONVERGENCE["conv_tol"]
         mean_field.conv_tol_grad = molecular_dft.CONVERGENCE["conv_tol_grad"]

@@ -26,12 +26,12 @@ def expansion(order: int, field: np.ndarray, answers: dict[str, np.ndarray]) -> 
         forces = forces + np.einsum("nab,a->nb", answers["born_charges"], field)
     if order > 1:
         energy = energy - field @ answers["polarizability"] @ field / 2
-        forces = forces + np.einsum("ncab,a,b->nc", answers["gradient"], field, field) / 2
+        forces = forces + np.einsum("nabc,a,b->nc", answers["gradient"], field, field) / 2
     return float(energy), forces
 
 
 def said(calculator: PhonaxCalculator, atoms: Atoms) -> dict[str, np.ndarray]:
-    """What the model says of a frame without a field; gradient (n, 3, 3, 3) is of the polarizability."""
+    """What the model says of a frame without a field; gradient (n, 3, 3, 3) has the displacement last."""
     atoms.calc = calculator
     return {
         "energy": atoms.get_potential_energy(),

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import _molecular_dft as molecular_dft
 import numpy as np
-from _in_field import GRID_LEVEL, InField, axes, born_charges, polarizability
+from _in_field import InField, axes, born_charges, polarizability
 from ase import Atoms
 from pyscf import lib
 
@@ -32,6 +32,7 @@ HERE = Path(__file__).resolve().parent
 KEPT = HERE.parents[1] / "runs/electric_field"
 PACKED = HERE / "data/ethanol_fields.npz"
 NUMBERS = (6, 6, 8, 1, 1, 1, 1, 1, 1)  # atoms of the ethanol set, in its order
+GRID_LEVEL = 3
 STEP = 0.002  # atomic units; 0.103 V/Å
 LARGEST = 0.02  # atomic units, of the random field; 1.03 V/Å
 
@@ -51,7 +52,7 @@ def label(atoms: Atoms, seed: int) -> dict[str, np.ndarray]:
         positions; energy, forces, dipole (without a field); fields (8, 3), energies (8,), forces_in_fields (8, n, 3),
         dipoles (8, 3); polarizability (3, 3) [e²Å²/eV]; born_charges (n, 3, 3), field first, displacement second [e].
     """
-    compute = InField(atoms)
+    compute = InField(atoms, GRID_LEVEL)
     points = [compute(field) for field in fields_of(seed)]
     fields, energies, forces, dipoles = (
         np.array([p[name] for p in points]) for name in ("field", "energy", "forces", "dipole")

@@ -22,7 +22,7 @@ sys.path.insert(0, str(HERE.parent))
 
 import _molecular_dft as molecular_dft
 import numpy as np
-from _in_field import GRID_LEVEL, InField, axes, born_charges, polarizability
+from _in_field import InField, axes, born_charges, polarizability
 from ase import Atoms
 from molecules import LARGER, geometry
 from pyscf import lib
@@ -32,6 +32,7 @@ PACKED = HERE / "data/fields.npz"
 SPREAD = 0.04  # Å, of each component, as in pbe.py
 MOST_ATOMS = 11
 FIRST = ("c1ccccc1", "Cc1ccccc1", "Oc1ccccc1")  # whose measured spectra are at hand
+GRID_LEVEL = 1  # 3 for the first 26
 STEP = 0.002  # atomic units; 0.103 V/Å
 # SMILES of the molecules that `molecules.TESTED` names: nothing may be learned from them.
 TESTED = ("CC=O", "CC#N", "CC(C)=O", "COC", "CCF", "NC=O", "c1ccoc1", "CN", "C=CC", "C=CF")
@@ -39,7 +40,7 @@ TESTED = ("CC=O", "CC#N", "CC(C)=O", "COC", "CCF", "NC=O", "c1ccoc1", "CN", "C=C
 
 def label(atoms: Atoms) -> dict[str, np.ndarray]:
     """energy, forces, dipole [eÅ], polarizability [e²Å²/eV] and born_charges (n, 3, 3) [e], without a field."""
-    compute = InField(atoms)
+    compute = InField(atoms, GRID_LEVEL)
     points = [compute(field) for field in axes(STEP)]
     forces, dipoles = (np.array([point[name] for point in points]) for name in ("forces", "dipole"))
     return {
@@ -84,8 +85,7 @@ def pack() -> None:
         path = KEPT / f"{k}.npz"
         if path.exists():
             with np.load(path) as stored:
-                arrays |= {f"{k}/{name}": stored[name] for name in stored if name not in ("seconds", "level")}
-                arrays["level"] = stored["level"]
+                arrays |= {f"{k}/{name}": stored[name] for name in stored if name != "seconds"}
                 arrays |= {f"{k}/numbers": atoms.numbers, f"{k}/smiles": np.array(smiles)}
     molecular_dft.write(PACKED, arrays)
     print(f"{PACKED}: {PACKED.stat().st_size / 1e3:.0f} kB")
@@ -101,7 +101,9 @@ def main() -> None:
     first, every = map(int, options.part.split("/"))
     lib.num_threads(1)
     for k, (_, atoms) in list(molecules().items())[first::every]:
-        molecular_dft.kept(KEPT / f"{k}.npz", atoms, level_of_theory(), partial(label, atoms))
+        path = KEPT / f"{k}.npz"
+        if not path.exists():
+            molecular_dft.kept(path, atoms, level_of_theory(), partial(label, atoms))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from ase import Atoms
 KEPT = HERE.parents[1] / "runs/unseen_molecules"
 PACKED = HERE / "data/unseen.npz"
 GEOMETRIES = HERE / "data/unseen_geometries.npz"
+GRID_LEVEL = 1
 STEP = 0.004  # atomic units; forces are known to 1e-7, second differences then to 0.1 % of what they are
 MOST_ATOMS = 10
 N_DRAWN = 10
@@ -91,19 +92,19 @@ def fields() -> np.ndarray:
 
 
 def label(atoms: Atoms) -> dict[str, np.ndarray]:
-    """dipole, polarizability, born_charges, and polarizability_gradient (n, 3, 3, 3): displacement, then the tensor."""
+    """dipole, polarizability, born_charges, and polarizability_gradient (n, 3, 3, 3), displacement last."""
     from _in_field import FIELD_UNIT, InField, born_charges, polarizability
 
-    compute = InField(atoms)
+    compute = InField(atoms, GRID_LEVEL)
     points = [compute(field) for field in fields()]
     forces, dipoles = (np.array([point[name] for point in points]) for name in ("forces", "dipole"))
     step, n = STEP * FIELD_UNIT, len(atoms)
     gradient = np.zeros((n, 3, 3, 3))
     for a in range(3):
-        gradient[:, :, a, a] = (forces[1 + 2 * a] + forces[2 + 2 * a] - 2 * forces[0]) / step**2
+        gradient[:, a, a] = (forces[1 + 2 * a] + forces[2 + 2 * a] - 2 * forces[0]) / step**2
     for k, (a, b) in enumerate(PAIRS):
         along, against = forces[7 + 4 * k : 9 + 4 * k].sum(0), forces[9 + 4 * k : 11 + 4 * k].sum(0)
-        gradient[:, :, a, b] = gradient[:, :, b, a] = (along - against) / (4 * step**2)
+        gradient[:, a, b] = gradient[:, b, a] = (along - against) / (4 * step**2)
     return {
         "energy": points[0]["energy"],
         "forces": forces[0],
@@ -123,7 +124,6 @@ def main() -> None:
     if options.geometries:
         return relax_all()
     import _molecular_dft as molecular_dft
-    from _in_field import GRID_LEVEL
     from pyscf import lib
 
     lib.num_threads(1)
