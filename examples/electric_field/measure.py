@@ -1,6 +1,6 @@
 """The potential of train.py on frames it has never seen, against PBE in fields: a table and fields.png beside it.
 
-python examples/electric_field/measure.py [--part test] [--model runs/electric_field_model/model.h5]
+python examples/electric_field/measure.py [--part test] [--model runs/electric_field_model/ethanol.h5]
 """
 
 import argparse
@@ -106,7 +106,7 @@ def draw(errors: dict[str, np.ndarray], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", choices=["train", "valid", "test"], default="test")
-    parser.add_argument("--model", type=Path, default=RESULTS / "model.h5")
+    parser.add_argument("--model", type=Path, default=RESULTS / "ethanol.h5")
     options = parser.parse_args()
     errors = measured(options.model, options.part)
     rows = table(errors)
