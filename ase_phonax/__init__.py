@@ -19,10 +19,18 @@ if TYPE_CHECKING:
     from .models.potential import Potential as Potential
     from .models.registry import download_model as download_model
     from .models.registry import list_models as list_models
+    from .molecules.intensities import Intensities as Intensities
+    from .molecules.intensities import vibrational_intensities as vibrational_intensities
     from .molecules.normal_modes import modes_of_vibrations as modes_of_vibrations
     from .molecules.normal_modes import normal_modes as normal_modes
     from .molecules.pictures import draw_sticks as draw_sticks
     from .molecules.point_groups import find_point_group as find_point_group
+    from .molecules.spectra import Spectrum as Spectrum
+    from .molecules.spectra import infrared_spectrum as infrared_spectrum
+    from .molecules.spectra import raman_spectrum as raman_spectrum
+    from .molecules.spectrum_files import read_spectrum as read_spectrum
+    from .molecules.spectrum_files import write_spectrum as write_spectrum
+    from .molecules.spectrum_pictures import draw_spectra as draw_spectra
     from .molecules.stationary import follow_imaginary as follow_imaginary
     from .molecules.stationary import stationary_modes as stationary_modes
     from .molecules.thermochemistry import gas_properties as gas_properties
@@ -98,9 +106,13 @@ _PUBLIC = {
     "models.outputs": "Output",
     "models.potential": "Potential",
     "models.registry": "download_model list_models",
+    "molecules.intensities": "Intensities vibrational_intensities",
     "molecules.normal_modes": "modes_of_vibrations normal_modes",
     "molecules.pictures": "draw_sticks",
     "molecules.point_groups": "find_point_group",
+    "molecules.spectra": "Spectrum infrared_spectrum raman_spectrum",
+    "molecules.spectrum_files": "read_spectrum write_spectrum",
+    "molecules.spectrum_pictures": "draw_spectra",
     "molecules.stationary": "follow_imaginary stationary_modes",
     "molecules.thermochemistry": "gas_properties",
     "phonons.bands.plane_paths": "layer_path",

@@ -29,5 +29,8 @@ def command_of(arguments: argparse.Namespace) -> str:
 
 def read_files(arguments: argparse.Namespace) -> list[Any]:
     """Names of the files that a command on a single structure was given."""
-    options = (getattr(arguments, name, None) for name in ("structure", "born", "config"))
+    options = (
+        getattr(arguments, name, None)
+        for name in ("structure", "born", "config", "measured_infrared", "measured_raman")
+    )
     return [name for name in options if name is not None]

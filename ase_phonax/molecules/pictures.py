@@ -14,7 +14,7 @@ from ..structures.formulas import molecular_formula
 from .normal_modes import ModeSet, NormalModes
 
 ROWS = (("infrared", "#c0561a"), ("Raman", "#1f4e79"), ("silent", QUIET))
-NO_INTENSITIES = "positions alone; intensities are not computed"
+NO_INTENSITIES = "allowed by symmetry; heights mean nothing"
 _ROOM = 0.035  # of the width, that a label needs
 _MOST = 0.8  # of the width, that labels may take together; beyond, sticks stand alone and the table has the names
 
@@ -46,7 +46,7 @@ def draw_sticks(modes: NormalModes, title: str = "") -> Figure:
         axes[-1].set_xlim(low, high)
         axes[-1].set_xlabel("Wavenumber (cm$^{-1}$)")
         axes[0].set_title(NO_INTENSITIES, loc="right", fontsize=7, color=QUIET, pad=3)
-        figure.suptitle(title or _title(modes), fontsize=10, color=INK)
+        figure.suptitle(title or picture_title(modes), fontsize=10, color=INK)
     return figure
 
 
@@ -72,7 +72,7 @@ def label_in_mathtext(label: str) -> str:
     return f"${letter}" + (f"_{{{lower}}}" if lower else "") + f"{plus}${primes}"
 
 
-def _title(modes: NormalModes) -> str:
+def picture_title(modes: NormalModes) -> str:
     """Formula and point group, where there is one, in mathtext."""
     formula = formula_in_mathtext(molecular_formula(modes.atoms))
     return formula if modes.point_group is None else f"{formula}, {point_group_in_mathtext(modes.point_group.symbol)}"

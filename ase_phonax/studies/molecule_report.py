@@ -10,6 +10,12 @@ from .report import Report
 from .summary_units import Summary
 
 MAX_NEAR = 6  # lines of accidental degeneracies
+# What lines are strong by, with its heading and decimals; one of these is there where the model knows what light does.
+_STRENGTHS = {
+    "infrared_km_mol": ("IR km/mol", 2),
+    "raman_A4_amu": ("Raman Å⁴/amu", 2),
+    "depolarization": ("depol.", 3),
+}
 
 
 def molecule_report(summary: Summary, files: Sequence[str] = (), folder: Path | None = None) -> Report:
@@ -33,8 +39,11 @@ def molecule_report(summary: Summary, files: Sequence[str] = (), folder: Path | 
         for other in summary["other_point_groups"]:
             text.row("", f"AMBIGUOUS: {other['point_group']} with `tolerance={other['tolerance']:.2g}`")
         text.group(f"vibrations (1/cm): {summary['representation'] or 'none'}")
-        for modes in summary["sets"]:
-            text.row(*_set_row(modes))
+        if _STRENGTHS.keys() & summary.keys():
+            _set_columns(text, summary["sets"])
+        else:
+            for modes in summary["sets"]:
+                text.row(*_set_row(modes))
         near = _near(summary["sets"])
         for a, b in near[:MAX_NEAR]:
             both = f"modes {_numbers(a['modes'])} ({a['label']}) and {_numbers(b['modes'])} ({b['label']})"
@@ -43,7 +52,12 @@ def molecule_report(summary: Summary, files: Sequence[str] = (), folder: Path | 
             text.row("", f"and {len(near) - MAX_NEAR} more pairs")
     else:
         text.group("vibrations (1/cm) of the atoms that move")
-        text.row("wavenumbers", "  ".join(map(_wavenumber, summary["wavenumbers_cm1"])) or "none")
+        if _STRENGTHS.keys() & summary.keys():
+            _mode_columns(text, summary)
+        else:
+            text.row("wavenumbers", "  ".join(map(_wavenumber, summary["wavenumbers_cm1"])) or "none")
+    if "spectra" in summary:
+        _spectra_rows(text, summary)
     text.group("checks")
     text.row("whole-body motions", _whole_body_row(summary))
     if summary["imaginary_modes"]:
@@ -70,11 +84,66 @@ def _mean(modes: Summary) -> float:
 
 
 def _set_row(modes: Summary) -> tuple[str, str]:
+    numbers, label, printed, activity = _set_cells(modes)
+    return f"{numbers:<10}{label}", f"{printed:>10}   {activity}"
+
+
+def _set_cells(modes: Summary) -> tuple[str, str, str, str]:
+    """Numbers, label, wavenumber and activity of a set of modes."""
     activity = " + ".join(["IR"] * modes["infrared"] + ["Raman"] * modes["raman"]) or "silent"
     values = modes["wavenumbers_cm1"]
     printed = _wavenumber(_mean(modes)) if max(values) - min(values) < 0.05 else " ".join(map(_wavenumber, values))
     mixed = "" if modes["purity"] > 0.99 else f"   {100 * modes['purity']:.0f} % of this symmetry"
-    return f"{_numbers(modes['modes']):<10}{modes['label']}", f"{printed:>10}   {activity}{mixed}"
+    return _numbers(modes["modes"]), modes["label"], printed, activity + mixed
+
+
+def _set_columns(text: Report, sets: list[Summary]) -> None:
+    """Sets of modes with their strengths, which are sums over the set."""
+    keys = [key for key in _STRENGTHS if sets and key in sets[0]]
+    rows = []
+    for modes in sets:
+        numbers, label, printed, activity = _set_cells(modes)
+        rows.append((numbers, label, printed, *(_strength(key, modes[key]) for key in keys), activity))
+    head = ("modes", "", "1/cm", *(_STRENGTHS[key][0] for key in keys), "allowed by symmetry")
+    if rows:
+        text.columns(head, rows, left=(0, 1), prose=True)
+    if any(len(modes["modes"]) > 1 for modes in sets):
+        text.paragraph("intensities are sums over degenerate modes")
+
+
+def _mode_columns(text: Report, summary: Summary) -> None:
+    """Single modes with their strengths, where there is no symmetry."""
+    keys = [key for key in _STRENGTHS if key in summary]
+    rows = [
+        (str(k + 1), _wavenumber(value), *(_strength(key, summary[key][k]) for key in keys))
+        for k, value in enumerate(summary["wavenumbers_cm1"])
+    ]
+    text.columns(("mode", "1/cm", *(_STRENGTHS[key][0] for key in keys)), rows, left=(0,))
+
+
+def _strength(key: str, value: float | None) -> str:
+    return "–" if value is None else f"{value:.{_STRENGTHS[key][1]}f}"
+
+
+def _spectra_rows(text: Report, summary: Summary) -> None:
+    """Dipole and polarizability of the molecule at rest, and how its spectra are drawn."""
+    if "dipole_debye" in summary:
+        vector = summary["dipole_debye"]
+        text.row("dipole moment", f"{sum(x * x for x in vector) ** 0.5:.3f} D")
+    if "polarizability_A3" in summary:
+        tensor = summary["polarizability_A3"]
+        mean = sum(tensor[k][k] for k in range(3)) / 3
+        squares = sum((tensor[a][b] - mean * (a == b)) ** 2 for a in range(3) for b in range(3))
+        text.row("polarizability", f"{mean:.3f} Å³ on average, anisotropy {(1.5 * squares) ** 0.5:.3f} Å³")
+    how = summary["spectra"]
+    if not summary["wavenumbers_cm1"]:
+        return
+    scaled = "" if how["frequency_scale"] == 1 else f", wavenumbers times {how['frequency_scale']:g}"
+    excited = f"; Raman at {how['laser_nm']:g} nm, {how['temperature_K']:g} K" if "raman_A4_amu" in summary else ""
+    text.row("spectra", f"{how['line_shape']} lines of {how['line_width_cm1']:g} cm⁻¹ (FWHM){scaled}{excited}")
+    if how["left_out"]:
+        words = f"{_numbers(how['left_out'])}: imaginary, or below 10 cm⁻¹, where nothing is harmonic"
+        text.row("modes without a line", words, doubt=True)
 
 
 def _numbers(modes: Iterable[int]) -> str:

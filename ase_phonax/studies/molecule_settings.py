@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 from ..base.settings import Given
-from ..molecules.defaults import PRESSURE, TEMPERATURE, TOLERANCE
-from .options import Settings, Unfit, flag, number, option, positive, positive_integer
+from ..molecules.defaults import FREQUENCY_SCALE, LASER, LINE_SHAPES, LINE_WIDTH, PRESSURE, TEMPERATURE, TOLERANCE
+from .options import Settings, Unfit, flag, number, option, path, positive, positive_integer, text
 
 _STRUCTURE, _SYMMETRY, _MODES, _GAS = "structure", "symmetry", "modes", "ideal gas"
+_SPECTRA = "spectra, of models that give a dipole or a polarizability"
 
 
 def atom_range(value: Given) -> tuple[int, ...]:
@@ -31,7 +33,42 @@ class BeginningSettings(Settings):
 
 
 @dataclass(frozen=True)
-class MoleculeSettings(BeginningSettings):
+class SpectraSettings(Settings):
+    """How lines are drawn, and what they are compared with."""
+
+    line_shape: str = option(LINE_SHAPES[0], text, _SPECTRA, "of all lines (default: %(default)s)", choices=LINE_SHAPES)
+    line_width: float = option(
+        LINE_WIDTH, positive, _SPECTRA, "full width of a line at half its height (default: %(default)g)", metavar="1/cm"
+    )
+    frequency_scale: float = option(
+        FREQUENCY_SCALE,
+        positive,
+        _SPECTRA,
+        "factor of the wavenumbers in spectra alone, for what is not harmonic (default: %(default)g)",
+        metavar="X",
+    )
+    laser: float = option(
+        LASER, positive, _SPECTRA, "wavelength that excites Raman scattering (default: %(default)g)", metavar="nm"
+    )
+    measured_infrared: Path | None = option(
+        None,
+        path,
+        _SPECTRA,
+        "a measured spectrum to be drawn beneath: JCAMP-DX, or two columns of wavenumbers and values",
+        metavar="FILE",
+    )
+    measured_raman: Path | None = option(None, path, _SPECTRA, "the same of Raman scattering", metavar="FILE")
+
+    def _check(self) -> None:
+        super()._check()
+        if (self.line_width, self.frequency_scale, self.laser) != (LINE_WIDTH, FREQUENCY_SCALE, LASER):
+            from ..molecules.spectra import check_broadening
+
+            check_broadening(self.line_shape, self.line_width, self.frequency_scale, self.laser)
+
+
+@dataclass(frozen=True)
+class MoleculeSettings(SpectraSettings, BeginningSettings):
     """Everything that `molecule_study` can be told; names and values are those of `ase-phonax molecule --help`.
 
     Atoms and modes are counted from 1, and "5-8" among `atoms` are four of them.
@@ -63,7 +100,13 @@ class MoleculeSettings(BeginningSettings):
         metavar="MODE",
         unnamed=1,
     )
-    temperature: float = option(TEMPERATURE, positive, _GAS, "of the ideal gas (default: %(default)s)", metavar="K")
+    temperature: float = option(
+        TEMPERATURE,
+        positive,
+        _GAS,
+        "of the ideal gas, and of the levels that Raman scattering begins from (default: %(default)s)",
+        metavar="K",
+    )
     pressure: float = option(PRESSURE, positive, _GAS, "of the ideal gas (default: %(default)s)", metavar="Pa")
     spin: float | None = option(
         None,
@@ -74,6 +117,7 @@ class MoleculeSettings(BeginningSettings):
     )
 
     def _check(self) -> None:
+        super()._check()
         if self.atoms is not None:
             ranges = cast("tuple[tuple[int, ...], ...]", self.atoms)  # one for each value that was given
             object.__setattr__(self, "atoms", tuple(sorted({atom for part in ranges for atom in part})))

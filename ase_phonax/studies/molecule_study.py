@@ -1,14 +1,16 @@
-"""A molecule: relaxed, its normal modes with symmetry and activity, its gas, and what lies beside a saddle point."""
+"""A molecule: relaxed, its normal modes with symmetry, its spectra and gas, and what lies beside a saddle point."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base.errors import InputError, UnstableWarning, check_calculator
+from . import molecule_spectra
 from .crystal import with_plain_results
 from .molecule_report import molecule_report
 from .molecule_settings import MoleculeSettings
@@ -17,10 +19,14 @@ from .study import Run, Study, run_study
 from .summary_units import Summary, units_of
 
 if TYPE_CHECKING:
+    import numpy as np
     from ase import Atoms
+    from numpy.typing import NDArray
 
     from ..calculator import PhonaxCalculator
+    from ..molecules.intensities import Intensities
     from ..molecules.normal_modes import NormalModes
+    from ..molecules.spectra import Spectrum
     from ..molecules.stationary import Side
     from ..molecules.thermochemistry import GasProperties
     from ..structures.relaxation import Callback, RelaxationReport
@@ -38,7 +44,8 @@ def molecule_study(
     """All that `ase-phonax molecule` computes, in one call.
 
     The molecule is relaxed until forces are rounding; its Hessian gives normal modes, their irreducible
-    representations, infrared and Raman activity, and the thermochemistry of an ideal gas of it.
+    representations, infrared and Raman activity, and the thermochemistry of an ideal gas of it. Of models that give a
+    dipole or a polarizability there are intensities and spectra as well.
 
     Args:
         atoms: one molecule, without periodicity; not changed. Its masses and held atoms (`FixAtoms`) count.
@@ -98,6 +105,7 @@ def compute(molecule: Atoms, run: Run[MoleculeSettings]) -> MoleculeStudy:
 
     settings, calc, watch = run.settings, run.calc, run.watch
     _check(molecule, float(calc.potential.cutoff))
+    measured = molecule_spectra.measured_spectra(settings, calc)
     with watch.section("modes"), watch.progress("relaxation") as relaxing:
         modes, relaxation = stationary_modes(
             molecule,
@@ -114,6 +122,7 @@ def compute(molecule: Atoms, run: Run[MoleculeSettings]) -> MoleculeStudy:
     if settings.follow is not None:
         with watch.section("following"), watch.progress("following") as following:
             sides = _sides(modes, calc, settings.follow, lambda step, force, stress: following(step, 0))
+    intensities = molecule_spectra.intensities_of(modes, calc, watch)
     relaxed = modes.atoms
     relaxed.calc = calc
     gas = _gas(modes, relaxation.energy, settings)
@@ -124,6 +133,8 @@ def compute(molecule: Atoms, run: Run[MoleculeSettings]) -> MoleculeStudy:
         relaxation=relaxation,
         gas=gas,
         sides=sides,
+        intensities=intensities,
+        measured=measured,
     )
 
 
@@ -172,9 +183,11 @@ class MoleculeStudy(Study):
         relaxation: what the relaxation did.
         gas: an ideal gas of it; None where only some atoms move.
         sides: where it comes to rest on both sides of a saddle point; None unless that was asked for.
+        intensities: infrared and Raman; None where the model gives neither dipole nor polarizability.
+        measured: spectra that are drawn beneath.
     """
 
-    OWN_FILES = (*_ALWAYS, *_STICKS, "mode_*.extxyz", "follow_*.extxyz")
+    OWN_FILES = (*_ALWAYS, *_STICKS, *molecule_spectra.OWN_FILES, "mode_*.extxyz", "follow_*.extxyz")
 
     settings: MoleculeSettings
     atoms: Atoms
@@ -182,11 +195,36 @@ class MoleculeStudy(Study):
     relaxation: RelaxationReport
     gas: GasProperties | None
     sides: tuple[Side, Side] | None
+    intensities: Intensities | None
+    measured: tuple[Spectrum, ...]
+
+    @property
+    def infrared_intensities(self) -> NDArray[np.float64] | None:
+        """(n_modes,) [km/mol], degenerate modes alike; None where the model gives no dipole."""
+        return None if self.intensities is None else self.intensities.infrared
+
+    @property
+    def raman_activities(self) -> NDArray[np.float64] | None:
+        """(n_modes,) [Å⁴/amu], degenerate modes alike; None where the model gives no polarizability."""
+        return None if self.intensities is None else self.intensities.raman
+
+    @property
+    def depolarization_ratios(self) -> NDArray[np.float64] | None:
+        """(n_modes,) in linearly polarized light, NaN of modes that scatter nothing; None without a polarizability."""
+        return None if self.intensities is None else self.intensities.depolarization
+
+    @cached_property
+    def spectra(self) -> tuple[Spectrum, ...]:
+        """Infrared and Raman spectrum with the line shape of the settings, those of them that the model gives."""
+        if self.intensities is None:
+            return ()
+        return molecule_spectra.broadened(self.intensities, self.settings, self.settings.temperature)
 
     @property
     def files(self) -> tuple[str, ...]:
         """Names of all files that `write` writes."""
         names = {*_ALWAYS, *self._animations().values(), *self._followed()}
+        names.update(molecule_spectra.spectrum_files(self.intensities))
         return tuple(sorted(names | set(_STICKS if self.modes.sets else ())))
 
     def to_dict(self) -> Summary:
@@ -213,7 +251,8 @@ class MoleculeStudy(Study):
             "whole_body_cm1": modes.whole_body_cm1.tolist(),
             "warnings": self.notes,
             "provenance": self.provenance,
-            **_symmetry_summary(modes),
+            **_symmetry_summary(modes, self.intensities),
+            **self._spectra_summary(),
         }
         if self.gas is not None:
             summary["ideal_gas"] = asdict(self.gas)
@@ -247,7 +286,20 @@ class MoleculeStudy(Study):
             mode_files.write_mode(self.modes, mode, folder / name)
         for name, side in self._followed().items():
             write(folder / name, side.atoms, format="extxyz")
-        write_summary(self.to_dict(), folder)
+        summary = self.to_dict()
+        if molecule_spectra.spectrum_files(self.intensities):
+            model = self.model["model"]
+            molecule_spectra.write_spectra(self.spectra, self.measured, self.modes, model, summary["spectra"], folder)
+        write_summary(summary, folder)
+
+    def _spectra_summary(self) -> Summary:
+        """Intensities, and how lines are drawn; nothing where the model gives none."""
+        if self.intensities is None:
+            return {}
+        return {
+            **molecule_spectra.intensities_summary(self.intensities),
+            "spectra": molecule_spectra.spectra_summary(self.intensities, self.settings, self.settings.temperature),
+        }
 
     def _animations(self) -> dict[int, str]:
         """Names of the files of animations, by mode."""
@@ -259,11 +311,14 @@ class MoleculeStudy(Study):
         return dict(zip(names, self.sides or (), strict=False))
 
 
-def _symmetry_summary(modes: NormalModes) -> Summary:
+def _symmetry_summary(modes: NormalModes, intensities: Intensities | None) -> Summary:
     """What the point group says; nothing where only some atoms move."""
     group = modes.point_group
     if group is None:
         return {}
+    sums: Sequence[Summary] = [{} for _ in modes.sets]
+    if intensities is not None:
+        sums = molecule_spectra.sets_summary(intensities, [s.modes for s in modes.sets])
     return {
         "point_group": group.symbol,
         "symmetry_deviation": group.deviation,
@@ -278,8 +333,9 @@ def _symmetry_summary(modes: NormalModes) -> Summary:
                 "infrared": s.infrared,
                 "raman": s.raman,
                 "purity": s.purity,
+                **sums_of_set,
             }
-            for s in modes.sets
+            for s, sums_of_set in zip(modes.sets, sums, strict=True)
         ],
     }
 

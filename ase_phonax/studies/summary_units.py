@@ -28,6 +28,11 @@ _ENDINGS = {
     "_s": "s",
     "_e": "e",
     "_by_e": "e",
+    "_debye": "D",
+    "_A3": "Å³",
+    "_A4_amu": "Å⁴/amu",
+    "_km_mol": "km/mol",
+    "_nm": "nm",
 }
 _COUNTS = ("n_", "formula_units", "modulated_n_")
 # The others; "1" is a pure number: counts, ratios, reduced coordinates, numbers of modes.
@@ -62,10 +67,12 @@ _PURE = frozenset(
     (
         "acoustic_sum_rule",
         "degeneracy",
+        "depolarization",
         "dielectric_changed_by",
         "dielectric_tensor",
         "direction",
         "fraction_of_modes_left_out",
+        "frequency_scale",
         "gruneisen",
         "gruneisen_average",
         "gruneisen_maximum",
