@@ -165,6 +165,20 @@ def born(rng: Random, seeds: Path, folder: Path) -> Attempt:
     return Attempt(what, cut(command(*argv, *QUICK, "--born", str(folder / "BORN"), "--output", "out")))
 
 
+def spectrum(rng: Random, seeds: Path, folder: Path) -> Attempt:
+    """A damaged spectrum."""
+    path = rng.choice(sorted((seeds / inputs.SPECTRA).iterdir()))
+    what = spoilt(path, rng, folder / path.name)
+
+    def run() -> int:
+        from ase_phonax import read_spectrum
+
+        read_spectrum(folder / path.name)
+        return 0
+
+    return Attempt(what, in_words(run))
+
+
 def _settings(values: dict[str, Any], rng: Random, path: Path) -> str:
     changed, what = damage.damage_settings(values, rng)
     path.write_bytes(changed)
@@ -279,6 +293,7 @@ KINDS: dict[str, tuple[Maker, int]] = {
     "config": (config, 120),
     "recipe": (recipe, 60),
     "born": (born, 80),
+    "spectrum": (spectrum, 120),
     "option": (option, 150),
     "path": (path, 150),
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 STRUCTURES, MODELS, FRAMES, BORN, CHECKPOINT = "structures", "models", "frames", "born", "checkpoint"
+SPECTRA = "spectra"
 NUMBERS = "numbers.json"
 REPOSITORY = Path(__file__).resolve().parents[1]
 # Written by ASE, so that each reader of theirs is met; (format, name of the file).
@@ -25,6 +26,19 @@ FORMATS = (
     ),
 )
 BORN_NACL = "# factor by phonopy\n2.4 0 0 0 2.4 0 0 0 2.4\n1.08 0 0 0 1.08 0 0 0 1.08\n-1.08 0 0 0 -1.08 0 0 0 -1.08\n"
+_JCAMP = (
+    "##TITLE= a band\n##JCAMP-DX= 4.24\n##DATA TYPE= INFRARED SPECTRUM\n##XUNITS= 1/CM\n##YUNITS= {unit}\n"
+    "##FIRSTX= 400\n##LASTX= 418\n##XFACTOR= 1\n##YFACTOR= 0.05\n##NPOINTS= 10\n##XYDATA= {data}\n##END=\n"
+)
+SPECTRUM_FILES = {
+    "plain.jdx": _JCAMP.format(unit="ABSORBANCE", data="(X++(Y..Y))\n400 1 2 3 3 2\n410 1 0 -1 -2 -3"),
+    "squeezed.jdx": _JCAMP.format(unit="TRANSMITTANCE", data="(X++(Y..Y))\n400ABCTBA\n412@ABC"),
+    "differences.jdx": _JCAMP.format(unit="ABSORBANCE", data="(X++(Y..Y))\n400AJT%j\n408BjW"),
+    "pairs.jdx": _JCAMP.format(
+        unit="ABSORBANCE", data="(XY..XY)\n" + "\n".join(f"{400 + 2 * k}, {k}" for k in range(10))
+    ),
+    "table.csv": "wavenumber (1/cm);transmittance\n400;0.9\n500;0.1\n600;0.95\n",
+}
 TRAIN: dict[str, Any] = {
     "data": {"train": ["store.h5", "frames.extxyz"], "valid": 0.25, "repeat": {"frames.extxyz": 2}},
     "network": {
@@ -53,7 +67,7 @@ def prepare(folder: Path, shared: Path | None, training: bool = False) -> None:
         shared: reference data and weights, if there are any.
         training: with a checkpoint, which takes as long as all the others.
     """
-    for name in (STRUCTURES, MODELS, FRAMES, BORN):
+    for name in (STRUCTURES, MODELS, FRAMES, BORN, SPECTRA):
         (folder / name).mkdir(parents=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -63,6 +77,8 @@ def prepare(folder: Path, shared: Path | None, training: bool = False) -> None:
         numbers = {path.name: model_numbers(path) for path in sorted((folder / MODELS).iterdir())}
         numbers["store.h5"] = frame_numbers(folder / FRAMES / "store.h5")
     (folder / BORN / "BORN").write_text(BORN_NACL, encoding="utf-8")
+    for name, text in SPECTRUM_FILES.items():
+        (folder / SPECTRA / name).write_text(text, encoding="utf-8")
     if training:
         with contextlib.redirect_stdout(None), contextlib.redirect_stderr(None):
             numbers["checkpoint.h5"] = _checkpoint(folder)

@@ -19,7 +19,7 @@ def attack(*argv: str, seconds: float) -> None:
 
 def test_damaged_inputs_are_refused_in_words():
     """Three in a hundred of the cases of the kinds that need no training."""
-    kinds = ("structure", "molecule", "label", "model", "frames", "config", "recipe", "born")
+    kinds = ("structure", "molecule", "label", "model", "frames", "config", "recipe", "born", "spectrum")
     attack("fuzz", "--fraction", "0.03", "--workers", "1", "--kinds", *kinds, seconds=300)
 
 
