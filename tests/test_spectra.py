@@ -4,6 +4,7 @@ import json
 import pickle
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from ase_phonax import (
     molecule_study,
     raman_spectrum,
     read_spectrum,
+    save_model,
     stationary_modes,
     vibrational_intensities,
 )
@@ -172,6 +174,19 @@ def test_degenerate_modes_share_what_their_level_has_whatever_basis_they_are():
         assert found.infrared is not None
         assert found.infrared[places].sum() == pytest.approx(raw[places].sum(), abs=1e-9 * raw.max())
         assert np.ptp(found.infrared[places]) == 0
+
+
+@pytest.mark.parametrize("mass", [None, 2.014101778])
+def test_infrared_intensities_of_a_molecule_without_a_dipole_add_up_to_crawfords_sum(mass):
+    """sum of A = N_A / (12 epsilon_0 c²) sum of |Z*|² / m: whatever the modes, nothing is left for rotations."""
+    atoms = molecule("CH4")
+    if mass is not None:
+        atoms.set_masses([12.011, *[mass] * 4])
+    found = vibrational_intensities(modes_of_vibrations(springs(atoms)), calculator())
+    charges = calculator().get_born_charges(atoms)
+    total = 974.88013 * np.sum(charges**2 / atoms.get_masses()[:, None, None])
+    assert found.infrared is not None
+    assert found.infrared.sum() == pytest.approx(total, rel=1e-7)
 
 
 # ---- ASE's own classes -----------------------------------------------------------------------------
@@ -358,8 +373,8 @@ def test_atoms_that_are_held_have_intensities_by_mode():
 
 @pytest.fixture
 def inside(tmp_path, monkeypatch):
-    monkeypatch.setattr("ase_phonax.cli.loading.load_calculator", lambda model, dtype: calculator())
     monkeypatch.chdir(tmp_path)
+    save_model(potential(), "model.h5")
     write("water.xyz", molecule("H2O"))
     return tmp_path
 
@@ -367,7 +382,7 @@ def inside(tmp_path, monkeypatch):
 def test_the_command_prints_intensities_beside_irreps(inside, capsys):
     (inside / "gas.csv").write_text("wavenumber (1/cm);absorbance\n1000;0.1\n1500;1.0\n3000;0.2\n")
     options = ["--measured-infrared", "gas.csv", "--frequency-scale", "0.95", "--line-width", "20", "--laser", "1064"]
-    assert main(["molecule", "water.xyz", *options]) == 0
+    assert main(["molecule", "water.xyz", "--model", "model.h5", *options]) == 0
     printed = capsys.readouterr().out
     _, found = water()
     rows = [line.split() for line in printed.splitlines() if line[2:3].isdigit() and ("A1" in line or "B2" in line)]
@@ -394,9 +409,17 @@ def test_the_command_prints_intensities_beside_irreps(inside, capsys):
     ],
 )
 def test_options_of_spectra_that_make_no_sense_are_refused_before_anything_is_computed(inside, capsys, options, words):
-    assert main(["molecule", "water.xyz", *options]) == 2
+    assert main(["molecule", "water.xyz", "--model", "model.h5", *options]) == 2
     assert words in capsys.readouterr().err
     assert not (inside / "water-molecule").exists()
+
+
+def test_settings_of_spectra_stand_behind_those_that_callers_may_give_by_position():
+    settings = MoleculeSettings(True, False, [2], 0.05)
+    assert (settings.no_relax, settings.atoms, settings.tolerance) == (True, (2,), 0.05)
+    assert MoleculeSettings.from_dict(MoleculeSettings(measured_raman="a.csv").to_dict()).measured_raman == Path(
+        "a.csv"
+    )
 
 
 def test_a_laser_without_enough_energy_is_refused():

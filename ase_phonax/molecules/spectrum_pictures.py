@@ -102,7 +102,7 @@ def _draw_panel(ax: Axes, spectrum: Spectrum, limits: tuple[float, float]) -> No
         x = spectrum.lines.wavenumbers[place]
         y = max(np.interp(x, spectrum.wavenumbers, spectrum.values), spectrum.lines.heights[place])
         text = label_in_mathtext(spectrum.lines.labels[place])
-        ax.annotate(text, (x, y), (0, 2), textcoords="offset points", ha="center", va="bottom", fontsize=7, color=INK)
+        ax.annotate(text, (x, y), (0, 3), textcoords="offset points", ha="center", va="bottom", fontsize=7, color=INK)
 
 
 def _named(spectrum: Spectrum, limits: tuple[float, float]) -> list[int]:

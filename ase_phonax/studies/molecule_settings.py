@@ -33,46 +33,8 @@ class BeginningSettings(Settings):
 
 
 @dataclass(frozen=True)
-class SpectraSettings(Settings):
-    """How lines are drawn, and what they are compared with."""
-
-    line_shape: str = option(LINE_SHAPES[0], text, _SPECTRA, "of all lines (default: %(default)s)", choices=LINE_SHAPES)
-    line_width: float = option(
-        LINE_WIDTH, positive, _SPECTRA, "full width of a line at half its height (default: %(default)g)", metavar="1/cm"
-    )
-    frequency_scale: float = option(
-        FREQUENCY_SCALE,
-        positive,
-        _SPECTRA,
-        "factor of the wavenumbers in spectra alone, for what is not harmonic (default: %(default)g)",
-        metavar="X",
-    )
-    laser: float = option(
-        LASER, positive, _SPECTRA, "wavelength that excites Raman scattering (default: %(default)g)", metavar="nm"
-    )
-    measured_infrared: Path | None = option(
-        None,
-        path,
-        _SPECTRA,
-        "a measured spectrum to be drawn beneath: JCAMP-DX, or two columns of wavenumbers and values",
-        metavar="FILE",
-    )
-    measured_raman: Path | None = option(None, path, _SPECTRA, "the same of Raman scattering", metavar="FILE")
-
-    def _check(self) -> None:
-        super()._check()
-        if (self.line_width, self.frequency_scale, self.laser) != (LINE_WIDTH, FREQUENCY_SCALE, LASER):
-            from ..molecules.spectra import check_broadening
-
-            check_broadening(self.line_shape, self.line_width, self.frequency_scale, self.laser)
-
-
-@dataclass(frozen=True)
-class MoleculeSettings(SpectraSettings, BeginningSettings):
-    """Everything that `molecule_study` can be told; names and values are those of `ase-phonax molecule --help`.
-
-    Atoms and modes are counted from 1, and "5-8" among `atoms` are four of them.
-    """
+class ModeSettings(BeginningSettings):
+    """Which atoms move, what is done with their modes, and in which gas."""
 
     atoms: tuple[int, ...] | None = option(
         None, atom_range, _STRUCTURE, "only these move, counted from 1: 1 2 5-8", metavar="N", n_values="+"
@@ -125,3 +87,46 @@ class MoleculeSettings(SpectraSettings, BeginningSettings):
             from ..molecules.thermochemistry import check_spin
 
             check_spin(self.spin)
+
+
+@dataclass(frozen=True)
+class SpectraSettings(Settings):
+    """How lines are drawn, and what they are compared with."""
+
+    line_shape: str = option(LINE_SHAPES[0], text, _SPECTRA, "of all lines (default: %(default)s)", choices=LINE_SHAPES)
+    line_width: float = option(
+        LINE_WIDTH, positive, _SPECTRA, "full width of a line at half its height (default: %(default)g)", metavar="1/cm"
+    )
+    frequency_scale: float = option(
+        FREQUENCY_SCALE,
+        positive,
+        _SPECTRA,
+        "factor of the wavenumbers in spectra alone, for what is not harmonic (default: %(default)g)",
+        metavar="X",
+    )
+    laser: float = option(
+        LASER, positive, _SPECTRA, "wavelength that excites Raman scattering (default: %(default)g)", metavar="nm"
+    )
+    measured_infrared: Path | None = option(
+        None,
+        path,
+        _SPECTRA,
+        "a measured spectrum to be drawn beneath: JCAMP-DX, or two columns of wavenumbers and values",
+        metavar="FILE",
+    )
+    measured_raman: Path | None = option(None, path, _SPECTRA, "the same of Raman scattering", metavar="FILE")
+
+    def _check(self) -> None:
+        super()._check()
+        if (self.line_width, self.frequency_scale, self.laser) != (LINE_WIDTH, FREQUENCY_SCALE, LASER):
+            from ..molecules.spectra import check_broadening
+
+            check_broadening(self.line_shape, self.line_width, self.frequency_scale, self.laser)
+
+
+@dataclass(frozen=True)
+class MoleculeSettings(SpectraSettings, ModeSettings):
+    """Everything that `molecule_study` can be told; names and values are those of `ase-phonax molecule --help`.
+
+    Atoms and modes are counted from 1, and "5-8" among `atoms` are four of them.
+    """
