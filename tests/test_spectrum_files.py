@@ -1,9 +1,11 @@
 """Spectra in files: JCAMP-DX in all its forms, tables, and what is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from ase_phonax import read_spectrum
+from ase_phonax import read_spectrum, write_spectrum
 from ase_phonax.base.errors import InputError, UnstableWarning
 from ase_phonax.molecules.jcamp import jcamp_text, parse_jcamp
 from ase_phonax.molecules.spectra import Spectrum
@@ -196,3 +198,20 @@ def test_what_is_written_is_ascii_of_short_lines_and_read_as_it_was():
     assert (kind, x_unit, y_unit) == ("Raman", "1/CM", "ARBITRARY UNITS")
     np.testing.assert_allclose(points[:, 0], x, atol=1e-9)
     np.testing.assert_allclose(points[:, 1], values, atol=1e-9)
+
+
+def test_uneven_points_gaps_and_measured_spectra_are_written_as_they_are(tmp_path):
+    """Kills: points of an uneven curve put at even distances; absorbance that is made molar once more."""
+    x = np.array([400.0, 410.0, 411.5, 480.0])
+    uneven = Spectrum("infrared", x, np.array([0.1, 0.7, np.nan, 0.2]), "absorbance", "ABSORBANCE")
+    write_spectrum(uneven, tmp_path / "uneven.jdx", "gas")
+    back = read_spectrum(tmp_path / "uneven.jdx")
+    np.testing.assert_allclose(back.wavenumbers, x[[0, 1, 3]])
+    np.testing.assert_allclose(back.values, [0.1, 0.7, 0.2])
+    assert back.quantity == "absorbance"
+    evenly = replace(uneven, wavenumbers=np.arange(400.0, 404.0), kind="Raman", quantity="counts", unit="COUNTS")
+    write_spectrum(evenly, tmp_path / "even.dx", "liquid")
+    np.testing.assert_allclose(read_spectrum(tmp_path / "even.dx", "Raman").values, evenly.values, rtol=1e-8)
+    with pytest.raises(InputError, match="whether it is infrared or Raman"):
+        write_spectrum(replace(uneven, kind=""), tmp_path / "no.jdx", "gas")
+    assert not (tmp_path / "no.jdx").exists()

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from ..base.errors import InputError
 from .jcamp_numbers import Line, pairs, table_ordinates
-from .spectra import DECADIC, INFRARED, RAMAN, Spectrum
+from .spectra import DECADIC, INFRARED, INFRARED_UNIT, RAMAN, Spectrum
 
 MOST_POINTS = 5_000_000
 _KINDS = {INFRARED: "INFRARED SPECTRUM", RAMAN: "RAMAN SPECTRUM"}
@@ -22,6 +23,8 @@ _STATED = {INFRARED: r"INFRA-?RED|\bFT-?IR\b|\bIR\b", RAMAN: r"RAMAN"}
 _TABLES = ("XYDATA", "XYPOINTS")
 _OTHER_TABLES = {"PEAKTABLE": "a table of peaks", "PEAKASSIGNMENTS": "a table of peaks", "NTUPLES": "several tables"}
 _WIDTH = 76  # columns; the standard allows 80
+_EVENLY = "##XYDATA= (X++(Y..Y))"
+_UNEVEN = 1e-3  # of a step, that a point may lie elsewhere: more than ten digits of a wavenumber are off by
 _LARGEST = 999_999_999  # of the integers written: nine digits are more than any detector has
 
 
@@ -76,47 +79,53 @@ def parse_jcamp(text: str) -> tuple[str, str, str, NDArray[np.float64]]:
 def jcamp_text(spectrum: Spectrum, title: str, formula: str = "", processing: Sequence[str] = ()) -> str:
     """A spectrum as a JCAMP-DX 4.24 file, in ASCII.
 
-    Infrared absorption is written as the absorbance of 1 mol/L over 1 cm, which is the decadic molar absorption
-    coefficient in L/(mol cm); other values as they are, in arbitrary units.
+    Computed infrared absorption is written as the absorbance of 1 mol/L over 1 cm, which is the decadic molar
+    absorption coefficient in L/(mol cm); other values as they are.
 
     Args:
-        spectrum: evenly spaced.
+        spectrum: of a kind that is stated.
         title: one line.
         formula: of the molecule, Hill's order.
         processing: how it was made, one line each.
+
+    Raises:
+        InputError: the kind of the spectrum is not known.
     """
-    absorbance = spectrum.kind == INFRARED
-    y = spectrum.values * (DECADIC if absorbance else 1.0)
-    x = spectrum.wavenumbers
-    factor = float(np.abs(y).max(initial=0.0)) / _LARGEST or 1.0
+    if spectrum.kind not in _KINDS:
+        raise InputError(
+            "the spectrum does not say whether it is infrared or Raman",
+            "a JCAMP-DX file has to",
+            'give it a kind: dataclasses.replace(spectrum, kind="infrared")',
+        )
+    molar = spectrum.unit == INFRARED_UNIT
     notes = [f"values are {spectrum.quantity} [{spectrum.unit}]"]
-    if absorbance:
+    if molar:
         notes = ["absorbance of 1 mol/L over 1 cm, decadic: the molar absorption coefficient in L/(mol cm)"]
+    absorbance = molar or spectrum.quantity.startswith("absorbance")
+    x, y = spectrum.wavenumbers, spectrum.values * (DECADIC if molar else 1.0)
+    if not _evenly_spaced(x):  # pairs, which need none where nothing was measured
+        x, y = x[np.isfinite(y)], y[np.isfinite(y)]
     head = {
         "TITLE": title,
         "JCAMP-DX": "4.24",
         "DATA TYPE": _KINDS[spectrum.kind],
-        "ORIGIN": "ase-phonax, computed",
+        "ORIGIN": "ase-phonax",
         "OWNER": "not stated",
         "MOLFORM": re.sub(r"(?<=.)([A-Z])", r" \1", formula),
-        "PATHLENGTH": "1" if absorbance else "",
+        "PATHLENGTH": "1" if molar else "",
         "DATA PROCESSING": "; ".join([*processing, *notes]),
         "XUNITS": "1/CM",
         "YUNITS": "ABSORBANCE" if absorbance else "ARBITRARY UNITS",
         "FIRSTX": f"{x[0]:.10g}",
         "LASTX": f"{x[-1]:.10g}",
-        "DELTAX": f"{(x[-1] - x[0]) / max(len(x) - 1, 1):.10g}",
-        "MAXY": f"{y.max():.9g}",
-        "MINY": f"{y.min():.9g}",
-        "XFACTOR": "1",
-        "YFACTOR": f"{factor:.15g}",
+        "MAXY": f"{np.nanmax(y):.9g}",
+        "MINY": f"{np.nanmin(y):.9g}",
         "NPOINTS": str(len(x)),
-        "FIRSTY": f"{y[0]:.9g}",
-        "XYDATA": "(X++(Y..Y))",
+        "FIRSTY": f"{y[0]:.9g}" if np.isfinite(y[0]) else "",
     }
     lines = [f"##{label}= {_one_line(value)}" for label, value in head.items() if value]
     lines = [part for line in lines for part in _wrapped(line)]
-    return "\n".join([*lines, *_table(x, np.rint(y / factor).astype(int)), "##END=", ""])
+    return "\n".join([*lines, *_table(x, y), "##END=", ""])
 
 
 def _records(text: str) -> dict[str, Record]:
@@ -200,13 +209,23 @@ def _wrapped(line: str) -> list[str]:
     return textwrap.wrap(line, _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
 
 
-def _table(x: NDArray[np.float64], y: NDArray[np.int_]) -> list[str]:
-    """Lines of a table (X++(Y..Y))."""
-    lines, start = [], 0
+def _evenly_spaced(x: NDArray[np.float64]) -> bool:
+    return bool(np.abs(x - np.linspace(x[0], x[-1], len(x))).max() <= _UNEVEN * (x[-1] - x[0]) / max(len(x) - 1, 1))
+
+
+def _table(x: NDArray[np.float64], y: NDArray[np.float64]) -> list[str]:
+    """A table (X++(Y..Y)) of integers where points are evenly spaced, "?" where one is missing; else one of pairs."""
+    if not _evenly_spaced(x):
+        rows = [f"{a:.10g}, {b:.10g}" for a, b in zip(x, y, strict=True)]
+        return ["##XFACTOR= 1", "##YFACTOR= 1", "##XYPOINTS= (XY..XY)", *rows]
+    factor = float(np.nanmax(np.abs(y))) / _LARGEST or 1.0
+    numbers = [f"{round(value / factor)}" if np.isfinite(value) else "?" for value in y]
+    lines = [f"##DELTAX= {(x[-1] - x[0]) / (len(x) - 1):.10g}", "##XFACTOR= 1", f"##YFACTOR= {factor:.15g}", _EVENLY]
+    start = 0
     while start < len(x):
         line, end = f"{x[start]:.10g}", start
-        while end < len(x) and len(line) + 1 + len(str(y[end])) <= _WIDTH:
-            line, end = f"{line} {y[end]}", end + 1
+        while end < len(x) and len(line) + 1 + len(numbers[end]) <= _WIDTH:
+            line, end = f"{line} {numbers[end]}", end + 1
         lines.append(line)
         start = end
     return lines

@@ -15,6 +15,7 @@ from .intensities import Intensities, levels_of
 from .normal_modes import NormalModes
 
 INFRARED, RAMAN = "infrared", "Raman"
+INFRARED_UNIT, RAMAN_UNIT = "km/mol per 1/cm", "1e-30 cm²/sr per 1/cm"
 SOFTEST_CM1 = 10.0  # softer modes move far enough at any temperature that nothing about them is harmonic
 NARROWEST, WIDEST = 0.5, 500.0  # [1/cm] of lines: 100 000 points up to 5000 cm⁻¹, and the width of a whole region
 SHORTEST_NM, LONGEST_NM = 150.0, 2000.0  # of lasers for Raman scattering, 1064 nm among them
@@ -93,8 +94,8 @@ def infrared_spectrum(
     if intensities.infrared is None:
         raise _not_given("dipole", "infrared intensities")
     positions, areas, labels = _lines(intensities.modes, intensities.infrared, frequency_scale)
-    quantity, unit = "molar absorption", "km/mol per 1/cm"
-    return _broadened(INFRARED, quantity, unit, positions, areas, labels, wavenumbers, (line_shape, line_width))
+    shape = line_shape, line_width
+    return _broadened(INFRARED, "molar absorption", INFRARED_UNIT, positions, areas, labels, wavenumbers, shape)
 
 
 def raman_spectrum(
@@ -131,8 +132,8 @@ def raman_spectrum(
         raise _not_given("polarizability", "Raman activities")
     positions, activities, labels = _lines(intensities.modes, intensities.raman, frequency_scale)
     areas = activities * raman_factors(positions, laser, temperature)
-    quantity, unit = "Raman cross section", "1e-30 cm²/sr per 1/cm"
-    return _broadened(RAMAN, quantity, unit, positions, areas, labels, wavenumbers, (line_shape, line_width))
+    shape = line_shape, line_width
+    return _broadened(RAMAN, "Raman cross section", RAMAN_UNIT, positions, areas, labels, wavenumbers, shape)
 
 
 def raman_factors(wavenumbers: NDArray[np.float64], laser: float, temperature: float) -> NDArray[np.float64]:
@@ -241,9 +242,9 @@ def _grid(positions: NDArray[np.float64], width: float) -> NDArray[np.float64]:
 
 def _checked_grid(wavenumbers: ArrayLike) -> NDArray[np.float64]:
     grid = np.asarray(wavenumbers, float)
-    if grid.ndim != 1 or not np.isfinite(grid).all() or (np.diff(grid) <= 0).any():
+    if grid.ndim != 1 or len(grid) < 2 or not np.isfinite(grid).all() or (np.diff(grid) <= 0).any():
         raise InputError(
-            "the wavenumbers of the spectrum are not finite numbers in ascending order",
+            "the wavenumbers of the spectrum are not two or more finite numbers in ascending order",
             "a curve is drawn and integrated along them",
             "give something like np.arange(0, 4000)",
         )

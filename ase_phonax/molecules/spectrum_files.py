@@ -63,24 +63,25 @@ def read_spectrum(path: str | PathLike[str], kind: str = "") -> Spectrum:
 def write_spectrum(
     spectrum: Spectrum, path: str | PathLike[str], title: str, formula: str = "", processing: Sequence[str] = ()
 ) -> None:
-    """Write a computed spectrum: JCAMP-DX 4.24 where the name ends in .jdx or .dx, else a table with commas.
+    """Write a spectrum: JCAMP-DX 4.24 where the name ends in .jdx or .dx, else a table with commas.
 
-    In JCAMP-DX infrared absorption is absorbance, of 1 mol/L over 1 cm.
+    In JCAMP-DX computed infrared absorption is absorbance, of 1 mol/L over 1 cm.
 
     Args:
-        spectrum: evenly spaced.
+        spectrum: computed or measured.
         path: of the file.
         title: one line; of JCAMP-DX.
         formula: of the molecule, Hill's order; of JCAMP-DX.
         processing: how it was made; of JCAMP-DX.
 
     Raises:
+        InputError: the spectrum does not say its kind, and JCAMP-DX has to.
         OutputError: it cannot be written.
     """
     if Path(path).suffix.lower() in (".jdx", ".dx"):
         write_whole(path, jcamp_text(spectrum, title, formula, processing))
         return
-    heading = f"wavenumber (1/cm),{spectrum.quantity} ({spectrum.unit})"
+    heading = f"wavenumber (1/cm),{spectrum.quantity or 'value'}{f' ({spectrum.unit})' * bool(spectrum.unit)}"
     rows = (f"{x:.10g},{y:.10g}" for x, y in zip(spectrum.wavenumbers, spectrum.values, strict=True))
     write_whole(path, "\n".join([heading, *rows]) + "\n")
 
