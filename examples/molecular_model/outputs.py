@@ -21,10 +21,10 @@ sys.path.insert(0, str(HERE.parent / "electric_field"))
 
 import numpy as np
 from ase import Atoms
-from ase_phonax.molecules.intensities import DEBYE, infrared_intensities, raman_invariants
 
 from ase_phonax import PhonaxCalculator, fine_tune, load_model, save_model
 from ase_phonax.models.fields import CUBIC_ANGSTROM
+from ase_phonax.molecules.intensities import DEBYE, infrared_intensities, raman_invariants
 from ase_phonax.training.labels import Frame
 
 NAME = "phonax-molecules"
