@@ -29,7 +29,7 @@ from ase_phonax.training.labels import Frame
 
 NAME = "phonax-molecules"
 MODELS = HERE.parents[1] / "models"
-RESULTS = HERE.parents[1] / "runs/molecules_with_outputs"
+RESULTS = Path("runs/molecules_with_outputs")
 LABELS, UNSEEN = HERE / "data/fields.npz", HERE / "data/unseen.npz"
 ETHANOL = 40  # frames of ethanol_fields.npz
 STRONG = 0.2  # of the strongest line of a molecule
