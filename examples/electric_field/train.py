@@ -41,6 +41,7 @@ SETTINGS = {
         "name": "ethanol-in-fields",
         "seed": 0,
         "n_shapes": 1,
+        "keep": "last",
         "validate_every": 3,
         "licence": "MIT",
         "level_of_theory": "imitates PBE/def2-SVP with density fitting (PySCF)",
@@ -68,6 +69,22 @@ def frames(part: str) -> list[Frame]:
             polarizability=labels["polarizability"][k],
             born_charges=labels["born_charges"][k],
             origin=f"{LABELS.name}:{k}",
+        )
+        for k in split()[part]
+    ]
+
+
+def in_fields(part: str) -> list[Frame]:
+    """The same frames in the strongest field of each."""
+    with np.load(LABELS) as stored:
+        labels = dict(stored)
+    return [
+        Frame(
+            Atoms(labels["numbers"], labels["positions"][k]),
+            float(labels["energies"][k, -1]),
+            labels["forces_in_fields"][k, -1],
+            field=labels["fields"][k, -1],
+            origin=f"{LABELS.name}:{k} in a field",
         )
         for k in split()[part]
     ]
