@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +14,7 @@ import scipy.constants as si
 from ase import Atoms
 from ase.build import molecule
 from ase.io import write
-from ase.vibrations import Infrared
+from ase.vibrations import Infrared, VibrationsData
 from ase.vibrations.placzek import PlaczekStatic
 from ase.vibrations.raman import StaticRamanCalculator
 
@@ -29,7 +31,7 @@ from ase_phonax import (
     stationary_modes,
     vibrational_intensities,
 )
-from ase_phonax.base.errors import InputError
+from ase_phonax.base.errors import InputError, StructureError, UnstableWarning
 from ase_phonax.cli import main
 from ase_phonax.models.fields import CUBIC_ANGSTROM, DIPOLE, POLARIZABILITY
 from ase_phonax.molecules.intensities import Intensities, infrared_intensities, raman_invariants
@@ -357,6 +359,32 @@ def test_without_such_outputs_there_is_activity_alone_and_what_is_about_spectra_
             molecule_study(molecule("H2O"), calc, MoleculeSettings(**settings))
     with pytest.raises(InputError, match="knows nothing of the dipole"):
         vibrational_intensities(study.modes, calc)
+
+
+def test_ions_and_crystals_have_no_intensities():
+    modes = modes_of_vibrations(springs(molecule("H2O")))
+    for change, words in (({"pbc": True}, "is periodic"), ({"info": {"charge": -1}}, "has charge -1")):
+        atoms = molecule("H2O", vacuum=4.0)
+        atoms.pbc = change.get("pbc", False)
+        atoms.info |= change.get("info", {})
+        other = replace(modes, vibrations=VibrationsData(atoms, modes.vibrations.get_hessian()))
+        with pytest.raises(StructureError, match=words):
+            vibrational_intensities(other, calculator())
+        with pytest.raises(StructureError):
+            molecule_study(atoms, calculator())
+
+
+def test_threads_that_share_a_calculator_get_their_own_spectra():
+    calc = calculator()
+    settings = MoleculeSettings(no_relax=True)
+    molecules = [water()[0], molecule("CH4"), molecule("CO2")] * 2
+    with ThreadPoolExecutor(4) as pool, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnstableWarning)
+        studies = list(pool.map(lambda atoms: molecule_study(atoms, calc, settings), molecules))
+    for one, two in zip(studies[:3], studies[3:], strict=True):
+        np.testing.assert_array_equal(one.infrared_intensities, two.infrared_intensities)
+        np.testing.assert_array_equal(one.raman_activities, two.raman_activities)
+    np.testing.assert_allclose(studies[0].infrared_intensities, water()[1].infrared, rtol=1e-6)
 
 
 def test_atoms_that_are_held_have_intensities_by_mode():

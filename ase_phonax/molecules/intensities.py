@@ -18,7 +18,7 @@ from ..models.potential import Potential
 from .calculators import FieldCalculator
 from .normal_modes import NormalModes
 
-# N_A / (12 epsilon_0 c²): 974.88 km/mol for (e²/amu) and one mode (Porezag and Pederson, PRB 54, 7830 (1996), eq. 1).
+# N_A / (12 epsilon_0 c²): 974.88 km/mol for (e²/amu) and one mode (Porezag and Pederson, PRB 54, 7830 (1996)).
 KM_MOL = units._Nav * units._e**2 / (12 * units._eps0 * units._c**2 * units._amu) / 1000
 DEBYE = 1 / units.Debye  # D for an eÅ
 DEGENERATE_CM1 = 0.05  # modes of one set that are closer than this are one level: all that keeps them apart is rounding
@@ -56,7 +56,7 @@ class Intensities:
 
     @property
     def depolarization(self) -> NDArray[np.float64] | None:
-        """(n_modes,) depolarization ratios in linearly polarized light, at 90°; NaN where a mode scatters nothing."""
+        """(n_modes,) of linearly polarized light, scattered at 90° to its polarization; NaN where there is none."""
         return self._ratios([(k + 1,) for k in range(len(self.modes.wavenumbers))])
 
     def of_sets(self, sets: Sequence[Sequence[int]]) -> dict[str, NDArray[np.float64]]:
@@ -76,7 +76,7 @@ class Intensities:
         return {name: values for name, values in sums.items() if values is not None}
 
     def _ratios(self, sets: Sequence[Sequence[int]]) -> NDArray[np.float64] | None:
-        """(n_sets,) 3 gamma'² / (45 a'² + 4 gamma'²) (D. A. Long, The Raman Effect (2002), eq. 5.5.3)."""
+        """(n_sets,) 3 gamma'² / (45 a'² + 4 gamma'²) (D. A. Long, The Raman Effect (2002), chapter 5)."""
         squares, activities = _sums(self.isotropic, sets), self.raman
         anisotropies = _sums(self.anisotropic, sets)
         if squares is None or anisotropies is None or activities is None:
@@ -143,7 +143,7 @@ def raman_invariants(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Rotational invariants of the derivatives of the polarizability by modes.
 
-    a' = tr(alpha')/3, gamma'² = 3/2 (alpha' : alpha' - 3 a'²) (D. A. Long, The Raman Effect (2002), A14.7).
+    a' = tr(alpha')/3, gamma'² = 3/2 (alpha' : alpha' - 3 a'²) (D. A. Long, The Raman Effect (2002), chapter 5).
 
     Args:
         displacements: (n_modes, n_atoms, 3), sum of m |u|² = 1 [1/sqrt(amu)].

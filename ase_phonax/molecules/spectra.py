@@ -108,12 +108,12 @@ def raman_spectrum(
     laser: float = LASER,
     temperature: float = TEMPERATURE,
 ) -> Spectrum:
-    """Differential cross section of Stokes scattering at 90°, all polarizations of the scattered light together.
+    """Differential cross section of linearly polarized light, scattered at 90° to its polarization, in any of its own.
 
     Each line has (2 pi)⁴/45 (nu0 - nu)⁴ h / (8 pi² c nu) (45 a'² + 7 gamma'²) / (1 - exp(-h c nu / k T)) for an area,
-    of polarizabilities that do not depend on the laser (D. A. Long, The Raman Effect (2002), eq. 5.9.3; Schrötter and
-    Klöckner in Raman Spectroscopy of Gases and Liquids, ed. A. Weber (1979)). It is the scattered power; where photons
-    are counted, (nu0 - nu)⁴ is nu0 (nu0 - nu)³.
+    of polarizabilities that do not depend on the laser (D. A. Long, The Raman Effect (2002), chapter 5; H. W. Schrötter
+    and H. W. Klöckner in Raman Spectroscopy of Gases and Liquids, ed. A. Weber (1979)). It is the scattered power;
+    where photons are counted, (nu0 - nu)⁴ is nu0 (nu0 - nu)³.
 
     Args:
         intensities: of a molecule (`vibrational_intensities`).

@@ -23,6 +23,7 @@ _AXES = {
 }
 _NAMED = 0.03  # of the highest line: weaker ones have no label
 _ROOM = 0.032  # of the width, that a label needs
+_HIGHEST = 4000.0  # [1/cm] of measured spectra: beyond are overtones, which harmonic modes have none of
 _HEADROOM = 1.16  # over the curve, for the labels
 
 
@@ -55,7 +56,8 @@ def draw_spectra(spectra: Sequence[Spectrum], measured: Sequence[Spectrum] = (),
         figure = Figure(figsize=(7.0, 0.7 + 2.0 * sum(heights)), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots(len(spectra), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
-        high = max(spectrum.wavenumbers[-1] for spectrum in spectra)
+        seen = [min(spectrum.wavenumbers[-1], _HIGHEST) for spectrum in measured]
+        high = max([*(spectrum.wavenumbers[-1] for spectrum in spectra), *seen])
         low = min(spectrum.wavenumbers[0] for spectrum in spectra)
         axes[-1].set_xlim(high, low)
         for k, (ax, spectrum) in enumerate(zip(axes, spectra, strict=True)):
@@ -93,6 +95,9 @@ def _draw_panel(ax: Axes, spectrum: Spectrum, limits: tuple[float, float]) -> No
     ax.plot(spectrum.wavenumbers, spectrum.values, color=colour, linewidth=1.1)
     ax.vlines(spectrum.lines.wavenumbers, 0, spectrum.lines.heights, color=INK, linewidth=0.6, zorder=1)
     ax.axhline(0, color=INK, linewidth=0.6)
+    if not spectrum.values.any():
+        ax.set_yticks([])
+        ax.text(0.5, 0.9, "no lines", transform=ax.transAxes, ha="center", va="top", color=QUIET)
     ax.set_ylim(0, _HEADROOM * top)
     ax.set_ylabel(_AXES.get(spectrum.quantity, spectrum.quantity), color=colour)
     for side in ("top", "right"):
@@ -136,7 +141,6 @@ def _hang(ax: Axes, spectrum: Spectrum, measured: Spectrum, limits: tuple[float,
     ax.plot(x, -shown, color=QUIET, linewidth=0.9)
     lowest, highest = -float(np.nanmax(shown)), -float(np.nanmin(shown))
     ax.set_ylim(1.12 * min(lowest, -0.5 * height), max(top, 1.05 * highest))
-    ticks = [tick for tick in ax.get_yticks() if 0 <= tick <= top]
-    ax.set_yticks(ticks)
+    ax.set_yticks([tick for tick in ax.get_yticks() if 0 <= tick <= top])
     words = as_plain_text(measured.quantity)
     ax.set_title(f"beneath: measured, scaled ({words})", loc="right", fontsize=7, color=QUIET, pad=4)
