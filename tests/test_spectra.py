@@ -361,6 +361,13 @@ def test_without_such_outputs_there_is_activity_alone_and_what_is_about_spectra_
         vibrational_intensities(study.modes, calc)
 
 
+def test_a_single_atom_has_a_polarizability_and_no_spectrum():
+    study = molecule_study(Atoms("O"), calculator())
+    assert study.to_dict()["infrared_km_mol"] == []
+    assert not _FILES & set(study.files)
+    assert "polarizability" in study.report().text()
+
+
 def test_ions_and_crystals_have_no_intensities():
     modes = modes_of_vibrations(springs(molecule("H2O")))
     for change, words in (({"pbc": True}, "is periodic"), ({"info": {"charge": -1}}, "has charge -1")):
