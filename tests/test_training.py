@@ -126,6 +126,19 @@ def test_the_average_remembers_as_long_as_it_is_told(quadratic):
     np.testing.assert_array_equal(states[-1].average["layer_0"]["w"], states[-1].parameters["layer_0"]["w"])
 
 
+def test_the_average_of_large_numbers_gets_where_single_precision_would_stop():
+    """A reference energy of -1000 eV that moves by 3 meV: a hundredth of it is less than half of the last bit."""
+    average, new = np.float32(-1035.123), np.float32(-1035.120)
+    assert average + np.float32(0.005) * (new - average) == average
+    for _ in range(3):
+        average = steps._averaged(np.float32(0.995), average, new)
+    assert average == new
+    # Far away, and for numbers of ordinary size, it is the running average.
+    far = steps._averaged(np.float32(0.995), np.float32(-1035.0), np.float32(-1025.0))
+    assert far == pytest.approx(-1034.95, abs=1e-4)
+    assert steps._averaged(np.float32(0.995), np.float32(0.1), np.float32(0.2)) == pytest.approx(0.1005, rel=1e-6)
+
+
 def test_frozen_parameters_and_their_average_stay_to_the_last_bit(quadratic):
     """Kills: an average d a + (1 - d) p, which rounds; weight decay and momenta that still move."""
     start = PARAMETERS["layer_0"]["w"]

@@ -236,13 +236,23 @@ def step_down(loss: Loss, rules: Rules) -> Callable[..., Any]:
         # Early on a long memory would keep the random start: it grows with the steps.
         count = state.step + 1
         decay = jnp.minimum(rules.ema, count / (count + 9.0)).astype(value.dtype)
-        average = jax.tree.map(lambda a, p: a + (1 - decay) * (p - a), state.average, parameters)
+        average = jax.tree.map(partial(_averaged, decay), state.average, parameters)
         average = _keep(rules, average, state.average)
         if not rules.ema:
             average = parameters
         return State(parameters, average, optimiser, count), value, parts, _norm(slope)
 
     return jax.jit(step, donate_argnums=0, compiler_options=compiler_options())
+
+
+def _averaged(decay: jax.Array, average: jax.Array, new: jax.Array) -> jax.Array:
+    """The running average; where the step is lost in rounding, the new value itself.
+
+    Of a reference energy of -1000 eV, float32 knows 6e-5 eV: with a decay of 0.995 an average that is 6 meV away would
+    stay there for good.
+    """
+    moved = average + (1 - decay) * (new - average)
+    return jnp.where(moved == average, new, moved)
 
 
 def _accumulated(gradient: Callable[..., Tree], batch: jraph.GraphsTuple, n: int) -> Tree:
