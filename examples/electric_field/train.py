@@ -74,22 +74,6 @@ def frames(part: str) -> list[Frame]:
     ]
 
 
-def in_fields(part: str) -> list[Frame]:
-    """The same frames in the strongest field of each."""
-    with np.load(LABELS) as stored:
-        labels = dict(stored)
-    return [
-        Frame(
-            Atoms(labels["numbers"], labels["positions"][k]),
-            float(labels["energies"][k, -1]),
-            labels["forces_in_fields"][k, -1],
-            field=labels["fields"][k, -1],
-            origin=f"{LABELS.name}:{k} in a field",
-        )
-        for k in split()[part]
-    ]
-
-
 def forces_alone() -> list[Frame]:
     """The frames of the ethanol set that were not computed in fields. Their Coulomb integrals are not fitted ones."""
     with np.load(LABELS) as stored:
