@@ -117,3 +117,15 @@ def born_charges(forces: np.ndarray, step: float) -> np.ndarray:
 def polarizability(dipoles: np.ndarray, step: float) -> np.ndarray:
     """(3, 3) from dipoles in the fields of `axes` [e²Å²/eV]."""
     return np.array([(dipoles[1 + 2 * a] - dipoles[2 + 2 * a]) / (2 * step * FIELD_UNIT) for a in range(3)])
+
+
+def responses(points: list[dict[str, np.ndarray]], step: float) -> dict[str, np.ndarray]:
+    """energy, forces, dipole, polarizability and born_charges without a field, from answers in the fields of `axes`."""
+    forces, dipoles = (np.array([point[name] for point in points]) for name in ("forces", "dipole"))
+    return {
+        "energy": points[0]["energy"],
+        "forces": forces[0],
+        "dipole": dipoles[0],
+        "polarizability": polarizability(dipoles, step),
+        "born_charges": born_charges(forces, step),
+    }

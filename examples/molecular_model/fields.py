@@ -22,7 +22,7 @@ sys.path.insert(0, str(HERE.parent))
 
 import _molecular_dft as molecular_dft
 import numpy as np
-from _in_field import InField, axes, born_charges, polarizability
+from _in_field import InField, axes, responses
 from ase import Atoms
 from molecules import LARGER, geometry
 from pyscf import lib
@@ -41,15 +41,7 @@ TESTED = ("CC=O", "CC#N", "CC(C)=O", "COC", "CCF", "NC=O", "c1ccoc1", "CN", "C=C
 def label(atoms: Atoms) -> dict[str, np.ndarray]:
     """energy, forces, dipole [eÅ], polarizability [e²Å²/eV] and born_charges (n, 3, 3) [e], without a field."""
     compute = InField(atoms, GRID_LEVEL)
-    points = [compute(field) for field in axes(STEP)]
-    forces, dipoles = (np.array([point[name] for point in points]) for name in ("forces", "dipole"))
-    return {
-        "energy": points[0]["energy"],
-        "forces": forces[0],
-        "dipole": dipoles[0],
-        "polarizability": polarizability(dipoles, STEP),
-        "born_charges": born_charges(forces, STEP),
-    }
+    return responses([compute(field) for field in axes(STEP)], STEP)
 
 
 def level_of_theory() -> str:

@@ -93,11 +93,11 @@ def fields() -> np.ndarray:
 
 def label(atoms: Atoms) -> dict[str, np.ndarray]:
     """dipole, polarizability, born_charges, and polarizability_gradient (n, 3, 3, 3), displacement last."""
-    from _in_field import FIELD_UNIT, InField, born_charges, polarizability
+    from _in_field import FIELD_UNIT, InField, responses
 
     compute = InField(atoms, GRID_LEVEL)
     points = [compute(field) for field in fields()]
-    forces, dipoles = (np.array([point[name] for point in points]) for name in ("forces", "dipole"))
+    forces = np.array([point["forces"] for point in points])
     step, n = STEP * FIELD_UNIT, len(atoms)
     gradient = np.zeros((n, 3, 3, 3))
     for a in range(3):
@@ -105,14 +105,7 @@ def label(atoms: Atoms) -> dict[str, np.ndarray]:
     for k, (a, b) in enumerate(PAIRS):
         along, against = forces[7 + 4 * k : 9 + 4 * k].sum(0), forces[9 + 4 * k : 11 + 4 * k].sum(0)
         gradient[:, a, b] = gradient[:, b, a] = (along - against) / (4 * step**2)
-    return {
-        "energy": points[0]["energy"],
-        "forces": forces[0],
-        "dipole": dipoles[0],
-        "polarizability": polarizability(dipoles, STEP),
-        "born_charges": born_charges(forces, STEP),
-        "polarizability_gradient": gradient,
-    }
+    return responses(points, STEP) | {"polarizability_gradient": gradient}
 
 
 def main() -> None:
