@@ -215,3 +215,96 @@ def test_uneven_points_gaps_and_measured_spectra_are_written_as_they_are(tmp_pat
     with pytest.raises(InputError, match="whether it is infrared or Raman"):
         write_spectrum(replace(uneven, kind=""), tmp_path / "no.jdx", "gas")
     assert not (tmp_path / "no.jdx").exists()
+
+
+@pytest.mark.parametrize("unit", ["TRANSMITTANCE", "% TRANSMITTANCE", "ABSORBANCE"])
+def test_a_measured_spectrum_that_is_written_is_read_as_it_was_and_converted_once(tmp_path, unit):
+    """Kills: a heading that names what absorbance was made from, so that it is made once more."""
+    factor = "50" if "%" in unit else "0.5"
+    gas = read_spectrum(jcamp(tmp_path, "400 1 2 1 0.5 1", n=5, last=404, yunits=unit, YFACTOR=factor), "infrared")
+    assert gas.unit == "absorbance"
+    for end in ("csv", "jdx"):
+        write_spectrum(gas, tmp_path / f"again.{end}", "gas")
+        again = read_spectrum(tmp_path / f"again.{end}", "infrared")
+        np.testing.assert_allclose(again.values, gas.values, atol=1e-9)
+        assert (again.quantity, again.unit) == ("absorbance", "absorbance")
+    assert (tmp_path / "again.csv").read_text().startswith("wavenumber (1/cm),absorbance\n")
+    # As files of earlier versions are headed.
+    rows = (tmp_path / "again.csv").read_text().partition("\n")[2]
+    (tmp_path / "old.csv").write_text(f"wavenumber (1/cm),absorbance, from transmittance ({unit})\n{rows}")
+    np.testing.assert_allclose(read_spectrum(tmp_path / "old.csv").values, gas.values, atol=1e-9)
+
+
+def test_headings_with_commas_are_quoted(tmp_path):
+    liquid = Spectrum("Raman", np.array([400.0, 500.0]), np.array([1.0, 2.0]), "counts, 10 s", "")
+    write_spectrum(liquid, tmp_path / "liquid.csv", "liquid")
+    assert (tmp_path / "liquid.csv").read_text().splitlines()[0] == 'wavenumber (1/cm),"counts, 10 s"'
+    assert read_spectrum(tmp_path / "liquid.csv").quantity == "counts, 10 s"
+
+
+def table(tmp_path, heading, values, start=400):
+    (tmp_path / "table.csv").write_text(heading + "".join(f"{start + k},{value}\n" for k, value in enumerate(values)))
+    return tmp_path / "table.csv"
+
+
+@pytest.mark.parametrize(
+    "heading",
+    ["T%", "T (%)", "T [%]", "%T", "% T", "percent T", "Trans.", "T", "Transmission [%]", "I,T / %"],
+)  # fmt: skip
+def test_transmittance_is_known_by_all_its_headings(tmp_path, heading):
+    lines = "made by a spectrometer,I\ncm-1,T / %\n" if heading == "I,T / %" else f"cm-1,{heading}\n"
+    spectrum = read_spectrum(table(tmp_path, lines, [100, 10, 1]))
+    np.testing.assert_allclose(spectrum.values, [0, 1, 2], atol=1e-12)
+    assert (spectrum.quantity, spectrum.unit) == ("absorbance, from % transmittance", "absorbance")
+
+
+def test_what_looks_like_transmittance_and_has_no_heading_gives_a_warning(tmp_path):
+    values = [0.95] * 20 + [0.2]
+    for heading in ("", "cm-1,I/I0\n"):
+        with pytest.warns(UnstableWarning, match='looks like transmittance.*"%T"'):
+            assert read_spectrum(table(tmp_path, heading, values)).values.max() == 0.95
+    assert read_spectrum(table(tmp_path, "cm-1,absorbance\n", values)).values.max() == 0.95
+    assert read_spectrum(table(tmp_path, "", values), "Raman").values.max() == 0.95
+    assert read_spectrum(table(tmp_path, "", [0.05] * 20 + [0.9])).values.max() == 0.9
+
+
+def test_percentages_that_are_fractions_are_refused(tmp_path):
+    path = jcamp(tmp_path, "400 1 0.5 0.9", n=3, last=402, yunits="% TRANSMITTANCE", YFACTOR="1")
+    with pytest.raises(InputError, match="its largest value 1, which is that of a fraction"):
+        read_spectrum(path)
+
+
+@pytest.mark.parametrize(("kind", "known"), [("raman", "Raman"), ("RAMAN", "Raman"), ("Infrared", "infrared")])
+def test_kinds_are_known_in_any_case(tmp_path, kind, known):
+    assert read_spectrum(table(tmp_path, "", [1, 2]), kind).kind == known
+    with pytest.raises(InputError, match="the kind of the spectrum is 'nonsense'"):
+        read_spectrum(table(tmp_path, "", [1, 2]), "nonsense")
+
+
+def test_values_that_were_not_measured_are_gaps_and_other_words_are_named(tmp_path):
+    values = read_spectrum(table(tmp_path, "", [1, "", "nan", 2])).values
+    np.testing.assert_array_equal(values, [1, np.nan, np.nan, 2])
+    with pytest.raises(InputError, match=r"line 2 .*: '401,n/a'; .* leave the value empty, or write nan"):
+        read_spectrum(table(tmp_path, "", [1, "n/a", 2]))
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"400,0;0,02752\n401,0;0,03\n", "line 1 .*: '400,0;0,02752'; decimal commas are not read"),
+        ("cm-1,A\n400,1\n500,2\n".encode("utf-16"), "it is not a text file in UTF-8 but in UTF-16"),
+        (bytes(range(256)) * 4, "it is not a text file, but a binary one"),
+        (b"2500,1\n16667,2\n", "from 2500 to 16667, which are no wavenumbers"),
+        (b"a,b\n" * 9, "line 6 holds something else"),
+    ],
+)
+def test_files_of_another_make_are_refused_by_name(tmp_path, data, words):
+    (tmp_path / "table.csv").write_bytes(data)
+    with pytest.raises(InputError, match=words):
+        read_spectrum(tmp_path / "table.csv")
+
+
+def test_another_axis_is_named_before_its_uneven_points(tmp_path):
+    path = jcamp(tmp_path, "543.6 1 2 3", "560.1 4 5 6", first=543.6, last=600, n=6, **{"X UNITS": "NANOMETERS"})
+    with pytest.raises(InputError, match="its axis is in NANOMETERS"):
+        read_spectrum(path)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..base.errors import InputError
 from .jcamp_numbers import Line, pairs, table_ordinates
 from .spectra import DECADIC, INFRARED, INFRARED_UNIT, RAMAN, Spectrum
+from .spectrum_units import require_wavenumbers
 
 MOST_POINTS = 5_000_000
 _KINDS = {INFRARED: "INFRARED SPECTRUM", RAMAN: "RAMAN SPECTRUM"}
@@ -52,7 +53,8 @@ def parse_jcamp(text: str) -> tuple[str, str, str, NDArray[np.float64]]:
         (n_points, 2) points in these units, in the order of the file.
 
     Raises:
-        ValueError: with what is wrong in words: another kind of spectrum, several of them, no curve, damaged numbers.
+        ValueError: with what is wrong in words: another kind of spectrum or axis, several spectra, no curve, damaged
+            numbers.
     """
     records = _records(text)
     if "NTUPLES" in records:
@@ -62,6 +64,8 @@ def parse_jcamp(text: str) -> tuple[str, str, str, NDArray[np.float64]]:
     if label is None:
         other = next((words for name, words in _OTHER_TABLES.items() if name in records), "no ##XYDATA=")
         raise ValueError(f"it holds {other}, and no curve")
+    x_unit, y_unit = _unit(records, "XUNITS"), _unit(records, "YUNITS")
+    require_wavenumbers(x_unit)  # before the points, which other axes have at other distances
     table = records[label]
     form = re.sub(r"[\s()]", "", table.text.upper())
     if form == "XY..XY":
@@ -73,7 +77,7 @@ def parse_jcamp(text: str) -> tuple[str, str, str, NDArray[np.float64]]:
         points = _evenly(records, table.lines)
     else:
         raise ValueError(f"the form of its data is {table.text.strip()[:40]!r}; (X++(Y..Y)) and (XY..XY) are read")
-    return kind, _unit(records, "XUNITS"), _unit(records, "YUNITS"), points
+    return kind, x_unit, y_unit, points
 
 
 def jcamp_text(spectrum: Spectrum, title: str, formula: str = "", processing: Sequence[str] = ()) -> str:
@@ -98,7 +102,8 @@ def jcamp_text(spectrum: Spectrum, title: str, formula: str = "", processing: Se
             'give it a kind: dataclasses.replace(spectrum, kind="infrared")',
         )
     molar = spectrum.unit == INFRARED_UNIT
-    notes = [f"values are {spectrum.quantity} [{spectrum.unit}]"]
+    unit = "" if spectrum.quantity.startswith(spectrum.unit) else f" [{spectrum.unit}]"
+    notes = [f"values are {spectrum.quantity or 'not named'}{unit}"]
     if molar:
         notes = ["absorbance of 1 mol/L over 1 cm, decadic: the molar absorption coefficient in L/(mol cm)"]
     absorbance = molar or spectrum.quantity.startswith("absorbance")
