@@ -35,7 +35,7 @@ from ase_phonax.base.errors import InputError, StructureError, UnstableWarning
 from ase_phonax.cli import main
 from ase_phonax.models.fields import CUBIC_ANGSTROM, DIPOLE, POLARIZABILITY, in_field
 from ase_phonax.molecules.intensities import Intensities, infrared_intensities, raman_invariants
-from ase_phonax.molecules.spectra import DECADIC, left_out, line_profile, raman_factors
+from ase_phonax.molecules.spectra import DECADIC, Lines, Spectrum, left_out, line_profile, raman_factors
 
 from .molecules import springs, turned
 from .test_fields import potential
@@ -293,6 +293,68 @@ def test_a_picture_shows_sticks_under_curves_and_what_was_measured(tmp_path):
         draw_spectra(spectra[:1], [replace(gas, kind="Raman")])
 
 
+def test_a_picture_of_a_spectrum_that_does_not_say_its_kind_is_drawn():
+    gas = Spectrum("", np.array([400.0, 500.0, 600.0]), np.array([0.1, 0.9, 0.2]), "", "")
+    (axes,) = draw_spectra([gas]).axes
+    np.testing.assert_array_equal(axes.lines[0].get_ydata(), gas.values)
+    assert (axes.get_title(loc="left"), axes.get_xlabel()) == ("spectrum", "Wavenumber (cm$^{-1}$)")
+
+
+def test_a_picture_says_how_lines_were_broadened_and_what_its_axis_is():
+    _, intensities = water()
+    gaussian = infrared_spectrum(intensities, line_shape="gaussian", line_width=15, frequency_scale=0.97)
+    raman = raman_spectrum(intensities, laser=785, temperature=350)
+    figure = draw_spectra([gaussian, raman])
+    assert figure.get_supxlabel().splitlines() == [
+        "gaussian lines of 15 cm⁻¹ (FWHM), wavenumbers times 0.97",
+        "lorentzian lines of 10 cm⁻¹ (FWHM); Raman at 785 nm, 350 K; the strongest lines are named",
+    ]
+    assert figure.axes[-1].get_xlabel() == "Wavenumber, Raman shift (cm$^{-1}$)"
+    assert draw_spectra([gaussian, gaussian]).axes[-1].get_xlabel() == "Wavenumber (cm$^{-1}$)"
+    assert draw_spectra([raman]).axes[-1].get_xlabel() == "Raman shift (cm$^{-1}$)"
+    liquid = Spectrum("infrared", np.array([400.0, 4000.0]), np.array([1.0, 2.0]), "", "")
+    assert draw_spectra([gaussian], [liquid]).axes[0].get_title(loc="right") == "beneath: measured, scaled"
+    # Very wide lines end where there is nothing more to see.
+    wide = infrared_spectrum(intensities, line_width=500)
+    assert wide.wavenumbers[-1] <= wide.lines.wavenumbers[-1] + 600
+
+
+def test_a_strong_line_is_named_beside_a_stronger_one():
+    at, heights = np.array([1000.0, 2883.0, 2911.0, 2915.0]), np.array([0.5, 1.0, 0.97, 0.02])
+    x = np.arange(0.0, 4001.0)
+    values = (heights / (1 + ((x[:, None] - at) / 5) ** 2)).sum(axis=1)
+    lines = Lines(at, heights, heights, ("B1", "A1", "B2", "A2"))
+    (axes,) = draw_spectra([Spectrum("infrared", x, values, "molar absorption", "", lines)]).axes
+    labels = {text.get_text(): text for text in axes.texts}
+    assert set(labels) == {"$A_{1}$", "$B_{1}$", "$B_{2}$"}
+    assert labels["$B_{2}$"].xy == (2911.0, 0.97)
+    assert labels["$B_{2}$"].get_ha() == "right"  # at higher wavenumbers, away from its neighbour
+    assert labels["$A_{1}$"].get_ha() == "center"
+
+
+def test_measured_spectra_that_lie_beyond_all_lines_are_refused():
+    _, intensities = water()
+    terahertz = Spectrum("infrared", np.linspace(12.0, 120.0, 50), np.ones(50), "absorbance", "absorbance")
+    with pytest.raises(InputError, match="goes from 12 to 120 cm⁻¹, and the computed lines from"):
+        draw_spectra([infrared_spectrum(intensities)], [terahertz])
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"laser": "532"}, "the wavelength of the laser is '532', which is no number"),
+        ({"temperature": None}, "the temperature is None, which is no number"),
+        ({"line_width": "10"}, "the width of lines is '10', which is no number"),
+        ({"wavenumbers": "abc"}, "are not two or more finite numbers"),
+        ({"wavenumbers": [[1, 2], [3]]}, "are not two or more finite numbers"),
+    ],
+)
+def test_what_is_no_number_is_refused(values, words):
+    _, intensities = water()
+    with pytest.raises(InputError, match=words):
+        raman_spectrum(intensities, **values)
+
+
 # ---- the study and the command ---------------------------------------------------------------------
 
 _FILES = {"infrared.csv", "infrared.jdx", "raman.csv", "raman.jdx", "spectra.png", "spectra.pdf"}
@@ -424,6 +486,9 @@ def test_the_command_prints_intensities_beside_irreps(inside, capsys):
     assert "lorentzian lines of 20 cm⁻¹ (FWHM), wavenumbers times 0.95; Raman at 1064 nm" in " ".join(printed.split())
     summary = json.loads((inside / "water-molecule" / "summary.json").read_text())
     assert summary["spectra"]["measured_infrared"] == "gas.csv"
+    assert "measured infrared gas.csv, 1000 to 3000 cm⁻¹, absorbance, 3 points" in " ".join(printed.split())
+    assert summary["units"]["spectra.measured_infrared_as_read.highest_cm1"] == "1/cm"
+    assert "not stated" not in summary["units"].values()
     assert "gas.csv" in summary["provenance"]["sha256"]
     written = read_spectrum(inside / "water-molecule" / "infrared.jdx", "infrared")
     peak = written.wavenumbers[np.argmax(written.values)]

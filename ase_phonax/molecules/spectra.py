@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from numbers import Real
 
 import numpy as np
 from ase import units
@@ -18,12 +19,15 @@ INFRARED, RAMAN = "infrared", "Raman"
 INFRARED_UNIT, RAMAN_UNIT = "km/mol per 1/cm", "1e-30 cm²/sr per 1/cm"
 SOFTEST_CM1 = 10.0  # softer modes move far enough at any temperature that nothing about them is harmonic
 NARROWEST, WIDEST = 0.5, 500.0  # [1/cm] of lines: 100 000 points up to 5000 cm⁻¹, and the width of a whole region
+FARTHEST = 500.0  # [1/cm] beyond the last line, where a curve ends
 SHORTEST_NM, LONGEST_NM = 150.0, 2000.0  # of lasers for Raman scattering, 1064 nm among them
 LEAST_SCALE, LARGEST_SCALE = 0.5, 1.5  # published factors are 0.8 to 1.1
-# h c / k [cm K]; and (2 pi)^4 / 45 * h / (8 pi² c) for wavenumbers in 1/cm and activities in Å⁴/amu, in 1e-30 cm²/sr.
-SECOND_RADIATION_CONSTANT = 100 * units._hplanck * units._c / units._k
+SECOND_RADIATION_CONSTANT = 100 * units._hplanck * units._c / units._k  # h c / k [cm K]
+# (2 pi)^4 / 45 * h / (8 pi² c): 1e6 makes (1/m)³ of the wavenumbers' (1/cm)³, 1e-40/amu makes m⁴/kg of the activity's
+# Å⁴/amu, and 1e34 makes 1e-30 cm² of m².
 CROSS_SECTION = (2 * np.pi) ** 4 / 45 * units._hplanck / (8 * np.pi**2 * units._c) * 1e6 * 1e-40 / units._amu * 1e34
-# L/(mol cm), decadic, for km/mol per 1/cm, which is Napierian: what is called absorbance, of 1 mol/L over 1 cm.
+# What is called absorbance, of 1 mol/L over 1 cm, for 1 km/mol per 1/cm: that is 1e5 cm²/mol or 100 L/(mol cm) with
+# exp(-a c l) for what passes, and a decadic coefficient, of 10^(-e c l), is smaller by ln 10.
 DECADIC = 100 / np.log(10)
 
 
@@ -55,6 +59,7 @@ class Spectrum:
         quantity: what the values are.
         unit: of the values.
         lines: of a computed one.
+        broadening: shape and width of its lines, and what else the curve depends on, in words; "" of a measured one.
     """
 
     kind: str
@@ -63,6 +68,7 @@ class Spectrum:
     quantity: str
     unit: str
     lines: Lines = field(default_factory=Lines)
+    broadening: str = ""
 
 
 def infrared_spectrum(
@@ -95,7 +101,8 @@ def infrared_spectrum(
         raise _not_given("dipole", "infrared intensities")
     positions, areas, labels = _lines(intensities.modes, intensities.infrared, frequency_scale)
     shape = line_shape, line_width
-    return _broadened(INFRARED, "molar absorption", INFRARED_UNIT, positions, areas, labels, wavenumbers, shape)
+    spectrum = _broadened(INFRARED, "molar absorption", INFRARED_UNIT, positions, areas, labels, wavenumbers, shape)
+    return replace(spectrum, broadening=_in_words(*shape, frequency_scale))
 
 
 def raman_spectrum(
@@ -133,7 +140,9 @@ def raman_spectrum(
     positions, activities, labels = _lines(intensities.modes, intensities.raman, frequency_scale)
     areas = activities * raman_factors(positions, laser, temperature)
     shape = line_shape, line_width
-    return _broadened(RAMAN, "Raman cross section", RAMAN_UNIT, positions, areas, labels, wavenumbers, shape)
+    spectrum = _broadened(RAMAN, "Raman cross section", RAMAN_UNIT, positions, areas, labels, wavenumbers, shape)
+    excited = f"; Raman at {laser:g} nm, {temperature:g} K"
+    return replace(spectrum, broadening=_in_words(*shape, frequency_scale) + excited)
 
 
 def raman_factors(wavenumbers: NDArray[np.float64], laser: float, temperature: float) -> NDArray[np.float64]:
@@ -185,6 +194,8 @@ def check_broadening(
         ("frequency_scale", "the factor of frequencies", frequency_scale, LEAST_SCALE, LARGEST_SCALE, ""),
         ("laser", "the wavelength of the laser", laser, SHORTEST_NM, LONGEST_NM, "nm"),
     )
+    for name, words, number in (*(row[:3] for row in ranges), ("temperature", "the temperature", temperature)):
+        _require_number(name, words, number)
     for name, words, value, least, largest, unit in ranges:
         if not least <= value <= largest:
             unit = f" {unit}" if unit else ""
@@ -199,13 +210,23 @@ def check_broadening(
         )
 
 
+def _require_number(name: str, words: str, number: object) -> None:
+    """Refuse what is no number, with an InputError."""
+    if isinstance(number, bool) or not isinstance(number, Real):
+        raise InputError(
+            f"{words} is {number!r}, which is no number",
+            "a curve is computed from it",
+            f"give `{name}` as a number, without quotes",
+        )
+
+
 def _lines(
     modes: NormalModes, strengths: NDArray[np.float64], scale: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[str, ...]]:
     """Scaled wavenumbers, strengths and labels of levels, ascending, without modes that are no lines."""
     label_of = {mode: s.label for s in modes.sets for mode in s.modes}
-    dark = set(left_out(modes))
-    levels = [level for level in levels_of(modes) if not dark.intersection(level)]
+    without_line = set(left_out(modes))
+    levels = [level for level in levels_of(modes) if not without_line.intersection(level)]
     places = [np.array(level) - 1 for level in levels]
     positions = np.array([scale * modes.wavenumbers[k].mean() for k in places], float)
     sums = np.array([strengths[k].sum() for k in places], float)
@@ -232,16 +253,28 @@ def _broadened(
     return Spectrum(kind, grid, values, quantity, unit, Lines(positions, areas, heights, tuple(labels)))
 
 
+def _in_words(line_shape: str, line_width: float, scale: float) -> str:
+    """How lines are drawn, for people."""
+    scaled = "" if scale == 1 else f", wavenumbers times {scale:g}"
+    return f"{line_shape} lines of {line_width:g} cm⁻¹ (FWHM){scaled}"
+
+
 def _grid(positions: NDArray[np.float64], width: float) -> NDArray[np.float64]:
-    """Evenly from 0 to beyond the last line, in round steps of at most a tenth of the width [1/cm]."""
+    """Evenly from 0 to beyond the last line, in round steps of at most a tenth of the width [1/cm].
+
+    Ten widths beyond, but at most 500 cm⁻¹: very wide lines would draw an axis with nothing on half of it.
+    """
     decade = 10.0 ** np.floor(np.log10(width / 10) + 1e-9)
     step = decade * max(m for m in (1, 2, 5) if m * decade <= width / 10 * (1 + 1e-9))
-    end = 100 * np.ceil((positions.max(initial=1000.0) + max(100.0, 10 * width)) / 100)
+    end = 100 * np.ceil((positions.max(initial=1000.0) + np.clip(10 * width, 100.0, FARTHEST)) / 100)
     return step * np.arange(round(end / step) + 1)
 
 
 def _checked_grid(wavenumbers: ArrayLike) -> NDArray[np.float64]:
-    grid = np.asarray(wavenumbers, float)
+    try:
+        grid = np.asarray(wavenumbers, float)
+    except (TypeError, ValueError):  # words, or rows of different lengths
+        grid = np.zeros(0)
     if grid.ndim != 1 or len(grid) < 2 or not np.isfinite(grid).all() or (np.diff(grid) <= 0).any():
         raise InputError(
             "the wavenumbers of the spectrum are not two or more finite numbers in ascending order",

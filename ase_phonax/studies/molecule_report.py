@@ -141,6 +141,12 @@ def _spectra_rows(text: Report, summary: Summary) -> None:
     scaled = "" if how["frequency_scale"] == 1 else f", wavenumbers times {how['frequency_scale']:g}"
     excited = f"; Raman at {how['laser_nm']:g} nm, {how['temperature_K']:g} K" if "raman_A4_amu" in summary else ""
     text.row("spectra", f"{how['line_shape']} lines of {how['line_width_cm1']:g} cm⁻¹ (FWHM){scaled}{excited}")
+    for kind in ("infrared", "raman"):
+        if read := how.get(f"measured_{kind}_as_read"):
+            quantity = f"{read['quantity']}, " * bool(read["quantity"])
+            span = f"{read['lowest_cm1']:.0f} to {read['highest_cm1']:.0f} cm⁻¹"
+            name = kind.replace("raman", "Raman")
+            text.row(f"measured {name}", f"{how[f'measured_{kind}']}, {span}, {quantity}{read['n_points']} points")
     if how["left_out"]:
         words = f"{_numbers(how['left_out'])}: imaginary, or below 10 cm⁻¹, where nothing is harmonic"
         text.row("modes without a line", words, doubt=True)

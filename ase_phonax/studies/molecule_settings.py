@@ -93,7 +93,9 @@ class ModeSettings(BeginningSettings):
 class SpectraSettings(Settings):
     """How lines are drawn, and what they are compared with."""
 
-    line_shape: str = option(LINE_SHAPES[0], text, _SPECTRA, "of all lines (default: %(default)s)", choices=LINE_SHAPES)
+    line_shape: str = option(
+        LINE_SHAPES[0], text, _SPECTRA, "shape of all lines (default: %(default)s)", choices=LINE_SHAPES
+    )
     line_width: float = option(
         LINE_WIDTH, positive, _SPECTRA, "full width of a line at half its height (default: %(default)g)", metavar="1/cm"
     )
@@ -114,7 +116,9 @@ class SpectraSettings(Settings):
         "a measured spectrum to be drawn beneath: JCAMP-DX, or two columns of wavenumbers and values",
         metavar="FILE",
     )
-    measured_raman: Path | None = option(None, path, _SPECTRA, "the same of Raman scattering", metavar="FILE")
+    measured_raman: Path | None = option(
+        None, path, _SPECTRA, "a measured Raman spectrum, as for --measured-infrared", metavar="FILE"
+    )
 
     def _check(self) -> None:
         super()._check()

@@ -152,8 +152,10 @@ def sets_summary(intensities: Intensities, sets: Sequence[Sequence[int]]) -> lis
     return [{key: values[k] for key, values in sums.items()} for k in range(len(sets))]
 
 
-def spectra_summary(intensities: Intensities, settings: SpectraSettings, temperature: float) -> Summary:
-    """How lines were broadened, and which modes are none."""
+def spectra_summary(
+    intensities: Intensities, settings: SpectraSettings, temperature: float, measured: Sequence[Spectrum]
+) -> Summary:
+    """How lines were broadened, which modes are none, and what was read of measured spectra."""
     from ..molecules.spectra import left_out
 
     summary: Summary = {
@@ -165,7 +167,17 @@ def spectra_summary(intensities: Intensities, settings: SpectraSettings, tempera
         "left_out": left_out(intensities.modes),
     }
     files = {"measured_infrared": settings.measured_infrared, "measured_raman": settings.measured_raman}
-    return summary | {name: str(path) for name, path in files.items() if path is not None}
+    summary |= {name: str(path) for name, path in files.items() if path is not None}
+    read = {
+        f"measured_{spectrum.kind.lower()}_as_read": {
+            "lowest_cm1": float(spectrum.wavenumbers[0]),
+            "highest_cm1": float(spectrum.wavenumbers[-1]),
+            "n_points": len(spectrum.wavenumbers),
+            "quantity": spectrum.quantity,
+        }
+        for spectrum in measured
+    }
+    return summary | read
 
 
 def _listed(values: NDArray | None) -> list[float | None] | None:

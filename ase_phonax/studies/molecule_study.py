@@ -298,7 +298,9 @@ class MoleculeStudy(Study):
             return {}
         return {
             **molecule_spectra.intensities_summary(self.intensities),
-            "spectra": molecule_spectra.spectra_summary(self.intensities, self.settings, self.settings.temperature),
+            "spectra": molecule_spectra.spectra_summary(
+                self.intensities, self.settings, self.settings.temperature, self.measured
+            ),
         }
 
     def _animations(self) -> dict[int, str]:
