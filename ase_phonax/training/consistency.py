@@ -13,7 +13,6 @@ import numpy as np
 
 from ..base.errors import InputError
 from ..base.units import THZ_PER_SQRT_EV_A2_AMU
-from ..models.fields import CUBIC_ANGSTROM
 from .values import SecondOrder, Spectrum
 
 if TYPE_CHECKING:
@@ -65,15 +64,13 @@ BOUND_HYDROGEN, BOUND_FREQUENCY = 1.15, 45.0  # Å, THz: whatever holds a hydrog
 SQUEEZED_HYDROGEN = 600.0  # THz, of a bond to hydrogen 0.3 Å too short; a wrong unit makes ten times the right 110
 ASYMMETRY = 0.02
 SUM_RULE = 0.1
-BORN_SUM_RULE = 0.5  # of their root mean square
-LEAST_POLARIZABLE, MOST_POLARIZABLE = 0.01, 0.6  # e²Å²/eV, a third of the trace, per atom: carbon's is about 0.1
 # Strongest force that pulls back over the strongest that drives away, below which the sign of all is taken to be wrong.
 # Of 3266 crystals labelled by a universal potential 16 have a negative trace: 13 with 0.34 or more, and three with 0.12
 # to 0.27, which nobody will miss. Wrong signs of crystals with a few soft modes have 0.1.
 RESTORING = 1 / 3
 
 
-def _pairs(
+def neighbouring_pairs(
     frames: Sequence[Frame], wanted: Callable[[Frame], bool] = lambda frame: True
 ) -> Iterator[tuple[Frame, Frame, np.ndarray]]:
     """Each wanted frame with the nearest of the same atoms, cell and field, and the displacement (n, 3) from it."""
@@ -128,7 +125,7 @@ def check_forces(frames: Sequence[Frame]) -> None:
     """Refuse forces that are not minus the slope of the energy: neighbouring frames must obey dE = -F.dx."""
     known = [f for f in frames if f.energy is not None and f.forces is not None]
     changes, works = [], []
-    for a, b, moved in _pairs(known):
+    for a, b, moved in neighbouring_pairs(known):
         assert a.energy is not None
         assert b.energy is not None
         assert a.forces is not None
@@ -143,7 +140,7 @@ def check_hessians(frames: Sequence[Frame]) -> None:
     known = [f for f in frames if f.forces is not None]
     changes: list[float] = []
     products: list[float] = []
-    for a, b, moved in _pairs(known, _has_hessian):
+    for a, b, moved in neighbouring_pairs(known, _has_hessian):
         assert a.forces is not None
         assert b.forces is not None
         hessians = [f.second.matrices[0].real for f in (a, b) if _has_hessian(f) and f.second is not None]
@@ -301,31 +298,3 @@ def check_molecules(frames: Sequence[Frame]) -> None:
                 "the energy of a crystal in a uniform field has no minimum, and its dipole depends on the cell",
                 "set pbc=False if it is a molecule; leave the label out if it is a crystal",
             )
-
-
-def check_polarizabilities(frames: Sequence[Frame]) -> None:
-    """Refuse polarizabilities in Å³ or atomic units: per atom they are about 0.1 e²Å²/eV, 1 Å³, 10 bohr³."""
-    known = [frame.polarizability / len(frame.atoms) for frame in frames if frame.polarizability is not None]
-    size = float(np.median([np.trace(tensor) / 3 for tensor in known])) if known else 0.1
-    if LEAST_POLARIZABLE < size < MOST_POLARIZABLE:
-        return
-    likely = "bohr³" if size > 4 else "Å³" if size > 0 else "the opposite sign"
-    raise InputError(
-        f"the frames have a polarizability per atom of {size:.3g} (median of {len(known)})",
-        f"in e²Å²/eV it lies between {LEAST_POLARIZABLE:g} and {MOST_POLARIZABLE:g}; this looks like {likely}",
-        f"convert to e²Å²/eV: divide Å³ by {CUBIC_ANGSTROM:.5f}, bohr³ by {CUBIC_ANGSTROM / BOHR**3:.4f}; or leave it "
-        "out by naming the labels to read in keys",
-    )
-
-
-def check_born_charges(frames: Sequence[Frame]) -> None:
-    """Refuse Born charges that do not add up to zero: moving all atoms of a neutral molecule changes no dipole."""
-    known = [(frame.origin, frame.born_charges) for frame in frames if frame.born_charges is not None]
-    sums = [float(np.abs(charges.sum(0)).max()) for _, charges in known]
-    size = float(np.sqrt(np.mean([np.mean(charges**2) for _, charges in known]))) if known else 0.0
-    if known and max(sums) > BORN_SUM_RULE * max(size, 0.1):
-        raise InputError(
-            f"{known[int(np.argmax(sums))][0] or 'a frame'}: its Born charges add up to {max(sums):.3g} e",
-            "those of a neutral molecule add up to zero: the molecule is charged, or the charges are something else",
-            "leave out ions; check the order of indices and the unit (e); or name the other labels in keys",
-        )

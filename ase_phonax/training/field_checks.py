@@ -51,16 +51,21 @@ def check_neutral(frames: Sequence[Frame]) -> None:
             )
 
 
+def same_structures(frames: Sequence[Frame]) -> list[list[Frame]]:
+    """Frames of the same atoms at the same positions, in whatever fields, together."""
+    groups: dict[tuple[bytes, bytes], list[Frame]] = {}
+    for frame in frames:
+        positions = np.round(frame.atoms.positions, 6) + 0.0
+        groups.setdefault((frame.atoms.numbers.tobytes(), positions.tobytes()), []).append(frame)
+    return list(groups.values())
+
+
 def check_dipoles(frames: Sequence[Frame]) -> None:
     """Refuse dipoles that are not minus the slope of the energy: one structure in two fields must obey dE = -mu.dF."""
     known = [frame for frame in frames if frame.energy is not None and frame.dipole is not None]
-    groups: dict[tuple[bytes, bytes], list[Frame]] = {}
-    for frame in known:
-        positions = np.round(frame.atoms.positions, 6) + 0.0
-        groups.setdefault((frame.atoms.numbers.tobytes(), positions.tobytes()), []).append(frame)
     changes: list[float] = []
     works: list[float] = []
-    for a, b in (pair for group in groups.values() for pair in pairwise(group)):
+    for a, b in (pair for group in same_structures(known) for pair in pairwise(group)):
         assert a.energy is not None
         assert b.energy is not None
         assert a.dipole is not None

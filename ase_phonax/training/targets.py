@@ -15,7 +15,7 @@ import numpy as np
 
 from ..models import fields
 from ..models.outputs import Output
-from . import answers, comparisons, consistency, field_checks, values
+from . import answers, comparisons, consistency, field_checks, response_checks, values
 from .directions import KINDS
 from .target import Limits, Part, Quantity, Source, Target, Term
 
@@ -146,11 +146,16 @@ DIPOLE = Target(
     since=2,
     source=Source("dipole", "dipole", values.as_array, ("dipole",), lambda n: (3,)),
     limits=Limits(largest=1e3),
-    checks=(consistency.check_molecules, field_checks.check_dipoles),
+    checks=(
+        consistency.check_molecules,
+        field_checks.check_dipoles,
+        response_checks.check_slopes_of_dipoles,
+        response_checks.check_sizes_of_dipoles,
+    ),
     output=fields.DIPOLE,
     smallest=0.01,
     terms=(Term("dipole", comparisons.values, ("dipole",)),),
-    quantity=Quantity("dipole", "dipole", "eÅ", "meÅ", 1e3, "μ meÅ", 2),
+    quantity=Quantity("dipole", "dipole", "eÅ", "10⁻³ eÅ", 1e3, "μ 10⁻³eÅ", 2),
 )
 
 POLARIZABILITY = Target(
@@ -165,7 +170,11 @@ POLARIZABILITY = Target(
     since=2,
     source=Source("polarizability", "polarizability", values.as_symmetric_tensor, ("polarizab",), lambda n: (6, 9)),
     limits=Limits(largest=1e3, many_are_a_unit=True),
-    checks=(consistency.check_molecules, consistency.check_polarizabilities),
+    checks=(
+        consistency.check_molecules,
+        response_checks.check_induced_dipoles,
+        response_checks.check_polarizabilities,
+    ),
     output=fields.POLARIZABILITY,
     of_components=fields.as_tensor,
     smallest=0.01,
@@ -187,7 +196,7 @@ BORN_CHARGES = Target(
         "born_effective_charges", "Born charges", values.as_atomic_tensors, ("born", "becs"), lambda n: (9 * n,)
     ),
     limits=Limits(largest=50.0),
-    checks=(consistency.check_molecules, consistency.check_born_charges),
+    checks=(consistency.check_molecules, response_checks.check_born_charges),
     kinds=KINDS[:2],
     predicted="born_charges",
     needs=fields.DIPOLE,
