@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import all_changes
+from ase.calculators.calculator import PropertyNotImplementedError, all_changes
 from ase.outputs import Properties, all_outputs
 from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import ArrayLike
@@ -21,7 +21,7 @@ from .derivatives.crystals import Crystals
 from .derivatives.evaluator import Evaluator, checked_route
 from .derivatives.fields import FieldResponse, refuse_no_neutral_molecule
 from .derivatives.route import COMPILED
-from .models.fields import DIPOLE, checked_field, has_output, in_field
+from .models.fields import DIPOLE, checked_field, has_output, in_field, not_given
 from .models.loading import load_model
 from .models.potential import Potential
 from .models.registry import DEFAULT, models_with
@@ -126,7 +126,14 @@ class PhonaxCalculator(SharedCalculator):
             self.implemented_properties = [*type(self).implemented_properties, "dipole"]
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.potential.name!r}: {self.evaluator.described}>"
+        field = "" if self.field is None else f", in the field {self.field.tolist()} V/Å"
+        return f"<{type(self).__name__} {self.potential.name!r}: {self.evaluator.described}{field}>"
+
+    def get_property(self, name, atoms=None, allow_calculation=True):
+        """One result of a structure, computed unless it is known (ASE's interface)."""
+        if name == "dipole" and not has_output(self.potential, DIPOLE):
+            raise PropertyNotImplementedError(str(not_given(self.potential, DIPOLE)))
+        return super().get_property(name, atoms, allow_calculation)
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         """Energy, forces and stress together, and the Hessian where it is asked for (ASE's interface)."""

@@ -8,12 +8,23 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
+from ase.calculators.calculator import PropertyNotImplementedError
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 from scipy.spatial.transform import Rotation
 
-from ase_phonax import PhonaxCalculator, Potential, evaluate, fine_tune, read_frames, save_frames, train
-from ase_phonax.base.errors import InputError, StructureError
+from ase_phonax import (
+    PhonaxCalculator,
+    Potential,
+    evaluate,
+    fine_tune,
+    molecule_study,
+    normal_modes,
+    read_frames,
+    save_frames,
+    train,
+)
+from ase_phonax.base.errors import InputError, StructureError, UnstableWarning
 from ase_phonax.models.architectures import ARCHITECTURES, make_potential
 from ase_phonax.models.fields import DIPOLE, POLARIZABILITY, as_components, as_tensor, symmetric_tensors
 from ase_phonax.models.nequip.config import NequIPConfig
@@ -166,6 +177,45 @@ def test_a_calculator_that_is_made_does_not_take_another_field_in_silence():
     calc.set(field=FIELD)  # nothing changes
     with pytest.raises(InputError, match="change field of a calculator that is made"):
         calc.set(field=[0, 0, 0.2])
+
+
+def test_the_field_of_a_calculator_is_read_and_not_written():
+    given = FIELD.copy()
+    calc = PhonaxCalculator(potential(), field=given)
+    given[:] = 0
+    for name, value in (("field", (0, 0.5, 0)), ("dtype", "float32"), ("route", "compiled")):
+        with pytest.raises(InputError, match=f"change {name} of a calculator that is made"):
+            setattr(calc, name, value)
+    calc.field = FIELD  # nothing changes
+    with pytest.raises(ValueError, match="read-only"):
+        calc.field[0] = 1.0
+    np.testing.assert_array_equal(calc.field, FIELD)
+    assert "in the field [0.11, -0.07, 0.05] V/Å" in repr(calc)
+    assert "field" not in repr(PhonaxCalculator(potential()))
+
+
+def test_a_molecule_in_a_field_relaxes_and_has_no_normal_modes():
+    """Rotations are librations there: it has 3N motions, which are those of its Hessian."""
+    calc = PhonaxCalculator(potential(), field=FIELD)
+    atoms = crooked()
+    for ask in (normal_modes, molecule_study):
+        with pytest.raises(InputError, match="rotations are librations"):
+            ask(atoms, calc)
+    assert len(calc.get_vibrations(atoms).get_energies()) == 3 * len(atoms)
+    normal_modes(atoms, PhonaxCalculator(potential(), field=(0, 0, 0)))
+
+
+def test_a_model_without_a_dipole_explains_that_in_every_getter():
+    calc = PhonaxCalculator("phonax-molecules")
+    for ask, error in ((calc.get_dipole_moment, PropertyNotImplementedError), (calc.get_born_charges, InputError)):
+        with pytest.raises(error, match=r"'phonax-molecules' gives no dipole\n.*\n.*docs/training.md"):
+            ask(crooked())
+
+
+def test_a_polarizability_that_is_not_positive_is_warned_of():
+    atoms, calc = molecule("CO"), PhonaxCalculator(potential())  # with random parameters all three are negative
+    with pytest.warns(UnstableWarning, match="CO is not positive .* has not learned this molecule"):
+        calc.get_polarizability(atoms)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,13 @@ class SharedCalculator(Calculator):
         super().__init__(**kwargs)
         self._is_made = True
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """An attribute that holds a parameter stays as it was made: `calc.field = ...` is refused as `set` does."""
+        if self._is_made and name in self.parameters:
+            self.set(**{name: value})  # leaves what is equal, and refuses the rest
+            return
+        super().__setattr__(name, value)
+
     def set(self, **changes):
         """Refuse to become another calculator: what evaluates was made from the arguments (ASE's interface).
 

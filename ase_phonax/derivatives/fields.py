@@ -3,12 +3,13 @@
 Each component is the energy of a network (`models.functionals`), whose forces are exact by either route.
 """
 
+import warnings
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 
-from ..base.errors import StructureError
+from ..base.errors import StructureError, UnstableWarning
 from ..models.fields import DIPOLE, POLARIZABILITY, as_tensor, has_output, require_output, symmetric_tensors
 from ..models.functionals import functional
 from ..models.outputs import Output
@@ -59,7 +60,17 @@ class FieldResponse:
     def polarizability(self, atoms: Atoms) -> np.ndarray:
         """(3, 3) alpha = -d²U/dF² [e²Å²/eV]."""
         self.check(atoms, POLARIZABILITY)
-        return as_tensor(self.evaluator.outputs(atoms)[POLARIZABILITY.name])
+        tensor = as_tensor(self.evaluator.outputs(atoms)[POLARIZABILITY.name])
+        least = float(np.linalg.eigvalsh(tensor)[0])
+        if least <= 0:
+            warnings.warn(
+                f"The polarizability of {atoms.get_chemical_formula()} is not positive (least eigenvalue {least:.3g} "
+                f"e²Å²/eV): the model {self.potential.name!r} has not learned this molecule. Spectra and energies in "
+                "fields mean as little there.",
+                UnstableWarning,
+                stacklevel=3,  # who asked the calculator
+            )
+        return tensor
 
     def born_charges(self, atoms: Atoms) -> np.ndarray:
         """(n, 3, 3) dmu_a/dx_b of each atom, field first, displacement second [e]."""

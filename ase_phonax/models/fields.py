@@ -57,22 +57,26 @@ def require_output(potential: Potential, output: Output) -> None:
         InputError: none of its outputs is this one.
     """
     if not has_output(potential, output):
-        names = ", ".join(str(own) for own in potential.outputs)
-        raise InputError(
-            f"the model {potential.name!r} gives {names}",
-            f"it knows nothing of the {output.name}: no label of it was among what it learned from",
-            "take a model whose network has that output; `calc.potential.outputs` lists what a model gives",
-        )
+        raise not_given(potential, output)
+
+
+def not_given(potential: Potential, output: Output) -> InputError:
+    """What to say of a quantity that a potential does not give."""
+    return InputError(
+        f"the model {potential.name!r} gives no {output.name}",
+        f"it knows nothing of the {output.name}: no label of it was among what it learned from",
+        "train one with that label (docs/training.md); `calc.potential.outputs` lists what a model gives",
+    )
 
 
 def checked_field(field: ArrayLike) -> np.ndarray:
-    """(3,) the field [V/Å].
+    """(3,) the field [V/Å], which cannot be written to.
 
     Raises:
         InputError: another shape, or too strong for a molecule.
     """
     try:
-        vector = np.asarray(field, float)
+        vector = np.array(field, float)  # a copy: nobody else changes it
     except (TypeError, ValueError):
         vector = np.array(np.nan)
     if vector.shape != (3,) or not np.isfinite(vector).all():
@@ -88,6 +92,7 @@ def checked_field(field: ArrayLike) -> np.ndarray:
             f"above {STRONGEST:g} V/Å molecules are ionised, and an expansion to second order means nothing",
             f"give it in V/Å: an atomic unit of field is {ATOMIC_UNIT:.2f} V/Å, 1 V/m is 1e-10 V/Å",
         )
+    vector.setflags(write=False)
     return vector
 
 

@@ -141,7 +141,7 @@ def normal_modes(
 
     Raises:
         StructureError: periodic, charged, or in several pieces that the model does not connect.
-        InputError: a tolerance that is none.
+        InputError: a tolerance that is none; a calculator in an electric field.
     """
     calc = atoms.calc if calc is None else calc
     if calc is None or not hasattr(calc, "get_vibrations"):
@@ -150,6 +150,7 @@ def normal_modes(
             "normal modes are those of its Hessian",
             "give a PhonaxCalculator; for any VibrationsData use modes_of_vibrations",
         )
+    refuse_field(calc)
     check_molecule(atoms, float(calc.potential.cutoff) if hasattr(calc, "potential") else None)
     held = held_but(atoms, indices)
     return modes_of_vibrations(calc.get_vibrations(held, progress=progress), tolerance)
@@ -246,6 +247,23 @@ def check_molecule(atoms: Atoms, cutoff: float | None = None) -> None:
             f"there are {len(sizes)} pieces, of {', '.join(map(str, sizes))} atoms, more than {cutoff:g} Å apart",
             "the model sees no force between them, so each has translations and rotations of its own",
             "compute them one by one, or bring them together",
+        )
+
+
+def refuse_field(calc: object) -> None:
+    """Refuse a calculator in a uniform electric field, where a molecule does not turn freely.
+
+    Raises:
+        InputError: its field is not zero.
+    """
+    field = getattr(calc, "field", None)
+    if field is not None and np.any(field):
+        raise InputError(
+            f"the calculator is in an electric field, {np.asarray(field).tolist()} V/Å",
+            "there turning the molecule costs energy: rotations are librations, which this would project out as free, "
+            "and neither the point group of the molecule nor the entropy of a free rotor holds",
+            "take normal modes, intensities and gas without field; forces, relaxation and all 3N motions in the field "
+            "are `relax(atoms, calc, fix_cell=True)` and `calc.get_vibrations(atoms)`",
         )
 
 

@@ -17,7 +17,7 @@ from ..base.units import CM1_PER_THZ, THZ_PER_SQRT_EV_A2_AMU
 from ..structures.relaxation import Callback, RelaxationReport, held_force, largest_force, relax, report_unrelaxed
 from .calculators import ModelCalculator
 from .defaults import TOLERANCE
-from .normal_modes import NormalModes, check_molecule, held_but, normal_modes
+from .normal_modes import NormalModes, check_molecule, held_but, normal_modes, refuse_field
 
 if TYPE_CHECKING:
     from ..base.progress import Progress
@@ -77,6 +77,7 @@ def stationary_modes(
         StructureError, InputError: as `normal_modes`.
         RelaxationError: no stationary point was reached.
     """
+    refuse_field(calc)  # before anything is relaxed
     start = held_but(atoms, indices)
     if not relaxed:
         same, report = report_unrelaxed(start, calc)

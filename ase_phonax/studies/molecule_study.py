@@ -104,7 +104,7 @@ def compute(molecule: Atoms, run: Run[MoleculeSettings]) -> MoleculeStudy:
     from ..molecules.stationary import stationary_modes
 
     settings, calc, watch = run.settings, run.calc, run.watch
-    _check(molecule, float(calc.potential.cutoff))
+    _check(molecule, calc)
     measured = molecule_spectra.measured_spectra(settings, calc)
     with watch.section("modes"), watch.progress("relaxation") as relaxing:
         modes, relaxation = stationary_modes(
@@ -138,11 +138,12 @@ def compute(molecule: Atoms, run: Run[MoleculeSettings]) -> MoleculeStudy:
     )
 
 
-def _check(molecule: Atoms, cutoff: float) -> None:
+def _check(molecule: Atoms, calc: PhonaxCalculator) -> None:
     """Refuse what is no single molecule, and warn of an odd number of electrons, before anything is relaxed."""
-    from ..molecules.normal_modes import check_molecule
+    from ..molecules.normal_modes import check_molecule, refuse_field
 
-    check_molecule(molecule, cutoff)
+    refuse_field(calc)
+    check_molecule(molecule, float(calc.potential.cutoff))
     n_electrons = int(molecule.numbers.sum())
     if n_electrons % 2:
         warnings.warn(
