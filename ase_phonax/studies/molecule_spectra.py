@@ -55,7 +55,7 @@ def _without(output: str, names: Sequence[str], calc: PhonaxCalculator) -> Input
         f" {'neither a ' if ' nor ' in output else 'no '}{output}",
         "intensities are derivatives of these; without them it is known where lines are allowed, not how strong",
         "leave out what is about spectra, or take a model with these outputs: `calc.potential.outputs` lists them",
-        on_command_line="leave out what is about spectra, or take a model with these outputs (`ase-phonax models`)",
+        on_command_line="leave out what is about spectra, or train a model with these outputs (docs/training.md)",
     )
 
 
