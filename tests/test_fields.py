@@ -260,8 +260,13 @@ def labelled(seed: int) -> Frame:
     return Frame(atoms, float(calc.get_potential_energy(atoms)), calc.get_forces(atoms), **labels)
 
 
+def of_molecular_size(frame: Frame) -> Frame:
+    """The network is random: with a polarizability such as molecules have."""
+    return replace(frame, polarizability=0.04 * len(frame.atoms) * np.eye(3) + 0.01)
+
+
 def test_labels_of_fields_survive_their_file(tmp_path):
-    frames = [labelled(1), Frame(crooked(), energy=1.0)]
+    frames = [of_molecular_size(labelled(1)), Frame(crooked(), energy=1.0)]
     save_frames(frames, tmp_path / "frames.h5")
     back, without = read_frames(tmp_path / "frames.h5")
     for name in ("dipole", "polarizability", "born_charges"):
@@ -270,9 +275,8 @@ def test_labels_of_fields_survive_their_file(tmp_path):
 
 
 def test_labels_of_fields_are_read_from_what_ase_writes_and_their_unit_is_looked_at(tmp_path):
-    frame = labelled(2)
-    # The network is random: a polarizability of the size that molecules have.
-    polarizability = 0.1 * len(frame.atoms) * np.eye(3) + 0.01
+    frame = of_molecular_size(labelled(2))
+    polarizability = frame.polarizability
     atoms = frame.atoms.copy()
     atoms.calc = SinglePointCalculator(atoms, energy=1.0, forces=frame.forces, dipole=frame.dipole)
     for factor, text in ((1.0, ""), (14.399645, "looks like Å³"), (97.2, "looks like bohr³")):
@@ -288,7 +292,7 @@ def test_labels_of_fields_are_read_from_what_ase_writes_and_their_unit_is_looked
 
 
 def test_charges_that_do_not_add_up_and_labels_of_crystals_are_refused():
-    frame = labelled(3)
+    frame = of_molecular_size(labelled(3))
     with pytest.raises(InputError, match="add up to"):
         read_and_check([replace(frame, born_charges=frame.born_charges + np.eye(3))])
     crystal = frame.atoms.copy()

@@ -117,7 +117,7 @@ class SpectraSettings(Settings):
         metavar="FILE",
     )
     measured_raman: Path | None = option(
-        None, path, _SPECTRA, "a measured Raman spectrum, as for --measured-infrared", metavar="FILE"
+        None, path, _SPECTRA, "a measured spectrum of Raman scattering, in the same formats", metavar="FILE"
     )
 
     def _check(self) -> None:

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 CUBIC_BOHR = CUBIC_ANGSTROM / BOHR**3  # bohr³ per e²Å²/eV
 COULOMB_METRE = 1.602176634e-29  # per eÅ
-# What an atom adds to the mean polarizability of a molecule, roughly [Å³]. H, C, N, O, S, Cl, Br, I: after K. J. Miller,
-# J. Am. Chem. Soc. 112, 8533 (1990), hybrids averaged and rounded; B, F, Si, P, Ge, As, Se, Te: so that their hydrides, fluorides and chlorides
-# come out; rare gases: P. Schwerdtfeger and J. K. Nagle, Mol. Phys. 117, 1200 (2019).
+# What an atom adds to the mean polarizability of a molecule, roughly [Å³]. H, C, N, O, S, Cl, Br, I: after K. J.
+# Miller, J. Am. Chem. Soc. 112, 8533 (1990), hybrids averaged and rounded; B, F, Si, P, Ge, As, Se, Te: so that their
+# hydrides, fluorides and chlorides come out; rare gases: P. Schwerdtfeger and J. K. Nagle, Mol. Phys. 117, 1200 (2019).
 ATOMIC_POLARIZABILITIES = {
     **{1: 0.4, 5: 1.5, 6: 1.2, 7: 1.0, 8: 0.7, 9: 0.4, 14: 3.0, 15: 2.5, 16: 3.0, 17: 2.3},
     **{32: 3.5, 33: 3.5, 34: 4.0, 35: 3.0, 52: 5.5, 53: 5.4},
