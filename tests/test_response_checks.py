@@ -8,9 +8,8 @@ from ase import Atoms
 from ase.build import molecule
 
 from ase_phonax.base.errors import InputError
-from ase_phonax.models.fields import CUBIC_ANGSTROM
+from ase_phonax.models.fields import CUBIC_ANGSTROM, DEBYE
 from ase_phonax.training.consistency import BOHR
-from ase_phonax.training.field_checks import DEBYE
 from ase_phonax.training.labels import Frame
 from ase_phonax.training.labels.checks import check_frames
 from ase_phonax.training.response_checks import COULOMB_METRE, CUBIC_BOHR, check_polarizabilities

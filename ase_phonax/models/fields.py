@@ -21,6 +21,7 @@ from .potential import Potential
 DIPOLE = Output("dipole", "1o", per="structure", unit="eÅ")
 POLARIZABILITY = Output("polarizability", "0e + 2e", per="structure", unit="e²Å²/eV")
 CUBIC_ANGSTROM = 14.399645  # Å³ per e²Å²/eV: e²/(4 pi epsilon_0) in eV Å
+DEBYE = 0.20819433  # eÅ
 ATOMIC_UNIT = 51.42206747632590  # V/Å, CODATA 2018
 STRONGEST = 3.0  # V/Å; molecules ionise well below
 

@@ -20,7 +20,6 @@ from .normal_modes import NormalModes
 
 # N_A / (12 epsilon_0 c²): 974.88 km/mol for (e²/amu) and one mode (Porezag and Pederson, PRB 54, 7830 (1996)).
 KM_MOL = units._Nav * units._e**2 / (12 * units._eps0 * units._c**2 * units._amu) / 1000
-DEBYE = 1 / units.Debye  # D for an eÅ
 DEGENERATE_CM1 = 0.05  # modes of one set that are closer than this are one level: all that keeps them apart is rounding
 SILENT = 1e-8  # of the largest Raman activity: what is weaker is rounding, which has no depolarization ratio
 

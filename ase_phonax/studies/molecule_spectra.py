@@ -132,11 +132,11 @@ def write_spectra(
 
 def intensities_summary(intensities: Intensities) -> Summary:
     """What summary.json says of each mode and of the molecule at rest."""
-    from ..molecules.intensities import DEBYE
+    from ..models.fields import DEBYE
 
     dipole, polarizability = intensities.dipole, intensities.polarizability
     entries = {
-        "dipole_debye": None if dipole is None else (DEBYE * dipole).tolist(),
+        "dipole_debye": None if dipole is None else (dipole / DEBYE).tolist(),
         "polarizability_A3": None if polarizability is None else polarizability.tolist(),
         "infrared_km_mol": _listed(intensities.infrared),
         "raman_A4_amu": _listed(intensities.raman),

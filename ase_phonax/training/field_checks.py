@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..base.errors import InputError
-from ..models.fields import ATOMIC_UNIT
+from ..models.fields import ATOMIC_UNIT, DEBYE
 from .consistency import BOHR, CORRELATION, HARTREE, compare
 
 if TYPE_CHECKING:
     from .labels.frames import Frame
 
 CHARGED = 0.5  # e; noise of the sum of forces is below that in fields whose effect on forces is not lost in it
-DEBYE = 0.2081943  # eÅ
 # Factor by which changes of the energy differ from dipoles times fields -> what was likely done.
 LIKELY_FIELDS = {
     -1.0: "fields, or dipoles, of the opposite sign",
@@ -51,13 +50,15 @@ def check_neutral(frames: Sequence[Frame]) -> None:
             )
 
 
-def same_structures(frames: Sequence[Frame]) -> list[list[Frame]]:
-    """Frames of the same atoms at the same positions, in whatever fields, together."""
+def pairs_in_fields(frames: Sequence[Frame]) -> Iterator[tuple[Frame, Frame, np.ndarray]]:
+    """Frames of the same atoms at the same positions, two at a time, and the change (3,) of the field [V/Å]."""
     groups: dict[tuple[bytes, bytes], list[Frame]] = {}
     for frame in frames:
         positions = np.round(frame.atoms.positions, 6) + 0.0
         groups.setdefault((frame.atoms.numbers.tobytes(), positions.tobytes()), []).append(frame)
-    return list(groups.values())
+    for a, b in (pair for group in groups.values() for pair in pairwise(group)):
+        before, after = (np.zeros(3) if frame.field is None else frame.field for frame in (a, b))
+        yield a, b, after - before
 
 
 def check_dipoles(frames: Sequence[Frame]) -> None:
@@ -65,12 +66,11 @@ def check_dipoles(frames: Sequence[Frame]) -> None:
     known = [frame for frame in frames if frame.energy is not None and frame.dipole is not None]
     changes: list[float] = []
     works: list[float] = []
-    for a, b in (pair for group in same_structures(known) for pair in pairwise(group)):
+    for a, b, moved in pairs_in_fields(known):
         assert a.energy is not None
         assert b.energy is not None
         assert a.dipole is not None
         assert b.dipole is not None
-        moved = (0 if b.field is None else b.field) - (np.zeros(3) if a.field is None else a.field)
         changes.append(b.energy - a.energy)
         works.append(-0.5 * float((a.dipole + b.dipole) @ moved))
     what = "changes of the energy and dipoles times changes of the field"

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..base.errors import InputError
-from ..models.fields import ATOMIC_UNIT, CUBIC_ANGSTROM
+from ..models.fields import ATOMIC_UNIT, CUBIC_ANGSTROM, DEBYE
 from .consistency import ASYMMETRY, BOHR, compare, neighbouring_pairs
-from .field_checks import DEBYE, same_structures
+from .field_checks import pairs_in_fields
 
 if TYPE_CHECKING:
     from .labels.frames import Frame
@@ -117,11 +116,10 @@ def check_induced_dipoles(frames: Sequence[Frame]) -> None:
     known = [frame for frame in frames if frame.dipole is not None]
     changes: list[float] = []
     induced: list[float] = []
-    for a, b in (pair for group in same_structures(known) for pair in pairwise(group)):
+    for a, b, moved in pairs_in_fields(known):
         assert a.dipole is not None
         assert b.dipole is not None
         tensors = [frame.polarizability for frame in (a, b) if frame.polarizability is not None]
-        moved = (0 if b.field is None else b.field) - (np.zeros(3) if a.field is None else a.field)
         if tensors and moved.any():
             changes.extend(b.dipole - a.dipole)
             induced.extend(np.mean(tensors, axis=0) @ moved)

@@ -23,8 +23,8 @@ import numpy as np
 from ase import Atoms
 
 from ase_phonax import PhonaxCalculator, fine_tune, load_model, save_model
-from ase_phonax.models.fields import CUBIC_ANGSTROM
-from ase_phonax.molecules.intensities import DEBYE, infrared_intensities, raman_invariants
+from ase_phonax.models.fields import CUBIC_ANGSTROM, DEBYE
+from ase_phonax.molecules.intensities import infrared_intensities, raman_invariants
 from ase_phonax.training.labels import Frame
 
 NAME = "phonax-molecules"
@@ -139,7 +139,7 @@ def one(calculator: PhonaxCalculator, labels: dict[str, np.ndarray]) -> dict:
     size = np.linalg.norm(labels["polarizability"])
     return {
         "smiles": str(labels["smiles"]),
-        "dipole": DEBYE * float(np.abs(calculator.get_dipole_moment(atoms) - labels["dipole"]).mean()),
+        "dipole": float(np.abs(calculator.get_dipole_moment(atoms) - labels["dipole"]).mean()) / DEBYE,
         "polarizability": 100 * float(np.linalg.norm(alpha - labels["polarizability"]) / size),
         "born_charges": float(np.abs(charges - labels["born_charges"]).mean()),
         "infrared": _of_strong(*infrared),

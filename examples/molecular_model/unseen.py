@@ -64,7 +64,7 @@ def relax_all() -> None:
             raise RuntimeError(f"{smiles} is not relaxed: draw another")
         arrays |= {f"{smiles}|numbers": atoms.numbers, f"{smiles}|positions": atoms.positions}
         print(smiles, len(atoms), flush=True)
-    np.savez_compressed(GEOMETRIES, **{name.replace("/", "∕"): values for name, values in arrays.items()})
+    np.savez_compressed(GEOMETRIES, **arrays)
 
 
 def every_molecule() -> dict[str, Atoms]:
@@ -76,9 +76,9 @@ def every_molecule() -> dict[str, Atoms]:
         result = {s: Atoms(stored[f"{numbers[s]}/numbers"][0], stored[f"{numbers[s]}/positions"][0]) for s in TESTED}
     with np.load(GEOMETRIES) as stored:
         for name in stored:
-            smiles, what = name.replace("∕", "/").split("|")
+            smiles, what = name.split("|")
             if what == "numbers":
-                result[smiles] = Atoms(stored[name], stored[f"{smiles.replace('/', '∕')}|positions"])
+                result[smiles] = Atoms(stored[name], stored[f"{smiles}|positions"])
     return result
 
 
