@@ -23,6 +23,7 @@ from ase_phonax import (
     read_frames,
     save_frames,
     train,
+    vibrational_intensities,
 )
 from ase_phonax.base.errors import InputError, StructureError, UnstableWarning
 from ase_phonax.models.architectures import ARCHITECTURES, make_potential
@@ -202,7 +203,9 @@ def test_a_molecule_in_a_field_relaxes_and_has_no_normal_modes():
         with pytest.raises(InputError, match="rotations are librations"):
             ask(atoms, calc)
     assert len(calc.get_vibrations(atoms).get_energies()) == 3 * len(atoms)
-    normal_modes(atoms, PhonaxCalculator(potential(), field=(0, 0, 0)))
+    modes = normal_modes(atoms, PhonaxCalculator(potential(), field=(0, 0, 0)))
+    with pytest.raises(InputError, match="is in an electric field"):
+        vibrational_intensities(modes, PhonaxCalculator(potential(), field=FIELD))
 
 
 def test_a_model_without_a_dipole_explains_that_in_every_getter():

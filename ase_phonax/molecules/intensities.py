@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..models.fields import CUBIC_ANGSTROM, DIPOLE, POLARIZABILITY, has_output, require_output
 from ..models.potential import Potential
 from .calculators import FieldCalculator
-from .normal_modes import NormalModes
+from .normal_modes import NormalModes, refuse_field
 
 # N_A / (12 epsilon_0 c²): 974.88 km/mol for (e²/amu) and one mode (Porezag and Pederson, PRB 54, 7830 (1996)).
 KM_MOL = units._Nav * units._e**2 / (12 * units._eps0 * units._c**2 * units._amu) / 1000
@@ -96,9 +96,10 @@ def vibrational_intensities(modes: NormalModes, calc: FieldCalculator) -> Intens
         calc: `PhonaxCalculator` of a model with the outputs "dipole", "polarizability" or both.
 
     Raises:
-        InputError: the model gives neither.
+        InputError: the model gives neither; the calculator is in a field.
         StructureError: a charged or periodic structure.
     """
+    refuse_field(calc)
     atoms, u = modes.atoms, modes.displacements
     polar, polarizable = (has_output(calc.potential, output) for output in (DIPOLE, POLARIZABILITY))
     if not (polar or polarizable):
