@@ -18,6 +18,9 @@ from pyscf.dft import numint
 
 FIELD_UNIT = molecular_dft.EV_PER_HARTREE / molecular_dft.ANGSTROM_PER_BOHR  # V/Å per atomic unit: eV/(e Å)
 
+PAIRS = ((0, 1), (0, 2), (1, 2))  # of axes
+TRIES = 3  # rounding of the grid's sums is near the tolerance: where the last cycle falls beyond it, another goes on
+
 
 class InField:
     """One molecule by PBE/def2-SVP with density fitting, in one field after the other.
@@ -62,7 +65,12 @@ class InField:
         mean_field.get_hcore = lambda *_: core
         nuclear = self.molecule.energy_nuc() - np.einsum("k,kx,x->", self.charges, self.positions_au, field)
         mean_field.energy_nuc = lambda *_: nuclear
-        energy = mean_field.kernel(dm0=self._guess(field))
+        guess = self._guess(field)
+        for _ in range(TRIES):
+            energy = mean_field.kernel(dm0=guess)
+            if mean_field.converged:
+                break
+            guess = mean_field.make_rdm1()
         if not mean_field.converged:
             raise RuntimeError("no self-consistency: its forces would be wrong")
         density = mean_field.make_rdm1()
@@ -129,6 +137,24 @@ def axes(step: float) -> np.ndarray:
     return np.concatenate([np.zeros((1, 3)), np.kron(step * np.eye(3), [[1], [-1]])])
 
 
+def axes_and_diagonals(step: float) -> np.ndarray:
+    """(19, 3) `axes`, then ±(along one axis + along another), ±(along one - along another) [atomic units]."""
+    unit = np.eye(3) * step
+    diagonal = [sign * (unit[a] + other * unit[b]) for a, b in PAIRS for other in (1, -1) for sign in (1, -1)]
+    return np.concatenate([axes(step), diagonal])
+
+
+def polarizability_gradient(forces: np.ndarray, step: float) -> np.ndarray:
+    """(n, 3, 3, 3) from forces in the fields of `axes_and_diagonals`, displacement last [e²Å/eV]."""
+    gradient = np.zeros((forces.shape[1], 3, 3, 3))
+    for a in range(3):
+        gradient[:, a, a] = forces[1 + 2 * a] + forces[2 + 2 * a] - 2 * forces[0]
+    for k, (a, b) in enumerate(PAIRS):
+        along, against = forces[7 + 4 * k : 9 + 4 * k].sum(0), forces[9 + 4 * k : 11 + 4 * k].sum(0)
+        gradient[:, a, b] = gradient[:, b, a] = (along - against) / 4
+    return gradient / (step * FIELD_UNIT) ** 2
+
+
 def born_charges(forces: np.ndarray, step: float) -> np.ndarray:
     """(n, 3, 3) from forces in the fields of `axes`, field first, displacement second [e]."""
     return np.stack([(forces[1 + 2 * a] - forces[2 + 2 * a]) / (2 * step * FIELD_UNIT) for a in range(3)], axis=1)
@@ -140,9 +166,13 @@ def polarizability(dipoles: np.ndarray, step: float) -> np.ndarray:
 
 
 def responses(points: list[dict[str, np.ndarray]], step: float) -> dict[str, np.ndarray]:
-    """energy, forces, dipole, polarizability and born_charges without a field, from answers in the fields of `axes`."""
+    """energy, forces, dipole, polarizability and born_charges without a field, from answers in the fields of `axes`.
+
+    From those in the fields of `axes_and_diagonals` polarizability_gradient, too.
+    """
     forces, dipoles = (np.array([point[name] for point in points]) for name in ("forces", "dipole"))
-    return {
+    second = {"polarizability_gradient": polarizability_gradient(forces, step)} if len(points) == 19 else {}
+    return second | {
         "energy": points[0]["energy"],
         "forces": forces[0],
         "dipole": dipoles[0],

@@ -209,9 +209,9 @@ def test_a_molecule_in_a_field_relaxes_and_has_no_normal_modes():
 
 
 def test_a_model_without_a_dipole_explains_that_in_every_getter():
-    calc = PhonaxCalculator("phonax-molecules")
+    calc = PhonaxCalculator(potential(()))
     for ask, error in ((calc.get_dipole_moment, PropertyNotImplementedError), (calc.get_born_charges, InputError)):
-        with pytest.raises(error, match=r"'phonax-molecules' gives no dipole\n.*\n.*docs/training.md"):
+        with pytest.raises(error, match=r"'random' gives no dipole\n.*\n.*docs/training.md"):
             ask(crooked())
 
 
@@ -246,9 +246,9 @@ def test_crystals_ions_and_models_without_a_dipole_are_refused():
         with pytest.raises(StructureError, match="has charge 1"):
             calc.get_born_charges(ion)
     with pytest.raises(InputError, match="knows nothing of the dipole"):
-        PhonaxCalculator("phonax-molecules", field=FIELD)
+        PhonaxCalculator(potential(()), field=FIELD)
     with pytest.raises(InputError, match="knows nothing of the dipole"):
-        PhonaxCalculator("phonax-molecules").get_born_charges(crooked())
+        PhonaxCalculator(potential(())).get_born_charges(crooked())
 
 
 def labelled(seed: int) -> Frame:
@@ -259,6 +259,7 @@ def labelled(seed: int) -> Frame:
         "dipole": calc.get_dipole_moment(atoms),
         "polarizability": calc.get_polarizability(atoms),
         "born_charges": calc.get_born_charges(atoms),
+        "polarizability_gradient": calc.get_polarizability_gradient(atoms),
     }
     return Frame(atoms, float(calc.get_potential_energy(atoms)), calc.get_forces(atoms), **labels)
 
@@ -272,7 +273,7 @@ def test_labels_of_fields_survive_their_file(tmp_path):
     frames = [of_molecular_size(labelled(1)), Frame(crooked(), energy=1.0)]
     save_frames(frames, tmp_path / "frames.h5")
     back, without = read_frames(tmp_path / "frames.h5")
-    for name in ("dipole", "polarizability", "born_charges"):
+    for name in ("dipole", "polarizability", "born_charges", "polarizability_gradient"):
         np.testing.assert_array_equal(getattr(back, name), getattr(frames[0], name))
         assert getattr(without, name) is None
 
@@ -298,6 +299,9 @@ def test_charges_that_do_not_add_up_and_labels_of_crystals_are_refused():
     frame = of_molecular_size(labelled(3))
     with pytest.raises(InputError, match="add up to"):
         read_and_check([replace(frame, born_charges=frame.born_charges + np.eye(3))])
+    moved_on = np.moveaxis(frame.polarizability_gradient, 3, 1)  # the displacement before the tensor
+    with pytest.raises(InputError, match="from symmetric in the first two"):
+        read_and_check([replace(frame, polarizability_gradient=moved_on)])
     crystal = frame.atoms.copy()
     crystal.set_cell([9, 9, 9])
     crystal.pbc = True
@@ -340,4 +344,4 @@ def test_a_network_with_outputs_learns_what_another_says_of_molecules_in_fields(
     start = make_potential("nequip", config, parameters, (1, 6, 8), "random, too")
     settings = LEARNING | {"run": {"output": str(tmp_path / "run")}}
     check_learned(fine_tune(start, settings, frames=(frames[:8], ()), report=rows.append), rows, frames[8:])
-    assert "dipole" not in evaluate("phonax-molecules", frames[8:]).mae
+    assert "dipole" not in evaluate(potential(()), frames[8:]).mae

@@ -16,7 +16,7 @@ from ase_phonax.training.batches import Planner, prepare
 from ase_phonax.training.config import LossConfig, OptimiserConfig
 from ase_phonax.training.labels import Frame, SecondOrder
 from ase_phonax.training.losses import losses
-from ase_phonax.training.predictions import Prediction, predict
+from ase_phonax.training.predictions import SLOPES, Prediction, predict
 from ase_phonax.training.spectra import eigenvalues
 from ase_phonax.training.steps import WEIGHTED, Rules, batch_loss, error_sums
 
@@ -27,8 +27,8 @@ from .toy_network import QUICKLY, toy_potential
 NUMBERS = (1, 6, 8, 14)
 DOUBLE = np.dtype("float64")
 SCALES = {"energy": 0.3, "forces": 0.5, "stress": 0.02, "curvature": 2.0, "spectrum": 3.0}
-SCALES |= {"dipole": 0.7, "polarizability": 0.4, "born_charges": 1.3}
-OF_FIELDS = ("dipole", "polarizability", "born_charges")
+SCALES |= {"dipole": 0.7, "polarizability": 0.4, "born_charges": 1.3, "polarizability_gradient": 0.6}
+OF_FIELDS = ("dipole", "polarizability", "born_charges", "polarizability_gradient")
 OF_ENERGIES = tuple(name for name in WEIGHTED if name not in OF_FIELDS)
 Q = np.array([0.21, -0.37, 0.13])
 
@@ -151,7 +151,8 @@ def in_fields() -> list[Frame]:
         atoms = molecule(name)
         atoms.rattle(0.1, rng=rng)
         tensor, charges = rng.normal(size=(3, 3)), rng.normal(size=(len(atoms), 3, 3))
-        frames.append(Frame(atoms, dipole=rng.normal(size=3), polarizability=tensor + tensor.T, born_charges=charges))
+        labels = {"dipole": rng.normal(size=3), "polarizability": tensor + tensor.T, "born_charges": charges}
+        frames.append(Frame(atoms, **labels, polarizability_gradient=rng.normal(size=(len(atoms), 3, 3, 3))))
     return frames
 
 
@@ -165,13 +166,15 @@ def test_parts_of_fields_are_what_the_calculator_says_and_their_gradients_equal_
     batch = planner.batch(shape, members, (0,))
 
     def parts(parameters, batch):
-        predicted = predict(potential.node_outputs, potential.cutoff, shape.kind, parameters, batch, charges=True)
+        predicted = predict(
+            potential.node_outputs, potential.cutoff, shape.kind, parameters, batch, slopes=tuple(SLOPES)
+        )
         return {name: losses(("squared", 1.0), shape.kind, predicted, batch, SCALES)[name] for name in OF_FIELDS}
 
     function = jax.jit(lambda p, b: (parts(p, b), jax.jacrev(parts)(p, b)), compiler_options=QUICKLY)
     calc = PhonaxCalculator(potential)
     asked = {"dipole": calc.get_dipole_moment, "polarizability": calc.get_polarizability}
-    asked["born_charges"] = calc.get_born_charges
+    asked |= {"born_charges": calc.get_born_charges, "polarizability_gradient": calc.get_polarizability_gradient}
     costs, _ = function(cast(potential.parameters, DOUBLE), batch)
     for name, quantity in asked.items():
         residuals = [(quantity(frame.atoms) - getattr(frame, name)) / SCALES[name] for frame in frames]

@@ -96,6 +96,11 @@ class Answers:
         """(n, 3, 3) dmu_a/dx_b [e], of the dipole in the field."""
         return self._model.response(self.frame.field).born_charges(self.frame.atoms)
 
+    @property
+    def polarizability_gradient(self) -> np.ndarray:
+        """(n, 3, 3, 3) dalpha_ab/dx_c [e²Å/eV]."""
+        return self._model.response(self.frame.field).polarizability_gradient(self.frame.atoms)
+
     def matrices(self, qpoints: np.ndarray) -> np.ndarray:
         """Second derivatives (n_q, 3n, 3n) [eV/Å²]."""
         key = np.asarray(qpoints, float).tobytes()

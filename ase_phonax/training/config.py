@@ -40,14 +40,15 @@ class LossConfig:
         curvature: weight of products of second derivatives with directions.
         projections: weight of u† D v with random u.
         spectrum: weight of sorted frequencies (needs whole matrices: as many products as coordinates).
-        dipole, polarizability, born_charges: weights; the network is given the outputs that they need.
+        dipole, polarizability, born_charges, polarizability_gradient: weights; the network is given the outputs that
+            they need.
         penalty: "squared" or "huber" (pseudo-Huber of each vector's length).
         huber_delta: where it turns linear, in units of the scale.
         directions: "columns" of the second derivatives, "random" normal directions, or "thermal" ones, along which
             heat moves atoms: errors of soft and stiff modes then count alike.
         columns: directions of each frame in a step.
-        scales: label -> size [eV, eV/Å, eV/Å³, eV/Å², THz, eÅ, e²Å²/eV, e]; those left out are the root mean squares
-            of the labels.
+        scales: label -> size [eV, eV/Å, eV/Å³, eV/Å², THz, eÅ, e²Å²/eV, e, e²Å/eV]; those left out are the root mean
+            squares of the labels.
     """
 
     energy: float = 0.1
@@ -59,6 +60,7 @@ class LossConfig:
     dipole: float = 0.0
     polarizability: float = 0.0
     born_charges: float = 0.0
+    polarizability_gradient: float = 0.0
     penalty: str = "squared"
     huber_delta: float = 1.0
     directions: str = "random"

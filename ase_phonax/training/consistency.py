@@ -291,7 +291,7 @@ def _has_bound_hydrogen(frame: Frame) -> bool:
 def check_molecules(frames: Sequence[Frame]) -> None:
     """Refuse dipoles, polarizabilities and Born charges of periodic structures."""
     for frame in frames:
-        labels = (frame.dipole, frame.polarizability, frame.born_charges)
+        labels = (frame.dipole, frame.polarizability, frame.born_charges, frame.polarizability_gradient)
         if frame.atoms.pbc.any() and any(label is not None for label in labels):
             raise InputError(
                 f"{frame.origin or 'a frame'} is periodic and has a label of its answer to a uniform field",

@@ -5,7 +5,7 @@ of the gradient gives forces and the product at once. On a crystal the product i
 primitive graph (`exchange.TwistedExchange`), whose parameter gradients are right.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -15,9 +15,12 @@ from jax import Array
 
 from ..derivatives.compiled.exchange import Exchange, TwistedExchange
 from ..derivatives.compiled.responses import Tree, edge_vectors
-from ..models.fields import DIPOLE, shares_in_field
+from ..models.fields import DIPOLE, POLARIZABILITY, shares_in_field, symmetric_tensors
 from ..models.outputs import ENERGY
 from ..models.potential import NodeEnergies, NodeOutputs
+
+# Derivatives by the positions of atoms, and of which output.
+SLOPES = {"born_charges": DIPOLE, "polarizability_gradient": POLARIZABILITY}
 
 
 class Prediction(NamedTuple):
@@ -30,6 +33,7 @@ class Prediction(NamedTuple):
         outputs: name -> (n_nodes, components) of the network's outputs beside the energy; of those per structure these
             are contributions of atoms. Dipoles are those in the field of the frame.
         born_charges: (n_nodes, 3, 3) slopes of the dipole, field first [e]; None where nobody asked for them.
+        polarizability_gradient: (n_nodes, 3, 3, 3) slopes of the polarizability, displacement last [e²Å/eV]; likewise.
     """
 
     energy: Array
@@ -38,6 +42,7 @@ class Prediction(NamedTuple):
     response: Array | None
     outputs: Mapping[str, Array] = {}
     born_charges: Array | None = None
+    polarizability_gradient: Array | None = None
 
 
 def graph_of_nodes(batch: jraph.GraphsTuple) -> Array:
@@ -61,7 +66,7 @@ def predict(
     kind: str,
     parameters: Tree,
     batch: jraph.GraphsTuple,
-    charges: bool = False,
+    slopes: Sequence[str] = (),
 ) -> Prediction:
     """Energies, forces, stress and products with second derivatives of every graph of a batch.
 
@@ -73,7 +78,7 @@ def predict(
         kind: of `batches.Shape`: "first" (no second derivatives), "real" (at q = 0), "wave" (any q), "spectrum".
         parameters: tree; differentiable.
         batch: padded graphs of `training.batches`.
-        charges: Born charges, too, where the function gives a dipole; of molecules, at q = 0.
+        slopes: names of `SLOPES` to compute, too, of molecules at q = 0; the function gives the outputs.
     """
     positions = batch.nodes["positions"]
     n, n_graphs = positions.shape[0], batch.n_node.shape[0]
@@ -116,15 +121,17 @@ def predict(
         (slope, virial), (energies, outputs) = jax.grad(total, argnums=(0, 1), has_aux=True)(x, unstrained)
         return slope, (virial, energies, outputs)
 
-    born_charges = None
-    if charges and copies == 1:
+    by_position: dict[str, Array] = {}
+    if slopes and copies == 1:
 
-        def dipoles(x: Array) -> Array:
-            """(3,) the sum over all graphs, whose atoms do not hear of each other."""
+        def sums(x: Array) -> dict[str, Array]:
+            """Components of outputs, summed over all graphs, whose atoms do not hear of each other."""
             _, (_, outputs) = total(x, unstrained)
-            return jnp.sum(jnp.where(real_nodes[:, None], outputs[DIPOLE.name], 0.0), 0)
+            own = {name: outputs[SLOPES[name].name] for name in slopes}
+            return {name: jnp.sum(jnp.where(real_nodes[:, None], values, 0.0), 0) for name, values in own.items()}
 
-        born_charges = jax.jacrev(dipoles)(home).transpose(1, 0, 2)
+        by_position = {name: values.transpose(1, 0, 2) for name, values in jax.jacrev(sums)(home).items()}
+    gradient_of_components = by_position.get("polarizability_gradient")
     response = None
     if not second:
         slope, (virial, energies, outputs) = gradient(home)
@@ -144,5 +151,8 @@ def predict(
         virial / copies / volume[:, None, None],
         response,
         outputs,
-        born_charges,
+        by_position.get("born_charges"),
+        None
+        if gradient_of_components is None
+        else jnp.einsum("ikc,kab->iabc", gradient_of_components, symmetric_tensors()),
     )

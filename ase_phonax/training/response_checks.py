@@ -168,3 +168,20 @@ def check_born_charges(frames: Sequence[Frame]) -> None:
             "those of a neutral molecule add up to zero: the molecule is charged, or the charges are something else",
             "leave out ions; check the order of indices and the unit (e); or name the other labels in keys",
         )
+
+
+def check_gradients_of_polarizabilities(frames: Sequence[Frame]) -> None:
+    """Refuse derivatives that do not add up to zero over atoms, or are not symmetric in the first two indices."""
+    for frame in frames:
+        gradient = frame.polarizability_gradient
+        if gradient is None:
+            continue
+        size = max(float(np.sqrt(np.mean(gradient**2))), 0.01)
+        total, skew = (np.abs(x).max() for x in (gradient.sum(0), gradient - gradient.swapaxes(1, 2)))
+        if max(total, skew) > BORN_SUM_RULE * size:
+            raise InputError(
+                f"{frame.origin or 'a frame'}: its derivatives of the polarizability add up to {total:.3g} e²Å/eV over "
+                f"atoms, and are {skew:.3g} from symmetric in the first two indices",
+                "moving the whole molecule changes nothing, and a polarizability is symmetric",
+                "check the order of indices, atom, two of the tensor, then the displacement",
+            )

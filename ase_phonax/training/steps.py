@@ -16,7 +16,7 @@ from ..models.architectures import ARCHITECTURES, element_parameters
 from ..models.potential import NodeEnergies, NodeOutputs, Potential
 from .config import LossConfig, OptimiserConfig
 from .losses import error_sums, losses
-from .predictions import predict
+from .predictions import SLOPES, predict
 from .targets import TERMS
 
 WEIGHTED = tuple(term.name for term in TERMS)
@@ -67,6 +67,11 @@ class Rules(NamedTuple):
     def counts(self, term: str) -> bool:
         """Whether a part of the loss has a weight."""
         return bool(dict(zip(WEIGHTED, self.weights, strict=True))[term])
+
+    @property
+    def slopes(self) -> tuple[str, ...]:
+        """Slopes of outputs that parts of the loss with a weight need (`predictions.SLOPES`)."""
+        return tuple(name for name in SLOPES if self.counts(name))
 
     @classmethod
     def of(
@@ -171,7 +176,7 @@ def batch_loss(
     """Weighted loss of a batch and its parts. A leading axis of the batch is that of devices."""
 
     def one(batch: jraph.GraphsTuple) -> dict[str, jax.Array]:
-        predicted = predict(function, cutoff, kind, parameters, batch, rules.counts("born_charges"))
+        predicted = predict(function, cutoff, kind, parameters, batch, rules.slopes)
         return losses(rules.penalty, kind, predicted, batch, scales)
 
     parts = over_devices(one, batch)
@@ -286,7 +291,7 @@ def validation_step(function: NodeEnergies | NodeOutputs, cutoff: float, rules: 
     """Compiled (parameters, batch, scales) -> weighted loss and sums of errors (`error_sums`)."""
 
     def step(parameters: Tree, batch: jraph.GraphsTuple, scales: dict) -> tuple:
-        predicted = predict(function, cutoff, kind, parameters, batch, rules.counts("born_charges"))
+        predicted = predict(function, cutoff, kind, parameters, batch, rules.slopes)
         parts = losses(rules.penalty, kind, predicted, batch, scales)
         total = sum(w * parts[name] for name, w in zip(WEIGHTED, rules.weights, strict=True) if name in parts)
         return total, error_sums(predicted, batch, kind)

@@ -205,6 +205,34 @@ BORN_CHARGES = Target(
     quantity=Quantity("born_charges", "Born charges", "e", "e", 1.0, "Z* e", 4),
 )
 
+POLARIZABILITY_GRADIENT = Target(
+    name="polarizability_gradient",
+    field="polarizability_gradient",
+    words="derivatives of the polarizability",
+    singular="a derivative of the polarizability",
+    unit="e²Å/eV",
+    per="atom",
+    parts=(Part("derivatives of the polarizability", lambda n, m: (n, 3, 3, 3)),),
+    stored="polarizability_gradient",
+    since=4,
+    limits=Limits(largest=1e2),
+    checks=(consistency.check_molecules, response_checks.check_gradients_of_polarizabilities),
+    kinds=KINDS[:2],
+    predicted="polarizability_gradient",
+    needs=fields.POLARIZABILITY,
+    smallest=0.01,
+    terms=(Term("polarizability_gradient", comparisons.values, ("polarizability_gradient",)),),
+    quantity=Quantity(
+        name="polarizability_gradient",
+        words="derivatives of the polarizability",
+        unit="e²Å/eV",
+        printed="Å²",
+        factor=fields.CUBIC_ANGSTROM,
+        heading="α' Å²",
+        digits=4,
+    ),
+)
+
 # In this order they are hashed, and parts of the loss are summed.
 TARGETS: tuple[Target, ...] = (
     ENERGY,
@@ -215,6 +243,7 @@ TARGETS: tuple[Target, ...] = (
     DIPOLE,
     POLARIZABILITY,
     BORN_CHARGES,
+    POLARIZABILITY_GRADIENT,
 )
 
 LABELS = tuple(target.name for target in TARGETS)

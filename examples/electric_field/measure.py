@@ -5,6 +5,7 @@ python examples/electric_field/measure.py [--part test] [--model runs/electric_f
 
 import argparse
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -15,6 +16,7 @@ from train import HERE, LABELS, RESULTS, split
 from ase_phonax import PhonaxCalculator
 
 ORDERS = ("no field", "first order", "second order")
+BINS = (0.0, 0.2, 0.45, 0.65, 0.85, 1.1)  # V/Å, of the means that are drawn
 COLOURS = ("tab:grey", "tab:orange", "tab:blue")
 
 
@@ -44,20 +46,28 @@ def said(calculator: PhonaxCalculator, atoms: Atoms) -> dict[str, np.ndarray]:
 
 
 def measured(model: Path, part: str) -> dict[str, np.ndarray]:
-    """Errors by frame: (3, m) energies and (3, m, n, 3) forces in its strongest field, by order; those of responses."""
+    """Errors by frame (m) and field (7, the strongest last): energy (3, m, 7) and forces (3, m, 7, n, 3) by order.
+
+    And those of what is known without a field, beside both sides' values.
+    """
     calculator = PhonaxCalculator(model)
     with np.load(LABELS) as stored:
         labels = dict(stored)
     chosen = split()[part]
     model_answers = [said(calculator, Atoms(labels["numbers"], labels["positions"][k])) for k in chosen]
-    fields = labels["fields"][chosen, -1]
-    errors = {"field": np.linalg.norm(fields, axis=1)}
+    fields = labels["fields"][chosen, 1:]
+    errors = {"field": np.linalg.norm(fields, axis=-1)}
     in_field = [
-        [expansion(order, field, answers) for field, answers in zip(fields, model_answers, strict=True)]
+        [
+            [expansion(order, field, answers) for field in own]
+            for own, answers in zip(fields, model_answers, strict=True)
+        ]
         for order in range(3)
     ]
-    errors["energy"] = np.array([[e for e, _ in each] for each in in_field]) - labels["energies"][chosen, -1]
-    errors["forces"] = np.array([[f for _, f in each] for each in in_field]) - labels["forces_in_fields"][chosen, -1]
+    energies = np.array([[[e for e, _ in own] for own in each] for each in in_field])
+    forces = np.array([[[f for _, f in own] for own in each] for each in in_field])
+    errors["energy"] = energies - labels["energies"][chosen, 1:]
+    errors["forces"] = forces - labels["forces_in_fields"][chosen, 1:]
     for name in ("energy", "forces", "dipole", "polarizability", "born_charges"):
         answers = np.array([answers[name] for answers in model_answers])
         errors[f"{name}_alone"] = answers - labels[name][chosen]
@@ -68,9 +78,11 @@ def measured(model: Path, part: str) -> dict[str, np.ndarray]:
 def table(errors: dict[str, np.ndarray]) -> dict[str, float]:
     """Mean absolute errors; of the polarizability the mean relative one (Frobenius)."""
     rows = {}
-    for order, name in enumerate(ORDERS):
-        rows[f"energy in a field, {name} [meV]"] = 1e3 * np.abs(errors["energy"][order]).mean()
-        rows[f"forces in a field, {name} [meV/Å]"] = 1e3 * np.abs(errors["forces"][order]).mean()
+    for strength, places in (("0.10 V/Å", slice(0, 6)), ("0.26 to 1.03 V/Å", slice(6, 7))):
+        for quantity, unit in (("energy", "meV"), ("forces", "meV/Å")):
+            for order, name in enumerate(ORDERS):
+                mean = np.abs(errors[quantity][order][:, places]).mean()
+                rows[f"{quantity} in {strength}, {name} [{unit}]"] = 1e3 * mean
     rows["energy without a field [meV]"] = 1e3 * np.abs(errors["energy_alone"]).mean()
     rows["forces without a field [meV/Å]"] = 1e3 * np.abs(errors["forces_alone"]).mean()
     rows["dipole [eÅ]"] = np.abs(errors["dipole_alone"]).mean()
@@ -83,13 +95,17 @@ def table(errors: dict[str, np.ndarray]) -> dict[str, float]:
 def draw(errors: dict[str, np.ndarray], path: Path) -> None:
     """Errors in fields by order, against the field; dipoles and Born charges against PBE's."""
     figure, axes = plt.subplots(1, 4, figsize=(14, 3.4), layout="constrained")
+    bins = [(errors["field"] >= low) & (errors["field"] < high) for low, high in pairwise(BINS)]
+    middles = [errors["field"][which].mean() for which in bins]
     for order, (name, colour) in enumerate(zip(ORDERS, COLOURS, strict=True)):
-        axes[0].semilogy(errors["field"], 1e3 * np.abs(errors["energy"][order]), "o", color=colour, label=name, ms=4)
-        forces = 1e3 * np.abs(errors["forces"][order]).mean(axis=(1, 2))
-        axes[1].semilogy(errors["field"], forces, "o", color=colour, label=name, ms=4)
-    axes[0].set(xlabel="field (V/Å)", ylabel="error of the energy (meV)")
+        energies = 1e3 * np.abs(errors["energy"][order])
+        forces = 1e3 * np.abs(errors["forces"][order]).mean(axis=(2, 3))
+        for axis, values in zip(axes, (energies, forces), strict=False):
+            axis.semilogy(errors["field"].ravel(), values.ravel(), ".", color=colour, ms=4, alpha=0.35)
+            axis.semilogy(middles, [values[which].mean() for which in bins], "o-", color=colour, label=name)
+    axes[0].set(xlabel="field (V/Å)", ylabel="error of the energy (meV)", ylim=(0.1, None))
     axes[1].set(xlabel="field (V/Å)", ylabel="mean error of forces (meV/Å)")
-    axes[0].legend(fontsize=8)
+    axes[0].legend(fontsize=8, title="mean errors", title_fontsize=8)
     for axis, name, words in (
         (axes[2], "dipole", "dipole (eÅ)"),
         (axes[3], "born_charges", "Born charges (e)"),
@@ -111,7 +127,7 @@ def main() -> None:
     errors = measured(options.model, options.part)
     rows = table(errors)
     for name, value in rows.items():
-        print(f"{name:45s} {value:9.4g}")
+        print(f"{name:50s} {value:9.4g}")
     if options.part == "test":
         (HERE / "errors.json").write_text(json.dumps(rows, indent=1) + "\n")
         draw(errors, HERE / "fields.png")

@@ -1,17 +1,19 @@
 """Gives the shipped model of molecules a dipole and a polarizability; its energies stay as they are, bit for bit.
 
-    python examples/molecular_model/outputs.py train     a quarter of an hour of two cores; a second start goes on
+    python examples/molecular_model/outputs.py train     half an hour of two cores; a second start goes on
     python examples/molecular_model/outputs.py measure   against PBE on the twenty molecules of unseen.py
     python examples/molecular_model/outputs.py ship      the model and its card, where named models lie
 
 What the network has learned of energies is frozen; one layer beside its last, and the weights that read dipoles and
-polarizabilities from it, learn from data/fields.npz and from ethanol in fields.
+polarizabilities from it, learn from data/fields.npz, from ethanol in fields and, for breadth, first from GFN2-xTB
+(xtb_fields.py), too.
 """
 
 import argparse
 import json
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +32,7 @@ from ase_phonax.training.labels import Frame
 NAME = "phonax-molecules"
 MODELS = HERE.parents[1] / "models"
 RESULTS = Path("runs/molecules_with_outputs")
+BREADTH = HERE.parents[1] / "runs/molecules_in_fields_xtb.npz"
 LABELS, UNSEEN = HERE / "data/fields.npz", HERE / "data/unseen.npz"
 ETHANOL = 40  # frames of ethanol_fields.npz
 STRONG = 0.2  # of the strongest line of a molecule
@@ -45,9 +48,13 @@ SETTINGS = {
         "born_charges": 2.0,
         "scales": {"dipole": 0.3, "polarizability": 0.5, "born_charges": 0.3},
     },
-    "optimiser": {"method": "muon", "epochs": 150, "batch_size": 4, "learning_rate": 1e-2, "ema": 0.995},
-    "run": {"name": NAME, "seed": 0, "n_shapes": 3, "validate_every": 10, "licence": "MIT"},
+    "run": {"name": NAME, "seed": 0, "n_shapes": 3, "keep": "last", "licence": "MIT"},
 }
+STAGES = {  # the second has PBE's labels alone
+    "first": {"method": "muon", "epochs": 2, "batch_size": 8, "learning_rate": 2e-2, "ema": 0.998},
+    "second": {"method": "muon", "epochs": 150, "batch_size": 4, "learning_rate": 1e-2, "ema": 0.998},
+}
+VALIDATE_EVERY = {"first": 1, "second": 10}
 
 
 def frames() -> tuple[list[Frame], list[Frame]]:
@@ -56,28 +63,45 @@ def frames() -> tuple[list[Frame], list[Frame]]:
 
     splits = json.loads((HERE / "data/splits.json").read_text())
     parts: dict[str, list[Frame]] = {"train": ethanol("train")[:ETHANOL], "held out": []}
-    with np.load(LABELS) as stored:
-        labels = dict(stored)
-    for name in sorted({key.split("/")[0] for key in labels}):
-        own = {key.split("/")[1]: values for key, values in labels.items() if key.startswith(f"{name}/")}
-        frame = Frame(
-            Atoms(own["numbers"], own["positions"]),
-            dipole=own["dipole"],
-            polarizability=own["polarizability"],
-            born_charges=own["born_charges"],
-            origin=f"{name} {own['smiles']}",
-        )
-        parts[splits.get(str(own["smiles"]), "train")].append(frame)
+    for smiles, frame in stored_frames(LABELS):
+        parts[splits.get(smiles, "train")].append(frame)
     return parts["train"], parts["held out"]
+
+
+def breadth() -> list[Frame]:
+    """Those by GFN2-xTB, without polarizabilities."""
+    if not BREADTH.exists():
+        sys.exit(f"{BREADTH} is not there: run xtb_fields.py first")
+    splits = json.loads((HERE / "data/splits.json").read_text())
+    return [frame for smiles, frame in stored_frames(BREADTH) if splits.get(smiles, "train") == "train"]
+
+
+def stored_frames(path: Path) -> Iterator[tuple[str, Frame]]:
+    """SMILES and labels of a file whose arrays are called FRAME/NAME."""
+    with np.load(path) as stored:
+        labels = dict(stored)
+    named: dict[str, dict[str, np.ndarray]] = {}
+    for key, values in labels.items():
+        frame, name = key.split("/")
+        named.setdefault(frame, {})[name] = values
+    for frame, own in sorted(named.items()):
+        known = {name: own.get(name) for name in ("dipole", "polarizability", "born_charges")}
+        smiles = str(own["smiles"])
+        yield smiles, Frame(Atoms(own["numbers"], own["positions"]), **known, origin=f"{frame} {smiles}")
 
 
 def train(options: argparse.Namespace) -> None:
     """The new outputs alone."""
     training, valid = frames()
-    print(f"{len(training)} frames, {len(valid)} to validate", flush=True)
-    settings = SETTINGS | {"run": SETTINGS["run"] | {"output": str(options.output)}}
-    resume = (options.output / "checkpoint.h5").exists()
-    fine_tune(_without_outputs(), settings, frames=(training, valid), resume=resume)
+    potential = _without_outputs()
+    for stage, optimiser in STAGES.items():
+        own = training + breadth() if stage == "first" else training
+        print(f"{stage} stage: {len(own)} frames, {len(valid)} to validate", flush=True)
+        folder = options.output / stage
+        run = SETTINGS["run"] | {"output": str(folder), "validate_every": VALIDATE_EVERY[stage]}
+        resume = (folder / "checkpoint.h5").exists()
+        settings = SETTINGS | {"optimiser": optimiser, "run": run}
+        potential = fine_tune(potential, settings, frames=(own, valid), resume=resume).potential
 
 
 def _without_outputs():
@@ -95,7 +119,7 @@ def _without_outputs():
 
 def measure(options: argparse.Namespace) -> dict:
     """Errors at PBE's geometries and of PBE's Born charges and tensors, along the same normal modes."""
-    calculator = PhonaxCalculator(options.output / "model.h5")
+    calculator = PhonaxCalculator(options.output / "second/model.h5")
     with np.load(UNSEEN) as stored:
         labels = dict(stored)
     rows = []
@@ -159,16 +183,17 @@ def _of_strong(learned: np.ndarray, known: np.ndarray) -> float:
 
 def ship(options: argparse.Namespace) -> None:
     """Into the model's file and card."""
-    before, learned = load_model(MODELS / f"{NAME}.h5"), load_model(options.output / "model.h5")
+    before, learned = load_model(MODELS / f"{NAME}.h5"), load_model(options.output / "second/model.h5")
     for module, arrays in _without_outputs().parameters.items():
         for name, values in arrays.items():
             if not np.array_equal(values, learned.parameters[module][name]):
                 sys.exit(f"{module}/{name} was to stay as it is")
     measured = json.loads((options.output / "summary.json").read_text())
     card = json.loads((MODELS / f"{NAME}.json").read_text())
-    n = sum(len(part) for part in frames())
     told = "; dipoles, polarizabilities and Born charges of"
-    known = {"training_set": card["training_set"].split(told)[0] + f"{told} {n} frames by PBE/def2-SVP"}
+    by_pbe, by_xtb = sum(len(part) for part in frames()), len(breadth())
+    learned_from = f"{told} {by_pbe} frames by PBE/def2-SVP, after dipoles and Born charges of {by_xtb} by GFN2-xTB"
+    known = {"training_set": card["training_set"].split(told)[0] + learned_from}
     card |= known | {"n_parameters": learned.n_parameters, "measured_in_fields": measured}
     words = "; on {molecules} unseen molecules dipoles {dipole_mae_debye:.3f} D, polarizabilities "
     words += (

@@ -30,7 +30,7 @@ GRID_LEVEL = 1
 STEP = 0.004  # atomic units; forces are known to 1e-7, second differences then to 0.1 % of what they are
 MOST_ATOMS = 10
 N_DRAWN = 10
-PAIRS = ((0, 1), (0, 2), (1, 2))
+WITHOUT_GAP = ("O=NC1=CC=C1",)  # PBE has no self-consistency of it: the next one is drawn in its place
 
 
 def drawn() -> list[str]:
@@ -44,7 +44,7 @@ def drawn() -> list[str]:
     chosen = set(molecules.molecules())
     others = [smiles for smiles in molecules._enumerated(molecules.LARGEST)[-1] if smiles not in chosen]
     random.Random(7).shuffle(others)
-    return [smiles for smiles in others if size(smiles) <= MOST_ATOMS][:N_DRAWN]
+    return [smiles for smiles in others if size(smiles) <= MOST_ATOMS and smiles not in WITHOUT_GAP][:N_DRAWN]
 
 
 def relax_all() -> None:
@@ -82,30 +82,12 @@ def every_molecule() -> dict[str, Atoms]:
     return result
 
 
-def fields() -> np.ndarray:
-    """(19, 3) those of `axes`, then ±(along one axis + along another), ±(along one - along another) [atomic units]."""
-    from _in_field import axes
-
-    unit = np.eye(3) * STEP
-    diagonal = [sign * (unit[a] + other * unit[b]) for a, b in PAIRS for other in (1, -1) for sign in (1, -1)]
-    return np.concatenate([axes(STEP), diagonal])
-
-
 def label(atoms: Atoms) -> dict[str, np.ndarray]:
     """dipole, polarizability, born_charges, and polarizability_gradient (n, 3, 3, 3), displacement last."""
-    from _in_field import FIELD_UNIT, InField, responses
+    from _in_field import InField, axes_and_diagonals, responses
 
     compute = InField(atoms, GRID_LEVEL)
-    points = [compute(field) for field in fields()]
-    forces = np.array([point["forces"] for point in points])
-    step, n = STEP * FIELD_UNIT, len(atoms)
-    gradient = np.zeros((n, 3, 3, 3))
-    for a in range(3):
-        gradient[:, a, a] = (forces[1 + 2 * a] + forces[2 + 2 * a] - 2 * forces[0]) / step**2
-    for k, (a, b) in enumerate(PAIRS):
-        along, against = forces[7 + 4 * k : 9 + 4 * k].sum(0), forces[9 + 4 * k : 11 + 4 * k].sum(0)
-        gradient[:, a, b] = gradient[:, b, a] = (along - against) / (4 * step**2)
-    return responses(points, STEP) | {"polarizability_gradient": gradient}
+    return responses([compute(field) for field in axes_and_diagonals(STEP)], STEP)
 
 
 def main() -> None:

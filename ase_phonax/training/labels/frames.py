@@ -32,6 +32,7 @@ class Frame:
         dipole: (3,) of a neutral molecule, in `field` [eÅ].
         polarizability: (3, 3) [e²Å²/eV].
         born_charges: (n, 3, 3) dmu_a/dx_b of that dipole, field first, displacement second [e].
+        polarizability_gradient: (n, 3, 3, 3) dalpha_ab/dx_c, displacement last [e²Å/eV].
         weights: name of a target -> factor of its part of the loss.
         origin: where it was read, for messages.
         field: (3,) uniform electric field [V/Å] in which a neutral molecule has these labels; None without, and where
@@ -49,6 +50,7 @@ class Frame:
     dipole: np.ndarray | None = None
     polarizability: np.ndarray | None = None
     born_charges: np.ndarray | None = None
+    polarizability_gradient: np.ndarray | None = None
     field: np.ndarray | None = None
 
     def __post_init__(self):
