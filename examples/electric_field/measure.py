@@ -1,6 +1,6 @@
 """The potential of train.py on frames it has never seen, against PBE in fields: a table and fields.png beside it.
 
-python examples/electric_field/measure.py [--part test] [--model runs/electric_field_model/ethanol.h5]
+python examples/electric_field/measure.py [--part test] [--model examples/electric_field/data/ethanol.h5]
 """
 
 import argparse
@@ -11,7 +11,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from ase import Atoms
-from train import HERE, LABELS, RESULTS, split
+from train import HERE, LABELS, split
 
 from ase_phonax import PhonaxCalculator
 
@@ -103,7 +103,7 @@ def draw(errors: dict[str, np.ndarray], path: Path) -> None:
         for axis, values in zip(axes, (energies, forces), strict=False):
             axis.semilogy(errors["field"].ravel(), values.ravel(), ".", color=colour, ms=4, alpha=0.35)
             axis.semilogy(middles, [values[which].mean() for which in bins], "o-", color=colour, label=name)
-    axes[0].set(xlabel="field (V/Å)", ylabel="error of the energy (meV)", ylim=(0.1, None))
+    axes[0].set(xlabel="field (V/Å)", ylabel="error of the energy (meV)", ylim=(0.1, 8e3))
     axes[1].set(xlabel="field (V/Å)", ylabel="mean error of forces (meV/Å)")
     axes[0].legend(fontsize=8, title="mean errors", title_fontsize=8)
     for axis, name, words in (
@@ -122,7 +122,7 @@ def draw(errors: dict[str, np.ndarray], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", choices=["train", "valid", "test"], default="test")
-    parser.add_argument("--model", type=Path, default=RESULTS / "ethanol.h5")
+    parser.add_argument("--model", type=Path, default=HERE / "data/ethanol.h5")
     options = parser.parse_args()
     errors = measured(options.model, options.part)
     rows = table(errors)
