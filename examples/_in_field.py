@@ -54,6 +54,28 @@ class InField:
         Raises:
             RuntimeError: the self-consistent field did not converge.
         """
+        mean_field, density = self._solved(field)
+        gradient = mean_field.nuc_grad_method()
+        gradient.grid_response = True
+        forces = -gradient.kernel() + self._forces_of_the_field(field, density)
+        return {
+            "field": field * FIELD_UNIT,
+            "energy": np.array(mean_field.e_tot * molecular_dft.EV_PER_HARTREE),
+            "forces": forces * molecular_dft.FORCE_UNIT,
+            "dipole": self._dipole(density),
+        }
+
+    def dipole(self) -> np.ndarray:
+        """(3,) without a field [eÅ]: a fraction of the time, since no forces are computed."""
+        _, density = self._solved(np.zeros(3))
+        return self._dipole(density)
+
+    def _dipole(self, density: np.ndarray) -> np.ndarray:
+        electrons = np.einsum("aij,ji->a", self.r, density)
+        return (self.charges @ self.positions_au - electrons) * molecular_dft.ANGSTROM_PER_BOHR
+
+    def _solved(self, field: np.ndarray) -> tuple[dft.rks.RKS, np.ndarray]:
+        """The self-consistent field and its density matrix."""
         mean_field = dft.RKS(self.molecule, xc="pbe").density_fit()
         if self.fitting is None:
             self.fitting, self.grids = mean_field.with_df.build(), mean_field.grids
@@ -67,7 +89,7 @@ class InField:
         mean_field.energy_nuc = lambda *_: nuclear
         guess = self._guess(field)
         for _ in range(TRIES):
-            energy = mean_field.kernel(dm0=guess)
+            mean_field.kernel(dm0=guess)
             if mean_field.converged:
                 break
             guess = mean_field.make_rdm1()
@@ -75,16 +97,7 @@ class InField:
             raise RuntimeError("no self-consistency: its forces would be wrong")
         density = mean_field.make_rdm1()
         self.densities[tuple(field)] = density
-        gradient = mean_field.nuc_grad_method()
-        gradient.grid_response = True
-        forces = -gradient.kernel() + self._forces_of_the_field(field, density)
-        electrons = np.einsum("aij,ji->a", self.r, density)
-        return {
-            "field": field * FIELD_UNIT,
-            "energy": np.array(energy * molecular_dft.EV_PER_HARTREE),
-            "forces": forces * molecular_dft.FORCE_UNIT,
-            "dipole": (self.charges @ self.positions_au - electrons) * molecular_dft.ANGSTROM_PER_BOHR,
-        }
+        return mean_field, density
 
     def _guess(self, field: np.ndarray) -> np.ndarray | None:
         """The density linear in the field, from those known along each axis: 6 cycles in place of 10."""
