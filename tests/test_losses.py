@@ -16,9 +16,10 @@ from ase_phonax.training.batches import Planner, prepare
 from ase_phonax.training.config import LossConfig, OptimiserConfig
 from ase_phonax.training.labels import Frame, SecondOrder
 from ase_phonax.training.losses import losses
-from ase_phonax.training.predictions import SLOPES, Prediction, predict
+from ase_phonax.training.predictions import Prediction, predict
 from ase_phonax.training.spectra import eigenvalues
 from ase_phonax.training.steps import WEIGHTED, Rules, batch_loss, error_sums
+from ase_phonax.training.targets import TARGETS
 
 from .crystals import triclinic
 from .test_fields import potential as field_potential
@@ -165,10 +166,10 @@ def test_parts_of_fields_are_what_the_calculator_says_and_their_gradients_equal_
     ((shape, members),) = planner.in_order()
     batch = planner.batch(shape, members, (0,))
 
+    slopes = {target.name: target.needs.name for target in TARGETS if target.needs is not None}
+
     def parts(parameters, batch):
-        predicted = predict(
-            potential.node_outputs, potential.cutoff, shape.kind, parameters, batch, slopes=tuple(SLOPES)
-        )
+        predicted = predict(potential.node_outputs, potential.cutoff, shape.kind, parameters, batch, slopes)
         return {name: losses(("squared", 1.0), shape.kind, predicted, batch, SCALES)[name] for name in OF_FIELDS}
 
     function = jax.jit(lambda p, b: (parts(p, b), jax.jacrev(parts)(p, b)), compiler_options=QUICKLY)

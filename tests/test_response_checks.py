@@ -84,6 +84,28 @@ def test_dipoles_that_are_not_what_born_charges_say_name_their_unit(factor, text
         check_frames(neighbours(factor))
 
 
+@pytest.mark.parametrize(
+    ("factor", "text"),
+    [
+        (CUBIC_ANGSTROM, "in Å²"),
+        (CUBIC_BOHR * BOHR, "in bohr²"),
+        (BOHR, "displacements in bohr"),
+        (-1.0, "opposite sign"),
+    ],
+)
+def test_derivatives_of_polarizabilities_that_are_not_their_slope_name_their_unit(factor, text):
+    slope = np.einsum("i,ab,c->iabc", [0.05, -0.02, -0.03], np.diag([1.0, 0.7, 0.4]), [0.6, 0.5, -0.4])
+    rest, frames = molecule("H2O"), []
+    for seed in range(4):
+        atoms = rest.copy()
+        atoms.rattle(0.05, seed=seed)
+        alpha = 0.1 * np.eye(3) + np.einsum("iabc,ic->ab", slope, atoms.positions - rest.positions)
+        frames.append(Frame(atoms, polarizability=alpha, polarizability_gradient=slope))
+    check_frames(frames)
+    with pytest.raises(InputError, match=f"looks like derivatives.*{text}"):
+        check_frames([replace(frame, polarizability_gradient=factor * slope) for frame in frames])
+
+
 def test_dipoles_alone_of_a_size_that_nothing_has_are_refused():
     check_frames(neighbours(charges=False))
     for factor, text in ((1e3, "10⁻³ eÅ"), (COULOMB_METRE, "C m")):

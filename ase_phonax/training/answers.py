@@ -141,8 +141,11 @@ def check_fields(potential: Potential, frames: Sequence[Frame]) -> None:
 def value_errors(answers: Answers, target: Target) -> dict[str, np.ndarray]:
     """Errors of every number; per atom where the label grows with the atoms."""
     label = np.asarray(target.of(answers.frame))
-    given = answers.outputs[target.output.name] if target.output else getattr(answers, target.predicted)
-    error = np.asarray(target.of_components(given)).reshape(label.shape) - label
+    if target.output is None:
+        value = getattr(answers, target.predicted)
+    else:
+        value = target.of_components(answers.outputs[target.output.name])
+    error = np.asarray(value).reshape(label.shape) - label
     return {target.quantity.name: np.atleast_1d(error / len(answers.frame.atoms) if target.extensive else error)}
 
 

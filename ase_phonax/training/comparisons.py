@@ -54,23 +54,28 @@ class Comparison:
         """Whether the network says anything of this label."""
         if target.output is not None:
             return target.output.name in self.predicted.outputs
+        if target.needs is not None:
+            return target.name in self.predicted.slopes
         return not target.predicted or getattr(self.predicted, target.predicted) is not None
 
     def difference(self, target: Target) -> Array:
         """Prediction less label, (n_graphs, ...) or (n_nodes, ...); per atom where the label grows with the atoms."""
         labels = (self.batch.nodes if target.per == "atom" else self.batch.globals)[target.name]
-        error = target.of_components(self._value(target)).reshape(labels.shape) - labels
+        error = self._value(target).reshape(labels.shape) - labels
         return error / self.n_atoms if target.extensive else error
 
     def _value(self, target: Target) -> Array:
+        if target.needs is not None:
+            slopes = jnp.moveaxis(self.predicted.slopes[target.name], -1, 1)
+            return jnp.moveaxis(target.of_components(slopes), 1, -1)
         output = target.output
         if output is None:
             return getattr(self.predicted, target.predicted)
         values = self.predicted.outputs[output.name]
-        if output.per == "atom":
-            return values
-        pooled = jax.ops.segment_sum(values, self.owner, self.n_graphs)
-        return pooled if output.pooling == "sum" else pooled / self.n_atoms[:, None]
+        if output.per == "structure":
+            pooled = jax.ops.segment_sum(values, self.owner, self.n_graphs)
+            values = pooled if output.pooling == "sum" else pooled / self.n_atoms[:, None]
+        return target.of_components(values)
 
     def weight(self, target: Target) -> Array:
         """(n_graphs,) of the frames: zero where one does not have the label."""

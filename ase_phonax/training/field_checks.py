@@ -23,7 +23,7 @@ LIKELY_FIELDS = {
     1 / ATOMIC_UNIT: "fields multiplied by an atomic unit once too often",
     DEBYE: "dipoles in Debye",
     BOHR: "dipoles in e bohr",
-    1 / BOHR: "all three in atomic units",
+    1 / BOHR: "energies and fields in atomic units, dipoles in eÅ",
     1 / HARTREE: "energies in Hartree",
     0.1: "fields in V/nm",
 }

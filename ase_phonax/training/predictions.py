@@ -5,7 +5,7 @@ of the gradient gives forces and the product at once. On a crystal the product i
 primitive graph (`exchange.TwistedExchange`), whose parameter gradients are right.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
@@ -15,12 +15,9 @@ from jax import Array
 
 from ..derivatives.compiled.exchange import Exchange, TwistedExchange
 from ..derivatives.compiled.responses import Tree, edge_vectors
-from ..models.fields import DIPOLE, POLARIZABILITY, shares_in_field, symmetric_tensors
+from ..models.fields import shares_in_field
 from ..models.outputs import ENERGY
 from ..models.potential import NodeEnergies, NodeOutputs
-
-# Derivatives by the positions of atoms, and of which output.
-SLOPES = {"born_charges": DIPOLE, "polarizability_gradient": POLARIZABILITY}
 
 
 class Prediction(NamedTuple):
@@ -32,8 +29,8 @@ class Prediction(NamedTuple):
             [eV/Å² times the direction], real and imaginary parts at a general q; None for batches of the first order.
         outputs: name -> (n_nodes, components) of the network's outputs beside the energy; of those per structure these
             are contributions of atoms. Dipoles are those in the field of the frame.
-        born_charges: (n_nodes, 3, 3) slopes of the dipole, field first [e]; None where nobody asked for them.
-        polarizability_gradient: (n_nodes, 3, 3, 3) slopes of the polarizability, displacement last [e²Å/eV]; likewise.
+        slopes: name of a label -> (n_nodes, components, 3) derivatives by positions, displacement last, of the output
+            that the label needs: those that were asked for.
     """
 
     energy: Array
@@ -41,8 +38,7 @@ class Prediction(NamedTuple):
     stress: Array
     response: Array | None
     outputs: Mapping[str, Array] = {}
-    born_charges: Array | None = None
-    polarizability_gradient: Array | None = None
+    slopes: Mapping[str, Array] = {}
 
 
 def graph_of_nodes(batch: jraph.GraphsTuple) -> Array:
@@ -66,7 +62,7 @@ def predict(
     kind: str,
     parameters: Tree,
     batch: jraph.GraphsTuple,
-    slopes: Sequence[str] = (),
+    slopes: Mapping[str, str] = {},
 ) -> Prediction:
     """Energies, forces, stress and products with second derivatives of every graph of a batch.
 
@@ -78,7 +74,7 @@ def predict(
         kind: of `batches.Shape`: "first" (no second derivatives), "real" (at q = 0), "wave" (any q), "spectrum".
         parameters: tree; differentiable.
         batch: padded graphs of `training.batches`.
-        slopes: names of `SLOPES` to compute, too, of molecules at q = 0; the function gives the outputs.
+        slopes: name of a label -> output whose derivatives by positions it is, of molecules at q = 0.
     """
     positions = batch.nodes["positions"]
     n, n_graphs = positions.shape[0], batch.n_node.shape[0]
@@ -127,11 +123,10 @@ def predict(
         def sums(x: Array) -> dict[str, Array]:
             """Components of outputs, summed over all graphs, whose atoms do not hear of each other."""
             _, (_, outputs) = total(x, unstrained)
-            own = {name: outputs[SLOPES[name].name] for name in slopes}
+            own = {name: outputs[output] for name, output in slopes.items()}
             return {name: jnp.sum(jnp.where(real_nodes[:, None], values, 0.0), 0) for name, values in own.items()}
 
         by_position = {name: values.transpose(1, 0, 2) for name, values in jax.jacrev(sums)(home).items()}
-    gradient_of_components = by_position.get("polarizability_gradient")
     response = None
     if not second:
         slope, (virial, energies, outputs) = gradient(home)
@@ -151,8 +146,5 @@ def predict(
         virial / copies / volume[:, None, None],
         response,
         outputs,
-        by_position.get("born_charges"),
-        None
-        if gradient_of_components is None
-        else jnp.einsum("ikc,kab->iabc", gradient_of_components, symmetric_tensors()),
+        by_position,
     )

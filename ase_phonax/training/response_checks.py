@@ -44,7 +44,6 @@ LIKELY_INDUCED = {
     1 / BOHR: "dipoles in e bohr",
     1000.0: "dipoles in 10⁻³ eÅ",
     ATOMIC_UNIT: "fields in atomic units",
-    ATOMIC_UNIT / BOHR / CUBIC_BOHR: "all three in atomic units",
     COULOMB_METRE: "dipoles in C m",
 }
 LIKELY_DIPOLES = {
@@ -55,6 +54,14 @@ LIKELY_DIPOLES = {
     1 / 1000.0: "dipoles in keÅ",
     COULOMB_METRE: "dipoles in C m",
 }
+LIKELY_SLOPES = {
+    -1.0: "derivatives of the opposite sign",
+    1 / CUBIC_ANGSTROM: "derivatives in Å²",
+    CUBIC_ANGSTROM: "polarizabilities in Å³",
+    1 / BOHR: "derivatives by displacements in bohr",
+    1 / (BOHR * CUBIC_BOHR): "derivatives in bohr²",
+}
+TO_SLOPES = f"convert to e²Å/eV: divide Å² by {CUBIC_ANGSTROM:.5f}, bohr² by {CUBIC_BOHR * BOHR:.4f}"
 TO_DIPOLE = (
     f"convert to eÅ: multiply Debye by {DEBYE:.5f}, e bohr by {BOHR:.6f}; it points from negative to positive charge"
 )
@@ -168,6 +175,21 @@ def check_born_charges(frames: Sequence[Frame]) -> None:
             "those of a neutral molecule add up to zero: the molecule is charged, or the charges are something else",
             "leave out ions; check the order of indices and the unit (e); or name the other labels in keys",
         )
+
+
+def check_slopes_of_polarizabilities(frames: Sequence[Frame]) -> None:
+    """Refuse derivatives that are not the slope of the polarizability: neighbours must obey dalpha = alpha' dx."""
+    known = [frame for frame in frames if frame.polarizability is not None]
+    changes: list[float] = []
+    products: list[float] = []
+    for a, b, moved in neighbouring_pairs(known, lambda frame: frame.polarizability_gradient is not None):
+        assert a.polarizability is not None
+        assert b.polarizability is not None
+        gradients = [f.polarizability_gradient for f in (a, b) if f.polarizability_gradient is not None]
+        changes.extend((b.polarizability - a.polarizability).ravel())
+        products.extend(np.einsum("iabc,ic->ab", np.mean(gradients, axis=0), moved).ravel())
+    what = "changes of the polarizability and its derivatives times displacements"
+    compare(changes, products, what, known, LIKELY_SLOPES, TO_SLOPES)
 
 
 def check_gradients_of_polarizabilities(frames: Sequence[Frame]) -> None:

@@ -16,8 +16,8 @@ from ..models.architectures import ARCHITECTURES, element_parameters
 from ..models.potential import NodeEnergies, NodeOutputs, Potential
 from .config import LossConfig, OptimiserConfig
 from .losses import error_sums, losses
-from .predictions import SLOPES, predict
-from .targets import TERMS
+from .predictions import predict
+from .targets import TARGETS, TERMS
 
 WEIGHTED = tuple(term.name for term in TERMS)
 # (parameters, batch, scales) -> loss, and its parts by name
@@ -69,9 +69,9 @@ class Rules(NamedTuple):
         return bool(dict(zip(WEIGHTED, self.weights, strict=True))[term])
 
     @property
-    def slopes(self) -> tuple[str, ...]:
-        """Slopes of outputs that parts of the loss with a weight need (`predictions.SLOPES`)."""
-        return tuple(name for name in SLOPES if self.counts(name))
+    def slopes(self) -> dict[str, str]:
+        """Labels with a weight that are derivatives of an output by positions -> name of that output."""
+        return {t.name: t.needs.name for t in TARGETS if t.needs is not None and self.counts(t.name)}
 
     @classmethod
     def of(

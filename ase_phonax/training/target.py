@@ -130,10 +130,11 @@ class Target:
         limits: sizes that are refused (`labels.sizes`).
         checks: what else is refused (`consistency`).
         kinds: of the batches that carry it.
-        predicted: attribute of `predictions.Prediction` and `answers.Answers`; "" where products or outputs are.
+        predicted: attribute of `answers.Answers`, and of `predictions.Prediction` where no output is needed; "" where
+            products or outputs are.
         output: the network's output that is compared with it, given to networks that are trained on it.
-        of_components: the label of the components of that output.
-        needs: output that networks must have to predict it, where it is none itself.
+        of_components: the label of the components of that output, or of the output it is a derivative of.
+        needs: output whose derivative by positions it is, where it is none itself.
         extensive: grows with the atoms: compared per atom, its size taken less what a sum over elements explains.
         typical: numbers whose root mean square is its scale.
         smallest: scale, at least.

@@ -216,10 +216,15 @@ POLARIZABILITY_GRADIENT = Target(
     stored="polarizability_gradient",
     since=4,
     limits=Limits(largest=1e2),
-    checks=(consistency.check_molecules, response_checks.check_gradients_of_polarizabilities),
+    checks=(
+        consistency.check_molecules,
+        response_checks.check_slopes_of_polarizabilities,
+        response_checks.check_gradients_of_polarizabilities,
+    ),
     kinds=KINDS[:2],
     predicted="polarizability_gradient",
     needs=fields.POLARIZABILITY,
+    of_components=fields.as_tensor,
     smallest=0.01,
     terms=(Term("polarizability_gradient", comparisons.values, ("polarizability_gradient",)),),
     quantity=Quantity(

@@ -1,11 +1,11 @@
 """A potential of ethanol that knows electric fields, and what each order of its expansion is worth in a field.
 
-    PHONAX_DATA=... python examples/electric_field/train.py   an hour of two cores; a second start goes on
+    PHONAX_DATA=... python examples/electric_field/train.py   an hour and a half; a second start goes on
     python examples/electric_field/train.py --quick   a few steps on some of the labels, to see that it runs
 
 From nothing, with outputs for dipole and polarizability beside the energy. Of the 170 frames of
 data/ethanol_fields.npz, 120 are trained on, 20 watch the training, 30 are kept for measure.py. Of the ethanol set's
-other 580 frames, forces are learned, too. The result is data/ethanol.h5.
+other 580 frames, forces are learned, too. Writes ethanol.h5 into --output; data/ethanol.h5 is one that it made.
 """
 
 import argparse
@@ -25,7 +25,7 @@ HERE = Path(__file__).resolve().parent
 LABELS = HERE / "data/ethanol_fields.npz"
 RESULTS = Path("runs/electric_field_model")
 SIZES = {"train": 120, "valid": 20, "test": 30}
-REPEATS = 2  # of the frames in fields in an epoch
+REPEATS = 2  # in an epoch, of the frames with all labels
 SETTINGS = {
     "network": {
         "cutoff": 5.0,
@@ -95,9 +95,10 @@ def forces_alone() -> list[Frame]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--output", type=Path, help=f"{RESULTS}; with --quick {RESULTS}_quick")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
+    options.output = options.output or Path(f"{RESULTS}_quick" if options.quick else RESULTS)
     settings = SETTINGS | {"run": SETTINGS["run"] | {"output": str(options.output)}}
     training, valid = frames("train"), frames("valid")
     if options.quick:
@@ -109,7 +110,7 @@ def main() -> None:
         training = training * REPEATS + forces_alone()
     resume = (options.output / "checkpoint.h5").exists()
     learned = train(settings, frames=(training, valid), resume=resume).potential
-    # Forces alone leave the origin of energies free, and it follows its labels slowly.
+    # Most frames have forces alone, so the offset of energies is fitted afterwards.
     save_model(shifted(learned, frames("train")), options.output / "ethanol.h5", overwrite=True)
 
 

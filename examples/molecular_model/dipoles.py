@@ -59,7 +59,7 @@ def main() -> None:
             path = KEPT / f"{k:04d}.npz"
             if path.exists():
                 with np.load(path) as stored:
-                    own = dict(stored) | {"smiles": np.array(smiles)}
+                    own = dict(stored) | {"smiles": np.array(smiles), "split": np.array(split_of(smiles))}
                 if np.isfinite(own["dipole"]).all():
                     arrays |= {f"{k:04d}/{name}": values for name, values in own.items()}
         return molecular_dft.write(PACKED, arrays)

@@ -58,7 +58,7 @@ def molecules(quick: bool = False) -> list[str]:
     *small, five, six = by_size
     chosen = [smiles for size in small for smiles in size]
     chosen += random.Random(0).sample(five, OF_FIVE)
-    chosen += [_canonical(smiles) for smiles in (*LARGER.read_text().split(), *TESTED.values())]
+    chosen += [canonical(smiles) for smiles in (*LARGER.read_text().split(), *TESTED.values())]
     breadth = five + random.Random(1).sample(six, OF_SIX)
     random.Random(2).shuffle(breadth)
     return list(dict.fromkeys(["[H][H]", *chosen, *breadth]))
@@ -66,7 +66,7 @@ def molecules(quick: bool = False) -> list[str]:
 
 def split_of(smiles: str) -> str:
     """ "tested", "held out" or "train"."""
-    if smiles in {_canonical(s) for s in TESTED.values()}:
+    if smiles in {canonical(s) for s in TESTED.values()}:
         return "tested"
     return "held out" if zlib.crc32(smiles.encode()) % 1000 < 1000 * HELD_OUT else "train"
 
@@ -97,7 +97,8 @@ def _bonds(molecule: Chem.Mol) -> list[list[int]]:
     return [[bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()] for bond in molecule.GetBonds()]
 
 
-def _canonical(smiles: str) -> str:
+def canonical(smiles: str) -> str:
+    """The SMILES that stands for all of a molecule."""
     return Chem.MolToSmiles(Chem.MolFromSmiles(smiles))
 
 

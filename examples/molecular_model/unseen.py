@@ -69,11 +69,13 @@ def relax_all() -> None:
 
 def every_molecule() -> dict[str, Atoms]:
     """Twenty geometries by SMILES."""
-    from fields import TESTED
+    from molecules import TESTED
 
     with np.load(HERE / "data/pbe.npz") as stored:
         numbers = {str(stored[name]): name.split("/")[0] for name in stored if name.endswith("/smiles")}
-        result = {s: Atoms(stored[f"{numbers[s]}/numbers"][0], stored[f"{numbers[s]}/positions"][0]) for s in TESTED}
+        result = {
+            s: Atoms(stored[f"{numbers[s]}/numbers"][0], stored[f"{numbers[s]}/positions"][0]) for s in TESTED.values()
+        }
     with np.load(GEOMETRIES) as stored:
         for name in stored:
             smiles, what = name.split("|")

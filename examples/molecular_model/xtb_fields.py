@@ -64,7 +64,7 @@ def main() -> None:
             except RuntimeError:  # no self-consistency
                 continue
             if found is not None:
-                own = found | {"smiles": np.array(smiles)}
+                own = found | {"smiles": np.array(smiles), "split": np.array(split_of(smiles))}
                 arrays |= {f"{k:04d}-{frame}/{name}": values for name, values in own.items()}
         if k % 100 == 0:
             print(f"{k}/{len(names)} {smiles}", flush=True)
@@ -73,7 +73,7 @@ def main() -> None:
     with open(part, "wb") as file:
         np.savez_compressed(file, **arrays)
     part.replace(KEPT)
-    print(f"{KEPT}: {len(arrays) // 5} frames")
+    print(f"{KEPT}: {len(arrays) // 6} frames")
 
 
 if __name__ == "__main__":
