@@ -41,7 +41,7 @@ def whole_frame() -> Frame:
 def test_every_label_has_its_field_and_every_part_of_the_loss_its_weight():
     """Kills: a row without a field of frames or without a weight, and a field or weight that no row knows."""
     fields = {field.name for field in dataclasses.fields(Frame)}
-    assert {target.field for target in TARGETS} == fields - {"atoms", "weights", "origin", "field"}
+    assert {target.attribute for target in TARGETS} == fields - {"atoms", "weights", "origin", "field"}
     numbers = {field.name for field in dataclasses.fields(LossConfig) if field.type is float}
     assert {term.name for term in TERMS} == numbers - {"huber_delta"}
     for term in TERMS:
@@ -51,7 +51,7 @@ def test_every_label_has_its_field_and_every_part_of_the_loss_its_weight():
 def test_no_two_labels_share_a_name_where_one_would_be_taken_for_the_other():
     for names in (
         LABELS,
-        [target.field for target in TARGETS],
+        [target.attribute for target in TARGETS],
         [target.stored for target in TARGETS],
         [target.source.key for target in TARGETS if target.source],
         [quantity.name for quantity in QUANTITIES],

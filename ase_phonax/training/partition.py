@@ -105,8 +105,8 @@ def validated(frames: Sequence[Frame]) -> list[Frame]:
             for target in TARGETS:
                 value = target.of(frame)
                 if target.per == "wave" and value is not None:  # all at the same wave vectors, as a Frame demands
-                    labels[target.field] = target.make(*(part.of(value)[k : k + 1] for part in target.parts))
+                    labels[target.attribute] = target.make(*(part.of(value)[k : k + 1] for part in target.parts))
                 elif n:
-                    labels[target.field] = None
+                    labels[target.attribute] = None
             result.append(replace(frame, **labels))
     return result

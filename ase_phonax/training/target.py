@@ -44,7 +44,7 @@ class Source:
     Attributes:
         key: in results, `info` or `arrays`.
         words: of a frame that has none: "no forces".
-        make: (numbers, number of atoms, origin) -> the field of a frame.
+        make: (numbers, number of atoms, origin) -> the label of a frame.
         alike: parts of names under which others write it.
         sizes: how many numbers it then has, of n atoms.
     """
@@ -118,12 +118,12 @@ class Target:
 
     Attributes:
         name: of weights of frames, of scales, of arrays in a batch.
-        field: of `Frame`.
+        attribute: of `Frame`.
         words, singular: in messages.
         unit: of the label.
         per: "structure", "atom", or "wave": one array of a structure, one row for each atom, arrays at wave vectors.
         parts: its arrays, one but for those at wave vectors.
-        make: the field from its parts.
+        make: the label from its parts.
         stored: array or group in files of `save_frames`.
         since: version of these files that has it first.
         source: where ASE has it; None where only our own files do.
@@ -145,7 +145,7 @@ class Target:
     """
 
     name: str
-    field: str
+    attribute: str
     words: str
     singular: str
     unit: str
@@ -172,7 +172,7 @@ class Target:
 
     def of(self, frame: Frame) -> Any:
         """The label of a frame, None where it has none."""
-        return getattr(frame, self.field)
+        return getattr(frame, self.attribute)
 
     @property
     def of_molecules(self) -> bool:

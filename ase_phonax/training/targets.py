@@ -31,7 +31,7 @@ def _size_of_products(second: values.SecondOrder) -> np.ndarray:
 
 ENERGY = Target(
     name="energy",
-    field="energy",
+    attribute="energy",
     words="energy",
     singular="an energy",
     unit="eV",
@@ -50,7 +50,7 @@ ENERGY = Target(
 
 FORCES = Target(
     name="forces",
-    field="forces",
+    attribute="forces",
     words="forces",
     singular="a force",
     unit="eV/Å",
@@ -68,7 +68,7 @@ FORCES = Target(
 
 STRESS = Target(
     name="stress",
-    field="stress",
+    attribute="stress",
     words="stress",
     singular="a stress",
     unit="eV/Å³",
@@ -86,7 +86,7 @@ STRESS = Target(
 
 CURVATURE = Target(
     name="curvature",
-    field="second",
+    attribute="second",
     words="second derivatives",
     singular="a second derivative",
     unit="eV/Å²",
@@ -113,7 +113,7 @@ CURVATURE = Target(
 
 SPECTRUM = Target(
     name="spectrum",
-    field="spectrum",
+    attribute="spectrum",
     words="spectrum",
     singular="a frequency",
     unit="THz",
@@ -136,7 +136,7 @@ SPECTRUM = Target(
 
 DIPOLE = Target(
     name="dipole",
-    field="dipole",
+    attribute="dipole",
     words="dipole",
     singular="a dipole",
     unit="eÅ",
@@ -160,7 +160,7 @@ DIPOLE = Target(
 
 POLARIZABILITY = Target(
     name="polarizability",
-    field="polarizability",
+    attribute="polarizability",
     words="polarizability",
     singular="a polarizability",
     unit="e²Å²/eV",
@@ -184,7 +184,7 @@ POLARIZABILITY = Target(
 
 BORN_CHARGES = Target(
     name="born_charges",
-    field="born_charges",
+    attribute="born_charges",
     words="Born charges",
     singular="a Born charge",
     unit="e",
@@ -207,7 +207,7 @@ BORN_CHARGES = Target(
 
 POLARIZABILITY_GRADIENT = Target(
     name="polarizability_gradient",
-    field="polarizability_gradient",
+    attribute="polarizability_gradient",
     words="derivatives of the polarizability",
     singular="a derivative of the polarizability",
     unit="e²Å/eV",

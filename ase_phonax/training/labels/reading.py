@@ -226,7 +226,7 @@ def frame_of_atoms(atoms: Atoms, keys: Mapping[str, str] | None = None, origin: 
     for key, value in labels.items():
         target = _SOURCES[key]
         assert target.source is not None
-        fields[target.field] = target.source.make(_as_numbers(key, value, origin), len(atoms), origin)
+        fields[target.attribute] = target.source.make(_as_numbers(key, value, origin), len(atoms), origin)
     weights = {label: given["weight"] * given[f"{label}_weight"] for label in LABELS}
     told = tuple((label, weight) for label, weight in weights.items() if weight != 1)
     return Frame(_bare(atoms), **fields, weights=told, origin=origin, field=_field(atoms, keys, origin))

@@ -123,7 +123,7 @@ def _frames(content: hdf5.Content) -> list[Frame]:
         frames.append(
             Frame(
                 atoms,
-                **{target.field: _value(target, arrays, k, own) for target in TARGETS if target.since <= version},
+                **{target.attribute: _value(target, arrays, k, own) for target in TARGETS if target.since <= version},
                 weights=tuple((n, float(w)) for n, w in zip(names, arrays["weights"][k], strict=True) if w != 1),
                 origin=str(origins[k]),
                 field=None if np.isnan(fields[k]).all() else fields[k],
