@@ -323,7 +323,7 @@ def check_learned(result, rows, held) -> None:
     calc = PhonaxCalculator(result.potential)
     error = np.mean([np.abs(calc.get_born_charges(f.atoms) - f.born_charges).mean() for f in held])
     assert scores.mae["born_charges"] == pytest.approx(error, rel=1e-9)
-    assert {"dipole", "polarizability"} <= set(scores.mae)
+    assert {"dipole", "polarizability", "polarizability_gradient"} <= set(scores.mae)
 
 
 @pytest.mark.slow

@@ -69,6 +69,12 @@ def measured(model: Path, part: str) -> dict[str, np.ndarray]:
     forces = np.array([[[f for _, f in own] for own in each] for each in in_field])
     errors["energy"] = energies - labels["energies"][chosen, 1:]
     errors["forces"] = forces - labels["forces_in_fields"][chosen, 1:]
+    # Second differences of forces in the two opposite fields along each axis: d alpha_aa/dx.
+    both = labels["forces_in_fields"][chosen, 1:7].reshape(len(chosen), 3, 2, -1, 3)
+    step = np.linalg.norm(fields[:, 0:6:2], axis=-1)[:, :, None, None]
+    along = (both.sum(2) - 2 * labels["forces"][chosen][:, None]) / step**2
+    gradients = np.array([np.einsum("naab->anb", answers["gradient"]) for answers in model_answers])
+    errors["gradient_both"], errors["gradient_alone"] = np.stack([along, gradients]), gradients - along
     for name in ("energy", "forces", "dipole", "polarizability", "born_charges"):
         answers = np.array([answers[name] for answers in model_answers])
         errors[f"{name}_alone"] = answers - labels[name][chosen]
@@ -90,6 +96,8 @@ def table(errors: dict[str, np.ndarray]) -> dict[str, float]:
     rows["Born charges [e]"] = np.abs(errors["born_charges_alone"]).mean()
     sizes = [np.linalg.norm(errors[f"polarizability_{which}"], axis=(-2, -1)) for which in ("alone", "both")]
     rows["polarizability [%]"] = 100 * (sizes[0] / sizes[1][0]).mean()
+    sizes = [np.sqrt(np.mean(errors[f"gradient_{which}"] ** 2, axis=(-3, -2, -1))) for which in ("alone", "both")]
+    rows["derivatives of its diagonal [%]"] = 100 * (sizes[0] / sizes[1][0]).mean()
     return {name: float(value) for name, value in rows.items()}
 
 
