@@ -34,7 +34,7 @@ MODELS = HERE.parents[1] / "models"
 RESULTS = Path("runs/molecules_with_outputs")
 BREADTH = HERE.parents[1] / "runs/molecules_in_fields_xtb.npz"
 LABELS, DIPOLES, UNSEEN = (HERE / f"data/{name}.npz" for name in ("fields", "dipoles", "unseen"))
-# Dipoles and Born charges of GFN2-xTB are larger than PBE's: over 150 frames of dipoles.npz by 1/0.83, over 58 of
+# Dipoles and Born charges of GFN2-xTB are larger than PBE's: over 150 frames of dipoles.npz by 1/0.83, over 54 of
 # fields.npz by 1/0.81. Times this, dipoles are 0.033 eÅ from PBE's, and 0.050 as they are.
 SCALE_OF_XTB = 0.82
 ETHANOL = 40  # frames of ethanol_fields.npz
