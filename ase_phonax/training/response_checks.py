@@ -151,17 +151,9 @@ def check_sizes_of_dipoles(frames: Sequence[Frame]) -> None:
 
 def check_slopes_of_dipoles(frames: Sequence[Frame]) -> None:
     """Refuse Born charges that are not the slope of the dipole: neighbouring frames must obey dmu = Z* dx."""
-    known = [frame for frame in frames if frame.dipole is not None]
-    changes: list[float] = []
-    products: list[float] = []
-    for a, b, moved in neighbouring_pairs(known, lambda frame: frame.born_charges is not None):
-        assert a.dipole is not None
-        assert b.dipole is not None
-        charges = [frame.born_charges for frame in (a, b) if frame.born_charges is not None]
-        changes.extend(b.dipole - a.dipole)
-        products.extend(np.einsum("iab,ib->a", np.mean(charges, axis=0), moved))
     what = "changes of the dipole and Born charges times displacements"
-    compare(changes, products, what, known, LIKELY_DIPOLES, f"{TO_DIPOLE}; Born charges are in e, field first")
+    remedy = f"{TO_DIPOLE}; Born charges are in e, field first"
+    _compare_slopes(frames, ("dipole", "born_charges"), what, LIKELY_DIPOLES, remedy)
 
 
 def check_born_charges(frames: Sequence[Frame]) -> None:
@@ -179,17 +171,23 @@ def check_born_charges(frames: Sequence[Frame]) -> None:
 
 def check_slopes_of_polarizabilities(frames: Sequence[Frame]) -> None:
     """Refuse derivatives that are not the slope of the polarizability: neighbours must obey dalpha = alpha' dx."""
-    known = [frame for frame in frames if frame.polarizability is not None]
+    what = "changes of the polarizability and its derivatives times displacements"
+    _compare_slopes(frames, ("polarizability", "polarizability_gradient"), what, LIKELY_SLOPES, TO_SLOPES)
+
+
+def _compare_slopes(
+    frames: Sequence[Frame], names: tuple[str, str], what: str, usual: dict[float, str], remedy: str
+) -> None:
+    """Refuse a label, the second of `names`, that is not the derivative of the first, displacement last."""
+    value, slope = names
+    known = [frame for frame in frames if getattr(frame, value) is not None]
     changes: list[float] = []
     products: list[float] = []
-    for a, b, moved in neighbouring_pairs(known, lambda frame: frame.polarizability_gradient is not None):
-        assert a.polarizability is not None
-        assert b.polarizability is not None
-        gradients = [f.polarizability_gradient for f in (a, b) if f.polarizability_gradient is not None]
-        changes.extend((b.polarizability - a.polarizability).ravel())
-        products.extend(np.einsum("iabc,ic->ab", np.mean(gradients, axis=0), moved).ravel())
-    what = "changes of the polarizability and its derivatives times displacements"
-    compare(changes, products, what, known, LIKELY_SLOPES, TO_SLOPES)
+    for a, b, moved in neighbouring_pairs(known, lambda frame: getattr(frame, slope) is not None):
+        slopes = [own for frame in (a, b) if (own := getattr(frame, slope)) is not None]
+        changes.extend(np.ravel(getattr(b, value) - getattr(a, value)))
+        products.extend(np.ravel(np.tensordot(moved, np.mean(slopes, axis=0), axes=((0, 1), (0, -1)))))
+    compare(changes, products, what, known, usual, remedy)
 
 
 def check_gradients_of_polarizabilities(frames: Sequence[Frame]) -> None:
