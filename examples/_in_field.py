@@ -125,7 +125,7 @@ class InField:
 
 
 class _KeptOrbitals(numint.NumInt):
-    """PySCF's integrator, which keeps the basis functions on the grid: half of the time of a cycle."""
+    """PySCF's integrator, which keeps the basis functions on the grid: a quarter of the time of a label."""
 
     def __init__(self) -> None:
         super().__init__()

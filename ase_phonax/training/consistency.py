@@ -289,7 +289,7 @@ def _has_bound_hydrogen(frame: Frame) -> bool:
 
 
 def check_molecules(frames: Sequence[Frame]) -> None:
-    """Refuse dipoles, polarizabilities and Born charges of periodic structures."""
+    """Refuse what molecules have of a uniform field, dipoles and their like, of periodic structures."""
     for frame in frames:
         labels = (frame.dipole, frame.polarizability, frame.born_charges, frame.polarizability_gradient)
         if frame.atoms.pbc.any() and any(label is not None for label in labels):
