@@ -6,6 +6,7 @@ Labels come from a pair potential with analytic derivatives, so that "right" has
 import io
 import os
 import shutil
+from dataclasses import fields
 
 import h5py
 import numpy as np
@@ -74,7 +75,9 @@ def same_frames(a, b):
         for name in ("second", "spectrum"):
             assert (getattr(x, name) is None) == (getattr(y, name) is None)
             if getattr(x, name) is not None:
-                for p, q in zip(vars(getattr(x, name)).values(), vars(getattr(y, name)).values(), strict=True):
+                for field in fields(getattr(x, name)):
+                    p, q = (getattr(getattr(frame, name), field.name) for frame in (x, y))
+                    assert (p is None) == (q is None)
                     np.testing.assert_array_equal(p, q)
 
 
@@ -474,7 +477,19 @@ def mixture(clusters):
         Frame(crystal, stress=0.01 * np.eye(3), second=SecondOrder(qpoints, matrices), weights=(("curvature", 0.5),)),
         Frame(slab, energy=-3.0, weights=(("energy", 1.0), ("forces", 2))),
         Frame(crystal, spectrum=Spectrum(qpoints, np.sort(rng.uniform(0, 20, (2, 12)), 1)), origin="spectra Å"),
+        Frame(crystal, spectrum=lines_of_two_species(qpoints)),
     ]
+
+
+def lines_of_two_species(qpoints: np.ndarray) -> Spectrum:
+    """Some frequencies of twelve, four of one species and eight of another, in some basis."""
+    rng = np.random.default_rng(4)
+    basis = np.linalg.qr(rng.normal(size=(2, 12, 12)) + 1j * rng.normal(size=(2, 12, 12)))[0]
+    species = (basis * np.repeat([0.0, 1.0], [4, 8])) @ basis.conj().swapaxes(1, 2)
+    weights = np.zeros((2, 12))
+    weights[:, [1, 3, 4, 11]] = [1.0, 0.25, 1.0, 4.0]
+    frequencies = np.where(weights, [0, 3.0, 0, 19.0, 2.0, 0, 0, 0, 0, 0, 0, 7.0], 0.0)
+    return Spectrum(qpoints, frequencies, weights, species)
 
 
 def test_everything_survives_the_file(tmp_path, mixture):

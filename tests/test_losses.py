@@ -10,16 +10,20 @@ from scipy.spatial.transform import Rotation
 
 from ase_phonax import PhonaxCalculator
 from ase_phonax.derivatives.compiled.responses import cast
+from ase_phonax.derivatives.conventions import signed_roots_thz
 from ase_phonax.derivatives.evaluator import Evaluator
+from ase_phonax.molecules.point_groups import find_point_group
+from ase_phonax.molecules.representations import representations
 from ase_phonax.training import comparisons, spectra, steps
+from ase_phonax.training.answers import Answers, Respondent, frequency_errors
 from ase_phonax.training.batches import Planner, prepare
 from ase_phonax.training.config import LossConfig, OptimiserConfig
-from ase_phonax.training.labels import Frame, SecondOrder
+from ase_phonax.training.labels import Frame, SecondOrder, Spectrum
 from ase_phonax.training.losses import losses
 from ase_phonax.training.predictions import Prediction, predict
 from ase_phonax.training.spectra import eigenvalues
 from ase_phonax.training.steps import WEIGHTED, Rules, batch_loss, error_sums
-from ase_phonax.training.targets import TARGETS
+from ase_phonax.training.targets import SPECTRUM, TARGETS
 
 from .crystals import triclinic
 from .test_fields import potential as field_potential
@@ -207,6 +211,42 @@ def test_gradients_of_degenerate_spectra_equal_finite_differences(functions, nam
     assert_gradients_equal_differences(function, potential.parameters, batch, ("spectrum",))
 
 
+def test_lines_are_compared_with_modes_of_their_own_species(functions):
+    """Levels of carbon dioxide cost nothing where they are right species by species, in whatever order they are.
+
+    Kills: sorting all frequencies together; comparing those that are not known; a gradient that mixes species.
+    """
+    potential, function = functions["spectrum"]
+    atoms = molecule("CO2")
+    group = find_point_group(atoms)
+    projectors = [kind.projector for kind in representations(group)]
+    species = sum(number * projector for number, projector in enumerate(projectors))[None]
+    root = np.sqrt(np.repeat(atoms.get_masses(), 3))
+    matrix = Evaluator(potential, DOUBLE).lattice_matrices(atoms, np.zeros((1, 3)))[0].real / np.outer(root, root)
+    bases = [np.linalg.svd(p)[0][:, : round(np.trace(p))] for p in projectors]
+    own = np.concatenate([signed_roots_thz(np.linalg.eigvalsh(basis.T @ matrix @ basis)) for basis in bases])
+    assert not np.allclose(own, np.sort(own))
+    weights = np.array([[1.0, 1, 0, 1, 2, 2, 0, 1, 1]])
+    other = labelled(triclinic()[[0, 1, 2]], Q, 1)
+
+    def cost(frequencies, weights, species=species):
+        frame = Frame(atoms, spectrum=Spectrum(np.zeros((1, 3)), frequencies[None], weights, species))
+        batch = batch_of([frame, other], "spectrum", potential)
+        batch.globals["spectrum_weight"][1:] = 0
+        return function(potential.parameters, batch)[0]["spectrum"], batch, frame
+
+    wrong = np.where(weights[0] > 0, own, own + 5)
+    assert cost(wrong, weights)[0] < 1e-20
+    moved = own + np.array([0, 0, 0, 0, 3.0, 0, 0, 3.0, 3.0])  # THz, where frequencies are far above the softened ones
+    value, batch, frame = cost(moved, weights)
+    answers = Answers(Respondent(Evaluator(potential, DOUBLE)), frame)
+    errors = frequency_errors(answers, SPECTRUM)["frequency"]
+    # A translation is known, too: its frequency is the root of what rounding leaves.
+    np.testing.assert_allclose(errors, -(moved - own)[weights[0] > 0], atol=1e-4)
+    assert value == pytest.approx(4 / 9, rel=1e-3)  # four weights of nine modes, each off by its scale
+    assert_gradients_equal_differences(function, potential.parameters, batch, ("spectrum",))
+
+
 def test_eigenvalue_gradient_does_not_depend_on_the_basis_of_equal_modes():
     rng = np.random.default_rng(0)
     vectors = np.linalg.qr(rng.normal(size=(6, 6)) + 1j * rng.normal(size=(6, 6)))[0]
@@ -214,8 +254,10 @@ def test_eigenvalue_gradient_does_not_depend_on_the_basis_of_equal_modes():
     turn = np.eye(6, dtype=complex)
     turn[1:4, 1:4] = np.linalg.qr(rng.normal(size=(3, 3)) + 1j * rng.normal(size=(3, 3)))[0]
     turn[4:, 4:] = [[0.6, 0.8j], [0.8j, 0.6]]
-    (a,) = spectra._eigenvalues_backward((jnp.array(values), jnp.array(vectors)), jnp.array(slope))
-    (b,) = spectra._eigenvalues_backward((jnp.array(values), jnp.array(vectors @ turn)), jnp.array(slope))
+    a, b = (
+        spectra._eigenvalues_backward((jnp.array(values), jnp.zeros(6), jnp.array(own)), jnp.array(slope))[0]
+        for own in (vectors, vectors @ turn)
+    )
     np.testing.assert_allclose(a, b, atol=1e-12)
 
 
@@ -224,7 +266,7 @@ def test_eigenvalue_gradient_equals_finite_differences_of_a_hermitian_matrix():
     matrix, move = rng.normal(size=(2, 5, 5)) + 1j * rng.normal(size=(2, 5, 5))
     matrix, move = matrix + matrix.conj().T, move + move.conj().T
     weight = rng.normal(size=5)
-    along = lambda t: jnp.sum(weight * eigenvalues(matrix + t * move))  # noqa: E731
+    along = lambda t: jnp.sum(weight * eigenvalues(matrix + t * move, jnp.zeros(5)))  # noqa: E731
     h = 1e-5
     expected = sum(weight * (np.linalg.eigvalsh(matrix + h * move) - np.linalg.eigvalsh(matrix - h * move))) / (2 * h)
     assert jax.grad(along)(0.0) == pytest.approx(expected, rel=1e-7)

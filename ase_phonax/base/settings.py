@@ -197,6 +197,8 @@ def convert(hint: Hint, value: Given, source: str, path: str) -> Any:
     """
     value = _of_yaml(value)
     wanted = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if value is None and type(None) in wanted:
+        return None
     # Numbers first: YAML reads 1e-3 as text, and a text may also be a path.
     wanted = tuple(sorted(wanted, key=lambda kind: kind not in (int, float)))
     for kind in wanted:

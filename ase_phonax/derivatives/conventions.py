@@ -74,5 +74,9 @@ def phonopy_dynamical_gradients(
 
 def frequencies_thz(dynamical: np.ndarray) -> np.ndarray:
     """Frequencies (..., 3n) [THz], ascending, imaginary ones negative, of D(q) [eV/Å²/amu]."""
-    eigenvalues = np.linalg.eigvalsh(dynamical)
+    return signed_roots_thz(np.linalg.eigvalsh(dynamical))
+
+
+def signed_roots_thz(eigenvalues: np.ndarray) -> np.ndarray:
+    """Frequencies [THz], imaginary ones negative, of eigenvalues of D(q) [eV/Å²/amu]."""
     return np.sign(eigenvalues) * np.sqrt(np.abs(eigenvalues)) * THZ_PER_SQRT_EV_A2_AMU

@@ -101,6 +101,14 @@ def complete(products: np.ndarray, displacements: Displacements, group: LittleGr
     return transposed.reshape(size, size).T
 
 
+def averaged(matrix: np.ndarray, group: LittleGroup) -> np.ndarray:
+    """Mean of G X G^H over a little group, X* in place of X with time reversal: what of a matrix (3n, 3n) obeys it."""
+    n = len(matrix)
+    moves = _images(np.eye(n, dtype=complex), group).reshape(n, -1, n).swapaxes(0, 1)
+    own = np.where(group.conjugate[:, None, None], matrix.conj(), matrix)
+    return np.mean(moves @ own @ moves.conj().swapaxes(1, 2), axis=0)
+
+
 def _spanned(images: np.ndarray) -> np.ndarray:
     """Sum of u* u^T over displacements (3n, images) of each atom: (n, 3, 3)."""
     by_atom = images.reshape(len(images) // 3, 3, -1)

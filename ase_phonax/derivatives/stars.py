@@ -17,7 +17,7 @@ import numpy as np
 from ase import Atoms
 
 from ..structures.space_groups import get_operations
-from .little_groups import LittleGroup, complete, irreducible_displacements
+from .little_groups import LittleGroup, averaged, complete, irreducible_displacements
 
 EXACT = 1e-8  # [Å] times third derivatives of about 30 eV/Å³: 1e-8 of the constants
 # q is compared in steps of 1/_GRID. Fractions of supercells are whole steps, so that q and q - 1 never round
@@ -137,6 +137,10 @@ class Stars:
             stars, members = zip(*(known[key] for key in keys[some]), strict=True)
             result[some] = self._unfold(qpoints[some], np.array(stars), np.array(members))
         return result
+
+    def obeying(self, q: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+        """The part of a matrix (3n, 3n) at q that all operations leave as it is."""
+        return averaged(matrix, self._little_group(q))
 
     def _little_group(self, q: np.ndarray) -> LittleGroup:
         """The operations that leave D(q) as it is."""

@@ -122,11 +122,11 @@ def projections(c: Comparison, target: Target, scale: Array, cost: Cost) -> Arra
 
 
 def spectra(c: Comparison, target: Target, scale: Array, cost: Cost) -> Array:
-    """Sorted frequencies against sorted frequencies."""
+    """Sorted frequencies against sorted frequencies, species by species, over those that are known."""
     predicted = frequencies(c.predicted, c.batch)
-    inside = jnp.arange(predicted.shape[1]) < 3 * c.batch.globals["n_atoms"][:, None]
-    residual = jnp.where(inside, (predicted - soften(c.batch.globals["spectrum"])) / scale, 0.0)
-    return jnp.sum(cost(residual[..., None]), 1) / (3 * c.n_atoms)
+    weights = c.batch.globals["line_weights"]
+    residual = jnp.where(weights > 0, (predicted - soften(c.batch.globals["spectrum"])) / scale, 0.0)
+    return jnp.sum(weights * cost(residual[..., None]), 1) / (3 * c.n_atoms)
 
 
 def _change(c: Comparison) -> Array:

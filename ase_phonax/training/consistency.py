@@ -273,10 +273,26 @@ def check_spectra(frames: Sequence[Frame]) -> None:
 
 
 def _check_spectrum(frame: Frame, spectrum: Spectrum) -> None:
-    top = float(np.max(spectrum.frequencies))
+    where, is_known = frame.origin or "a frame", spectrum.is_known
+    if spectrum.weights is not None and (np.min(spectrum.weights) < 0 or not is_known.any()):
+        raise InputError(
+            f"{where}: of {is_known.size} frequencies of the spectrum {is_known.sum()} have a positive weight",
+            "a negative one would drive the model away, and of none it learns nothing",
+            "give each known frequency a positive weight, and zero to the others",
+        )
+    for which, (frequencies, known) in enumerate(zip(spectrum.in_order, is_known, strict=True)):
+        for species in np.unique(spectrum.order[which]):
+            own = frequencies[known & (spectrum.order[which] == species)]
+            if np.any(np.diff(own) < 0):
+                raise InputError(
+                    f"{where}: frequencies of species {species:.0f} at wave vector {which} do not ascend: {own}",
+                    "each is compared with the model's own at its place",
+                    "sort them within each species",
+                )
+    top = float(np.max(spectrum.frequencies[is_known]))
     if not FREQUENCY_RANGE[0] < top < FREQUENCY_RANGE[1]:
         raise InputError(
-            f"{frame.origin or 'a frame'}: the highest frequency of the spectrum is {top:.4g}, read as THz",
+            f"{where}: the highest frequency of the spectrum is {top:.4g}, read as THz",
             "nothing vibrates like that: the unit is probably 1/cm, meV or eV",
             "from 1/cm divide by 33.35641, from meV by 4.135668",
         )

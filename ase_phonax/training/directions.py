@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..base.units import THZ_PER_SQRT_EV_A2_AMU
+from ..derivatives.conventions import frequencies_thz
+from .values import APART
 
 if TYPE_CHECKING:
     from .batches import Item, Shape
@@ -92,14 +93,22 @@ def _as_heat_moves(normal: np.ndarray, matrix: np.ndarray, masses: np.ndarray) -
 
 
 def _spectrum(frame: Frame, which: int, largest: int) -> dict[str, np.ndarray]:
-    """Sorted frequencies [THz] padded to the largest frame, and their weight."""
+    """Frequencies [THz], the weight and the species of each, padded to the largest frame; and the weight of all."""
+    n = 3 * len(frame.atoms)
+    weights, places, species = np.ones(n), np.zeros(n), np.zeros((n, n))
     if frame.spectrum is not None:
-        frequencies = np.sort(frame.spectrum.frequencies[which])
+        known = frame.spectrum
+        frequencies, places = known.in_order[which], known.order[which]
+        weights = weights if known.weights is None else known.weights[which]
+        species = species if known.species is None else known.species[which]
     else:
         assert frame.second is not None
         root = np.sqrt(np.repeat(frame.atoms.get_masses(), 3))
-        eigenvalues = np.linalg.eigvalsh(frame.second.matrices[which] / np.outer(root, root))
-        frequencies = np.sign(eigenvalues) * np.sqrt(np.abs(eigenvalues)) * THZ_PER_SQRT_EV_A2_AMU
-    padded = np.zeros((1, 3 * largest))
-    padded[0, : len(frequencies)] = frequencies
-    return {"spectrum": padded, "spectrum_weight": np.array([frame.weight("spectrum")])}
+        frequencies = frequencies_thz(frame.second.matrices[which] / np.outer(root, root))
+    room = 3 * largest - n
+    padded = {"spectrum": frequencies, "line_weights": weights, "apart": APART * places}
+    return {
+        **{name: np.pad(values, (0, room))[None] for name, values in padded.items()},
+        "species": np.pad(APART * np.stack([species.real, species.imag]), ((0, 0), (0, room), (0, room)))[None],
+        "spectrum_weight": np.array([frame.weight("spectrum")]),
+    }

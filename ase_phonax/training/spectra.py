@@ -21,7 +21,9 @@ def soften(frequency: Array) -> Array:
 
 
 def frequencies(predicted: Prediction, batch: jraph.GraphsTuple) -> Array:
-    """(n_graphs, 3 largest) softened frequencies [THz], ascending; what lies beyond 3 n_atoms is padding.
+    """(n_graphs, 3 largest) softened frequencies [THz], in the order of the labels; beyond 3 n_atoms is padding.
+
+    They ascend within each species, which the batch keeps apart (`values.Spectrum`).
 
     The directions of the batch are all unit displacements times sqrt(3n).
     """
@@ -39,37 +41,43 @@ def frequencies(predicted: Prediction, batch: jraph.GraphsTuple) -> Array:
     both = inside[:, :, None] & inside[:, None, :]
     matrix = jnp.where(both, rows[:, 0] + 1j * rows[:, 1], 0)
     matrix = (matrix + matrix.conj().transpose(0, 2, 1)) / 2
+    matrix = matrix + batch.globals["species"][:, 0] + 1j * batch.globals["species"][:, 1]
     matrix = matrix + jnp.where(inside, 0.0, 1e6)[:, :, None] * jnp.eye(columns, dtype=rows.dtype)
-    squares = eigenvalues(matrix) * THZ_PER_SQRT_EV_A2_AMU**2
+    squares = eigenvalues(matrix, batch.globals["apart"]) * THZ_PER_SQRT_EV_A2_AMU**2
     return squares / (squares**2 + SOFT_THZ**4) ** 0.25
 
 
 @jax.custom_vjp
-def eigenvalues(matrix: Array) -> Array:
-    """(..., n, n) Hermitian -> (..., n) ascending, with a gradient that no degeneracy spoils.
+def eigenvalues(matrix: Array, apart: Array) -> Array:
+    """(..., n, n) Hermitian -> (..., n) ascending, less `apart`, with a gradient that no degeneracy spoils.
 
     d lambda = u† dM u needs no differences of eigenvalues; within a set of (nearly) equal ones the basis is
     arbitrary, so the incoming gradient is averaged over the set.
+
+    Args:
+        matrix: in which species are moved apart.
+        apart: (..., n) by how much the species of each eigenvalue was; it has no gradient.
     """
-    return jnp.linalg.eigvalsh(matrix)
+    return jnp.linalg.eigvalsh(matrix) - apart
 
 
-def _eigenvalues_forward(matrix: Array) -> tuple[Array, tuple[Array, Array]]:
-    values, vectors = jnp.linalg.eigh(matrix)
-    return values, (values, vectors)
+def _eigenvalues_forward(matrix: Array, apart: Array) -> tuple[Array, tuple[Array, Array, Array]]:
+    moved, vectors = jnp.linalg.eigh(matrix)
+    return moved - apart, (moved, apart, vectors)
 
 
-def _eigenvalues_backward(kept: tuple[Array, Array], slope: Array) -> tuple[Array]:
-    values, vectors = kept
+def _eigenvalues_backward(kept: tuple[Array, Array, Array], slope: Array) -> tuple[Array, Array]:
+    moved, apart, vectors = kept
+    values = moved - apart
     # Padding may be far larger than any true eigenvalue.
     size = jnp.max(jnp.where(jnp.abs(values) < 1e5, jnp.abs(values), 0.0), -1)[..., None]
-    steps = values[..., 1:] - values[..., :-1] > DEGENERATE * size
+    steps = moved[..., 1:] - moved[..., :-1] > DEGENERATE * size
     group = jnp.concatenate([jnp.zeros_like(steps[..., :1], int), jnp.cumsum(steps, -1)], -1)
     same = (group[..., :, None] == group[..., None, :]).astype(values.dtype)
     mean = jnp.einsum("...ij,...j->...i", same, slope) / same.sum(-1)
     # JAX pairs a complex gradient without conjugation: the transpose of the outer product.
     outer = jnp.einsum("...ik,...k,...jk->...ij", vectors.conj(), mean.astype(vectors.dtype), vectors)
-    return (outer,)
+    return outer, jnp.zeros_like(apart)
 
 
 eigenvalues.defvjp(_eigenvalues_forward, _eigenvalues_backward)

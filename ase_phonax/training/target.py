@@ -25,12 +25,16 @@ class Part:
         shape: of n atoms at m wave vectors.
         name: of the attribute that holds it, and of its array in files; "" where the label is this array.
         dtype: in files.
+        may_lack: None where there is nothing to say.
+        since: version of files that has it first.
     """
 
     words: str
     shape: Callable[[int, int], tuple[int, ...]]
     name: str = ""
     dtype: type = float
+    may_lack: bool = False
+    since: int = 1
 
     def of(self, value: Any) -> Any:
         """The array of a label that is this part."""
@@ -178,6 +182,10 @@ class Target:
     def of_molecules(self) -> bool:
         """Whether periodic structures have none."""
         return consistency.check_molecules in self.checks
+
+    def parts_of(self, value: Any) -> tuple[Part, ...]:
+        """Those that a label has."""
+        return tuple(part for part in self.parts if not part.may_lack or part.of(value) is not None)
 
     def n_waves(self, value: Any) -> int:
         """How many wave vectors a label has."""

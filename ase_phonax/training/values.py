@@ -1,6 +1,7 @@
 """What a label is: second derivatives and spectra as values, and the numbers of a file made into a label."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,10 @@ from ase.stress import voigt_6_to_full_3x3_stress
 from numpy.typing import ArrayLike
 
 from ..base.errors import InputError
+
+# What squared frequencies of one species are moved by from those of the one before, so that eigenvalues sorted by size
+# are sorted by species first [eV/Å²/amu]: (221 THz)².
+APART = 200.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +41,40 @@ class Spectrum:
 
     Attributes:
         qpoints: (n_q, 3) reduced.
-        frequencies: (n_q, 3n) [THz], ascending, imaginary ones negative.
+        frequencies: (n_q, 3n) [THz], imaginary ones negative; ascending within each species, and these one after the
+            other. Any number where the weight is zero.
+        weights: (n_q, 3n) how much each counts, zero where it is not known; None where all are known and count one.
+        species: (n_q, 3n, 3n) sum_s s P_s, Hermitian: P_s projects displacements times square roots of masses onto
+            species s = 0, 1, 2 ..., which the dynamical matrix does not mix; None where there is one.
     """
 
     qpoints: np.ndarray
     frequencies: np.ndarray
+    weights: np.ndarray | None = None
+    species: np.ndarray | None = None
+
+    @property
+    def is_known(self) -> np.ndarray:
+        """(n_q, 3n) which frequencies count."""
+        return np.ones(self.frequencies.shape, bool) if self.weights is None else np.asarray(self.weights) > 0
+
+    @cached_property
+    def in_order(self) -> np.ndarray:
+        """(n_q, 3n) frequencies, sorted where they are all known and of one species: those may come in any order."""
+        return np.sort(self.frequencies, axis=1) if self.weights is None and self.species is None else self.frequencies
+
+    @cached_property
+    def order(self) -> np.ndarray:
+        """(n_q, 3n) species of each frequency."""
+        if self.species is None:
+            return np.zeros(self.frequencies.shape)
+        return np.rint(np.linalg.eigvalsh(self.species))
+
+    def sorted_alike(self, dynamical: np.ndarray) -> np.ndarray:
+        """Eigenvalues of D(q) of each wave vector, (n_q, 3n, 3n) [eV/Å²/amu], in the order of the frequencies."""
+        if self.species is None:
+            return np.linalg.eigvalsh(dynamical)
+        return np.linalg.eigvalsh(dynamical + APART * self.species) - APART * self.order
 
 
 # Numbers of a file, of n atoms -> a field of a frame, whose shape is checked there.

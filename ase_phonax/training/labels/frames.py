@@ -61,7 +61,7 @@ class Frame:
         self._check("weights", np.array([weight for _, weight in self.weights], float), (len(self.weights),))
         for target in TARGETS:
             value = target.of(self)
-            for part in () if value is None else target.parts:
+            for part in () if value is None else target.parts_of(value):
                 self._check(part.words, np.asarray(part.of(value)), part.shape(n, target.n_waves(value)))
         unknown = {label for label, _ in self.weights} - set(LABELS)
         if unknown:
@@ -162,7 +162,11 @@ def fingerprint(frames: Sequence[Frame]) -> str:
                 digest.update(target.name.encode())
             value, dtype = target.of(frame), complex if target.per == "wave" else float
             for part in target.parts:
-                add(None if value is None else part.of(value), dtype)
+                own = None if value is None else part.of(value)
+                if part.since > 1 and own is not None:
+                    digest.update(part.name.encode())
+                if part.since == 1 or own is not None:
+                    add(own, dtype)
         add([frame.weight(target.name) for target in told])
         if frame.field is not None:
             digest.update(b"field")

@@ -17,7 +17,7 @@ from ..targets import LABELS, TARGETS
 from .frames import FIELD_SINCE, Frame, fingerprint
 
 FORMAT = "ase-phonax frames"
-VERSION = max(FIELD_SINCE, *(target.since for target in TARGETS))
+VERSION = max(FIELD_SINCE, *(max(target.since, *(part.since for part in target.parts)) for target in TARGETS))
 
 
 def save_frames(frames: Sequence[Frame], path: str | os.PathLike, *, overwrite: bool = False) -> None:
@@ -41,7 +41,8 @@ def save_frames(frames: Sequence[Frame], path: str | os.PathLike, *, overwrite: 
 
 
 def _version(frames: Sequence[Frame]) -> int:
-    labels = (target.since for target in TARGETS for frame in frames if target.of(frame) is not None)
+    known = ((target, value) for target in TARGETS for frame in frames if (value := target.of(frame)) is not None)
+    labels = (max(target.since, *(part.since for part in target.parts_of(value))) for target, value in known)
     return max([1, *labels, *(FIELD_SINCE for frame in frames if frame.field is not None)])
 
 
@@ -70,7 +71,7 @@ def _arrays(frames: Sequence[Frame]) -> dict[str, Any]:
         values = [target.of(frame) for frame in frames]
         if target.per == "wave":
             for k, value in enumerate(values):
-                for part in () if value is None else target.parts:
+                for part in () if value is None else target.parts_of(value):
                     arrays[f"{target.stored}/{k}/{part.name}"] = np.asarray(part.of(value), part.dtype)
             continue
         shape = target.parts[0].shape

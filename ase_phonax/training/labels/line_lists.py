@@ -1,0 +1,142 @@
+"""Files of spectral lines, and the frames that a model learns them from.
+
+structure: benzene.xyz     # relaxed by the model first
+unit: cm-1                 # or THz, meV
+uncertainty: 5             # of lines that state none
+assign: species            # or transport: lines that name nothing go to the nearest modes that are left
+lines:
+- {at: 3073.9, species: A1g}
+- {at: 992, species: A1g, uncertainty: 2}
+- {at: 673, mode: 5}
+- {at: 4.49, q: [0.5, 0.0, 0.5], mode: 1}     # of a crystal
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+
+from ...base.errors import InputError
+from ...base.input_files import require_file, shown
+from ...base.settings import build, check_fields, read_yaml
+from ...calculator import PhonaxCalculator
+from ...molecules.stationary import stationary_modes
+from ...structures.files import read_structure
+from ...structures.relaxation import relax
+from ..values import Spectrum
+from .frames import Frame
+from .levels import levels_of_crystal, levels_of_molecule
+from .lines import Level, Levels, Line, spectrum_of_lines
+
+ASSIGN = ("species", "transport")
+FMAX, SMAX = 1e-4, 1e-5  # eV/Å, and volume x stress / n_atoms [eV], of crystals
+
+
+@dataclass(frozen=True)
+class LineList:
+    """Lines of one structure.
+
+    Attributes:
+        structure: file of any format ASE reads; it is relaxed by the model before lines are assigned.
+        lines: in any order.
+        unit: "cm-1", "THz" or "meV".
+        uncertainty: standard deviation of lines that state none, in that unit; None: all lines count alike.
+        assign: "species": each line names its species or its mode. "transport": lines that name none go to the modes
+            that are left, so that the sum of squared distances is least.
+    """
+
+    structure: str
+    lines: tuple[Line, ...]
+    unit: str = "cm-1"
+    uncertainty: float | None = None
+    assign: str = "species"
+
+    def __post_init__(self):
+        check_fields(self, "the list of lines")
+        if self.assign not in ASSIGN or (self.uncertainty is not None and self.uncertainty <= 0):
+            raise InputError(
+                f"the list of lines has assign {self.assign!r} and uncertainty {self.uncertainty}",
+                "lines could not be assigned or weighed",
+                f"assign is one of {', '.join(ASSIGN)}, an uncertainty positive",
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class AssignedLines:
+    """A list of lines, assigned to the modes of a model.
+
+    Attributes:
+        atoms: the structure, at the model's minimum.
+        frame: it with its spectrum as a label, and forces (and stress) of zero, so that the minimum stays one.
+        pairs: each line with its level.
+    """
+
+    atoms: Atoms
+    frame: Frame
+    pairs: tuple[tuple[Line, Level], ...]
+
+
+def read_lines(path: str | os.PathLike) -> tuple[LineList, Atoms]:
+    """A list of lines and its structure, whose path is relative to the file.
+
+    Raises:
+        InputError: no such file, or one that is no list of lines.
+        StructureError: its structure cannot be read.
+    """
+    require_file(path, "the list of lines", "there is nothing to learn from")
+    found = build(LineList, read_yaml(Path(path)), shown(path))
+    return found, read_structure(str(Path(path).parent / found.structure))
+
+
+def assigned(lines: LineList, atoms: Atoms, calc: PhonaxCalculator, source: str = "") -> AssignedLines:
+    """Lines on the modes of a model, at its own minimum.
+
+    Args:
+        atoms: molecule (not periodic), or crystal.
+        source: for messages.
+
+    Raises:
+        InputError: lines that cannot be assigned (`lines.spectrum_of_lines`).
+        StructureError: the model cannot compute the structure, or has no minimum near it.
+        RelaxationError: it does not relax.
+    """
+    source = source or f"the lines of {atoms.get_chemical_formula()}"
+    qpoints = np.unique(np.array([line.q for line in lines.lines] or np.zeros((1, 3))), axis=0)
+    there, levels = _levels(lines, atoms, calc, qpoints, source)
+    spectrum, pairs = spectrum_of_lines(
+        lines.lines,
+        levels,
+        qpoints,
+        unit=lines.unit,
+        uncertainty=lines.uncertainty,
+        transport=lines.assign == "transport",
+        source=source,
+    )
+    return AssignedLines(there, at_rest(there, spectrum, source), tuple(pairs))
+
+
+def _levels(
+    lines: LineList, atoms: Atoms, calc: PhonaxCalculator, qpoints: np.ndarray, source: str
+) -> tuple[Atoms, list[Levels]]:
+    """The structure at rest and its levels at each wave vector."""
+    if atoms.pbc.all():
+        there, _ = relax(atoms, calc, fmax=FMAX, smax=SMAX)
+        named = {line.q for line in lines.lines if line.species is not None}
+        return there, [levels_of_crystal(there, calc, q, named=tuple(q) in named) for q in qpoints]
+    if np.any(qpoints):
+        raise InputError(
+            f"{source}: lines at q = {qpoints[np.any(qpoints, axis=1)][0].tolist()}, and the structure is not periodic",
+            "a molecule has no wave vectors",
+            "leave q out",
+        )
+    modes, _ = stationary_modes(atoms, calc)
+    return modes.atoms, [levels_of_molecule(modes)]
+
+
+def at_rest(atoms: Atoms, spectrum: Spectrum, source: str = "") -> Frame:
+    """A structure at its minimum with its spectrum."""
+    bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc, masses=atoms.get_masses())
+    stress = np.zeros((3, 3)) if atoms.pbc.all() else None
+    return Frame(bare, forces=np.zeros((len(bare), 3)), stress=stress, spectrum=spectrum, origin=source)

@@ -1,0 +1,265 @@
+"""Lines of a vibrational spectrum as labels: whose modes they are, by symmetry species and by nearness.
+
+A line is assigned once, to modes of the model that is corrected by it. In training it is then compared with the mode
+at the same place of the same species: frequencies of one species do not cross, those of different ones may.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from ...base.errors import InputError
+from ...base.settings import check_fields
+from ...base.units import FREQUENCY_UNITS
+from ..values import Spectrum
+
+HIGHEST_THZ = 160.0  # H2 has 132
+# A line is in another unit where its mode is farther than one of these factors, and nearer than the other in that unit.
+FAR, AS_NEAR = 2.5, 1.3
+LARGEST_WEIGHT = 100.0  # of a line beside a typical one, however certain it is
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a spectrum.
+
+    Attributes:
+        at: frequency in the unit of the list.
+        species: symmetry species of its modes, such as "B1u", in any case; None where the list does not say.
+        mode: the mode it belongs to, or one of its modes, counted from 1 in ascending frequency of the starting model,
+            whole-body motions of a molecule not among them; None where the list does not say.
+        uncertainty: standard deviation in the unit of the list; lines weigh by its inverse square. None: that of the
+            list.
+        q: (3,) wave vector in a crystal, reduced coordinates of the cell.
+    """
+
+    at: float
+    species: str | None = None
+    mode: int | None = None
+    uncertainty: float | None = None
+    q: tuple[float, ...] = (0.0, 0.0, 0.0)
+
+    def __post_init__(self):
+        check_fields(self, "a line")
+        if len(self.q) != 3 or (self.uncertainty is not None and self.uncertainty <= 0):
+            raise InputError(
+                f"a line at {self.at:g} with uncertainty {self.uncertainty} and q {self.q}",
+                "an uncertainty is positive, and a wave vector has three components",
+                "correct or leave them out",
+            )
+
+
+@dataclass(frozen=True)
+class Level:
+    """Modes of one frequency.
+
+    Attributes:
+        places: (dimension,) of its modes, in ascending frequency of all, whole-body motions among them.
+        modes: the same as people count them, from 1.
+        frequency: mean [THz].
+        label: of its species; "" where it has no name.
+        species: number of its species.
+    """
+
+    places: tuple[int, ...]
+    modes: tuple[int, ...]
+    frequency: float
+    label: str
+    species: int
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """All levels at one wave vector, of the model that is to be corrected.
+
+    Attributes:
+        vectors: (3n, 3n) orthonormal modes in columns, displacements times square roots of masses.
+        levels: ascending; whole-body motions are none.
+        whole_body: places of the modes that have no frequency.
+    """
+
+    vectors: np.ndarray
+    levels: tuple[Level, ...]
+    whole_body: tuple[int, ...]
+
+    def species_of_places(self) -> np.ndarray:
+        """(3n,) number of the species of each mode; whole-body motions are one more."""
+        species = np.full(len(self.vectors), 1 + max(level.species for level in self.levels))
+        for level in self.levels:
+            species[list(level.places)] = level.species
+        return species
+
+
+def spectrum_of_lines(
+    lines: Sequence[Line],
+    levels: Sequence[Levels],
+    qpoints: np.ndarray,
+    *,
+    unit: str,
+    uncertainty: float | None = None,
+    transport: bool = False,
+    source: str = "the spectrum",
+) -> tuple[Spectrum, list[tuple[Line, Level]]]:
+    """The label that lines are, and which level each was assigned to.
+
+    Args:
+        lines: in any order.
+        levels: of each wave vector.
+        qpoints: (n_q, 3) those of the lines, each once.
+        unit: of the lines, one of "cm-1", "THz", "meV".
+        uncertainty: of lines that state none.
+        transport: lines without species and mode go to the levels that are left, so that the sum of squared distances
+            is least; without, such lines are refused.
+        source: for messages.
+
+    Raises:
+        InputError: a unit that is none, or not that of the numbers; species that the structure lacks; more lines than
+            levels, and two lines of one level.
+    """
+    if unit not in FREQUENCY_UNITS:
+        raise InputError(
+            f"{source}: unit {unit!r}", "lines cannot be read without", f"give one of {', '.join(FREQUENCY_UNITS)}"
+        )
+    per_thz = FREQUENCY_UNITS[unit][0]
+    _check_size(lines, unit, source)
+    n_q, n = len(qpoints), len(levels[0].vectors)
+    frequencies, weights, species = np.zeros((n_q, n)), np.zeros((n_q, n)), np.zeros((n_q, n, n), complex)
+    spreads = [line.uncertainty or uncertainty for line in lines]
+    known = [spread for spread in spreads if spread is not None]
+    typical = float(np.median(known)) if known else 1.0
+    assigned = []
+    for which, q in enumerate(qpoints):
+        own = [line for line in lines if np.allclose(line.q, q, rtol=0, atol=1e-8)]
+        pairs = _assigned(own, levels[which].levels, per_thz, transport, f"{source}{_at(q)}")
+        _check_unit(pairs, unit, source)
+        assigned += pairs
+        numbers = levels[which].species_of_places()
+        order = np.argsort(numbers, kind="stable")  # species after species, and ascending within each
+        place = np.empty(n, int)
+        place[order] = np.arange(n)
+        for line, level in pairs:
+            own_places = place[list(level.places)]
+            frequencies[which, own_places] = line.at / per_thz
+            spread = line.uncertainty or uncertainty or typical
+            weights[which, own_places] = min((typical / spread) ** 2, LARGEST_WEIGHT) / len(own_places)
+        vectors = levels[which].vectors
+        species[which] = (vectors * numbers) @ vectors.conj().T
+    return Spectrum(np.asarray(qpoints, float), frequencies, weights, species), assigned
+
+
+def _assigned(
+    lines: Sequence[Line], levels: Sequence[Level], per_thz: float, transport: bool, source: str
+) -> list[tuple[Line, Level]]:
+    """Each line with its level: those that name a mode, those that name a species, and the others."""
+    free, pairs = list(levels), []
+    by_mode = {mode: level for level in levels for mode in level.modes}
+    for line in lines:
+        if line.mode is None:
+            continue
+        level = by_mode.get(line.mode)
+        if level is None:
+            raise InputError(
+                f"{source}: a line at {line.at:g} is of mode {line.mode}",
+                f"there are modes 1 to {max(by_mode)}",
+                "modes are counted in ascending frequency of the starting model",
+            )
+        if line.species is not None and level.label and _plain(line.species) != _plain(level.label):
+            raise InputError(
+                f"{source}: a line at {line.at:g} is of mode {line.mode} and species {line.species}",
+                f"that mode is {level.label}",
+                "leave one of the two out",
+            )
+        if level not in free:
+            raise InputError(
+                f"{source}: two lines are of {_modes(level)}, the second at {line.at:g}",
+                "a mode has one frequency, and degenerate ones share it",
+                "leave one of them out",
+            )
+        free.remove(level)
+        pairs.append((line, level))
+    labels = sorted({level.label for level in levels if level.label})
+    named = [line for line in lines if line.mode is None and line.species is not None]
+    for name in dict.fromkeys(_plain(str(line.species)) for line in named):
+        own = [line for line in named if _plain(str(line.species)) == name]
+        if name not in map(_plain, labels):
+            raise InputError(
+                f"{source}: a line at {own[0].at:g} is of species {own[0].species}",
+                "no mode of the structure is",
+                f"there are {', '.join(labels)}" if labels else "its modes have no names here: number them by mode",
+            )
+        pairs += _nearest(own, [level for level in free if _plain(level.label) == name], per_thz, f"{source}, {name}")
+    free = [level for level in free if all(level is not taken for _, taken in pairs)]
+    nameless = [line for line in lines if line.mode is None and line.species is None]
+    if nameless and not transport:
+        raise InputError(
+            f"{source}: {len(nameless)} lines name neither species nor mode, the first at {nameless[0].at:g}",
+            "which modes they are would be a guess",
+            "name them, or let them go to the nearest modes that are left: assign: transport",
+        )
+    return pairs + _nearest(nameless, free, per_thz, source)
+
+
+def _nearest(lines: Sequence[Line], levels: Sequence[Level], per_thz: float, source: str) -> list[tuple[Line, Level]]:
+    """Lines on levels, each on its own, so that the sum of squared distances is least: they do not cross."""
+    if len(lines) > len(levels):
+        raise InputError(
+            f"{source}: {len(lines)} lines for {len(levels)} levels that have none yet",
+            "each is a mode, or a degenerate set, of its own",
+            "leave out overtones, combinations and lines that are given twice",
+        )
+    if not lines:
+        return []
+    distances = np.subtract.outer([line.at / per_thz for line in lines], [level.frequency for level in levels])
+    rows, columns = linear_sum_assignment(distances**2)
+    return [(lines[i], levels[j]) for i, j in zip(rows, columns, strict=True)]
+
+
+def _check_size(lines: Sequence[Line], unit: str, source: str) -> None:
+    if not lines:
+        raise InputError(f"{source} has no lines", "there is nothing to learn from", "give lines")
+    top, per_thz = max(line.at for line in lines), FREQUENCY_UNITS[unit][0]
+    if not 0 < top < HIGHEST_THZ * per_thz or min(line.at for line in lines) <= 0:
+        fits = [name for name, (factor, _) in FREQUENCY_UNITS.items() if 1 < top / factor < HIGHEST_THZ]
+        raise InputError(
+            f"{source}: lines from {min(line.at for line in lines):g} to {top:g}, read as {unit}",
+            f"frequencies are positive, and nothing vibrates faster than {HIGHEST_THZ * per_thz:.0f} {unit}",
+            f"set unit to one of {', '.join(fits)}" if fits else "look at the numbers",
+        )
+
+
+def _check_unit(pairs: Sequence[tuple[Line, Level]], unit: str, source: str) -> None:
+    """Refuse lines whose modes they are near to in another unit alone."""
+    per_thz = FREQUENCY_UNITS[unit][0]
+    for other, (factor, _) in FREQUENCY_UNITS.items():
+        ratios = [line.at / level.frequency if level.frequency > 0 else 0.0 for line, level in pairs]
+        wrong = [
+            line
+            for (line, _), ratio in zip(pairs, ratios, strict=True)
+            if 1 / AS_NEAR < ratio / factor < AS_NEAR and not 1 / FAR < ratio / per_thz < FAR
+        ]
+        if wrong:
+            raise InputError(
+                f"{source}: {len(wrong)} of {len(pairs)} lines, the first at {wrong[0].at:g}, are far from their modes "
+                f"as {unit} and near them as {other}",
+                "units are mixed" if len(wrong) < len(pairs) else "the unit is another",
+                f"give all in one unit and name it, such as unit: {other}",
+            )
+
+
+def _plain(label: str) -> str:
+    """A species as it is compared: A1g and a1g, Σ and S, quotes of any kind are the same."""
+    plain = label.strip().lower().replace("″", "''").replace('"', "''").replace("′", "'").replace("’", "'")
+    return plain.replace("σ", "s").replace("π", "p").replace("δ", "d")
+
+
+def _modes(level: Level) -> str:
+    """A level as messages name it."""
+    modes = f"mode {level.modes[0]}" if len(level.modes) == 1 else f"modes {level.modes[0]} to {level.modes[-1]}"
+    return f"{modes} ({level.label})" if level.label else modes
+
+
+def _at(q: np.ndarray) -> str:
+    """A wave vector in words; nothing at Γ."""
+    return f", q = ({', '.join(f'{x:g}' for x in q)})" if np.any(q) else ""

@@ -1,0 +1,190 @@
+"""Lines of spectra as labels: whose modes they are, in molecules and in crystals, and what is refused."""
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk, molecule
+from ase.io import write
+
+from ase_phonax import PhonaxCalculator
+from ase_phonax.base.errors import InputError, StructureError
+from ase_phonax.base.units import CM1_PER_THZ
+from ase_phonax.molecules.stationary import stationary_modes
+from ase_phonax.training.answers import Answers, Respondent, frequency_errors
+from ase_phonax.training.labels.checks import check_frames
+from ase_phonax.training.labels.levels import levels_of_crystal, levels_of_molecule
+from ase_phonax.training.labels.line_lists import LineList, assigned, read_lines
+from ase_phonax.training.labels.lines import Line, spectrum_of_lines
+from ase_phonax.training.targets import SPECTRUM
+
+from .analytic import silicon_potential
+
+X = (0.5, 0.0, 0.5)
+
+
+@pytest.fixture(scope="module")
+def calculator():
+    return PhonaxCalculator("phonax-molecules")
+
+
+@pytest.fixture(scope="module")
+def ethylene(calculator):
+    return stationary_modes(molecule("C2H4"), calculator)[0]
+
+
+@pytest.fixture(scope="module")
+def silicon():
+    return PhonaxCalculator(silicon_potential())
+
+
+def of_model(modes) -> tuple[Line, ...]:
+    return tuple(Line(s.wavenumber, species=s.label) for s in modes.sets)
+
+
+def errors_of(found, calculator) -> np.ndarray:
+    """Differences of the model's frequencies from the lines [1/cm]."""
+    answers = Answers(Respondent(calculator.evaluator), found.frame)
+    return CM1_PER_THZ * frequency_errors(answers, SPECTRUM)["frequency"]
+
+
+def test_the_models_own_lines_are_its_own_modes(calculator, ethylene):
+    lines = of_model(ethylene)
+    found = assigned(LineList("", lines[::-1]), molecule("C2H4"), calculator)
+    check_frames([found.frame])
+    assert {level.label for _, level in found.pairs} == {s.label for s in ethylene.sets}
+    np.testing.assert_allclose(errors_of(found, calculator), 0, atol=1e-3)
+    np.testing.assert_array_equal(found.frame.forces, 0)
+
+
+def test_lines_belong_to_their_species_where_others_are_nearer(calculator, ethylene):
+    """Two lines of different species change places: sorted together they would cost nothing."""
+    lines = sorted(of_model(ethylene), key=lambda line: line.at)
+    low, high = lines[2], lines[3]
+    assert low.species != high.species
+    lines[2:4] = [Line(high.at, species=low.species), Line(low.at, species=high.species)]
+    found = assigned(LineList("", tuple(lines)), molecule("C2H4"), calculator)
+    errors = np.sort(errors_of(found, calculator))
+    np.testing.assert_allclose(errors[[0, -1]], [low.at - high.at, high.at - low.at], atol=1e-3)
+    np.testing.assert_allclose(errors[1:-1], 0, atol=1e-3)
+
+
+def test_few_lines_weigh_by_their_uncertainty_and_sets_as_one(calculator):
+    """Ammonia: a line of E is a pair of modes, each of half its weight; what is not measured weighs nothing."""
+    modes = stationary_modes(molecule("NH3"), calculator)[0]
+    (bend, *_), _ = (tuple(s for s in modes.sets if s.label == label) for label in ("E", "A1"))
+    lines = (Line(1627.0, species="e", uncertainty=2.0), Line(950.0, species="A1", uncertainty=4.0))
+    found = assigned(LineList("", lines), molecule("NH3"), calculator)
+    spectrum = found.frame.spectrum
+    known = spectrum.weights[0] > 0
+    # The median of the uncertainties is 3.
+    assert sorted(spectrum.weights[0, known]) == pytest.approx(sorted([9 / 16, 9 / 8, 9 / 8]))
+    assert sorted(CM1_PER_THZ * spectrum.frequencies[0, known]) == pytest.approx([950, 1627, 1627])
+    assert errors_of(found, calculator)[-1] == pytest.approx(bend.wavenumber - 1627, abs=1e-3)
+
+
+def test_lines_without_names_go_where_the_sum_of_squares_is_least(calculator, ethylene):
+    """Found by trying: the first of three lines would take the mode that the second needs."""
+    levels = levels_of_molecule(ethylene)
+    three = levels.levels[2:5]
+    at = [CM1_PER_THZ * level.frequency for level in three]
+    lines = tuple(Line(x + shift) for x, shift in zip(at, (0.4 * (at[1] - at[0]), 3.0, 5.0), strict=True))
+    with pytest.raises(InputError, match="name neither species nor mode"):
+        assigned(LineList("", lines), molecule("C2H4"), calculator)
+    _, pairs = spectrum_of_lines(lines, [levels], np.zeros((1, 3)), unit="cm-1", transport=True)
+    assert [level.frequency for _, level in pairs] == [level.frequency for level in three]
+
+
+def test_species_of_silicon_at_its_zone_boundary(silicon):
+    """At X of diamond TA, LA with LO, and TO are pairs of three species; on the way there TA and TO are of one.
+
+    With masses of zincblende inversion is gone: TA and TO are of one species, LA and LO are not equal any more.
+    Kills: operations that exchange unequal masses.
+    """
+    atoms = bulk("Si", a=5.431)
+    at_x = levels_of_crystal(atoms, silicon, np.array(X))
+    assert [len(level.modes) for level in at_x.levels] == [2, 2, 2]
+    assert len({level.species for level in at_x.levels}) == 3
+    half = levels_of_crystal(atoms, silicon, np.array(X) / 2)
+    assert [len(level.modes) for level in half.levels] == [2, 1, 1, 2]
+    assert [level.species for level in half.levels] == [0, 1, 2, 0]
+    assert len({level.species for level in levels_of_crystal(atoms, silicon, np.array([0.11, 0.23, 0.31])).levels}) == 1
+    atoms.set_masses([28.0, 40.0])
+    zincblende = levels_of_crystal(atoms, silicon, np.array(X))
+    assert [len(level.modes) for level in zincblende.levels] == [2, 1, 1, 2]
+    ta, la, lo, to = (level.species for level in zincblende.levels)
+    assert ta == to
+    assert len({ta, la, lo}) == 3
+
+
+def test_lines_of_a_crystal_at_several_wave_vectors(silicon):
+    """Named by mode, or by species where q fits a supercell; at Γ translations are none of the modes."""
+    atoms = bulk("Si", a=5.431)
+    own = [levels_of_crystal(atoms, silicon, np.array(q), named=True) for q in ((0, 0, 0), X)]
+    raman = own[0].levels[0]
+    assert raman.modes == (4, 5, 6)
+    assert raman.label == "T2g"
+    lines = (
+        Line(raman.frequency - 1, species="T2g"),
+        *(Line(level.frequency + 0.5 * k, q=X, mode=level.modes[-1]) for k, level in enumerate(own[1].levels)),
+    )
+    found = assigned(LineList("", lines, unit="THz"), atoms, silicon)
+    assert len(found.frame.spectrum.qpoints) == 2
+    errors = errors_of(found, silicon) / CM1_PER_THZ
+    # The cell is relaxed first, by 3e-5 of its length.
+    np.testing.assert_allclose(np.sort(errors), [-1, -1, -0.5, -0.5, 0, 0, 1, 1, 1], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("lines", "settings", "words"),
+    [
+        ([Line(3000.0 + k, species="B3u") for k in range(4)], {}, "4 lines for 1 levels"),
+        ([Line(1000.0 + k) for k in range(13)], {"assign": "transport"}, "13 lines for 12 levels"),
+        ([Line(1000.0, species="E2g")], {}, "of species E2g: no mode of the structure is; there are Ag, Au"),
+        ([Line(1000.0, mode=13)], {}, "of mode 13: there are modes 1 to 12"),
+        ([Line(1000.0, mode=3), Line(1001.0, mode=3)], {}, "two lines are of mode 3"),
+        ([Line(826.0, mode=1, species="Ag")], {}, "of mode 1 and species Ag: that mode is"),
+        ([Line(30.6, species="Au"), Line(1623.0, species="Ag")], {}, "near them as THz: units are mixed"),
+        ([Line(30.6, species="Au"), Line(48.7, species="Ag")], {}, "near them as THz: the unit is another"),
+        (
+            [Line(1023.0, species="Au")],
+            {"unit": "THz"},
+            "set unit to one of cm-1",
+        ),
+        ([Line(1023.0, species="Au")], {"unit": "1/m"}, "unit '1/m'"),
+        ([Line(-10.0, species="Au")], {}, "frequencies are positive"),
+        ([], {}, "has no lines"),
+        ([Line(100.0, mode=1, q=X)], {}, "is not periodic"),
+    ],
+)
+def test_lines_that_cannot_be_assigned_are_refused(calculator, lines, settings, words):
+    with pytest.raises(InputError) as caught:
+        assigned(LineList("", tuple(lines), **settings), molecule("C2H4"), calculator, "c2h4.yaml")
+    assert words in f"{caught.value.what}: {caught.value.why}; {caught.value.remedy}"
+    assert caught.value.what.startswith(("c2h4.yaml", "the list"))
+
+
+def test_structures_that_have_no_vibrations_of_the_model_are_refused(calculator):
+    with pytest.raises(StructureError, match="Si"):
+        assigned(LineList("", (Line(2187.0, mode=1),)), molecule("SiH4"), calculator)
+    planar = Atoms("NH3", [[0, 0, 0], *([np.cos(t), np.sin(t), 0] for t in np.arange(3) * 2 * np.pi / 3)])
+    with pytest.raises(StructureError, match="imaginary"):
+        assigned(LineList("", (Line(950.0, mode=1),)), planar, calculator)
+
+
+def test_a_list_is_read_beside_its_structure(tmp_path, calculator):
+    write(tmp_path / "water.xyz", molecule("H2O"))
+    path = tmp_path / "water.yaml"
+    path.write_text(
+        "structure: water.xyz\nlines:\n- {at: 1595, species: a1}\n- {at: 3756, species: B2, uncertainty: 3}\n"
+    )
+    lines, atoms = read_lines(path)
+    assert [line.at for line in lines.lines] == [1595, 3756]
+    assert len(assigned(lines, atoms, calculator, str(path)).pairs) == 2
+    path.write_text("structure: water.xyz\nlines:\n- {at: 1595, symmetry: a1}\n")
+    with pytest.raises(InputError, match="symmetry"):
+        read_lines(path)
+    path.write_text("structure: nowhere.xyz\nlines:\n- {at: 1595, species: a1}\n")
+    with pytest.raises(StructureError, match=r"nowhere\.xyz"):
+        read_lines(path)
+    with pytest.raises(InputError, match="uncertainty"):
+        Line(100.0, uncertainty=0.0)
