@@ -90,8 +90,13 @@ if TYPE_CHECKING:
     from .training.labels import frame_of_hessian as frame_of_hessian
     from .training.labels import read_frames as read_frames
     from .training.labels import save_frames as save_frames
+    from .training.labels.line_lists import LineList as LineList
+    from .training.labels.line_lists import read_lines as read_lines
+    from .training.labels.lines import Line as Line
     from .training.labels.phonopy_labels import frame_of_phonopy as frame_of_phonopy
     from .training.labels.teacher import LabelRecipe as LabelRecipe
+    from .training.spectral_tuning import SpectralResult as SpectralResult
+    from .training.spectral_tuning import fine_tune_to_spectra as fine_tune_to_spectra
 
 __version__ = "0.1.0"
 
@@ -147,8 +152,11 @@ _PUBLIC = {
     "training": "Scores TrainingConfig evaluate fine_tune train",
     "training.imitation.student": "imitate",
     "training.labels": "Frame frame_of_atoms frame_of_hessian read_frames save_frames",
+    "training.labels.line_lists": "LineList read_lines",
+    "training.labels.lines": "Line",
     "training.labels.phonopy_labels": "frame_of_phonopy",
     "training.labels.teacher": "LabelRecipe",
+    "training.spectral_tuning": "SpectralResult fine_tune_to_spectra",
 }
 _HOMES = {name: module for module, names in _PUBLIC.items() for name in names.split()}
 

@@ -13,8 +13,9 @@ from ase_phonax.base.units import THZ_PER_SQRT_EV_A2_AMU
 from ase_phonax.derivatives.compiled.graphs import size_class
 from ase_phonax.derivatives.compiled.responses import cast
 from ase_phonax.derivatives.evaluator import Evaluator
-from ase_phonax.training.batches import KINDS, Planner, _cut, iterate, prepare
+from ase_phonax.training.batches import Planner, _cut, iterate, prepare
 from ase_phonax.training.config import LossConfig, OptimiserConfig
+from ase_phonax.training.directions import KINDS, OF_WAVES, WHOLE
 from ase_phonax.training.labels import Frame, SecondOrder, Spectrum
 from ase_phonax.training.predictions import Prediction, graph_of_nodes, predict
 from ase_phonax.training.spectra import frequencies
@@ -39,7 +40,7 @@ def shaken(atoms: Atoms, seed: int) -> Atoms:
 
 def structures(kind: str) -> list[Atoms]:
     """Of different sizes, so that nothing fits by chance."""
-    if kind in ("wave", "spectrum"):
+    if kind in OF_WAVES:
         found = [triclinic(), bulk("SiC", "zincblende", 4.3), bulk("Si", "bcc", 2.9), triclinic()[[0, 1, 2]]]
     else:
         found = [molecule("H2O"), molecule("CH3OH"), molecule("CO2"), triclinic()]
@@ -52,8 +53,8 @@ def frames_of(kind: str) -> list[Frame]:
     result = []
     for atoms in structures(kind):
         n = 3 * len(atoms)
-        qpoints = np.zeros((1, 3)) if kind == "real" else rng.uniform(-0.5, 0.5, (2, 3))
-        matrices = rng.normal(size=(len(qpoints), n, n)) + (0 if kind == "real" else 1j) * rng.normal(size=(n, n))
+        qpoints = np.zeros((1, 3)) if kind not in OF_WAVES else rng.uniform(-0.5, 0.5, (2, 3))
+        matrices = rng.normal(size=(len(qpoints), n, n)) + (0 if kind not in OF_WAVES else 1j) * rng.normal(size=(n, n))
         second = None if kind == "first" else SecondOrder(qpoints, matrices.astype(complex))
         result.append(Frame(atoms, 1.0, rng.normal(size=(len(atoms), 3)), second=second))
     return result
@@ -61,9 +62,7 @@ def frames_of(kind: str) -> list[Frame]:
 
 def batch_of(kind: str, potential, **options):
     frames = frames_of(kind)
-    items = prepare(
-        frames, potential.cutoff, potential.numbers, "x", curvature=kind != "first", spectrum=kind == "spectrum"
-    )
+    items = prepare(frames, potential.cutoff, potential.numbers, "x", curvature=kind != "first", spectrum=kind in WHOLE)
     planner = Planner(items, len(items), n_shapes=1, dtype=np.float64, **options)
     (shape, members), *rest = planner.in_order()
     assert not rest
@@ -87,7 +86,7 @@ def test_a_padded_batch_gives_each_frame_what_it_has_alone(kind, tiny, evaluator
         )
         found = jax.tree.map(np.asarray, run(parameters, batch))
         owner = np.asarray(graph_of_nodes(batch))
-        thz = np.asarray(frequencies(found, batch)) if kind == "spectrum" else None
+        thz = np.asarray(frequencies(found, batch)) if kind in WHOLE else None
     for k, frame in enumerate(frames):
         own, n = owner == k, len(frame.atoms)
         energies, forces, virial = evaluator.energy_forces_stress(frame.atoms)

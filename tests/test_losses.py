@@ -1,5 +1,7 @@
 """Losses: gradients against finite differences, the sign of q, rotations, degenerate spectra, and weights that act."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +20,7 @@ from ase_phonax.training import comparisons, spectra, steps
 from ase_phonax.training.answers import Answers, Respondent, frequency_errors
 from ase_phonax.training.batches import Planner, prepare
 from ase_phonax.training.config import LossConfig, OptimiserConfig
+from ase_phonax.training.directions import WHOLE
 from ase_phonax.training.labels import Frame, SecondOrder, Spectrum
 from ase_phonax.training.losses import losses
 from ase_phonax.training.predictions import Prediction, predict
@@ -56,14 +59,14 @@ def labelled(atoms: Atoms, qpoints, seed: int = 0) -> Frame:
 
 
 def batch_of(frames, kind: str, potential, key=(0,), **options):
-    items = prepare(frames, potential.cutoff, NUMBERS, "x", curvature=True, spectrum=kind == "spectrum")
+    items = prepare(frames, potential.cutoff, NUMBERS, "x", curvature=True, spectrum=kind in WHOLE)
     planner = Planner(items, len(items), n_shapes=1, dtype=DOUBLE, directions="random", **options)
     ((shape, members),) = planner.in_order()
     assert shape.kind == kind
     if len(frames) == 2:  # one shape for each kind: compiled once for the whole file
         assert shape.largest <= 3
         assert shape.n_edges <= 64
-        columns = {"spectrum": 9}.get(kind, 2)
+        columns = 9 if kind in WHOLE else 2
         shape = shape._replace(n_nodes=8, n_edges=64, largest=3, n_columns=columns)
     return planner.batch(shape, members, key)
 
@@ -98,6 +101,7 @@ def functions(tiny, toy):
     return {
         "real": (tiny, parts_of(tiny, "real")),
         "spectrum": (tiny, parts_of(tiny, "spectrum")),
+        "real spectrum": (tiny, parts_of(tiny, "real spectrum")),
         "wave": (toy, parts_of(toy, "wave", ("huber", 0.4))),
     }
 
@@ -200,11 +204,11 @@ def test_gradients_of_degenerate_spectra_equal_finite_differences(functions, nam
 
     Kills: derivatives of eigenvectors, whose differences of eigenvalues in the denominator vanish here.
     """
-    potential, function = functions["spectrum"]
+    potential, function = functions["real spectrum"]
     crystal = bulk("SiC", "zincblende", 4.3)
     frame = labelled({"zincblende at gamma": crystal, "carbon dioxide": molecule("CO2")}[name], np.zeros(3))
-    other = labelled(triclinic()[[0, 1, 2]], Q, 1)
-    batch = batch_of([frame, other], "spectrum", potential)
+    other = labelled(triclinic()[[0, 1, 2]], np.zeros(3), 1)
+    batch = batch_of([frame, other], "real spectrum", potential)
     matrix = Evaluator(potential, DOUBLE).lattice_matrices(frame.atoms, np.zeros((1, 3)))[0].real
     values = np.linalg.eigvalsh(matrix / np.sqrt(np.outer(*2 * [np.repeat(frame.atoms.get_masses(), 3)])))
     assert np.diff(values)[3:].min() < 1e-10 * np.abs(values).max()
@@ -216,7 +220,7 @@ def test_lines_are_compared_with_modes_of_their_own_species(functions):
 
     Kills: sorting all frequencies together; comparing those that are not known; a gradient that mixes species.
     """
-    potential, function = functions["spectrum"]
+    potential, function = functions["real spectrum"]
     atoms = molecule("CO2")
     group = find_point_group(atoms)
     projectors = [kind.projector for kind in representations(group)]
@@ -227,11 +231,11 @@ def test_lines_are_compared_with_modes_of_their_own_species(functions):
     own = np.concatenate([signed_roots_thz(np.linalg.eigvalsh(basis.T @ matrix @ basis)) for basis in bases])
     assert not np.allclose(own, np.sort(own))
     weights = np.array([[1.0, 1, 0, 1, 2, 2, 0, 1, 1]])
-    other = labelled(triclinic()[[0, 1, 2]], Q, 1)
+    other = labelled(triclinic()[[0, 1, 2]], np.zeros(3), 1)
 
     def cost(frequencies, weights, species=species):
         frame = Frame(atoms, spectrum=Spectrum(np.zeros((1, 3)), frequencies[None], weights, species))
-        batch = batch_of([frame, other], "spectrum", potential)
+        batch = batch_of([frame, other], "real spectrum", potential)
         batch.globals["spectrum_weight"][1:] = 0
         return function(potential.parameters, batch)[0]["spectrum"], batch, frame
 
@@ -358,7 +362,7 @@ def test_expectations_over_directions_are_frobenius_norms(functions):
     # One part in the root of the number of draws; the two molecules of the batch are the same frame.
     totals = {"curvature": [], "projections": []}
     for k in range(150):
-        found, _ = function(parameters, batch_of([frame, frame], "real", potential, key=(k,), n_columns=2))
+        found, _ = function(parameters, batch_of([frame, replace(frame)], "real", potential, key=(k,), n_columns=2))
         for name, values in totals.items():
             values.append(float(found[name]))
     for name, values in totals.items():

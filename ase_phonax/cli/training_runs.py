@@ -81,17 +81,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_options(parser, QuietOptions)
 
 
-def run(arguments: argparse.Namespace, start: Callable[..., Any], template: str = TEMPLATE) -> int:
-    """Train by `start(config, ...)`, print epochs as they come, and where the results are."""
+def run(
+    arguments: argparse.Namespace,
+    start: Callable[..., Any],
+    template: str = TEMPLATE,
+    *,
+    read: Callable[[Path | None], TrainingConfig] | None = None,
+    say: Callable[[], None] | None = None,
+) -> int:
+    """Train by `start(config, ...)`, print epochs as they come, and where the results are.
+
+    Args:
+        read: makes the configuration where one need not be given.
+        say: prints what else came out.
+    """
     if arguments.template:
         print(template, end="")
         return 0
-    if arguments.training is None:
+    if arguments.training is None and read is None:
         print("error: no CONFIG.yaml; with --template one to start from is printed", file=sys.stderr)
         return 2
     from ..training import read_config
 
-    config = read_config(arguments.training)
+    config = read(arguments.training) if read else read_config(arguments.training)
     _keep_compiled()
     table, before = EpochTable(arguments.quiet), _checkpoint(config)
     try:
@@ -113,6 +125,8 @@ def run(arguments: argparse.Namespace, start: Callable[..., Any], template: str 
     for note in notes:
         print(f"note: {note}")
     print(_what_was_used(result))
+    if say:
+        say()
     print(f"\n{result.potential.name}: {result.potential.n_parameters:,} parameters, in {result.folder}:")
     print("  model.h5       the potential: --model, PhonaxCalculator(...)")
     print("  history.csv    every epoch; history.png the picture of it; provenance.json when and by what")
@@ -157,7 +171,8 @@ def _note_provenance(arguments: argparse.Namespace, folder: Path) -> None:
     except (OSError, ValueError, KeyError, TypeError):
         earlier = []
     # What the data were, with their checksums, stands in the model itself.
-    block = provenance(arguments, [arguments.training], getattr(arguments, "model", None))
+    files = [path for path in (arguments.training, *(getattr(arguments, "spectrum", None) or ())) if path is not None]
+    block = provenance(arguments, files, getattr(arguments, "model", None))
     write_whole(path, json.dumps({"runs": [*earlier, block]}, indent=2) + "\n")
 
 

@@ -4,6 +4,7 @@ A batch is one `jraph.GraphsTuple` with its labels inside. Of each second deriva
 direction travels: directions are drawn here, for each batch anew, from a seed and the batch's own number.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,7 +18,7 @@ from ..base.errors import StructureError
 from ..derivatives.compiled.graphs import size_class
 from ..structures.checks import check_finite
 from ..structures.neighbours import Neighbours, check_atoms, find_neighbours
-from .directions import KINDS, kind_of_batch, second_order
+from .directions import KINDS, WHOLE, kind_of_batch, second_order
 from .labels.frames import Frame
 from .targets import TARGETS
 
@@ -29,7 +30,7 @@ class Shape(NamedTuple):
 
     Attributes:
         kind: "first" (no second derivatives), "real" (products with the Hessian), "wave" (products with
-            D(q)), "spectrum" (whole matrices).
+            D(q)), "spectrum" (whole matrices D(q)), "real spectrum" (whole Hessians).
         n_graphs, n_nodes, n_edges: sizes, padding included; pairs of neighbours count once.
         n_columns: directions at once.
         largest: atoms of the largest frame.
@@ -184,6 +185,7 @@ class Planner:
                 self.groups.append((self._shape(kind, own[part]), own[part]))
 
     def _shape(self, kind: str, members: np.ndarray) -> Shape:
+        members = self._passes(members)[0]
         each = -(-min(self.batch_size, len(members)) // self.n_stacked)
         nodes = sorted((len(self.items[k].frame.atoms) for k in members), reverse=True)
         edges = sorted((self.items[k].n_edges for k in members), reverse=True)
@@ -191,7 +193,7 @@ class Planner:
         def most(sizes: list[int]) -> int:
             return size_class(sum(sizes[:each]) + 1)
 
-        columns = {"first": 0, "spectrum": 3 * nodes[0]}.get(kind, self.n_columns)
+        columns = 0 if kind == "first" else 3 * nodes[0] if kind in WHOLE else self.n_columns
         return Shape(kind, each + 1, most(nodes), most(edges), columns, nodes[0])
 
     def epoch(self, seed: int, number: int) -> list[tuple[Shape, np.ndarray]]:
@@ -199,16 +201,29 @@ class Planner:
         rng = np.random.default_rng((seed, number, 0))
         batches = []
         for shape, members in self.groups:
-            order = rng.permutation(members)
-            batches += [(shape, order[i : i + self.batch_size]) for i in range(0, len(order), self.batch_size)]
+            for own in self._passes(members):
+                order = rng.permutation(own)
+                batches += [(shape, order[i : i + self.batch_size]) for i in range(0, len(order), self.batch_size)]
         return [batches[k] for k in rng.permutation(len(batches))]
+
+    def _passes(self, members: np.ndarray) -> list[np.ndarray]:
+        """Frames that were given several times are in no batch twice: each pass has one of each that is left."""
+        times = Counter[int]()
+        passes: list[list[int]] = []
+        for k in members:
+            nth = times[id(self.items[k].frame)]
+            times[id(self.items[k].frame)] += 1
+            passes += [[]] if nth == len(passes) else []
+            passes[nth].append(k)
+        return [np.array(own, int) for own in passes]
 
     def in_order(self) -> list[tuple[Shape, np.ndarray]]:
         """Every frame once, groups one after the other, for validation."""
         return [
-            (shape, members[i : i + self.batch_size])
+            (shape, own[i : i + self.batch_size])
             for shape, members in self.groups
-            for i in range(0, len(members), self.batch_size)
+            for own in self._passes(members)
+            for i in range(0, len(own), self.batch_size)
         ]
 
     def batch(self, shape: Shape, members: Sequence[int] | np.ndarray, key: tuple[int, ...]) -> jraph.GraphsTuple:

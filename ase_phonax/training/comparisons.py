@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import jraph
 from jax import Array
 
+from .directions import WHOLE
 from .predictions import Prediction, graph_of_nodes
 from .spectra import frequencies, soften
 
@@ -136,7 +137,7 @@ def _change(c: Comparison) -> Array:
 
 def _n_columns(c: Comparison) -> Array | int:
     """How many columns each frame has; in whole matrices those beyond its own are zero, and do not count."""
-    return 3 * c.n_atoms if c.kind == "spectrum" else c.batch.nodes["response"].shape[1]
+    return 3 * c.n_atoms if c.kind in WHOLE else c.batch.nodes["response"].shape[1]
 
 
 # Errors as they are shown, and the weights of the frames that have the label, of as many leading axes.
@@ -155,7 +156,7 @@ def product_errors(c: Comparison, target: Target) -> tuple[Array, Array]:
     """
     length = jnp.sqrt(jnp.sum(_change(c) ** 2, 2))
     weight = c.weight(target)[c.owner][:, None, None]
-    if c.kind == "spectrum":
+    if c.kind in WHOLE:
         # Whole matrices are padded to the columns of the largest; those say nothing of a smaller one.
         weight = weight * (jnp.arange(length.shape[1]) < 3 * c.n_atoms[c.owner][:, None])[:, :, None]
     return length, weight

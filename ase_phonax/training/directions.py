@@ -14,15 +14,18 @@ if TYPE_CHECKING:
     from .labels.frames import Frame
 
 # What a batch has to compute; each is a compiled function of its own: no second derivatives, products with the Hessian,
-# products with D(q), whole matrices.
-KINDS = ("first", "real", "wave", "spectrum")
+# products with D(q), whole matrices D(q), whole Hessians.
+KINDS = ("first", "real", "wave", "spectrum", "real spectrum")
+WHOLE = ("spectrum", "real spectrum")
+OF_WAVES = ("wave", "spectrum")  # in real and imaginary parts
 SOFTEST = 0.05  # frequency, of the highest of the frame, below which modes move no farther in thermal directions
 
 
 def kind_of_batch(frame: Frame, curvature: bool, spectrum: bool) -> str:
     """Which of `KINDS` a frame needs, if these labels are wanted."""
-    if spectrum and (frame.second is not None or frame.spectrum is not None):
-        return "spectrum"
+    if spectrum and frame.weight("spectrum") and (frame.second is not None or frame.spectrum is not None):
+        labels = (label for label in (frame.second, frame.spectrum) if label is not None)
+        return "real spectrum" if all(label.is_real for label in labels) else "spectrum"
     if curvature and frame.second is not None:
         return "real" if frame.second.is_real else "wave"
     return "first"
@@ -38,11 +41,11 @@ def second_order(item: Item, shape: Shape, directions: str, rng: np.random.Gener
     """
     frame, n = item.frame, len(item.frame.atoms)
     second = frame.second
-    source: Any = frame.spectrum if shape.kind == "spectrum" and second is None else second
+    source: Any = frame.spectrum if shape.kind in WHOLE and second is None else second
     which = int(rng.integers(len(source.qpoints)))
     q = source.qpoints[which]
-    parts = 1 if shape.kind == "real" else 2
-    if shape.kind == "spectrum":
+    parts = 2 if shape.kind in OF_WAVES else 1
+    if shape.kind in WHOLE:
         moved = np.zeros((shape.n_columns, 3 * n), complex)
         moved[: 3 * n] = np.eye(3 * n) * (3 * n) ** 0.5
     else:
@@ -62,7 +65,7 @@ def second_order(item: Item, shape: Shape, directions: str, rng: np.random.Gener
         phase = 2 * np.pi * item.graph.edges["shifts"] @ q
         edges = {"cos": np.cos(phase), "sin": np.sin(phase)}
     values = {"curvature_weight": np.array([0.0 if second is None else frame.weight("curvature")])}
-    if shape.kind == "spectrum":
+    if shape.kind in WHOLE:
         values |= _spectrum(frame, which, shape.largest)
     return nodes, edges, values
 

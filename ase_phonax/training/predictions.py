@@ -18,6 +18,7 @@ from ..derivatives.compiled.responses import Tree, edge_vectors
 from ..models.fields import shares_in_field
 from ..models.outputs import ENERGY
 from ..models.potential import NodeEnergies, NodeOutputs
+from .directions import OF_WAVES
 
 
 class Prediction(NamedTuple):
@@ -71,14 +72,15 @@ def predict(
     Args:
         function: `node_energies` or `node_outputs` of the potential.
         cutoff: of the potential [Å].
-        kind: of `batches.Shape`: "first" (no second derivatives), "real" (at q = 0), "wave" (any q), "spectrum".
+        kind: of `batches.Shape`: "first" (no second derivatives), "real" (at q = 0), "wave" (any q), "spectrum",
+            "real spectrum".
         parameters: tree; differentiable.
         batch: padded graphs of `training.batches`.
         slopes: name of a label -> output whose derivatives by positions it is, of molecules at q = 0.
     """
     positions = batch.nodes["positions"]
     n, n_graphs = positions.shape[0], batch.n_node.shape[0]
-    copies = 2 if kind in ("wave", "spectrum") else 1  # real and imaginary part of a wave: a graph for each
+    copies = 2 if kind in OF_WAVES else 1  # real and imaginary part of a wave: a graph for each
     owner = graph_of_nodes(batch)
     is_frame = batch.globals["n_atoms"] > 0  # the first graph after the frames holds all padding
     real_nodes = jnp.tile(is_frame[owner], copies)

@@ -35,13 +35,15 @@ def frequencies(predicted: Prediction, batch: jraph.GraphsTuple) -> Array:
     inside = jnp.arange(columns) < 3 * n_atoms[:, None]
     scaled = predicted.response / batch.nodes["masses"].clip(1e-3)[:, None, None, None] ** 0.5
     # (graph, atom, column, part, axis) -> (graph, row, column)
-    rows = scaled[slots].transpose(0, 3, 1, 4, 2).reshape(n_graphs, 2, columns, columns)
+    rows = scaled[slots].transpose(0, 3, 1, 4, 2).reshape(n_graphs, -1, columns, columns)
     masses = jnp.repeat(batch.nodes["masses"].clip(1e-3)[slots], 3, axis=1)
     rows = rows / ((3 * jnp.maximum(n_atoms, 1))[:, None] * masses)[:, None, None, :] ** 0.5
     both = inside[:, :, None] & inside[:, None, :]
-    matrix = jnp.where(both, rows[:, 0] + 1j * rows[:, 1], 0)
-    matrix = (matrix + matrix.conj().transpose(0, 2, 1)) / 2
-    matrix = matrix + batch.globals["species"][:, 0] + 1j * batch.globals["species"][:, 1]
+    own, species = (
+        (x[:, 0] if rows.shape[1] == 1 else x[:, 0] + 1j * x[:, 1]) for x in (rows, batch.globals["species"])
+    )
+    matrix = jnp.where(both, own, 0)
+    matrix = (matrix + matrix.conj().transpose(0, 2, 1)) / 2 + species
     matrix = matrix + jnp.where(inside, 0.0, 1e6)[:, :, None] * jnp.eye(columns, dtype=rows.dtype)
     squares = eigenvalues(matrix, batch.globals["apart"]) * THZ_PER_SQRT_EV_A2_AMU**2
     return squares / (squares**2 + SOFT_THZ**4) ** 0.25

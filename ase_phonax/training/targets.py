@@ -16,7 +16,7 @@ import numpy as np
 from ..models import fields
 from ..models.outputs import Output
 from . import answers, comparisons, consistency, field_checks, response_checks, values
-from .directions import KINDS
+from .directions import KINDS, WHOLE
 from .target import Limits, Part, Quantity, Source, Target, Term
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ SPECTRUM = Target(
     make=values.Spectrum,
     stored="spectra",
     checks=(consistency.check_spectra,),
-    kinds=("spectrum",),
+    kinds=WHOLE,
     typical=lambda spectrum: spectrum.frequencies[spectrum.is_known],
     smallest=1.0,
     terms=(Term("spectrum", comparisons.spectra, ("curvature", "spectrum")),),

@@ -13,6 +13,7 @@ from ..base.errors import InputError
 # What squared frequencies of one species are moved by from those of the one before, so that eigenvalues sorted by size
 # are sorted by species first [eV/Å²/amu]: (221 THz)².
 APART = 200.0
+REAL = 1e-9  # an imaginary part of projectors that is rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +53,11 @@ class Spectrum:
     frequencies: np.ndarray
     weights: np.ndarray | None = None
     species: np.ndarray | None = None
+
+    @property
+    def is_real(self) -> bool:
+        """Whether q = 0 is all there is, and species are of real displacements."""
+        return not np.any(self.qpoints) and (self.species is None or bool(np.abs(np.imag(self.species)).max() < REAL))
 
     @property
     def is_known(self) -> np.ndarray:

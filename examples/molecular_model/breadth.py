@@ -4,8 +4,8 @@
     python examples/molecular_model/breadth.py --pack
 
 Needs `pip install pyscf rdkit`. One frame of each molecule of `molecules.py` but those tested, kinds.smi first and the
-others in random order, displaced at random from MMFF's minimum: about 8 s of one core each, kept in
-runs/molecules_breadth/. A second start goes on from there, and `--pack` writes all that are there into data/breadth.npz.
+others in random order, displaced at random from MMFF's minimum: about 8 s of one core each. Results are kept in
+runs/molecules_breadth/, a second start goes on from there, and `--pack` writes all into data/breadth.npz.
 """
 
 import argparse
