@@ -1,5 +1,6 @@
 """Lines of spectra as labels: whose modes they are, in molecules and in crystals, and what is refused."""
 
+import jax
 import numpy as np
 import pytest
 from ase import Atoms
@@ -11,10 +12,13 @@ from ase_phonax.base.errors import InputError, StructureError
 from ase_phonax.base.units import CM1_PER_THZ
 from ase_phonax.molecules.stationary import stationary_modes
 from ase_phonax.training.answers import Answers, Respondent, frequency_errors
+from ase_phonax.training.batches import Planner, prepare
 from ase_phonax.training.labels.checks import check_frames
 from ase_phonax.training.labels.levels import levels_of_crystal, levels_of_molecule
 from ase_phonax.training.labels.line_lists import LineList, assigned, read_lines
 from ase_phonax.training.labels.lines import Line, spectrum_of_lines
+from ase_phonax.training.predictions import Prediction
+from ase_phonax.training.spectra import frequencies
 from ase_phonax.training.targets import SPECTRUM
 
 from .analytic import silicon_potential
@@ -43,17 +47,42 @@ def of_model(modes) -> tuple[Line, ...]:
 
 def errors_of(found, calculator) -> np.ndarray:
     """Differences of the model's frequencies from the lines [1/cm]."""
-    answers = Answers(Respondent(calculator.evaluator), found.frame)
-    return CM1_PER_THZ * frequency_errors(answers, SPECTRUM)["frequency"]
+    answers = [Answers(Respondent(calculator.evaluator), frame) for frame in found.frames]
+    return CM1_PER_THZ * np.concatenate([frequency_errors(own, SPECTRUM)["frequency"] for own in answers])
 
 
 def test_the_models_own_lines_are_its_own_modes(calculator, ethylene):
     lines = of_model(ethylene)
     found = assigned(LineList("", lines[::-1]), molecule("C2H4"), calculator)
-    check_frames([found.frame])
+    check_frames([*found.frames])
     assert {level.label for _, level in found.pairs} == {s.label for s in ethylene.sets}
     np.testing.assert_allclose(errors_of(found, calculator), 0, atol=1e-3)
-    np.testing.assert_array_equal(found.frame.forces, 0)
+    np.testing.assert_array_equal(found.frames[0].forces, 0)
+
+
+@pytest.mark.parametrize(("name", "displaced"), [("C6H6", 2), ("CH3OH", 5), ("C2H2", 2)])
+def test_columns_of_a_few_atoms_give_whole_hessians(calculator, name, displaced):
+    """What training compares, against matrices that know nothing of symmetry; turned, so that no axis is special."""
+    atoms = molecule(name)
+    atoms.rotate(50, (1, 2, 3))
+    modes, _ = stationary_modes(atoms, calculator)
+    found = assigned(LineList("", of_model(modes)), atoms, calculator)
+    (item,) = prepare([*found.frames], 5.0, calculator.potential.numbers, "x", curvature=True, spectrum=True)
+    assert len(item.images.displaced) == displaced
+    planner = Planner([item], 1, dtype=np.dtype("float64"))
+    ((shape, members),) = planner.in_order()
+    batch = planner.batch(shape, members, (0,))
+    assert shape.n_columns == 3 * displaced
+    n = len(atoms)
+    columns = batch.nodes["direction"][:n, :, 0].transpose(1, 0, 2).reshape(shape.n_columns, 3 * n)
+    response = np.zeros(batch.nodes["direction"].shape)
+    products = columns @ np.reshape(calculator.get_hessian(found.atoms), (3 * n, 3 * n))
+    response[:n, :, 0] = products.reshape(shape.n_columns, n, 3).transpose(1, 0, 2)
+    with jax.enable_x64(True):
+        predicted = Prediction(None, None, None, response, {}, {})
+        own = CM1_PER_THZ * np.asarray(frequencies(predicted, batch))[0]
+    known = found.frames[0].spectrum.weights[0] > 0
+    np.testing.assert_allclose(own[known], CM1_PER_THZ * found.frames[0].spectrum.frequencies[0, known], atol=0.05)
 
 
 def test_lines_belong_to_their_species_where_others_are_nearer(calculator, ethylene):
@@ -74,7 +103,7 @@ def test_few_lines_weigh_by_their_uncertainty_and_sets_as_one(calculator):
     (bend, *_), _ = (tuple(s for s in modes.sets if s.label == label) for label in ("E", "A1"))
     lines = (Line(1627.0, species="e", uncertainty=2.0), Line(950.0, species="A1", uncertainty=4.0))
     found = assigned(LineList("", lines), molecule("NH3"), calculator)
-    spectrum = found.frame.spectrum
+    spectrum = found.frames[0].spectrum
     known = spectrum.weights[0] > 0
     # The median of the uncertainties is 3.
     assert sorted(spectrum.weights[0, known]) == pytest.approx(sorted([9 / 16, 9 / 8, 9 / 8]))
@@ -128,7 +157,7 @@ def test_lines_of_a_crystal_at_several_wave_vectors(silicon):
         *(Line(level.frequency + 0.5 * k, q=X, mode=level.modes[-1]) for k, level in enumerate(own[1].levels)),
     )
     found = assigned(LineList("", lines, unit="THz"), atoms, silicon)
-    assert len(found.frame.spectrum.qpoints) == 2
+    assert len(found.frames) == 2
     errors = errors_of(found, silicon) / CM1_PER_THZ
     # The cell is relaxed first, by 3e-5 of its length.
     np.testing.assert_allclose(np.sort(errors), [-1, -1, -0.5, -0.5, 0, 0, 1, 1, 1], atol=1e-3)

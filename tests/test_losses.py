@@ -247,7 +247,7 @@ def test_lines_are_compared_with_modes_of_their_own_species(functions):
     errors = frequency_errors(answers, SPECTRUM)["frequency"]
     # A translation is known, too: its frequency is the root of what rounding leaves.
     np.testing.assert_allclose(errors, -(moved - own)[weights[0] > 0], atol=1e-4)
-    assert value == pytest.approx(4 / 9, rel=1e-3)  # four weights of nine modes, each off by its scale
+    assert value == pytest.approx(4 / 9 / 2, rel=1e-3)  # four weights of nine modes off by their scale, two graphs
     assert_gradients_equal_differences(function, potential.parameters, batch, ("spectrum",))
 
 

@@ -15,19 +15,19 @@ MOST_LINES = 60  # that are printed; lines.csv has all
 TEMPLATE = """\
 # fine-tune MODEL --spectrum LINES.yaml needs no configuration; these are its defaults.
 loss:
-  energy: 0.1           # of the replay: what the model says of other structures is kept
-  forces: 1.0
-  curvature: 5.0
+  energy: 1.0           # of the replay: what the model says of other structures is kept
+  forces: 10.0
+  curvature: 20.0
   spectrum: 1.0         # of the lines, in units of scales.spectrum [THz]
   scales: {spectrum: 0.6, forces: 1.0}
 optimiser:
-  epochs: 10
+  epochs: 8
   learning_rate: 1e-3
 run:
   output: training      # model.h5, lines.csv, lines.png, history.csv, history.png, checkpoint.h5
 
 # LINES.yaml:
-#   structure: benzene.xyz     # relaxed by the model first
+#   structure: benzene.xyz     # relaxed by the model first; relax: false takes it as measured
 #   unit: cm-1                 # or THz, meV
 #   uncertainty: 5             # of lines that state none; lines weigh by its inverse square
 #   assign: species            # or transport: lines that name nothing go to the nearest modes that are left

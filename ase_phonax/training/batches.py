@@ -19,6 +19,7 @@ from ..derivatives.compiled.graphs import size_class
 from ..structures.checks import check_finite
 from ..structures.neighbours import Neighbours, check_atoms, find_neighbours
 from .directions import KINDS, WHOLE, kind_of_batch, second_order
+from .images import Images, images_of, no_images
 from .labels.frames import Frame
 from .targets import TARGETS
 
@@ -46,11 +47,16 @@ class Shape(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """A frame with its graph: one edge for every pair of neighbours; training adds those from the other end."""
+    """A frame with its graph: one edge for every pair of neighbours; training adds those from the other end.
+
+    Attributes:
+        images: of atoms whose columns of a whole Hessian follow from those of others.
+    """
 
     frame: Frame
     graph: jraph.GraphsTuple
     kind: str
+    images: Images
 
     @property
     def n_edges(self) -> int:
@@ -90,7 +96,10 @@ def prepare(
         except StructureError as error:
             where = frame.origin or f"frame {len(items)} ({frame.atoms.get_chemical_formula()})"
             raise StructureError(f"{where}: {error.what}", error.why, error.remedy) from error
-        items.append(Item(frame, graph, kind_of_batch(frame, curvature, spectrum)))
+        kind = kind_of_batch(frame, curvature, spectrum)
+        # Of a Hessian that is a label, all columns are compared.
+        symmetric = kind == "real spectrum" and frame.second is None
+        items.append(Item(frame, graph, kind, images_of(frame.atoms) if symmetric else no_images(len(frame.atoms))))
     return items
 
 
@@ -193,7 +202,8 @@ class Planner:
         def most(sizes: list[int]) -> int:
             return size_class(sum(sizes[:each]) + 1)
 
-        columns = 0 if kind == "first" else 3 * nodes[0] if kind in WHOLE else self.n_columns
+        whole = 3 * max((len(self.items[k].images.displaced) for k in members), default=0)
+        columns = 0 if kind == "first" else whole if kind in WHOLE else self.n_columns
         return Shape(kind, each + 1, most(nodes), most(edges), columns, nodes[0])
 
     def epoch(self, seed: int, number: int) -> list[tuple[Shape, np.ndarray]]:

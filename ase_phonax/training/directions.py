@@ -11,6 +11,7 @@ from .values import APART
 
 if TYPE_CHECKING:
     from .batches import Item, Shape
+    from .images import Images
     from .labels.frames import Frame
 
 # What a batch has to compute; each is a compiled function of its own: no second derivatives, products with the Hessian,
@@ -46,8 +47,9 @@ def second_order(item: Item, shape: Shape, directions: str, rng: np.random.Gener
     q = source.qpoints[which]
     parts = 2 if shape.kind in OF_WAVES else 1
     if shape.kind in WHOLE:
+        own = np.eye(3 * n).reshape(n, 3, -1)[item.images.displaced].reshape(-1, 3 * n)
         moved = np.zeros((shape.n_columns, 3 * n), complex)
-        moved[: 3 * n] = np.eye(3 * n) * (3 * n) ** 0.5
+        moved[: len(own)] = own * (3 * n) ** 0.5
     else:
         moved = _draw(shape.n_columns, 3 * n, directions, parts == 2 and bool(q.any()), rng)
         if directions == "thermal" and second is not None:
@@ -66,7 +68,7 @@ def second_order(item: Item, shape: Shape, directions: str, rng: np.random.Gener
         edges = {"cos": np.cos(phase), "sin": np.sin(phase)}
     values = {"curvature_weight": np.array([0.0 if second is None else frame.weight("curvature")])}
     if shape.kind in WHOLE:
-        values |= _spectrum(frame, which, shape.largest)
+        values |= _spectrum(frame, which, shape.largest) | _images(item.images, shape.largest)
     return nodes, edges, values
 
 
@@ -114,4 +116,14 @@ def _spectrum(frame: Frame, which: int, largest: int) -> dict[str, np.ndarray]:
         **{name: np.pad(values, (0, room))[None] for name, values in padded.items()},
         "species": np.pad(APART * np.stack([species.real, species.imag]), ((0, 0), (0, room), (0, room)))[None],
         "spectrum_weight": np.array([frame.weight("spectrum")]),
+    }
+
+
+def _images(images: Images, largest: int) -> dict[str, np.ndarray]:
+    """Where the columns of each atom come from, padded to the largest frame."""
+    room = largest - len(images.slots)
+    return {
+        "slots": np.pad(images.slots, (0, room))[None],
+        "sources": np.pad(images.sources, (0, room))[None],
+        "rotations": np.pad(images.rotations, ((0, room), (0, 0), (0, 0)))[None],
     }

@@ -25,18 +25,18 @@ def frequencies(predicted: Prediction, batch: jraph.GraphsTuple) -> Array:
 
     They ascend within each species, which the batch keeps apart (`values.Spectrum`).
 
-    The directions of the batch are all unit displacements times sqrt(3n).
+    The directions of the batch are unit displacements times sqrt(3n), of all atoms or of those that the others are
+    images of (`images`).
     """
     assert predicted.response is not None
-    n_graphs, columns = batch.n_node.shape[0], predicted.response.shape[1]
+    largest = batch.globals["apart"].shape[1] // 3
     n_atoms = batch.globals["n_atoms"]
     first = jnp.cumsum(batch.n_node) - batch.n_node
-    slots = jnp.minimum(first[:, None] + jnp.arange(columns // 3), predicted.response.shape[0] - 1)
-    inside = jnp.arange(columns) < 3 * n_atoms[:, None]
-    scaled = predicted.response / batch.nodes["masses"].clip(1e-3)[:, None, None, None] ** 0.5
-    # (graph, atom, column, part, axis) -> (graph, row, column)
-    rows = scaled[slots].transpose(0, 3, 1, 4, 2).reshape(n_graphs, -1, columns, columns)
-    masses = jnp.repeat(batch.nodes["masses"].clip(1e-3)[slots], 3, axis=1)
+    places = jnp.minimum(first[:, None] + jnp.arange(largest), predicted.response.shape[0] - 1)
+    inside = jnp.arange(3 * largest) < 3 * n_atoms[:, None]
+    roots = batch.nodes["masses"].clip(1e-3) ** 0.5
+    rows = _with_images(predicted.response / roots[:, None, None, None], places, batch)
+    masses = jnp.repeat(batch.nodes["masses"].clip(1e-3)[places], 3, axis=1)
     rows = rows / ((3 * jnp.maximum(n_atoms, 1))[:, None] * masses)[:, None, None, :] ** 0.5
     both = inside[:, :, None] & inside[:, None, :]
     own, species = (
@@ -44,9 +44,26 @@ def frequencies(predicted: Prediction, batch: jraph.GraphsTuple) -> Array:
     )
     matrix = jnp.where(both, own, 0)
     matrix = (matrix + matrix.conj().transpose(0, 2, 1)) / 2 + species
-    matrix = matrix + jnp.where(inside, 0.0, 1e6)[:, :, None] * jnp.eye(columns, dtype=rows.dtype)
+    matrix = matrix + jnp.where(inside, 0.0, 1e6)[:, :, None] * jnp.eye(3 * largest, dtype=rows.dtype)
     squares = eigenvalues(matrix, batch.globals["apart"]) * THZ_PER_SQRT_EV_A2_AMU**2
     return squares / (squares**2 + SOFT_THZ**4) ** 0.25
+
+
+def _with_images(response: Array, places: Array, batch: jraph.GraphsTuple) -> Array:
+    """Matrices (graph, part, row, column) of products (node, column, part, axis) with displacements of some atoms.
+
+    Args:
+        places: (n_graphs, largest) the node of each atom.
+    """
+    n_graphs, largest = places.shape
+    _, n_columns, parts, _ = response.shape
+    graphs = jnp.arange(n_graphs)[:, None, None]
+    own = response[places].reshape(n_graphs, largest, n_columns // 3, 3, parts, 3)
+    taken = own[graphs, batch.globals["sources"], batch.globals["slots"][:, :, None]]
+    turn = batch.globals["rotations"]
+    # g graph, j atom displaced, i atom that moves, k and l axes before the operation, b and a after it.
+    rows = jnp.einsum("gjikpl,gjal,gjbk->gpiajb", taken, turn, turn)
+    return rows.reshape(n_graphs, parts, 3 * largest, 3 * largest)
 
 
 @jax.custom_vjp

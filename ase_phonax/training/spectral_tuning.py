@@ -32,17 +32,18 @@ from .trainer import Report
 # What of each structure is replayed: its minimum with its Hessian, and draws about it.
 REPLAY = LabelRecipe(perturbations=(Perturbation(), Perturbation(positions=0.06, count=3, waves=0)))
 HELD_OUT = 5  # every so many structures of the replay judge the drift
+BATCHES = 20  # of spectra in an epoch, at least
 LARGEST_REPLAYED = 10  # atoms of those that are replayed by default
 DEFAULTS: dict[str, Any] = {
     "loss": {
-        "energy": 0.1,
-        "forces": 1.0,
-        "curvature": 5.0,
+        "energy": 1.0,
+        "forces": 10.0,
+        "curvature": 20.0,
         "directions": "thermal",
         "spectrum": 1.0,
         "scales": {"spectrum": 0.6, "forces": 1.0},
     },
-    "optimiser": {"epochs": 10, "batch_size": 8, "learning_rate": 1e-3, "ema": 0.98},
+    "optimiser": {"epochs": 8, "batch_size": 8, "learning_rate": 1e-3, "ema": 0.98},
     "run": {"keep": "last", "validate_every": 10, "n_shapes": 1},
 }
 
@@ -125,7 +126,7 @@ def fine_tune_to_spectra(
     chosen = default_replay(potential, [lines.atoms for lines in found]) if replay is None else replay
     learned, held = _replayed(chosen, calc)
     settings = settings_of(config)
-    training = _as_often([lines.frame for lines in found], learned, settings.optimiser.batch_size)
+    training = _as_often([frame for lines in found for frame in lines.frames], learned, settings.optimiser.batch_size)
     result = fine_tune(
         potential,
         settings,
@@ -184,8 +185,9 @@ def _replayed(structures: Sequence[Atoms], calc: PhonaxCalculator) -> tuple[list
 
 
 def _as_often(spectra: Sequence[Frame], replay: Sequence[Frame], batch_size: int) -> list[Frame]:
-    """Frames of an epoch: spectra are repeated until there are as many batches of them as of what is replayed."""
-    times = max(1, -(-len(replay) // batch_size) // -(-len(spectra) // batch_size))
+    """Frames of an epoch: spectra are repeated until there are BATCHES of them, or as many as of what is replayed."""
+    n_batches = -(-len(spectra) // batch_size)
+    times = max(1, BATCHES // n_batches, -(-len(replay) // batch_size) // n_batches)
     return [*replay, *(frame for _ in range(times) for frame in spectra)]
 
 

@@ -64,6 +64,18 @@ class Spectrum:
         """(n_q, 3n) which frequencies count."""
         return np.ones(self.frequencies.shape, bool) if self.weights is None else np.asarray(self.weights) > 0
 
+    def by_wave(self) -> list["Spectrum"]:
+        """One for each wave vector."""
+        return [
+            Spectrum(
+                self.qpoints[k : k + 1],
+                self.frequencies[k : k + 1],
+                None if self.weights is None else self.weights[k : k + 1],
+                None if self.species is None else self.species[k : k + 1],
+            )
+            for k in range(len(self.qpoints))
+        ]
+
     @cached_property
     def in_order(self) -> np.ndarray:
         """(n_q, 3n) frequencies, sorted where they are all known and of one species: those may come in any order."""

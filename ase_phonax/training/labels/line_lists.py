@@ -1,6 +1,6 @@
 """Files of spectral lines, and the frames that a model learns them from.
 
-structure: benzene.xyz     # relaxed by the model first
+structure: benzene.xyz     # relaxed by the model first; relax: false takes it as measured
 unit: cm-1                 # or THz, meV
 uncertainty: 5             # of lines that state none
 assign: species            # or transport: lines that name nothing go to the nearest modes that are left
@@ -39,7 +39,9 @@ class LineList:
     """Lines of one structure.
 
     Attributes:
-        structure: file of any format ASE reads; it is relaxed by the model before lines are assigned.
+        structure: file of any format ASE reads.
+        relax: by the model, before lines are assigned. False: the structure is as well known as the lines are, and that
+            it is at rest is learned with them.
         lines: in any order.
         unit: "cm-1", "THz" or "meV".
         uncertainty: standard deviation of lines that state none, in that unit; None: all lines count alike.
@@ -52,6 +54,7 @@ class LineList:
     unit: str = "cm-1"
     uncertainty: float | None = None
     assign: str = "species"
+    relax: bool = True
 
     def __post_init__(self):
         check_fields(self, "the list of lines")
@@ -68,13 +71,14 @@ class AssignedLines:
     """A list of lines, assigned to the modes of a model.
 
     Attributes:
-        atoms: the structure, at the model's minimum.
-        frame: it with its spectrum as a label, and forces (and stress) of zero, so that the minimum stays one.
+        atoms: the structure, at the model's minimum, or as it was given.
+        frames: it with its spectrum as a label, and forces (and stress) of zero, so that it is and stays at rest; a
+            frame for each wave vector.
         pairs: each line with its level.
     """
 
     atoms: Atoms
-    frame: Frame
+    frames: tuple[Frame, ...]
     pairs: tuple[tuple[Line, Level], ...]
 
 
@@ -122,7 +126,7 @@ def _levels(
 ) -> tuple[Atoms, list[Levels]]:
     """The structure at rest and its levels at each wave vector."""
     if atoms.pbc.all():
-        there, _ = relax(atoms, calc, fmax=FMAX, smax=SMAX)
+        there = relax(atoms, calc, fmax=FMAX, smax=SMAX)[0] if lines.relax else atoms
         named = {line.q for line in lines.lines if line.species is not None}
         return there, [levels_of_crystal(there, calc, q, named=tuple(q) in named) for q in qpoints]
     if np.any(qpoints):
@@ -131,12 +135,17 @@ def _levels(
             "a molecule has no wave vectors",
             "leave q out",
         )
-    modes, _ = stationary_modes(atoms, calc)
-    return modes.atoms, [levels_of_molecule(modes)]
+    modes, _ = stationary_modes(atoms, calc, relaxed=lines.relax)
+    there, group = modes.atoms, modes.point_group
+    if group is not None:
+        # Exactly symmetric, so that columns of a few atoms are enough (`training.images`).
+        there.positions = group.positions + there.positions.mean(axis=0)
+    return there, [levels_of_molecule(modes)]
 
 
-def at_rest(atoms: Atoms, spectrum: Spectrum, source: str = "") -> Frame:
-    """A structure at its minimum with its spectrum."""
+def at_rest(atoms: Atoms, spectrum: Spectrum, source: str = "") -> tuple[Frame, ...]:
+    """A structure without forces and stress, with its spectrum: a frame for each wave vector."""
     bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc, masses=atoms.get_masses())
     stress = np.zeros((3, 3)) if atoms.pbc.all() else None
-    return Frame(bare, forces=np.zeros((len(bare), 3)), stress=stress, spectrum=spectrum, origin=source)
+    forces = np.zeros((len(bare), 3))
+    return tuple(Frame(bare, forces=forces, stress=stress, spectrum=own, origin=source) for own in spectrum.by_wave())
