@@ -1,6 +1,7 @@
 """Lines of spectra as labels: whose modes they are, in molecules and in crystals, and what is refused."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from ase import Atoms
@@ -10,9 +11,11 @@ from ase.io import write
 from ase_phonax import PhonaxCalculator
 from ase_phonax.base.errors import InputError, StructureError
 from ase_phonax.base.units import CM1_PER_THZ
+from ase_phonax.molecules.intensities import infrared_intensities
 from ase_phonax.molecules.stationary import stationary_modes
 from ase_phonax.training.answers import Answers, Respondent, frequency_errors
 from ase_phonax.training.batches import Planner, prepare
+from ase_phonax.training.comparisons import Comparison, intensities
 from ase_phonax.training.labels.checks import check_frames
 from ase_phonax.training.labels.levels import levels_of_crystal, levels_of_molecule
 from ase_phonax.training.labels.line_lists import LineList, assigned, read_lines
@@ -73,16 +76,58 @@ def test_columns_of_a_few_atoms_give_whole_hessians(calculator, name, displaced)
     ((shape, members),) = planner.in_order()
     batch = planner.batch(shape, members, (0,))
     assert shape.n_columns == 3 * displaced
-    n = len(atoms)
-    columns = batch.nodes["direction"][:n, :, 0].transpose(1, 0, 2).reshape(shape.n_columns, 3 * n)
-    response = np.zeros(batch.nodes["direction"].shape)
-    products = columns @ np.reshape(calculator.get_hessian(found.atoms), (3 * n, 3 * n))
-    response[:n, :, 0] = products.reshape(shape.n_columns, n, 3).transpose(1, 0, 2)
+    response = products_of(batch, calculator.get_hessian(found.atoms))
     with jax.enable_x64(True):
         predicted = Prediction(None, None, None, response, {}, {})
         own = CM1_PER_THZ * np.asarray(frequencies(predicted, batch))[0]
     known = found.frames[0].spectrum.weights[0] > 0
     np.testing.assert_allclose(own[known], CM1_PER_THZ * found.frames[0].spectrum.frequencies[0, known], atol=0.05)
+
+
+def test_intensities_are_those_of_normal_modes(calculator):
+    """Ammonia with charges of no symmetry, against the code that knows nothing of training; sets by their mean.
+
+    The gradient by charges equals differences. Kills: masses forgotten, field and displacement exchanged, a set's sum.
+    """
+    atoms = molecule("NH3")
+    atoms.rotate(40, (1, -2, 1))
+    modes, _ = stationary_modes(atoms, calculator)
+    charges = np.random.default_rng(0).normal(size=(4, 3, 3))
+    own = infrared_intensities(modes.displacements, charges)
+    strength = {s.label + f"{s.wavenumber:.0f}": own[np.array(s.modes) - 1].sum() for s in modes.sets}
+    lines = [Line(s.wavenumber, s.label, intensity=strength[s.label + f"{s.wavenumber:.0f}"]) for s in modes.sets]
+    found = assigned(LineList("", tuple(lines)), atoms, calculator)
+    (item,) = prepare([*found.frames], 5.0, calculator.potential.numbers, "x", curvature=True, spectrum=True)
+    planner = Planner([item], 1, dtype=np.dtype("float64"))
+    ((shape, members),) = planner.in_order()
+    batch = planner.batch(shape, members, (0,))
+    with jax.enable_x64(True):
+        response = products_of(batch, calculator.get_hessian(found.frames[0].atoms))
+        n = batch.n_node.sum()
+
+        def cost(charges, factor=1.0):
+            slopes = {"born_charges": jnp.zeros((n, 3, 3)).at[:4].set(charges)}
+            predicted = Prediction(None, None, None, response, {}, slopes)
+            comparison = Comparison.of(predicted, batch, "real spectrum")
+            return intensities(comparison, SPECTRUM, 1.0, lambda residual: jnp.sum(residual**2, -1))[0]
+
+        assert cost(charges) < 1e-12
+        # All intensities four times as strong: each of four lines, relative to the strongest, weighs one.
+        relative = np.array(list(strength.values())) / [len(s.modes) for s in modes.sets]
+        expected = np.sum((3 * relative) ** 2) / relative.max() ** 2 / 12
+        assert cost(2 * charges) == pytest.approx(expected, rel=1e-6)
+        move = np.random.default_rng(1).normal(size=charges.shape)
+        difference = (cost(1.5 * charges + 1e-4 * move) - cost(1.5 * charges - 1e-4 * move)) / 2e-4
+        assert np.vdot(jax.grad(cost)(1.5 * charges), move) == pytest.approx(float(difference), rel=1e-6)
+
+
+def products_of(batch, hessian) -> np.ndarray:
+    """What a model of this Hessian answers to the directions of a batch of one molecule."""
+    n = len(hessian)
+    columns = batch.nodes["direction"][:n, :, 0].transpose(1, 0, 2).reshape(-1, 3 * n)
+    response = np.zeros(batch.nodes["direction"].shape)
+    response[:n, :, 0] = (columns @ np.reshape(hessian, (3 * n, 3 * n))).reshape(-1, n, 3).transpose(1, 0, 2)
+    return response
 
 
 def test_lines_belong_to_their_species_where_others_are_nearer(calculator, ethylene):
@@ -190,6 +235,14 @@ def test_lines_that_cannot_be_assigned_are_refused(calculator, lines, settings, 
         assigned(LineList("", tuple(lines), **settings), molecule("C2H4"), calculator, "c2h4.yaml")
     assert words in f"{caught.value.what}: {caught.value.why}; {caught.value.remedy}"
     assert caught.value.what.startswith(("c2h4.yaml", "the list"))
+
+
+def test_lines_that_cross_within_a_species_are_refused(calculator, ethylene):
+    """Frequencies of one species repel: the upper mode cannot have the lower line."""
+    low, high, *_ = (s for s in ethylene.sets if s.label == "Ag")
+    lines = (Line(high.wavenumber, mode=low.modes[0]), Line(low.wavenumber, mode=high.modes[0]))
+    with pytest.raises(InputError, match="do not ascend"):
+        assigned(LineList("", lines), molecule("C2H4"), calculator)
 
 
 def test_structures_that_have_no_vibrations_of_the_model_are_refused(calculator):

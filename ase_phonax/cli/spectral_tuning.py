@@ -34,7 +34,7 @@ run:
 #   lines:
 #   - {at: 3073.9, species: A1g}
 #   - {at: 992, species: A1g, uncertainty: 2}
-#   - {at: 673, mode: 5}                       # counted from 1 in ascending frequency of the starting model
+#   - {at: 673, mode: 5, intensity: 88}        # km/mol, of models with a dipole; modes are counted from 1 in ascending frequency of the starting model
 #   - {at: 4.49, q: [0.5, 0.0, 0.5], mode: 1}  # of a crystal, q in the cell of the structure
 """
 

@@ -13,7 +13,7 @@ from jax import Array
 
 from .directions import WHOLE
 from .predictions import Prediction, graph_of_nodes
-from .spectra import frequencies, soften
+from .spectra import frequencies, infrared, soften
 
 if TYPE_CHECKING:
     from .target import Target
@@ -127,6 +127,16 @@ def spectra(c: Comparison, target: Target, scale: Array, cost: Cost) -> Array:
     predicted = frequencies(c.predicted, c.batch)
     weights = c.batch.globals["line_weights"]
     residual = jnp.where(weights > 0, (predicted - soften(c.batch.globals["spectrum"])) / scale, 0.0)
+    return jnp.sum(weights * cost(residual[..., None]), 1) / (3 * c.n_atoms)
+
+
+def intensities(c: Comparison, target: Target, scale: Array, cost: Cost) -> Array:
+    """Infrared absorption of the modes of molecules, in units of the strongest that is known of each."""
+    known, weights = c.batch.globals["intensities"], c.batch.globals["intensity_weights"]
+    if "born_charges" not in c.predicted.slopes:
+        return jnp.zeros(c.n_graphs, known.dtype)
+    strongest = jnp.maximum(jnp.max(known, axis=1, keepdims=True), 1.0)
+    residual = jnp.where(weights > 0, (infrared(c.predicted, c.batch) - known) / strongest, 0.0)
     return jnp.sum(weights * cost(residual[..., None]), 1) / (3 * c.n_atoms)
 
 

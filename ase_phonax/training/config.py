@@ -40,6 +40,7 @@ class LossConfig:
         curvature: weight of products of second derivatives with directions.
         projections: weight of u† D v with random u.
         spectrum: weight of sorted frequencies (needs whole matrices: as many products as coordinates).
+        intensities: weight of infrared intensities that come with frequencies of molecules.
         dipole, polarizability, born_charges, polarizability_gradient: weights; the network is given the outputs that
             they need.
         penalty: "squared" or "huber" (pseudo-Huber of each vector's length).
@@ -57,6 +58,7 @@ class LossConfig:
     curvature: float = 10.0
     projections: float = 0.0
     spectrum: float = 0.0
+    intensities: float = 0.0
     dipole: float = 0.0
     polarizability: float = 0.0
     born_charges: float = 0.0

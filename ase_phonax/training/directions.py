@@ -101,19 +101,27 @@ def _spectrum(frame: Frame, which: int, largest: int) -> dict[str, np.ndarray]:
     """Frequencies [THz], the weight and the species of each, padded to the largest frame; and the weight of all."""
     n = 3 * len(frame.atoms)
     weights, places, species = np.ones(n), np.zeros(n), np.zeros((n, n))
+    intensities, of_intensities = np.zeros(n), np.zeros(n)
     if frame.spectrum is not None:
         known = frame.spectrum
         frequencies, places = known.in_order[which], known.order[which]
         weights = weights if known.weights is None else known.weights[which]
         species = species if known.species is None else known.species[which]
+        if known.intensities is not None and known.intensity_weights is not None:
+            intensities, of_intensities = known.intensities[which], known.intensity_weights[which]
     else:
         assert frame.second is not None
         root = np.sqrt(np.repeat(frame.atoms.get_masses(), 3))
         frequencies = frequencies_thz(frame.second.matrices[which] / np.outer(root, root))
     room = 3 * largest - n
     padded = {"spectrum": frequencies, "line_weights": weights, "apart": APART * places}
+    padded |= {"intensities": intensities, "intensity_weights": of_intensities}
+    # Modes of one set have one line: their intensities are compared by their mean.
+    sets = np.stack([places, frequencies, intensities]) if of_intensities.any() else np.arange(n)[None]
+    alike = np.all(sets[:, :, None] == sets[:, None], axis=0)
     return {
         **{name: np.pad(values, (0, room))[None] for name, values in padded.items()},
+        "alike": np.pad(alike / alike.sum(1, keepdims=True), (0, room))[None],
         "species": np.pad(APART * np.stack([species.real, species.imag]), ((0, 0), (0, room), (0, room)))[None],
         "spectrum_weight": np.array([frame.weight("spectrum")]),
     }

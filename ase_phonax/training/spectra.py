@@ -6,6 +6,7 @@ import jraph
 from jax import Array
 
 from ..base.units import THZ_PER_SQRT_EV_A2_AMU
+from ..molecules.intensities import KM_MOL
 from .predictions import Prediction
 
 # Eigenvalues closer than this part of the largest share one gradient.
@@ -24,6 +25,28 @@ def frequencies(predicted: Prediction, batch: jraph.GraphsTuple) -> Array:
     """(n_graphs, 3 largest) softened frequencies [THz], in the order of the labels; beyond 3 n_atoms is padding.
 
     They ascend within each species, which the batch keeps apart (`values.Spectrum`).
+    """
+    matrix, _ = _dynamical(predicted, batch)
+    squares = eigenvalues(matrix, batch.globals["apart"]) * THZ_PER_SQRT_EV_A2_AMU**2
+    return squares / (squares**2 + SOFT_THZ**4) ** 0.25
+
+
+def infrared(predicted: Prediction, batch: jraph.GraphsTuple) -> Array:
+    """(n_graphs, 3 largest) infrared absorption of each mode of molecules [km/mol], sets by their mean.
+
+    The gradient is that of the Born charges; modes are taken as they are.
+    """
+    matrix, places = _dynamical(predicted, batch)
+    modes = jax.lax.stop_gradient(jnp.linalg.eigh(matrix)[1])
+    roots = batch.nodes["masses"].clip(1e-3) ** 0.5
+    charges = (predicted.slopes["born_charges"] / roots[:, None, None])[places]  # (graph, atom, field, axis)
+    n_graphs, largest = places.shape
+    moved = charges.transpose(0, 2, 1, 3).reshape(n_graphs, 3, 3 * largest) @ modes.real
+    return jnp.einsum("gkl,gl->gk", batch.globals["alike"], KM_MOL * jnp.sum(moved**2, 1))
+
+
+def _dynamical(predicted: Prediction, batch: jraph.GraphsTuple) -> tuple[Array, Array]:
+    """(n_graphs, 3 largest, 3 largest) D, species moved apart and padding far away, and the nodes of its atoms.
 
     The directions of the batch are unit displacements times sqrt(3n), of all atoms or of those that the others are
     images of (`images`).
@@ -44,9 +67,7 @@ def frequencies(predicted: Prediction, batch: jraph.GraphsTuple) -> Array:
     )
     matrix = jnp.where(both, own, 0)
     matrix = (matrix + matrix.conj().transpose(0, 2, 1)) / 2 + species
-    matrix = matrix + jnp.where(inside, 0.0, 1e6)[:, :, None] * jnp.eye(3 * largest, dtype=rows.dtype)
-    squares = eigenvalues(matrix, batch.globals["apart"]) * THZ_PER_SQRT_EV_A2_AMU**2
-    return squares / (squares**2 + SOFT_THZ**4) ** 0.25
+    return matrix + jnp.where(inside, 0.0, 1e6)[:, :, None] * jnp.eye(3 * largest, dtype=rows.dtype), places
 
 
 def _with_images(response: Array, places: Array, batch: jraph.GraphsTuple) -> Array:

@@ -18,6 +18,7 @@ from ..base.progress import Progress
 from ..base.units import CM1_PER_THZ, FREQUENCY_UNITS
 from ..calculator import PhonaxCalculator
 from ..derivatives.evaluator import Evaluator
+from ..models.fields import DIPOLE, has_output
 from ..models.loading import load_model
 from ..models.potential import Potential
 from .answers import Answers, Respondent
@@ -32,6 +33,7 @@ from .trainer import Report
 # What of each structure is replayed: its minimum with its Hessian, and draws about it.
 REPLAY = LabelRecipe(perturbations=(Perturbation(), Perturbation(positions=0.06, count=3, waves=0)))
 HELD_OUT = 5  # every so many structures of the replay judge the drift
+OF_INTENSITIES = 10.0  # weight of intensities where there are some, in units of the strongest line of each molecule
 BATCHES = 20  # of spectra in an epoch, at least
 LARGEST_REPLAYED = 10  # atoms of those that are replayed by default
 DEFAULTS: dict[str, Any] = {
@@ -126,6 +128,15 @@ def fine_tune_to_spectra(
     chosen = default_replay(potential, [lines.atoms for lines in found]) if replay is None else replay
     learned, held = _replayed(chosen, calc)
     settings = settings_of(config)
+    if any(line.intensity is not None for lines, _, _ in given for line in lines.lines):
+        if not has_output(potential, DIPOLE):
+            raise InputError(
+                f"lines have intensities, and the model {potential.name!r} gives no dipole",
+                "absorption is its derivative",
+                "leave intensities out, or start from a model that gives one",
+            )
+        if not settings.loss.intensities:
+            settings = replace(settings, loss=replace(settings.loss, intensities=OF_INTENSITIES))
     training = _as_often([frame for lines in found for frame in lines.frames], learned, settings.optimiser.batch_size)
     result = fine_tune(
         potential,

@@ -71,7 +71,10 @@ class Rules(NamedTuple):
     @property
     def slopes(self) -> dict[str, str]:
         """Labels with a weight that are derivatives of an output by positions -> name of that output."""
-        return {t.name: t.needs.name for t in TARGETS if t.needs is not None and self.counts(t.name)}
+        beside = {term.slope for term in TERMS if term.slope and self.counts(term.name)}
+        return {
+            t.name: t.needs.name for t in TARGETS if t.needs is not None and (t.name in beside or self.counts(t.name))
+        }
 
     @classmethod
     def of(

@@ -84,12 +84,14 @@ class Term:
         compare: the part of each frame (`comparisons`).
         taken_from: names of targets it is computed from, any of them.
         may_lack: counts by default, and does nothing where no frame has the label; without, that is refused.
+        slope: name of the label whose prediction it is computed from beside its own; "" for none.
     """
 
     name: str
     compare: Callable[..., Any]
     taken_from: tuple[str, ...]
     may_lack: bool = False
+    slope: str = ""
 
 
 @dataclass(frozen=True)

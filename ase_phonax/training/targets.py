@@ -123,6 +123,8 @@ SPECTRUM = Target(
         Part("frequencies", lambda n, m: (m, 3 * n), "frequencies"),
         Part("weights of frequencies", lambda n, m: (m, 3 * n), "weights", may_lack=True, since=5),
         Part("species", lambda n, m: (m, 3 * n, 3 * n), "species", complex, may_lack=True, since=5),
+        Part("intensities", lambda n, m: (m, 3 * n), "intensities", may_lack=True, since=5),
+        Part("weights of intensities", lambda n, m: (m, 3 * n), "intensity_weights", may_lack=True, since=5),
     ),
     make=values.Spectrum,
     stored="spectra",
@@ -130,7 +132,10 @@ SPECTRUM = Target(
     kinds=WHOLE,
     typical=lambda spectrum: spectrum.frequencies[spectrum.is_known],
     smallest=1.0,
-    terms=(Term("spectrum", comparisons.spectra, ("curvature", "spectrum")),),
+    terms=(
+        Term("spectrum", comparisons.spectra, ("curvature", "spectrum")),
+        Term("intensities", comparisons.intensities, ("spectrum",), slope="born_charges"),
+    ),
     errors=None,
     score=answers.frequency_errors,
     quantity=Quantity("frequency", "frequencies", "THz", "THz", 1.0, "ν THz", 3),
@@ -261,6 +266,8 @@ QUANTITIES = tuple(target.quantity for target in TARGETS)
 def wanted_outputs(loss: LossConfig, in_fields: bool = False) -> tuple[Output, ...]:
     """Outputs that a network needs for the parts of the loss that count, and for frames in electric fields."""
     of_fields = (fields.DIPOLE, fields.POLARIZABILITY) if in_fields else ()
-    counting = (target for target in TARGETS if any(getattr(loss, term.name) for term in target.terms))
-    of_labels = (output for t in counting if (output := t.output or t.needs) is not None)
+    counting = [term for term in TERMS if getattr(loss, term.name)]
+    slopes = {term.slope for term in counting}
+    targets = (t for t in TARGETS if t.name in slopes or any(term in counting for term in t.terms))
+    of_labels = (output for t in targets if (output := t.output or t.needs) is not None)
     return tuple(dict.fromkeys((*of_labels, *of_fields)))

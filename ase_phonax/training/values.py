@@ -1,6 +1,6 @@
 """What a label is: second derivatives and spectra as values, and the numbers of a file made into a label."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -47,12 +47,17 @@ class Spectrum:
         weights: (n_q, 3n) how much each counts, zero where it is not known; None where all are known and count one.
         species: (n_q, 3n, 3n) sum_s s P_s, Hermitian: P_s projects displacements times square roots of masses onto
             species s = 0, 1, 2 ..., which the dynamical matrix does not mix; None where there is one.
+        intensities: (n_q, 3n) infrared absorption of each mode of a molecule [km/mol], of a degenerate set the mean;
+            None where none is known.
+        intensity_weights: (n_q, 3n) how much each of these counts, zero where it is not known.
     """
 
     qpoints: np.ndarray
     frequencies: np.ndarray
     weights: np.ndarray | None = None
     species: np.ndarray | None = None
+    intensities: np.ndarray | None = None
+    intensity_weights: np.ndarray | None = None
 
     @property
     def is_real(self) -> bool:
@@ -66,15 +71,8 @@ class Spectrum:
 
     def by_wave(self) -> list["Spectrum"]:
         """One for each wave vector."""
-        return [
-            Spectrum(
-                self.qpoints[k : k + 1],
-                self.frequencies[k : k + 1],
-                None if self.weights is None else self.weights[k : k + 1],
-                None if self.species is None else self.species[k : k + 1],
-            )
-            for k in range(len(self.qpoints))
-        ]
+        known = {part.name: own for part in fields(self) if (own := getattr(self, part.name)) is not None}
+        return [Spectrum(**{name: own[k : k + 1] for name, own in known.items()}) for k in range(len(self.qpoints))]
 
     @cached_property
     def in_order(self) -> np.ndarray:

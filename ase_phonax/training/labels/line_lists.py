@@ -25,6 +25,7 @@ from ...calculator import PhonaxCalculator
 from ...molecules.stationary import stationary_modes
 from ...structures.files import read_structure
 from ...structures.relaxation import relax
+from ..consistency import check_spectra
 from ..values import Spectrum
 from .frames import Frame
 from .levels import levels_of_crystal, levels_of_molecule
@@ -118,7 +119,9 @@ def assigned(lines: LineList, atoms: Atoms, calc: PhonaxCalculator, source: str 
         transport=lines.assign == "transport",
         source=source,
     )
-    return AssignedLines(there, at_rest(there, spectrum, source), tuple(pairs))
+    frames = at_rest(there, spectrum, source)
+    check_spectra(frames)
+    return AssignedLines(there, frames, tuple(pairs))
 
 
 def _levels(

@@ -32,6 +32,7 @@ class Line:
             whole-body motions of a molecule not among them; None where the list does not say.
         uncertainty: standard deviation in the unit of the list; lines weigh by its inverse square. None: that of the
             list.
+        intensity: infrared absorption, of all its modes together [km/mol]; None where it is not known.
         q: (3,) wave vector in a crystal, reduced coordinates of the cell.
     """
 
@@ -39,10 +40,17 @@ class Line:
     species: str | None = None
     mode: int | None = None
     uncertainty: float | None = None
+    intensity: float | None = None
     q: tuple[float, ...] = (0.0, 0.0, 0.0)
 
     def __post_init__(self):
         check_fields(self, "a line")
+        if self.intensity is not None and (self.intensity < 0 or any(self.q)):
+            raise InputError(
+                f"a line at {self.at:g} with intensity {self.intensity:g} and q {self.q}",
+                "absorption is positive, and only molecules have it in km/mol",
+                "correct it or leave it out",
+            )
         if len(self.q) != 3 or (self.uncertainty is not None and self.uncertainty <= 0):
             raise InputError(
                 f"a line at {self.at:g} with uncertainty {self.uncertainty} and q {self.q}",
@@ -126,6 +134,7 @@ def spectrum_of_lines(
     _check_size(lines, unit, source)
     n_q, n = len(qpoints), len(levels[0].vectors)
     frequencies, weights, species = np.zeros((n_q, n)), np.zeros((n_q, n)), np.zeros((n_q, n, n), complex)
+    absorbed, of_absorbed = np.zeros((n_q, n)), np.zeros((n_q, n))
     spreads = [line.uncertainty or uncertainty for line in lines]
     known = [spread for spread in spreads if spread is not None]
     typical = float(np.median(known)) if known else 1.0
@@ -144,9 +153,13 @@ def spectrum_of_lines(
             frequencies[which, own_places] = line.at / per_thz
             spread = line.uncertainty or uncertainty or typical
             weights[which, own_places] = min((typical / spread) ** 2, LARGEST_WEIGHT) / len(own_places)
+            if line.intensity is not None:
+                absorbed[which, own_places] = line.intensity / len(own_places)
+                of_absorbed[which, own_places] = 1 / len(own_places)
         vectors = levels[which].vectors
         species[which] = (vectors * numbers) @ vectors.conj().T
-    return Spectrum(np.asarray(qpoints, float), frequencies, weights, species), assigned
+    intensities = {"intensities": absorbed, "intensity_weights": of_absorbed} if of_absorbed.any() else {}
+    return Spectrum(np.asarray(qpoints, float), frequencies, weights, species, **intensities), assigned
 
 
 def _assigned(
