@@ -58,7 +58,7 @@ def test_the_models_own_lines_are_its_own_modes(calculator, ethylene):
     lines = of_model(ethylene)
     found = assigned(LineList("", lines[::-1]), molecule("C2H4"), calculator)
     check_frames([*found.frames])
-    assert {level.label for _, level in found.pairs} == {s.label for s in ethylene.sets}
+    assert {own.level.label for own in found.assignments} == {s.label for s in ethylene.sets}
     np.testing.assert_allclose(errors_of(found, calculator), 0, atol=1e-3)
     np.testing.assert_array_equal(found.frames[0].forces, 0)
 
@@ -164,8 +164,8 @@ def test_lines_without_names_go_where_the_sum_of_squares_is_least(calculator, et
     lines = tuple(Line(x + shift) for x, shift in zip(at, (0.4 * (at[1] - at[0]), 3.0, 5.0), strict=True))
     with pytest.raises(InputError, match="name neither species nor mode"):
         assigned(LineList("", lines), molecule("C2H4"), calculator)
-    _, pairs = spectrum_of_lines(lines, [levels], np.zeros((1, 3)), unit="cm-1", transport=True)
-    assert [level.frequency for _, level in pairs] == [level.frequency for level in three]
+    _, found = spectrum_of_lines(lines, [levels], np.zeros((1, 3)), unit="cm-1", transport=True)
+    assert [own.level for own in found] == [*three]
 
 
 def test_species_of_silicon_at_its_zone_boundary(silicon):
@@ -241,7 +241,7 @@ def test_lines_that_cross_within_a_species_are_refused(calculator, ethylene):
     """Frequencies of one species repel: the upper mode cannot have the lower line."""
     low, high, *_ = (s for s in ethylene.sets if s.label == "Ag")
     lines = (Line(high.wavenumber, mode=low.modes[0]), Line(low.wavenumber, mode=high.modes[0]))
-    with pytest.raises(InputError, match="do not ascend"):
+    with pytest.raises(InputError, match="do not cross"):
         assigned(LineList("", lines), molecule("C2H4"), calculator)
 
 
@@ -261,7 +261,7 @@ def test_a_list_is_read_beside_its_structure(tmp_path, calculator):
     )
     lines, atoms = read_lines(path)
     assert [line.at for line in lines.lines] == [1595, 3756]
-    assert len(assigned(lines, atoms, calculator, str(path)).pairs) == 2
+    assert len(assigned(lines, atoms, calculator, str(path)).assignments) == 2
     path.write_text("structure: water.xyz\nlines:\n- {at: 1595, symmetry: a1}\n")
     with pytest.raises(InputError, match="symmetry"):
         read_lines(path)

@@ -14,7 +14,8 @@ from ase_phonax.base.settings import read_yaml
 from ase_phonax.cli import main
 from ase_phonax.cli.spectral_tuning import TEMPLATE
 from ase_phonax.molecules.stationary import stationary_modes
-from ase_phonax.training.spectral_tuning import DEFAULTS, default_replay, settings_of
+from ase_phonax.training.replay import default_replay
+from ase_phonax.training.spectral_tuning import DEFAULTS, settings_of
 
 WATER = (3657.0, 1595.0, 3756.0)  # cm⁻¹, measured
 

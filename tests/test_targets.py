@@ -101,7 +101,7 @@ def test_every_label_survives_the_file_in_its_own_shape(tmp_path):
     save_frames([frame, Frame(frame.atoms, energy=1.0)], tmp_path / "a.h5")
     back, other = read_store(tmp_path / "a.h5")
     for target in (t for t in TARGETS if t.since == 1):  # those of molecules alone: tests/test_fields.py
-        for part in target.parts:
+        for part in target.parts_of(target.of(frame)):
             np.testing.assert_array_equal(part.of(target.of(back)), part.of(target.of(frame)))
             assert np.shape(part.of(target.of(back))) == part.shape(2, target.n_waves(target.of(back)))
         assert target.of(other) is None or target.name == "energy"

@@ -138,7 +138,19 @@ def build(kind: type, values: Given, source: str, prepare: Prepare | None = None
             ready[key] = tuple(build(item, v, source, prepare, f"{path}[{k}]") for k, v in enumerate(value))
         else:
             ready[key] = convert(hints[key], value, source, path)
+    missing = [f.name for f in dataclasses.fields(kind) if f.name not in ready and _is_required(f)]
+    if missing:
+        raise InputError(
+            f"{source}: {inside or 'the whole'} lacks {', '.join(missing)}",
+            "nothing stands in for what is not given",
+            f"give {', '.join(missing)}",
+        )
     return kind(**ready)
+
+
+def _is_required(field: dataclasses.Field) -> bool:
+    """Whether a field of a dataclass has no default."""
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def check_fields(settings: object, source: str, prepare: Prepare | None = None, inside: str = "") -> None:
@@ -259,10 +271,10 @@ _NAMES: dict[Hint, str] = {
 
 def _name(kind: Hint) -> str:
     """A type as it is called in a configuration file."""
-    for known in (kind, typing.get_origin(kind)):
+    for known in (kind, *(() if _item(kind) else (typing.get_origin(kind),))):
         if known in _NAMES:
             return _NAMES[known]
-    return getattr(kind, "__name__", str(kind))
+    return "a list of named settings" if _item(kind) else getattr(kind, "__name__", str(kind))
 
 
 def _short(value: Given) -> str:

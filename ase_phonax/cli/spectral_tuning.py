@@ -34,7 +34,7 @@ run:
 #   lines:
 #   - {at: 3073.9, species: A1g}
 #   - {at: 992, species: A1g, uncertainty: 2}
-#   - {at: 673, mode: 5, intensity: 88}        # km/mol, of models with a dipole; modes are counted from 1 in ascending frequency of the starting model
+#   - {at: 673, mode: 5, intensity: 88}        # km/mol, of models with a dipole; modes are counted from 1
 #   - {at: 4.49, q: [0.5, 0.0, 0.5], mode: 1}  # of a crystal, q in the cell of the structure
 """
 
@@ -56,10 +56,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _settings(path: Path | None) -> Any:
-    from ..base.settings import read_yaml
     from ..training.spectral_tuning import settings_of
 
-    return settings_of(None if path is None else read_yaml(path))
+    return settings_of(path)
 
 
 def _replay(arguments: argparse.Namespace) -> Any:
@@ -81,8 +80,11 @@ def _say(result: SpectralResult) -> None:
         print(f"... and {len(result.lines) - MOST_LINES} more in lines.csv")
     print(f"{len(result.lines)} lines: {result.rms('before'):.1f} cm⁻¹ RMS before, {result.rms('after'):.1f} after")
     learned, held = result.n_replayed
-    if not result.drift:
+    if not learned:
         print("nothing else was learned beside: what the model says of other structures may be anything now (--replay)")
+        return
+    if not result.drift:
+        print(f"beside them a replay of {learned} structure was learned; none was held out to see how far it drifts")
         return
     drift = result.drift
     print(

@@ -80,3 +80,10 @@ def frequencies_thz(dynamical: np.ndarray) -> np.ndarray:
 def signed_roots_thz(eigenvalues: np.ndarray) -> np.ndarray:
     """Frequencies [THz], imaginary ones negative, of eigenvalues of D(q) [eV/Å²/amu]."""
     return np.sign(eigenvalues) * np.sqrt(np.abs(eigenvalues)) * THZ_PER_SQRT_EV_A2_AMU
+
+
+def mass_weighted(matrices: np.ndarray, masses: np.ndarray) -> np.ndarray:
+    """D(q) (..., 3n, 3n) [eV/Å²/amu], Hermitian, of second derivatives [eV/Å²] and masses (n,) [amu]."""
+    roots = np.sqrt(np.repeat(masses, 3))
+    weighted = matrices / np.outer(roots, roots)
+    return (weighted + weighted.conj().swapaxes(-1, -2)) / 2

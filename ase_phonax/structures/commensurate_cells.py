@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..base.errors import InputError
 
 LARGEST_DENOMINATOR = 12
-_FITS = 1e-4  # how far a typed 0.3333 may be from its fraction
+FITS = 1e-4  # how far a typed 0.3333 may be from its fraction
 
 
 def commensurate_cell(qpoint: ArrayLike, cell: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -60,7 +60,7 @@ def as_fractions(qpoint: ArrayLike) -> tuple[Fraction, Fraction, Fraction]:
             "give three numbers in reduced coordinates of the primitive cell, such as 0.5 0.5 0.5",
         )
     a, b, c = (Fraction(float(x)).limit_denominator(LARGEST_DENOMINATOR) for x in q)
-    if np.abs(q - [float(a), float(b), float(c)]).max() > _FITS:
+    if np.abs(q - [float(a), float(b), float(c)]).max() > FITS:
         raise InputError(
             f"the wave vector {q.tolist()} fits no supercell: its components are not fractions with denominators up to"
             f" {LARGEST_DENOMINATOR}, the largest tried",

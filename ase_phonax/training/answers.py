@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..base.errors import InputError
-from ..derivatives.conventions import frequencies_thz, signed_roots_thz
+from ..derivatives.conventions import frequencies_thz, mass_weighted, signed_roots_thz
 from ..derivatives.evaluator import Evaluator
 from ..derivatives.fields import FieldResponse
 from ..models.fields import DIPOLE, POLARIZABILITY, has_output, in_field
@@ -109,15 +109,9 @@ class Answers:
             self._matrices[key] = np.array(evaluator.lattice_matrices(self.frame.atoms, qpoints))
         return self._matrices[key]
 
-    def dynamical(self, matrices: np.ndarray) -> np.ndarray:
-        """D(q) (n_q, 3n, 3n) [eV/Å²/amu], Hermitian, of such matrices."""
-        root = np.sqrt(np.repeat(self.frame.atoms.get_masses(), 3))
-        weighted = matrices / np.outer(root, root)
-        return (weighted + weighted.conj().swapaxes(-1, -2)) / 2
-
     def frequencies(self, matrices: np.ndarray) -> np.ndarray:
         """Frequencies (n_q, 3n) [THz] of such matrices, ascending."""
-        return frequencies_thz(self.dynamical(matrices))
+        return frequencies_thz(mass_weighted(matrices, self.frame.atoms.get_masses()))
 
 
 def check_fields(potential: Potential, frames: Sequence[Frame]) -> None:
@@ -164,7 +158,7 @@ def matrix_errors(answers: Answers, target: Target) -> dict[str, np.ndarray]:
 def frequency_errors(answers: Answers, target: Target) -> dict[str, np.ndarray]:
     """Errors of the frequencies that are known, sorted within each species."""
     labels = target.of(answers.frame)
-    squares = labels.sorted_alike(answers.dynamical(answers.matrices(labels.qpoints)))
+    squares = labels.sorted_alike(mass_weighted(answers.matrices(labels.qpoints), answers.frame.atoms.get_masses()))
     return {target.quantity.name: (signed_roots_thz(squares) - labels.in_order)[labels.is_known]}
 
 

@@ -98,7 +98,7 @@ def prepare(
             raise StructureError(f"{where}: {error.what}", error.why, error.remedy) from error
         kind = kind_of_batch(frame, curvature, spectrum)
         # Of a Hessian that is a label, all columns are compared.
-        symmetric = kind == "real spectrum" and frame.second is None
+        symmetric = kind == "real spectrum" and frame.second is None and frame.field is None
         items.append(Item(frame, graph, kind, images_of(frame.atoms) if symmetric else no_images(len(frame.atoms))))
     return items
 

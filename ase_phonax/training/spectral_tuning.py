@@ -2,40 +2,40 @@
 
 After the fourth figure of Fang, Geiger, Checkelsky, Smidt, arXiv:2403.11347: a potential is trained on until its
 frequencies are those of a spectrum. Energies and forces of other structures, labelled by the model as it was, are
-learned beside (replay), so that it forgets nothing; how far they drift is measured on some that were held out.
+learned beside (`replay`), so that it forgets nothing; how far they drift is measured on some that were held out.
 """
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 
-from ..base.errors import InputError, PhonaxError
+from ..base.errors import InputError, PhonaxError, UnstableWarning
 from ..base.progress import Progress
+from ..base.settings import read_yaml
 from ..base.units import CM1_PER_THZ, FREQUENCY_UNITS
 from ..calculator import PhonaxCalculator
-from ..derivatives.evaluator import Evaluator
 from ..models.fields import DIPOLE, has_output
 from ..models.loading import load_model
 from ..models.potential import Potential
-from .answers import Answers, Respondent
-from .config import Config, TrainingConfig, as_config, as_dict
+from .config import Config, TrainingConfig, as_config, relative_to
+from .folders import working_in
+from .labels import read_frames, save_frames
 from .labels.frames import Frame
 from .labels.line_lists import AssignedLines, LineList, assigned, read_lines
 from .labels.lines import Line
-from .labels.teacher import LabelRecipe, Perturbation, label
 from .loop import TrainingResult, fine_tune
+from .replay import default_replay, drift, replayed
 from .trainer import Report
 
-# What of each structure is replayed: its minimum with its Hessian, and draws about it.
-REPLAY = LabelRecipe(perturbations=(Perturbation(), Perturbation(positions=0.06, count=3, waves=0)))
-HELD_OUT = 5  # every so many structures of the replay judge the drift
 OF_INTENSITIES = 10.0  # weight of intensities where there are some, in units of the strongest line of each molecule
-BATCHES = 20  # of spectra in an epoch, at least
-LARGEST_REPLAYED = 10  # atoms of those that are replayed by default
+LEAST_BATCHES = 20  # of spectra in an epoch
+FRAMES = ("spectra.h5", "replay.h5", "held_out.h5")  # in the folder of a run, so that it goes on with the same
 DEFAULTS: dict[str, Any] = {
     "loss": {
         "energy": 1.0,
@@ -55,11 +55,12 @@ class LineError:
     """One line before and after.
 
     Attributes:
-        structure: formula.
+        structure: its name.
         line: as it was given.
         species: of the modes it was assigned to; "" where they have no name.
         modes: of the starting model, counted from 1.
-        known, before, after: frequency of the line, and of the model's modes before and after [1/cm].
+        known, before, after: frequency of the line, and of the model's modes before and after, at its own minimum each
+            time [1/cm]; NaN where there is none.
     """
 
     structure: str
@@ -77,9 +78,9 @@ class SpectralResult:
 
     Attributes:
         training: of `fine_tune`: the potential, its history and folder.
-        lines: each line before and after, at the minimum of the model before and after.
+        lines: each line before and after.
         drift: "energy_mae" [eV/atom], "forces_mae" and "forces_rms" (their size) [eV/Å] of structures held out from the
-            replay, the model now against the model as it was; empty without a replay.
+            replay, the model now against the model as it was; empty where none was.
         n_replayed: structures that were learned, and held out.
     """
 
@@ -90,7 +91,7 @@ class SpectralResult:
 
     def rms(self, when: str = "after") -> float:
         """Root mean square difference of the lines from the model's modes, "before" or "after" [1/cm]."""
-        return float(np.sqrt(np.mean([(getattr(row, when) - row.known) ** 2 for row in self.lines])))
+        return float(np.sqrt(np.nanmean([(getattr(row, when) - row.known) ** 2 for row in self.lines])))
 
 
 def fine_tune_to_spectra(
@@ -109,7 +110,8 @@ def fine_tune_to_spectra(
     Args:
         model: a `Potential`, a registered name, or a model file; it is left as it is.
         spectra: files of lines (`labels.line_lists`), or lists with their structures.
-        config: as for `fine_tune`, without data; what is left out is that of `DEFAULTS`.
+        config: as for `fine_tune`, without data. Of a mapping or a file, what is left out is that of `DEFAULTS`; a
+            `TrainingConfig` is taken as it is.
         replay: structures whose energies, forces and Hessians are to stay; None: small molecules of the G2 set whose
             elements the model knows, where a spectrum is of a molecule, and nothing where all are of crystals.
         resume, overwrite, report, progress: as for `fine_tune`.
@@ -118,16 +120,87 @@ def fine_tune_to_spectra(
         InputError: lines that cannot be assigned; settings or frames as for `fine_tune`.
         StructureError: a structure that the model cannot compute, or that is at no minimum of it.
         RelaxationError: a structure that does not relax.
+        OutputError: as for `fine_tune`.
     """
-    potential = load_model(model)
-    calc = PhonaxCalculator(potential)
+    potential, settings = load_model(model), settings_of(config)
+    folder = Path(settings.run.output)
+    with working_in(folder, model, resume=resume, overwrite=overwrite):
+        pass  # whatever forbids it is said now, and not after the structures have been relaxed
     given = [(*read_lines(s), os.fspath(s)) if isinstance(s, (str, os.PathLike)) else (*s, "") for s in spectra]
     if not given:
         raise InputError("no spectrum is given", "there is nothing to learn from", "name at least one list of lines")
+    calc = PhonaxCalculator(potential)
     found = [assigned(lines, atoms, calc, source) for lines, atoms, source in given]
-    chosen = default_replay(potential, [lines.atoms for lines in found]) if replay is None else replay
-    learned, held = _replayed(chosen, calc)
-    settings = settings_of(config)
+    paths = [folder / name for name in FRAMES]
+    if resume and paths[0].exists():
+        frames, learned, held = (read_frames(path) if path.exists() else [] for path in paths)
+    else:
+        chosen = default_replay(potential, [own.atoms for own in found]) if replay is None else replay
+        frames = [frame for own in found for frame in own.frames]
+        learned, held = replayed(chosen, calc, given=replay is not None)
+        _keep(dict(zip(paths, (frames, learned, held), strict=True)))
+    settings = _fitting(settings, potential, given, bool(learned))
+    training = _as_often(frames, learned, settings.optimiser.batch_size)
+    result = fine_tune(
+        model, settings, frames=(training, held), resume=resume, overwrite=overwrite, report=report, progress=progress
+    )
+    n_learned, n_held = (len({frame.origin for frame in part}) for part in (learned, held))
+    after = PhonaxCalculator(result.potential)
+    rows = [_errors(own, calc, after, lines) for own, (lines, _, _) in zip(found, given, strict=True)]
+    return SpectralResult(
+        training=result,
+        lines=tuple(row for own in rows for row in own),
+        drift=drift(result.potential, held),
+        n_replayed=(n_learned, n_held),
+    )
+
+
+def _keep(frames: Mapping[Path, Sequence[Frame]]) -> None:
+    """Write the frames of a run, so that it can go on with the same."""
+    for path, own in frames.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        if own:
+            save_frames(own, path)
+
+
+def settings_of(config: Config | None) -> TrainingConfig:
+    """Settings completed by `DEFAULTS`; a `TrainingConfig` as it is.
+
+    Raises:
+        InputError: an unknown or wrong setting; data, which spectra are here; no weight for the spectrum.
+    """
+    settings = config if isinstance(config, TrainingConfig) else _completed(config)
+    if not settings.loss.spectrum:
+        raise InputError("loss.spectrum is 0", "the lines would not be learned", "give it a weight, such as 1")
+    return settings
+
+
+def _completed(config: Mapping[str, Any] | str | os.PathLike | None) -> TrainingConfig:
+    is_path = isinstance(config, (str, os.PathLike))
+    own: Mapping[str, Any] = read_yaml(Path(config)) if is_path else config or {}  # type: ignore[arg-type, assignment]
+    as_config(own)  # names whatever is wrong
+    if "data" in own:
+        raise InputError(
+            "the configuration has a section data",
+            "frames are those of the spectra and of the replay, and others would be left out unseen",
+            "leave data out; structures whose labels are to stay are the replay",
+        )
+    settings = as_config({**own, **{name: _merged(section, own.get(name, {})) for name, section in DEFAULTS.items()}})
+    return relative_to(settings, Path(config).parent) if is_path else settings  # type: ignore[arg-type]
+
+
+def _merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings, and those inside them, over defaults."""
+    inner = {k: _merged(v, own.get(k, {})) for k, v in defaults.items() if isinstance(v, Mapping)}
+    return {**defaults, **own, **inner}
+
+
+def _fitting(
+    settings: TrainingConfig, potential: Potential, given: Sequence[tuple[LineList, Atoms, str]], with_replay: bool
+) -> TrainingConfig:
+    """Weights of what is there to be learned: energies and Hessians of a replay, intensities of lines."""
+    loss = settings.loss if with_replay else replace(settings.loss, energy=0.0, curvature=0.0)
     if any(line.intensity is not None for lines, _, _ in given for line in lines.lines):
         if not has_output(potential, DIPOLE):
             raise InputError(
@@ -135,117 +208,35 @@ def fine_tune_to_spectra(
                 "absorption is its derivative",
                 "leave intensities out, or start from a model that gives one",
             )
-        if not settings.loss.intensities:
-            settings = replace(settings, loss=replace(settings.loss, intensities=OF_INTENSITIES))
-    training = _as_often([frame for lines in found for frame in lines.frames], learned, settings.optimiser.batch_size)
-    result = fine_tune(
-        potential,
-        settings,
-        frames=(training, held),
-        resume=resume,
-        overwrite=overwrite,
-        report=report,
-        progress=progress,
-    )
-    after = PhonaxCalculator(result.potential)
-    rows = [_errors(own, lines, after, source) for own, (lines, _, source) in zip(found, given, strict=True)]
-    n_learned, n_held = (len({frame.origin for frame in frames}) for frames in (learned, held))
-    return SpectralResult(
-        training=result,
-        lines=tuple(row for own in rows for row in own),
-        drift=_drift(result.potential, held),
-        n_replayed=(n_learned, n_held),
-    )
-
-
-def default_replay(potential: Potential, targets: Sequence[Atoms]) -> list[Atoms]:
-    """Molecules of the G2 set of the potential's elements, those of the spectra left out; none for crystals alone.
-
-    Closed shells of three to LARGEST_REPLAYED atoms (Curtiss et al., J. Chem. Phys. 106, 1063 (1997)), as ASE has them.
-    """
-    from ase.collections import g2
-
-    if all(atoms.pbc.any() for atoms in targets):
-        return []
-    formulas = {atoms.get_chemical_formula() for atoms in targets}
-    molecules = [g2[name] for name in g2.names]
-    return [
-        atoms
-        for atoms in molecules
-        if set(atoms.numbers) <= set(potential.numbers)
-        and 3 <= len(atoms) <= LARGEST_REPLAYED
-        and atoms.numbers.sum() % 2 == 0
-        and not atoms.get_initial_magnetic_moments().any()
-        and atoms.get_chemical_formula() not in formulas
-    ]
-
-
-def _replayed(structures: Sequence[Atoms], calc: PhonaxCalculator) -> tuple[list[Frame], list[Frame]]:
-    """Frames of the model's own, to learn and to judge by; structures that it does not hold together are left out."""
-    learned: list[Frame] = []
-    held: list[Frame] = []
-    for number, atoms in enumerate(structures):
-        try:
-            frames = label(atoms, calc, REPLAY, number, f"replay {number} {atoms.get_chemical_formula()}")
-        except PhonaxError:
-            continue
-        # Products with the Hessian will do: whole ones would take most of the time.
-        own = [replace(frame, weights=(("spectrum", 0.0),)) for frame in frames]
-        (held if number % HELD_OUT == HELD_OUT - 1 else learned).extend(own)
-    return learned, held
+        loss = replace(loss, intensities=loss.intensities or OF_INTENSITIES)
+    return replace(settings, loss=loss)
 
 
 def _as_often(spectra: Sequence[Frame], replay: Sequence[Frame], batch_size: int) -> list[Frame]:
-    """Frames of an epoch: spectra are repeated until there are BATCHES of them, or as many as of what is replayed."""
+    """Frames of an epoch: spectra are repeated until there are LEAST_BATCHES of them, or as many as of the replay."""
     n_batches = -(-len(spectra) // batch_size)
-    times = max(1, BATCHES // n_batches, -(-len(replay) // batch_size) // n_batches)
+    times = max(1, LEAST_BATCHES // n_batches, -(-len(replay) // batch_size) // n_batches)
     return [*replay, *(frame for _ in range(times) for frame in spectra)]
 
 
-def settings_of(config: Config | None) -> TrainingConfig:
-    """Settings completed by `DEFAULTS`, and without data."""
-    own = {} if config is None else as_dict(as_config(config)) if not isinstance(config, Mapping) else config
-    return as_config({**own, **{name: merged(section, own.get(name, {})) for name, section in DEFAULTS.items()}})
-
-
-def merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings, and those inside them, over defaults."""
-    inner = {k: merged(v, own.get(k, {})) for k, v in defaults.items() if isinstance(v, Mapping)}
-    return {**defaults, **own, **inner}
-
-
-def _errors(before: AssignedLines, lines: LineList, calc: PhonaxCalculator, source: str) -> list[LineError]:
+def _errors(
+    found: AssignedLines, before: PhonaxCalculator, after: PhonaxCalculator, lines: LineList
+) -> list[LineError]:
     """Lines against the modes that they are of, at the minimum of the model before and after."""
-    after = assigned(lines, before.atoms, calc, source)
-    rows = []
-    for line, level in before.pairs:
-        now = next(own for mine, own in after.pairs if mine is line)
-        rows.append(
-            LineError(
-                structure=before.atoms.get_chemical_formula(),
-                line=line,
-                species=level.label,
-                modes=level.modes,
-                known=CM1_PER_THZ * line.at / FREQUENCY_UNITS[lines.unit][0],
-                before=CM1_PER_THZ * level.frequency,
-                after=CM1_PER_THZ * now.frequency,
-            )
+    try:
+        now = found.frequencies(after)
+    except PhonaxError as error:
+        warnings.warn(f"{found.name} has no minimum any more: {error.what}", UnstableWarning, stacklevel=3)
+        now = [np.nan] * len(found.assignments)
+    return [
+        LineError(
+            structure=found.name,
+            line=own.line,
+            species=own.level.label,
+            modes=own.level.modes,
+            known=CM1_PER_THZ * own.line.at / FREQUENCY_UNITS[lines.unit][0],
+            before=CM1_PER_THZ * then,
+            after=CM1_PER_THZ * frequency,
         )
-    return rows
-
-
-def _drift(potential: Potential, held: Sequence[Frame]) -> dict[str, float]:
-    """How far energies and forces are from what they were."""
-    if not held:
-        return {}
-    respondent = Respondent(Evaluator(potential, np.dtype(np.float64)))
-    energies, forces = [], []
-    for frame in held:
-        answers = Answers(respondent, frame)
-        energies.append(abs(answers.energy - float(frame.energy or 0.0)) / len(frame.atoms))
-        forces.append(answers.forces - frame.forces)
-    return {
-        "energy_mae": float(np.mean(energies)),
-        "forces_mae": float(np.mean(np.abs(np.concatenate(forces)))),
-        "forces_rms": float(np.sqrt(np.mean(np.concatenate([frame.forces for frame in held]) ** 2))),
-    }
+        for own, then, frequency in zip(found.assignments, found.frequencies(before), now, strict=True)
+    ]

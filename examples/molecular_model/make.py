@@ -20,13 +20,13 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import labels
 import numpy as np
-from ase import Atoms
+from labels import Labelled
 
 STEPS = ("xtb", "pbe", "train", "measure", "card")
 NAME = "phonax-molecules"
 MODELS = HERE.parents[1] / "models"
-PACKED = HERE / "data/pbe.npz"  # labels that took hours
 LEVEL = "imitates PBE/def2-SVP (PySCF); learned on from GFN2-xTB"
 CITATION = (
     "its labels: GFN2-xTB, C. Bannwarth, S. Ehlert, S. Grimme, J. Chem. Theory Comput. 15, 1652 (2019); PySCF, Q. Sun "
@@ -34,8 +34,6 @@ CITATION = (
 )
 SMALL = {"hidden_irreps": "8x0e + 4x1o", "n_layers": 1, "l_max": 1, "radial_sizes": [8]}  # of --quick
 SOURCES = ("xtb", "pbe")
-ETHANOL = 60  # frames with Hessians of the published set
-EV_PER_HARTREE, ANGSTROM_PER_BOHR = 27.211386245988, 0.529177210903
 
 
 def xtb(options: argparse.Namespace) -> None:
@@ -56,9 +54,9 @@ def pbe(options: argparse.Namespace) -> None:
         return
     from pbe import label_all, pack
 
-    unpack(PACKED, options.labels / "pbe")
+    unpack(labels.HESSIANS, options.labels / "pbe")
     label_all(options.labels / "pbe", options.labels / "xtb")
-    pack(options.labels / "pbe", PACKED)
+    pack(options.labels / "pbe", labels.HESSIANS)
 
 
 def unpack(path: Path, folder: Path) -> None:
@@ -72,50 +70,11 @@ def unpack(path: Path, folder: Path) -> None:
                 np.savez_compressed(folder / f"{name}.npz", **arrays)
 
 
-def read_labels(folder: Path) -> list[tuple[str, str, list]]:
-    """(SMILES, split, frames) of each molecule labelled."""
-    from ase_phonax import frame_of_hessian
-
-    splits = json.loads((HERE / "data/splits.json").read_text())
-    found = []
-    for path in sorted(folder.glob("*.npz")):
-        with np.load(path) as file:
-            smiles = str(file["smiles"])
-            if "numbers" not in file:
-                continue
-            frames = [
-                frame_of_hessian(
-                    Atoms(numbers, positions), hessian, energy=float(energy), forces=forces, origin=f"{path.name}@{k}"
-                )
-                for k, (numbers, positions, hessian, energy, forces) in enumerate(
-                    zip(*(file[key] for key in ("numbers", "positions", "hessian", "energy", "forces")), strict=True)
-                )
-            ]
-        found.append((smiles, splits[smiles], frames))
-    return found
-
-
-def ethanol_frames() -> list:
-    """Some of the published configurations at the same level, drawn once for all."""
-    from ase_phonax import frame_of_hessian
-
-    if "PHONAX_DATA" not in os.environ:
-        print("PHONAX_DATA is not set: no frames of ethanol")
-        return []
-    folder = Path(os.environ["PHONAX_DATA"])
-    folder = folder / "data" if (folder / "data").is_dir() else folder
-    with np.load(folder / "ethanol_pbe_def2svp_efh_train.npz") as file:
-        chosen = np.random.default_rng(0).permutation(len(file["R"]))[:ETHANOL]
-        numbers, arrays = file["Z"], [file[key][chosen] for key in "RHEG"]
-    return [
-        frame_of_hessian(
-            Atoms(numbers, r),
-            h.transpose(0, 2, 1, 3) * EV_PER_HARTREE / ANGSTROM_PER_BOHR**2,
-            energy=float(e) * EV_PER_HARTREE,
-            forces=-g * EV_PER_HARTREE / ANGSTROM_PER_BOHR,
-        )
-        for r, h, e, g in zip(*arrays, strict=True)
-    ]
+def labelled(options: argparse.Namespace, source: str) -> list[Labelled]:
+    """All frames of a source."""
+    if options.quick:
+        return [own for path in sorted((options.labels / source).glob("*.npz")) for own in labels.of_file(path)]
+    return labels.of_pbe() if source == "pbe" else labels.of_xtb(options.labels / "xtb")
 
 
 def train(options: argparse.Namespace) -> None:
@@ -129,18 +88,18 @@ def train(options: argparse.Namespace) -> None:
         folder = options.output / stage
         if (folder / "model.h5").exists():
             continue
+        by_split: dict[str, list] = {"train": [], "held out": [], "tested": []}
+        for own in labelled(options, source):
+            by_split[own.split].append(own.frame)
+        training, valid = by_split["train"], by_split["held out"]
         if source == "pbe" and not options.quick:
-            unpack(PACKED, options.labels / "pbe")
-        labels = read_labels(options.labels / source)
-        training = [f for _, split, frames in labels if split == "train" for f in frames]
-        valid = [f for _, split, frames in labels if split == "held out" for f in frames]
-        if source == "pbe" and not options.quick:
-            training += ethanol_frames()
+            training += labels.of_ethanol()
         own = settings[stage]
         own["run"] = settings["run"] | {"output": str(folder), "devices": "all"} | own.get("run", {})
         own["data"] = {"valid": 0}
         if options.quick:
             own["optimiser"] |= {"epochs": 2}
+            own["loss"] |= dict.fromkeys(labels.OF_FIELDS, 0.0)  # the few labels have no fields
             if stage == "first":
                 own["network"] |= SMALL
         print(f"{source}: {len(training)} frames, {len(valid)} to validate", flush=True)
@@ -179,15 +138,14 @@ def card(options: argparse.Namespace) -> None:
     measured["rows"] = [
         {k: v for k, v in row.items() if not k.endswith("_cm1") or k == "rms_cm1"} for row in measured["rows"]
     ]
-    labels = [read_labels(options.labels / source) for source in SOURCES]
-    counts = [sum(split == "train" and bool(frames) for _, split, frames in found) for found in labels]
+    counts = [len({own.smiles for own in labelled(options, source) if own.split == "train"}) for source in SOURCES]
     content = {
         "name": NAME,
         "elements": [chemical_symbols[z] for z in learned.numbers],
         "level_of_theory": LEVEL,
         "n_parameters": learned.n_parameters,
-        "training_set": f"{counts[0]} molecules by GFN2-xTB, {counts[1]} of them and {ETHANOL} frames of ethanol by "
-        "PBE/def2-SVP; energies, forces, Hessians",
+        "training_set": f"{counts[0]} molecules by GFN2-xTB, {counts[1]} of them and {labels.ETHANOL} frames of ethanol "
+        "by PBE/def2-SVP; energies, forces, Hessians",
         "licence": "MIT",
         "citation": CITATION,
         "purpose": "molecules",

@@ -16,19 +16,19 @@ from ase.vibrations import VibrationsData
 
 def run(options: argparse.Namespace) -> dict:
     """Measure, print and write the summary."""
-    from make import read_labels
+    from make import labelled
 
     from ase_phonax import PhonaxCalculator
     from ase_phonax.base.errors import PhonaxError
 
     calc = PhonaxCalculator(str(options.output / "second/model.h5"))
     rows, forces, failed = [], [], []
-    for smiles, split, frames in read_labels(options.labels / "pbe"):
+    for smiles, split, frame in labelled(options, "pbe"):
         if split == "held out":
-            forces += [calc.get_forces(frame.atoms) - frame.forces for frame in frames]
+            forces.append(calc.get_forces(frame.atoms) - frame.forces)
         if split == "tested":
             try:
-                rows.append(one(smiles, frames[0], calc))
+                rows.append(one(smiles, frame, calc))
             except PhonaxError as error:  # a molecule that the model takes apart
                 failed.append(smiles)
                 print(f"{smiles}: {error.what}")

@@ -1,4 +1,4 @@
-"""Energies, forces and Hessians by GFN2-xTB (Bannwarth, Ehlert, Grimme, JCTC 15, 1652 (2019)), for breadth.
+"""Energies, forces, Hessians, dipoles and Born charges by GFN2-xTB (Bannwarth et al., JCTC 15, 1652 (2019)): breadth.
 
 Needs `pip install tblite`. Hessians are central differences of forces; the step is where rounding of the
 self-consistency and the third derivatives are both below 1e-3 of the constants.
@@ -11,6 +11,7 @@ from ase import Atoms, units
 from ase.optimize import BFGS
 from molecules import geometry, molecules, still_bonded
 from tblite.ase import TBLite
+from xtb_fields import label as label_in_fields
 
 LEVEL = "GFN2-xTB (tblite)"
 STEP = 0.005  # Å
@@ -76,7 +77,7 @@ def calculator() -> TBLite:
 
 
 def frame(atoms: Atoms) -> dict[str, np.ndarray]:
-    """numbers, positions, energy [eV], forces [eV/Å], hessian (n, 3, n, 3) [eV/Å²]."""
+    """numbers, positions, energy [eV], forces [eV/Å], hessian (n, 3, n, 3) [eV/Å²], dipole [eÅ], born_charges [e]."""
     here = atoms.copy()
     here.calc = calculator()
     n = len(atoms)
@@ -89,7 +90,9 @@ def frame(atoms: Atoms) -> dict[str, np.ndarray]:
                 here.positions[i, x] = atoms.positions[i, x] + sign * STEP
                 hessian[i, x] -= sign * here.get_forces() / (2 * STEP)
             here.positions[i, x] = atoms.positions[i, x]
-    return result | {"hessian": (hessian + hessian.transpose(2, 3, 0, 1)) / 2}
+    beside = label_in_fields(atoms.numbers, atoms.positions) or {}
+    answers = {name: beside[name] for name in ("dipole", "born_charges") if name in beside}
+    return result | {"hessian": (hessian + hessian.transpose(2, 3, 0, 1)) / 2} | answers
 
 
 def displaced(atoms: Atoms, hessian: np.ndarray, temperature: float, rng: np.random.Generator) -> Atoms:

@@ -18,11 +18,13 @@ from ase.collections import g2
 from ase.neighborlist import natural_cutoffs, neighbor_list
 
 from ase_phonax import Line, LineList, PhonaxCalculator, PhonaxError
+from ase_phonax.base.units import CM1_PER_THZ
 from ase_phonax.training.labels.line_lists import AssignedLines, assigned
 
 DEUTERIUM = 2.014102  # amu
 UNCERTAINTY = {"A": 1.0, "B": 4.5, "C": 10.0}  # cm⁻¹
-# Name in the tables -> name in the G2 set, and which hydrogens are heavy: their numbers, or the element they sit on.
+# Name in the tables -> name in the G2 set, and which hydrogens are heavy: their numbers, the elements they sit on, or
+# the number of a methyl group.
 LEARNED = {
     "Benzene": ("C6H6", ()),
     "Ethane": ("C2H6", ()),
@@ -87,7 +89,7 @@ def tables() -> dict[str, list[dict[str, str]]]:
 
 
 def geometry(name: str, heavy: str | int | tuple[int, ...]) -> Atoms:
-    """From the G2 set; `heavy` says which hydrogens are deuterium: on these elements, on this atom, or these."""
+    """From the G2 set; `heavy` says which hydrogens are deuterium: on these elements, of this methyl, or these."""
     atoms = g2[name]
     masses = atoms.get_masses()
     i, j = neighbor_list("ij", atoms, natural_cutoffs(atoms, mult=1.2))
@@ -170,4 +172,4 @@ def _is_numbered_b(line: Line) -> bool:
 
 def cost(found: AssignedLines) -> float:
     """Sum of squared differences [THz²]."""
-    return sum((line.at / 33.35641 - level.frequency) ** 2 for line, level in found.pairs)
+    return sum((own.line.at / CM1_PER_THZ - own.level.frequency) ** 2 for own in found.assignments)

@@ -1,12 +1,13 @@
 """Models corrected by spectra, and what becomes of spectra that they never see.
 
     PHONAX_DATA=... python examples/spectrum_fine_tuning/train.py simulated   benzene's PBE-D3 spectrum; toluene, phenol
-    PHONAX_DATA=... python examples/spectrum_fine_tuning/train.py measured    fundamentals of eleven molecules; others
+    PHONAX_DATA=... python examples/spectrum_fine_tuning/train.py measured    fundamentals of small molecules; others
     PHONAX_DATA=... python examples/spectrum_fine_tuning/train.py silicon     Γ and X; L
     PHONAX_DATA=... python examples/spectrum_fine_tuning/train.py copper      every second of 65 neutron points; others
     python examples/spectrum_fine_tuning/train.py --quick                     one epoch on water
 
-Each is three seeds, a few minutes of two cores each; results are kept in results/CASE.json, and a second start goes on.
+Each is three seeds, a few minutes of two cores each. Models are kept in runs/, and a second start goes on from there;
+results/CASE.json has each line and the mode of each model.
 """
 
 import argparse
@@ -26,8 +27,9 @@ from ase import Atoms
 from ase.build import bulk, molecule
 
 from ase_phonax import Line, LineList, PhonaxCalculator, Potential, fine_tune_to_spectra
+from ase_phonax.base.units import CM1_PER_THZ
+from ase_phonax.training.labels.line_lists import AssignedLines, assigned
 
-CM1_PER_THZ = 33.35640952
 RESULTS = HERE / "results"
 SEEDS = (0, 1, 2)
 TOLERANCE = 0.02  # Å, of the symmetry of geometries relaxed in a box
@@ -44,7 +46,7 @@ POLARIZATIONS = {
 }
 BREADTH = HERE.parent / "molecular_model/data/breadth.npz"
 MOST_MOLECULES = 200
-# Copper has one frame for each of 65 wave vectors, and its own lines tell when it has learned them.
+# Copper has 33 lines at 29 wave vectors, and they themselves tell when they are learned.
 SETTINGS: dict[str, dict] = {"copper": {"optimiser": {"epochs": 20}}}
 Lists = dict[str, tuple[LineList, Atoms]]
 
@@ -142,15 +144,25 @@ def copper() -> tuple[str, Lists, dict[str, Lists]]:
     return "phonax-small", {"every second": (lists[0], atoms)}, {"others": {"left out": (lists[1], atoms)}}
 
 
-def rows_of(lists: Lists, calc: PhonaxCalculator) -> dict[str, list[list[float]]]:
-    """[line, the model's mode] of each line, assigned anew, by structure [1/cm]."""
-    from ase_phonax.training.labels.line_lists import assigned
+Assigned = dict[str, AssignedLines]
+Rows = dict[str, list[list[float]]]
 
+
+def on_modes(lists: Lists, calc: PhonaxCalculator) -> Assigned:
+    """Lines on the modes of the starting model; they stay with these modes whatever is learned."""
+    return {name: assigned(lines, atoms, calc, name) for name, (lines, atoms) in lists.items()}
+
+
+def rows_of(found: Assigned, lists: Lists, calc: PhonaxCalculator) -> Rows:
+    """[line, a model's mode] of each line, by structure [1/cm]."""
     rows = {}
-    for name, (lines, atoms) in lists.items():
-        per_cm1 = 1.0 if lines.unit == "cm-1" else CM1_PER_THZ
-        pairs = assigned(lines, atoms, calc, name).pairs
-        rows[name] = [[per_cm1 * line.at, CM1_PER_THZ * level.frequency] for line, level in pairs]
+    for name, own in found.items():
+        per_cm1 = 1.0 if lists[name][0].unit == "cm-1" else CM1_PER_THZ
+        modes = own.frequencies(calc)
+        rows[name] = [
+            [per_cm1 * assignment.line.at, CM1_PER_THZ * mode]
+            for assignment, mode in zip(own.assignments, modes, strict=True)
+        ]
     return rows
 
 
@@ -198,34 +210,29 @@ CASES: dict[str, Callable[[], tuple[str, Lists, dict[str, Lists]]]] = {
 
 
 def run(case: str) -> None:
-    """All seeds of a case, each kept as soon as it is known."""
+    """All seeds of a case; models that are in runs/ already are measured, the others trained first."""
     model, learned, others = CASES[case]()
-    path = RESULTS / f"{case}.json"
-    before = PhonaxCalculator(model)
-    result = json.loads(path.read_text()) if path.exists() else {"model": model, "seeds": {}}
-    result["before"] = {
-        "learned": rows_of(learned, before),
-        **{name: rows_of(lists, before) for name, lists in others.items()},
-        "forces_meV_A": force_errors(model, case),
-    }
+    before, parts = PhonaxCalculator(model), {"learned": learned, **others}
+    found = {part: on_modes(lists, before) for part, lists in parts.items()}
+
+    def measured(potential: str | Potential) -> dict:
+        calc = PhonaxCalculator(potential)
+        rows = {part: rows_of(found[part], lists, calc) for part, lists in parts.items()}
+        return {**rows, "forces_meV_A": force_errors(potential, case)}
+
+    result = {"model": model, "before": measured(model), "seeds": {}}
     for seed in SEEDS:
-        if str(seed) in result["seeds"]:
-            continue
-        settings = SETTINGS.get(case, {}) | {"run": {"seed": seed, "output": f"runs/spectra-{case}-{seed}"}}
-        tuned = fine_tune_to_spectra(
-            model, list(learned.values()), settings, replay=replay(case), overwrite=True, report=print
-        )
-        calc = PhonaxCalculator(tuned.training.potential)
-        result["seeds"][str(seed)] = {
-            "learned": rows_of(learned, calc),
-            **{name: rows_of(lists, calc) for name, lists in others.items()},
-            "forces_meV_A": force_errors(tuned.training.potential, case),
-            "drift": tuned.drift,
-        }
-        path.parent.mkdir(exist_ok=True)
-        part = path.with_suffix(".part")
+        folder = Path(f"runs/spectra-{case}-{seed}")
+        if not (folder / "model.h5").exists():
+            settings = SETTINGS.get(case, {}) | {"run": {"seed": seed, "output": str(folder)}}
+            resume = (folder / "checkpoint.h5").exists()
+            lists = list(learned.values())
+            fine_tune_to_spectra(model, lists, settings, replay=replay(case), resume=resume, report=print)
+        result["seeds"][str(seed)] = measured(str(folder / "model.h5"))
+        RESULTS.mkdir(exist_ok=True)
+        part = RESULTS / f"{case}.part"
         part.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
-        part.replace(path)
+        part.replace(RESULTS / f"{case}.json")
         say(result)
 
 
@@ -247,7 +254,7 @@ def say(result: dict) -> None:
             words = {kind: (round(x, 1), [round(own[kind], 1) for own in after]) for kind, x in before.items()}
             print(f"forces elsewhere [meV/Å]: {words}", flush=True)
         else:
-            for structures in (*([structure] for structure in before), list(before)):
+            for structures in (*([structure] for structure in before), [*before]):
                 label = structures[0] if len(structures) == 1 else f"all {name}"
                 here = {s: before[s] for s in structures}
                 now = [rms({s: own[s] for s in structures}) for own in after]

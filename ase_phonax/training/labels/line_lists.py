@@ -17,11 +17,15 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
+from ase.constraints import FixSymmetry
 
 from ...base.errors import InputError
 from ...base.input_files import require_file, shown
 from ...base.settings import build, check_fields, read_yaml
 from ...calculator import PhonaxCalculator
+from ...derivatives.conventions import mass_weighted, signed_roots_thz
+from ...molecules.normal_modes import normal_modes
+from ...molecules.point_groups import find_point_group
 from ...molecules.stationary import stationary_modes
 from ...structures.files import read_structure
 from ...structures.relaxation import relax
@@ -29,9 +33,10 @@ from ..consistency import check_spectra
 from ..values import Spectrum
 from .frames import Frame
 from .levels import levels_of_crystal, levels_of_molecule
-from .lines import Level, Levels, Line, spectrum_of_lines
+from .lines import Assignment, Line, spectrum_of_lines
 
 ASSIGN = ("species", "transport")
+SYMPREC = 1e-3  # Å, of crystals that are given
 FMAX, SMAX = 1e-4, 1e-5  # eV/Å, and volume x stress / n_atoms [eV], of crystals
 
 
@@ -40,9 +45,9 @@ class LineList:
     """Lines of one structure.
 
     Attributes:
-        structure: file of any format ASE reads.
+        structure: file of any format ASE reads, relative to the list; of a list made in Python, a name for tables.
         relax: by the model, before lines are assigned. False: the structure is as well known as the lines are, and that
-            it is at rest is learned with them.
+            it is at rest is learned with them; it is made exactly symmetric.
         lines: in any order.
         unit: "cm-1", "THz" or "meV".
         uncertainty: standard deviation of lines that state none, in that unit; None: all lines count alike.
@@ -72,15 +77,37 @@ class AssignedLines:
     """A list of lines, assigned to the modes of a model.
 
     Attributes:
-        atoms: the structure, at the model's minimum, or as it was given.
+        name: of its structure, for tables.
+        atoms: the structure, at the model's minimum, or as it was given; exactly symmetric.
         frames: it with its spectrum as a label, and forces (and stress) of zero, so that it is and stays at rest; a
             frame for each wave vector.
-        pairs: each line with its level.
+        assignments: of each line.
+        relaxed: the structure is the model's own.
     """
 
+    name: str
     atoms: Atoms
     frames: tuple[Frame, ...]
-    pairs: tuple[tuple[Line, Level], ...]
+    assignments: tuple[Assignment, ...]
+    relaxed: bool
+
+    def frequencies(self, calc: PhonaxCalculator) -> list[float]:
+        """Frequencies of the modes that lines were assigned to, by any model at its own minimum [THz].
+
+        Modes are followed by species and place among those of the species, whatever others do.
+
+        Raises:
+            StructureError, RelaxationError: the model cannot compute the structure, or does not relax it.
+        """
+        atoms = _at_rest(self.atoms, calc) if self.relaxed else self.atoms
+        found = []
+        for own in self.assignments:
+            spectrum = self.frames[own.which].spectrum
+            assert spectrum is not None
+            matrices = np.asarray(calc.evaluator.lattice_matrices(atoms, spectrum.qpoints))
+            squares = spectrum.sorted_alike(mass_weighted(matrices, atoms.get_masses()))[0]
+            found.append(float(signed_roots_thz(squares[list(own.places)].mean())))
+        return found
 
 
 def read_lines(path: str | os.PathLike) -> tuple[LineList, Atoms]:
@@ -103,14 +130,20 @@ def assigned(lines: LineList, atoms: Atoms, calc: PhonaxCalculator, source: str 
         source: for messages.
 
     Raises:
-        InputError: lines that cannot be assigned (`lines.spectrum_of_lines`).
+        InputError: lines that cannot be assigned (`lines.spectrum_of_lines`); lines of a layer or a wire.
         StructureError: the model cannot compute the structure, or has no minimum near it.
         RelaxationError: it does not relax.
     """
-    source = source or f"the lines of {atoms.get_chemical_formula()}"
+    source = source or f"the lines of {lines.structure or atoms.get_chemical_formula()}"
     qpoints = np.unique(np.array([line.q for line in lines.lines] or np.zeros((1, 3))), axis=0)
-    there, levels = _levels(lines, atoms, calc, qpoints, source)
-    spectrum, pairs = spectrum_of_lines(
+    _check_waves(lines, atoms, qpoints, source)
+    there = _at_rest(atoms, calc) if lines.relax else symmetric(atoms)
+    if atoms.pbc.any():
+        named = {line.q for line in lines.lines if line.species is not None}
+        levels = [levels_of_crystal(there, calc, q, named=tuple(q.tolist()) in named) for q in qpoints]
+    else:
+        levels = [levels_of_molecule(normal_modes(there, calc))]
+    spectrum, assignments = spectrum_of_lines(
         lines.lines,
         levels,
         qpoints,
@@ -121,29 +154,46 @@ def assigned(lines: LineList, atoms: Atoms, calc: PhonaxCalculator, source: str 
     )
     frames = at_rest(there, spectrum, source)
     check_spectra(frames)
-    return AssignedLines(there, frames, tuple(pairs))
+    name = lines.structure or atoms.get_chemical_formula()
+    return AssignedLines(name, there, frames, tuple(assignments), lines.relax)
 
 
-def _levels(
-    lines: LineList, atoms: Atoms, calc: PhonaxCalculator, qpoints: np.ndarray, source: str
-) -> tuple[Atoms, list[Levels]]:
-    """The structure at rest and its levels at each wave vector."""
-    if atoms.pbc.all():
-        there = relax(atoms, calc, fmax=FMAX, smax=SMAX)[0] if lines.relax else atoms
-        named = {line.q for line in lines.lines if line.species is not None}
-        return there, [levels_of_crystal(there, calc, q, named=tuple(q) in named) for q in qpoints]
-    if np.any(qpoints):
+def _check_waves(lines: LineList, atoms: Atoms, qpoints: np.ndarray, source: str) -> None:
+    if atoms.pbc.any() and not atoms.pbc.all():
+        raise InputError(
+            f"{source}: the structure is periodic in {atoms.pbc.sum()} directions",
+            "lines of molecules and of crystals can be learned, those of layers and wires cannot",
+            "set pbc to all or none",
+        )
+    if not atoms.pbc.any() and np.any(qpoints):
         raise InputError(
             f"{source}: lines at q = {qpoints[np.any(qpoints, axis=1)][0].tolist()}, and the structure is not periodic",
             "a molecule has no wave vectors",
             "leave q out",
         )
-    modes, _ = stationary_modes(atoms, calc, relaxed=lines.relax)
-    there, group = modes.atoms, modes.point_group
-    if group is not None:
-        # Exactly symmetric, so that columns of a few atoms are enough (`training.images`).
-        there.positions = group.positions + there.positions.mean(axis=0)
-    return there, [levels_of_molecule(modes)]
+    if atoms.pbc.any() and any(line.intensity is not None for line in lines.lines):
+        raise InputError(
+            f"{source}: lines of a crystal have intensities",
+            "an absorption in km/mol is that of a molecule",
+            "leave intensities out",
+        )
+
+
+def _at_rest(atoms: Atoms, calc: PhonaxCalculator) -> Atoms:
+    """The model's own minimum."""
+    if atoms.pbc.any():
+        return relax(atoms, calc, fmax=FMAX, smax=SMAX)[0]
+    return symmetric(stationary_modes(atoms, calc)[0].atoms)
+
+
+def symmetric(atoms: Atoms) -> Atoms:
+    """The same made exactly symmetric, so that species are exact and columns of a few atoms are enough."""
+    exact = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc, masses=atoms.get_masses())
+    if atoms.pbc.any():
+        FixSymmetry(exact, symprec=SYMPREC)
+    elif len(atoms) > 1:
+        exact.positions = find_point_group(atoms).positions + atoms.positions.mean(axis=0)
+    return exact
 
 
 def at_rest(atoms: Atoms, spectrum: Spectrum, source: str = "") -> tuple[Frame, ...]:

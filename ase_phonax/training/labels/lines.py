@@ -6,6 +6,8 @@ at the same place of the same species: frequencies of one species do not cross, 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -13,6 +15,7 @@ from scipy.optimize import linear_sum_assignment
 from ...base.errors import InputError
 from ...base.settings import check_fields
 from ...base.units import FREQUENCY_UNITS
+from ...structures.commensurate_cells import FITS, LARGEST_DENOMINATOR
 from ..values import Spectrum
 
 HIGHEST_THZ = 160.0  # H2 has 132
@@ -32,8 +35,9 @@ class Line:
             whole-body motions of a molecule not among them; None where the list does not say.
         uncertainty: standard deviation in the unit of the list; lines weigh by its inverse square. None: that of the
             list.
-        intensity: infrared absorption, of all its modes together [km/mol]; None where it is not known.
-        q: (3,) wave vector in a crystal, reduced coordinates of the cell.
+        intensity: infrared absorption of a molecule, of all its modes together [km/mol]; None where it is not known.
+        q: (3,) wave vector in a crystal, reduced coordinates of the cell; brought into (-1/2, 1/2], and to the fraction
+            that a typed 0.3333 means.
     """
 
     at: float
@@ -45,18 +49,21 @@ class Line:
 
     def __post_init__(self):
         check_fields(self, "a line")
-        if self.intensity is not None and (self.intensity < 0 or any(self.q)):
+        wrong = len(self.q) != 3 or (self.uncertainty is not None and self.uncertainty <= 0)
+        if wrong or (self.intensity is not None and self.intensity < 0):
             raise InputError(
-                f"a line at {self.at:g} with intensity {self.intensity:g} and q {self.q}",
-                "absorption is positive, and only molecules have it in km/mol",
-                "correct it or leave it out",
-            )
-        if len(self.q) != 3 or (self.uncertainty is not None and self.uncertainty <= 0):
-            raise InputError(
-                f"a line at {self.at:g} with uncertainty {self.uncertainty} and q {self.q}",
-                "an uncertainty is positive, and a wave vector has three components",
+                f"a line at {self.at:g} with uncertainty {self.uncertainty}, intensity {self.intensity} and q {self.q}",
+                "an uncertainty is positive, an intensity not negative, and a wave vector has three components",
                 "correct or leave them out",
             )
+        object.__setattr__(self, "q", tuple(_snapped(x) for x in self.q))
+
+
+def _snapped(x: float) -> float:
+    """A component of a wave vector in (-1/2, 1/2], a fraction where it is near one."""
+    fraction = float(Fraction(x).limit_denominator(LARGEST_DENOMINATOR))
+    exact = fraction if abs(fraction - x) < FITS else round(x, 9)
+    return exact - float(np.ceil(exact - 0.5)) + 0.0
 
 
 @dataclass(frozen=True)
@@ -100,6 +107,21 @@ class Levels:
         return species
 
 
+@dataclass(frozen=True)
+class Assignment:
+    """A line and the modes it was given to.
+
+    Attributes:
+        which: number of its wave vector.
+        places: of its modes, among the frequencies of the label.
+    """
+
+    line: Line
+    level: Level
+    which: int
+    places: tuple[int, ...]
+
+
 def spectrum_of_lines(
     lines: Sequence[Line],
     levels: Sequence[Levels],
@@ -109,8 +131,10 @@ def spectrum_of_lines(
     uncertainty: float | None = None,
     transport: bool = False,
     source: str = "the spectrum",
-) -> tuple[Spectrum, list[tuple[Line, Level]]]:
+) -> tuple[Spectrum, list[Assignment]]:
     """The label that lines are, and which level each was assigned to.
+
+    Lines weigh by the inverse square of their uncertainties relative to the median of the list, LARGEST_WEIGHT at most.
 
     Args:
         lines: in any order.
@@ -124,7 +148,7 @@ def spectrum_of_lines(
 
     Raises:
         InputError: a unit that is none, or not that of the numbers; species that the structure lacks; more lines than
-            levels, and two lines of one level.
+            levels, two lines of one level, and lines of one species in the other order than its levels.
     """
     if unit not in FREQUENCY_UNITS:
         raise InputError(
@@ -133,30 +157,34 @@ def spectrum_of_lines(
     per_thz = FREQUENCY_UNITS[unit][0]
     _check_size(lines, unit, source)
     n_q, n = len(qpoints), len(levels[0].vectors)
-    frequencies, weights, species = np.zeros((n_q, n)), np.zeros((n_q, n)), np.zeros((n_q, n, n), complex)
-    absorbed, of_absorbed = np.zeros((n_q, n)), np.zeros((n_q, n))
-    spreads = [line.uncertainty or uncertainty for line in lines]
-    known = [spread for spread in spreads if spread is not None]
+    frequencies, weights, absorbed, of_absorbed = np.zeros((4, n_q, n))
+    species = np.zeros((n_q, n, n), complex)
+    known = [spread for line in lines if (spread := line.uncertainty or uncertainty) is not None]
     typical = float(np.median(known)) if known else 1.0
-    assigned = []
+    assigned: list[Assignment] = []
     for which, q in enumerate(qpoints):
-        own = [line for line in lines if np.allclose(line.q, q, rtol=0, atol=1e-8)]
-        pairs = _assigned(own, levels[which].levels, per_thz, transport, f"{source}{_at(q)}")
+        pairs = _assigned(
+            [line for line in lines if np.array_equal(line.q, q)],
+            levels[which].levels,
+            per_thz,
+            transport,
+            f"{source}{_at(q)}",
+        )
         _check_unit(pairs, unit, source)
-        assigned += pairs
-        numbers = levels[which].species_of_places()
+        _check_order(pairs, f"{source}{_at(q)}")
+        numbers, vectors = levels[which].species_of_places(), levels[which].vectors
         order = np.argsort(numbers, kind="stable")  # species after species, and ascending within each
         place = np.empty(n, int)
         place[order] = np.arange(n)
         for line, level in pairs:
-            own_places = place[list(level.places)]
-            frequencies[which, own_places] = line.at / per_thz
+            own, dimension = place[list(level.places)], len(level.places)
+            frequencies[which, own] = line.at / per_thz
             spread = line.uncertainty or uncertainty or typical
-            weights[which, own_places] = min((typical / spread) ** 2, LARGEST_WEIGHT) / len(own_places)
+            weights[which, own] = min((typical / spread) ** 2, LARGEST_WEIGHT) / dimension
             if line.intensity is not None:
-                absorbed[which, own_places] = line.intensity / len(own_places)
-                of_absorbed[which, own_places] = 1 / len(own_places)
-        vectors = levels[which].vectors
+                absorbed[which, own] = line.intensity / dimension
+                of_absorbed[which, own] = 1 / dimension
+            assigned.append(Assignment(line, level, which, tuple(own.tolist())))
         species[which] = (vectors * numbers) @ vectors.conj().T
     intensities = {"intensities": absorbed, "intensity_weights": of_absorbed} if of_absorbed.any() else {}
     return Spectrum(np.asarray(qpoints, float), frequencies, weights, species, **intensities), assigned
@@ -175,7 +203,7 @@ def _assigned(
         if level is None:
             raise InputError(
                 f"{source}: a line at {line.at:g} is of mode {line.mode}",
-                f"there are modes 1 to {max(by_mode)}",
+                f"there are modes {min(by_mode)} to {max(by_mode)}",
                 "modes are counted in ascending frequency of the starting model",
             )
         if line.species is not None and level.label and _plain(line.species) != _plain(level.label):
@@ -259,6 +287,21 @@ def _check_unit(pairs: Sequence[tuple[Line, Level]], unit: str, source: str) -> 
                 "units are mixed" if len(wrong) < len(pairs) else "the unit is another",
                 f"give all in one unit and name it, such as unit: {other}",
             )
+
+
+def _check_order(pairs: Sequence[tuple[Line, Level]], source: str) -> None:
+    """Refuse lines of one species that are in the other order than their levels: those repel and never cross."""
+    by_species: dict[int, list[tuple[Line, Level]]] = {}
+    for line, level in sorted(pairs, key=lambda pair: pair[1].places):
+        by_species.setdefault(level.species, []).append((line, level))
+    for own in by_species.values():
+        for (lower, below), (upper, above) in pairwise(own):
+            if upper.at < lower.at:
+                raise InputError(
+                    f"{source}: a line at {lower.at:g} is of {_modes(below)}, one at {upper.at:g} of {_modes(above)}",
+                    "modes of one species do not cross: the upper one has the upper line",
+                    "exchange them",
+                )
 
 
 def _plain(label: str) -> str:
