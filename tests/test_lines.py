@@ -1,24 +1,30 @@
 """Lines of spectra as labels: whose modes they are, in molecules and in crystals, and what is refused."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
+from ase.constraints import FixAtoms
 from ase.io import write
 
 from ase_phonax import PhonaxCalculator
 from ase_phonax.base.errors import InputError, StructureError
-from ase_phonax.base.units import CM1_PER_THZ
+from ase_phonax.base.units import CM1_PER_THZ, THZ_PER_SQRT_EV_A2_AMU
 from ase_phonax.molecules.intensities import infrared_intensities
+from ase_phonax.molecules.normal_modes import normal_modes
 from ase_phonax.molecules.stationary import stationary_modes
 from ase_phonax.training.answers import Answers, Respondent, frequency_errors
 from ase_phonax.training.batches import Planner, prepare
 from ase_phonax.training.comparisons import Comparison, intensities
+from ase_phonax.training.labels import Frame
 from ase_phonax.training.labels.checks import check_frames
 from ase_phonax.training.labels.levels import levels_of_crystal, levels_of_molecule
-from ase_phonax.training.labels.line_lists import LineList, assigned, read_lines
+from ase_phonax.training.labels.line_lists import LineList, assigned, read_lines, symmetric
 from ase_phonax.training.labels.lines import Line, spectrum_of_lines
 from ase_phonax.training.predictions import Prediction
 from ase_phonax.training.spectra import frequencies
@@ -190,6 +196,39 @@ def test_species_of_silicon_at_its_zone_boundary(silicon):
     assert len({ta, la, lo}) == 3
 
 
+@pytest.mark.parametrize("masses", [(28.0, 28.0), (28.0, 40.0)])
+def test_training_keeps_species_apart_where_matrices_are_complex(silicon, masses):
+    """At (q, 0, q) of silicon, and of zincblende, whose D(q) no choice of phases makes real: the model's own lines.
+
+    They are moved so that branches of different species change places. Kills: a conjugated projector.
+    """
+    atoms = bulk("Si", a=5.431)
+    atoms.set_masses(masses)
+    q = np.array([0.3, 0.1, 0.4]) if masses[1] > 30 else np.array([0.2, 0.0, 0.2])
+    levels = levels_of_crystal(atoms, silicon, q)
+    moved = [level.frequency + 3.0 * (level.species == levels.levels[0].species) for level in levels.levels]
+    lines = [Line(x, mode=level.modes[0], q=q) for x, level in zip(moved, levels.levels, strict=True)]
+    spectrum, found = spectrum_of_lines(lines, [levels], q[None], unit="THz")
+    assert masses[1] > 30 or np.any(np.diff(moved) < 0)
+    frame = Frame(atoms, spectrum=spectrum)
+    numbers = silicon.potential.numbers
+    (item,) = prepare([frame], silicon.potential.cutoff, numbers, "x", curvature=True, spectrum=True)
+    planner = Planner([item], 1, dtype=np.dtype("float64"))
+    ((shape, members),) = planner.in_order()
+    assert shape.kind == "spectrum"
+    batch = planner.batch(shape, members, (0,))
+    matrix = np.asarray(silicon.evaluator.lattice_matrices(atoms, q[None]))[0]
+    assert np.abs(matrix.imag).max() > 0.1
+    moves = batch.nodes["direction"][:2].transpose(1, 2, 0, 3).reshape(6, 2, 6)
+    products = (moves[:, 0] + 1j * moves[:, 1]) @ matrix.T
+    response = np.zeros(batch.nodes["direction"].shape)
+    response[:2] = np.stack([products.real, products.imag], 1).reshape(6, 2, 2, 3).transpose(2, 0, 1, 3)
+    with jax.enable_x64(True):
+        own = np.asarray(frequencies(Prediction(None, None, None, response, {}, {}), batch))[0]
+    for assignment in found:
+        np.testing.assert_allclose(own[list(assignment.places)], assignment.level.frequency, atol=1e-4)
+
+
 def test_lines_of_a_crystal_at_several_wave_vectors(silicon):
     """Named by mode, or by species where q fits a supercell; at Γ translations are none of the modes."""
     atoms = bulk("Si", a=5.431)
@@ -253,6 +292,58 @@ def test_structures_that_have_no_vibrations_of_the_model_are_refused(calculator)
         assigned(LineList("", (Line(950.0, mode=1),)), planar, calculator)
 
 
+def test_wave_vectors_are_brought_into_the_first_zone_and_to_fractions():
+    for given, meant in (((1.0, -0.5, 0.3333), (0.0, 0.5, 1 / 3)), ((1e-9, 0.75, -1.5), (0.0, -0.25, 0.5))):
+        np.testing.assert_array_equal(Line(1.0, q=given).q, meant)
+    assert Line(1.0, q=(0.123456, 0.0, 0.0)).q == (0.123456, 0.0, 0.0)
+
+
+def test_lines_stay_with_their_modes_when_others_cross(calculator, ethylene):
+    """By another model the lowest mode has risen above three others of other species: each line keeps its own."""
+    lines = of_model(ethylene)
+    found = assigned(LineList("ethylene", lines), molecule("C2H4"), calculator)
+    known = [own.line.at / CM1_PER_THZ for own in found.assignments]
+    np.testing.assert_allclose(found.frequencies(calculator), known, rtol=1e-6)
+    masses = np.repeat(ethylene.atoms.get_masses(), 3) ** 0.5
+    lowest = ethylene.displacements[0].ravel() * masses
+    rise = np.sort(known)[3] ** 2 - min(known) ** 2 + 1.0
+    added = rise / THZ_PER_SQRT_EV_A2_AMU**2 * np.outer(lowest * masses, lowest * masses)
+
+    def lattice_matrices(atoms, qpoints):
+        return calculator.evaluator.lattice_matrices(atoms, qpoints) + added
+
+    other = SimpleNamespace(evaluator=SimpleNamespace(lattice_matrices=lattice_matrices))
+    now = np.array(replace(found, relaxed=False).frequencies(other))
+    order = np.argsort(known)
+    assert now[order[0]] == pytest.approx(np.sqrt(known[order[0]] ** 2 + rise), rel=1e-6)
+    np.testing.assert_allclose(now[order[1:]], np.array(known)[order[1:]], rtol=1e-6)
+
+
+def test_what_has_no_lines_is_refused(calculator, silicon):
+    with pytest.raises(StructureError, match="no vibrations"):
+        assigned(LineList("", (Line(5.0, mode=1),), unit="THz", relax=False), bulk("Si", "fcc", a=3.9), silicon)
+    held = molecule("C2H4")
+    held.set_constraint(FixAtoms([0]))
+    with pytest.raises(StructureError, match="are held"):
+        levels_of_molecule(normal_modes(held, calculator))
+    layer = bulk("Si", a=5.431)
+    layer.pbc = (True, True, False)
+    with pytest.raises(InputError, match="periodic in 2 directions"):
+        assigned(LineList("", (Line(5.0, mode=1),), unit="THz"), layer, silicon)
+    with pytest.raises(InputError, match="have intensities"):
+        assigned(LineList("", (Line(15.5, mode=4, intensity=1.0),), unit="THz"), bulk("Si", a=5.431), silicon)
+
+
+def test_rounded_positions_are_made_symmetric(calculator):
+    """As a file with three digits has them: species are pure all the same."""
+    rough = molecule("C6H6")
+    rough.positions = np.round(rough.positions, 2)
+    modes = normal_modes(symmetric(rough), calculator)
+    lines = tuple(Line(s.wavenumber, species=s.label) for s in modes.sets)
+    found = assigned(LineList("", lines, relax=False), rough, calculator)
+    np.testing.assert_allclose(errors_of(found, calculator), 0, atol=0.01)  # far from the minimum rotations mix in
+
+
 def test_a_list_is_read_beside_its_structure(tmp_path, calculator):
     write(tmp_path / "water.xyz", molecule("H2O"))
     path = tmp_path / "water.yaml"
@@ -264,6 +355,17 @@ def test_a_list_is_read_beside_its_structure(tmp_path, calculator):
     assert len(assigned(lines, atoms, calculator, str(path)).assignments) == 2
     path.write_text("structure: water.xyz\nlines:\n- {at: 1595, symmetry: a1}\n")
     with pytest.raises(InputError, match="symmetry"):
+        read_lines(path)
+    for text, words in (
+        ("lines: []", "lacks structure"),
+        ("structure: water.xyz", "lacks lines"),
+        ("", "lacks structure"),
+    ):
+        path.write_text(f"{text}\n")
+        with pytest.raises(InputError, match=words):
+            read_lines(path)
+    path.write_text("structure: water.xyz\nlines: {at: 5}\n")
+    with pytest.raises(InputError, match="a list of named settings"):
         read_lines(path)
     path.write_text("structure: nowhere.xyz\nlines:\n- {at: 1595, species: a1}\n")
     with pytest.raises(StructureError, match=r"nowhere\.xyz"):

@@ -9,13 +9,13 @@ from ase.build import bulk, molecule
 from ase.io import write
 
 from ase_phonax import Line, LineList, PhonaxCalculator, fine_tune_to_spectra, load_model
-from ase_phonax.base.errors import InputError
+from ase_phonax.base.errors import InputError, UnstableWarning
 from ase_phonax.base.settings import read_yaml
 from ase_phonax.cli import main
 from ase_phonax.cli.spectral_tuning import TEMPLATE
 from ase_phonax.molecules.stationary import stationary_modes
-from ase_phonax.training.replay import default_replay
-from ase_phonax.training.spectral_tuning import DEFAULTS, settings_of
+from ase_phonax.training.replay import default_replay, drift, replayed
+from ase_phonax.training.spectral_tuning import DEFAULTS, _fitting, settings_of
 
 WATER = (3657.0, 1595.0, 3756.0)  # cm⁻¹, measured
 
@@ -36,12 +36,13 @@ def water(tmp_path, monkeypatch):
 
 
 def test_a_model_learns_lines_from_the_command_line(water, capsys):
-    """Three lines of one molecule, and nothing beside them: they are met to a wavenumber, and the files say so."""
+    """Three lines of one molecule, methane and ammonia kept beside: lines are met to 3 cm⁻¹, and the files say so."""
     (water / "config.yaml").write_text(
         yaml.safe_dump({"optimiser": {"epochs": 3}, "run": {"output": "out", "precision": "float64"}})
     )
-    write("none.xyz", molecule("CH4"))
-    assert main(["fine-tune", "phonax-molecules", "config.yaml", "--spectrum", "water.yaml"]) == 0
+    write("kept.xyz", [molecule("CH4"), molecule("NH3")])
+    options = ["--spectrum", "water.yaml", "--replay", "kept.xyz"]
+    assert main(["fine-tune", "phonax-molecules", "config.yaml", *options]) == 0
     told = capsys.readouterr().out
     learned = load_model(water / "out/model.h5")
     modes, _ = stationary_modes(molecule("H2O"), PhonaxCalculator(learned))
@@ -56,7 +57,12 @@ def test_a_model_learns_lines_from_the_command_line(water, capsys):
         )
     assert (water / "out/lines.png").stat().st_size > 10_000
     assert "3 lines:" in told
-    assert "drift on" in told
+    assert "drift on 1 structures held out from the replay of 2" in told
+    drift = float(told.partition("forces ")[2].split()[0])
+    assert 0 < drift < 100  # meV/Å
+    # A second start goes on with the same frames: there is nothing left to do, and nothing else is found.
+    assert main(["fine-tune", "phonax-molecules", "config.yaml", *options, "--resume"]) == 0
+    assert "3 lines:" in capsys.readouterr().out
 
 
 def test_what_is_replayed_by_default():
@@ -74,6 +80,53 @@ def test_the_template_is_the_defaults_in_words():
     assert told == settings_of(None)
     assert settings_of({"loss": {"scales": {"spectrum": 0.3}}}).loss.scales == {"spectrum": 0.3, "forces": 1.0}
     assert settings_of(None).optimiser.epochs == DEFAULTS["optimiser"]["epochs"]
+
+
+def test_weights_are_of_what_there_is_to_learn():
+    """Crystals have no replay by default, and then neither energies nor Hessians; intensities need a dipole."""
+    lines = LineList("", (Line(15.5, mode=4),), unit="THz")
+    potential, settings = load_model("phonax-small"), settings_of(None)
+    found = _fitting(settings, potential, [(lines, bulk("Si"), "")], False).loss
+    assert (found.energy, found.curvature, found.forces) == (0, 0, settings.loss.forces)
+    assert _fitting(settings, potential, [(lines, bulk("Si"), "")], True) == settings
+    strong = LineList("", (Line(1595.0, species="A1", intensity=60.0),))
+    with pytest.raises(InputError, match="gives no dipole"):
+        _fitting(settings, potential, [(strong, molecule("H2O"), "")], False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"loss": 3}, "loss"),
+        ({"loss": None}, "loss"),
+        ({"loss": {"scales": [1]}}, "scales"),
+        ({"loss": {"spectrum": 0}}, "would not be learned"),
+        ({"data": {"train": ["a.h5"]}}, "section data"),
+        ({"optimizer": {}}, "optimiser"),
+    ],
+)
+def test_wrong_settings_are_named(settings, words):
+    with pytest.raises(InputError, match=words):
+        settings_of(settings)
+
+
+def test_settings_of_a_file_are_completed_and_its_paths_its_own(tmp_path):
+    (tmp_path / "config.yaml").write_text("run: {output: there}\n")
+    found = settings_of(tmp_path / "config.yaml")
+    assert found.loss == settings_of(None).loss
+    assert found.run.output == str(tmp_path / "there")
+
+
+def test_of_few_structures_the_last_judges_and_those_that_fall_apart_are_named():
+    calc = PhonaxCalculator("phonax-molecules")
+    learned, held = replayed([molecule("CH4"), molecule("H2O")], calc)
+    assert {frame.atoms.get_chemical_formula() for frame in held} == {"H2O"}
+    assert drift(calc.potential, held)["forces_mae"] < 1e-6
+    with pytest.warns(UnstableWarning, match="H4Si is left out"):
+        assert replayed([molecule("CH4"), molecule("SiH4")], calc)[1] == []
+    with pytest.raises(InputError, match="none of the structures"), pytest.warns(UnstableWarning):
+        replayed([molecule("SiH4")], calc)
+    assert len(learned) == 4
 
 
 def test_wrong_spectra_leave_nothing_behind(water, capsys):

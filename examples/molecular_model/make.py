@@ -144,8 +144,8 @@ def card(options: argparse.Namespace) -> None:
         "elements": [chemical_symbols[z] for z in learned.numbers],
         "level_of_theory": LEVEL,
         "n_parameters": learned.n_parameters,
-        "training_set": f"{counts[0]} molecules by GFN2-xTB, {counts[1]} of them and {labels.ETHANOL} frames of ethanol "
-        "by PBE/def2-SVP; energies, forces, Hessians",
+        "training_set": f"{counts[0]} molecules by GFN2-xTB, {counts[1]} and {labels.ETHANOL} frames of ethanol by "
+        "PBE/def2-SVP; energies, forces, Hessians",
         "licence": "MIT",
         "citation": CITATION,
         "purpose": "molecules",

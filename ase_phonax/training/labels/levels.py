@@ -31,13 +31,13 @@ def levels_of_molecule(modes: NormalModes) -> Levels:
     Raises:
         StructureError: an imaginary mode.
     """
-    _refuse_imaginary(modes.atoms, modes.wavenumbers / CM1_PER_THZ)
     if modes.point_group is None:
         raise StructureError(
             f"{modes.atoms.get_chemical_formula()} has atoms that are held",
             "lines belong to modes in which all atoms move",
             "remove the constraints",
         )
+    _refuse_imaginary(modes.atoms, modes.wavenumbers / CM1_PER_THZ)
     n = 3 * len(modes.atoms)
     own = (modes.displacements * np.sqrt(modes.atoms.get_masses())[:, None]).reshape(-1, n)
     n_rigid = n - len(own)
