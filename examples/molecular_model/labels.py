@@ -13,7 +13,7 @@ from ase import Atoms
 from ase_phonax import Frame, frame_of_hessian
 
 HERE = Path(__file__).resolve().parent
-HESSIANS, FIELDS, BREADTH = (HERE / f"data/{name}.npz" for name in ("pbe", "fields", "breadth"))
+HESSIANS, FIELDS, BREADTH, DIPOLES = (HERE / f"data/{name}.npz" for name in ("pbe", "fields", "breadth", "dipoles"))
 # Dipoles and Born charges of GFN2-xTB are larger than PBE's: over 150 frames of dipoles by 1/0.83, over 54 of charges
 # by 1/0.81. Times this, dipoles are 0.033 eÅ from PBE's, and 0.050 as they are.
 SCALE_OF_XTB = 0.82
@@ -51,7 +51,7 @@ def of_file(path: Path) -> Iterator[Labelled]:
 
 
 def of_pbe() -> list[Labelled]:
-    """All by PBE/def2-SVP: with Hessians, in fields, and the many with energies, forces and dipoles alone."""
+    """All by PBE/def2-SVP: with Hessians, in fields, and the many with energies, forces and dipoles, or these alone."""
     splits = json.loads((HERE / "data/splits.json").read_text())
     in_fields, found = dict(_stored(FIELDS)), []
     for name, own in _stored(HESSIANS):
@@ -63,7 +63,8 @@ def of_pbe() -> list[Labelled]:
             here |= {key: beside[key] for key in OF_FIELDS if key in beside}
         smiles = str(own["smiles"])
         found.append(Labelled(smiles, splits[smiles], _frame(here, f"pbe {name}")))
-    for name, own in (*in_fields.items(), *_stored(BREADTH)):
+    breadth = dict(_stored(DIPOLES)) | dict(_stored(BREADTH))
+    for name, own in (*in_fields.items(), *breadth.items()):
         found.append(Labelled(str(own["smiles"]), str(own["split"]), _frame(own, f"pbe {name}")))
     return found
 
@@ -104,7 +105,8 @@ def _stored(path: Path) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
 def _frame(own: dict[str, np.ndarray], origin: str) -> Frame:
     """One frame of its arrays."""
     atoms = Atoms(own["numbers"], own["positions"])
-    first = {"energy": float(own["energy"]), "forces": own["forces"], "origin": origin}
+    first = {"energy": float(own["energy"]), "forces": own["forces"]} if "energy" in own else {}
+    first["origin"] = origin
     frame = frame_of_hessian(atoms, own["hessian"], **first) if "hessian" in own else Frame(atoms, **first)
     return replace(frame, **{name: own[name] for name in OF_FIELDS if name in own})
 

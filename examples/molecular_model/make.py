@@ -34,6 +34,11 @@ CITATION = (
 )
 SMALL = {"hidden_irreps": "8x0e + 4x1o", "n_layers": 1, "l_max": 1, "radial_sizes": [8]}  # of --quick
 SOURCES = ("xtb", "pbe")
+IN_FIELDS = (
+    "; on {molecules} unseen molecules dipoles {dipole_mae_debye:.3f} D (components), polarizabilities "
+    "{polarizability_percent:.1f} %, strong lines along its own modes {infrared_percent:.0f} % in infrared, "
+    "{raman_percent:.0f} % in Raman"
+)
 
 
 def xtb(options: argparse.Namespace) -> None:
@@ -120,8 +125,11 @@ def show(row: dict) -> None:
 def measure(options: argparse.Namespace) -> None:
     """Errors on molecules never trained on, against the level of theory itself."""
     import measure as measuring
+    import measure_fields
 
     measuring.run(options)
+    if not options.quick:
+        measure_fields.run(options)
 
 
 def card(options: argparse.Namespace) -> None:
@@ -158,6 +166,9 @@ def card(options: argparse.Namespace) -> None:
         "how_to_make_it_again": "PHONAX_DATA=... python examples/molecular_model/make.py",
         "measured": measured,
     }
+    if (path := options.output / "in_fields.json").exists():
+        content["measured_in_fields"] = measured = json.loads(path.read_text())
+        content["errors"] += IN_FIELDS.format(**measured)
     # In the file too: every summary.json takes it from there.
     known = {key: content[key] for key in ("level_of_theory", "training_set", "licence", "citation")}
     potential = replace(learned, name=NAME, provenance=replace(learned.provenance, **known))

@@ -9,12 +9,15 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms, units
 from ase.optimize import BFGS
+from ase.units import Bohr
 from molecules import geometry, molecules, still_bonded
 from tblite.ase import TBLite
-from xtb_fields import label as label_in_fields
+from tblite.interface import Calculator
+from tblite.library import ffi
 
 LEVEL = "GFN2-xTB (tblite)"
 STEP = 0.005  # Å
+FIELD = 1e-3  # atomic units
 ACCURACY = 0.01  # of the self-consistency, in tblite's units
 FRAMES = ((300.0, 2), (1000.0, 2))  # temperature [K] and how many, besides the minimum
 LARGEST = 0.4  # Å, that an atom is moved at most: beyond, soft modes are no longer straight lines
@@ -90,9 +93,29 @@ def frame(atoms: Atoms) -> dict[str, np.ndarray]:
                 here.positions[i, x] = atoms.positions[i, x] + sign * STEP
                 hessian[i, x] -= sign * here.get_forces() / (2 * STEP)
             here.positions[i, x] = atoms.positions[i, x]
-    beside = label_in_fields(atoms.numbers, atoms.positions) or {}
-    answers = {name: beside[name] for name in ("dipole", "born_charges") if name in beside}
-    return result | {"hessian": (hessian + hessian.transpose(2, 3, 0, 1)) / 2} | answers
+    return result | {"hessian": (hessian + hessian.transpose(2, 3, 0, 1)) / 2} | in_fields(atoms)
+
+
+def in_fields(atoms: Atoms) -> dict[str, np.ndarray]:
+    """dipole [eÅ] and born_charges (n, 3, 3) [e], field first; the polarizability of a minimal basis is of no use."""
+    dipole, _ = singlepoint(atoms.numbers, atoms.positions, np.zeros(3))
+    charges = []
+    for field in FIELD * np.eye(3):
+        plus, minus = (singlepoint(atoms.numbers, atoms.positions, sign * field)[1] for sign in (1.0, -1.0))
+        charges.append((minus - plus) / (2 * FIELD))
+    return {"dipole": Bohr * dipole, "born_charges": np.stack(charges, axis=1)}
+
+
+def singlepoint(numbers: np.ndarray, positions: np.ndarray, field: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Dipole (3,) and gradient (n, 3) in a field, all in atomic units but the positions [Å]."""
+    calculator = Calculator("GFN2-xTB", numbers, positions / Bohr)
+    calculator.set("verbosity", 0)
+    calculator.set("accuracy", 0.01)
+    if field.any():
+        # tblite 0.4 hands the field to C as it is, which takes no array.
+        calculator.add("electric-field", ffi.from_buffer("double[3]", field))
+    result = calculator.singlepoint()
+    return result.get("dipole"), result.get("gradient")
 
 
 def displaced(atoms: Atoms, hessian: np.ndarray, temperature: float, rng: np.random.Generator) -> Atoms:

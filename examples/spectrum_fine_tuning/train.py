@@ -6,7 +6,7 @@
     PHONAX_DATA=... python examples/spectrum_fine_tuning/train.py copper      every second of 65 neutron points; others
     python examples/spectrum_fine_tuning/train.py --quick                     one epoch on water
 
-Each is one to three seeds of a few minutes of two cores. Models are kept in runs/, and a second start goes on from there;
+Each is one to three seeds of a few minutes of two cores. Models are kept in runs/, and a second start goes on there;
 results/CASE.json has each line and the mode of each model.
 """
 
