@@ -133,8 +133,6 @@ def spectra(c: Comparison, target: Target, scale: Array, cost: Cost) -> Array:
 def intensities(c: Comparison, target: Target, scale: Array, cost: Cost) -> Array:
     """Infrared absorption of the modes of molecules, in units of the strongest that is known of each."""
     known, weights = c.batch.globals["intensities"], c.batch.globals["intensity_weights"]
-    if "born_charges" not in c.predicted.slopes:
-        return jnp.zeros(c.n_graphs, known.dtype)
     strongest = jnp.maximum(jnp.max(known, axis=1, keepdims=True), 1.0)
     residual = jnp.where(weights > 0, (infrared(c.predicted, c.batch) - known) / strongest, 0.0)
     return jnp.sum(weights * cost(residual[..., None]), 1) / (3 * c.n_atoms)

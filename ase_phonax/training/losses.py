@@ -35,6 +35,8 @@ def losses(
     result = {}
     for target in TARGETS:
         for term in target.terms if kind in target.kinds and comparison.predicts(target) else ():
+            if term.slope and term.slope not in predicted.slopes:
+                continue
             values = term.compare(comparison, target, scales[target.name], cost)
             result[term.name] = jnp.sum(values * comparison.weight(target)) / n_frames
     return result

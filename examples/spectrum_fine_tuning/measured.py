@@ -1,9 +1,9 @@
 """Measured fundamentals of molecules as lists of lines.
 
 Numbers: T. Shimanouchi, Tables of Molecular Vibrational Frequencies (NSRDS-NBS 39, 1972, and J. Phys. Chem. Ref. Data
-6, 993 (1977)), in two files of the reference data. Those of grades A to C are taken, uncertain by 1, 3 to 6 and 6 to 15
-cm⁻¹; D and E are estimates. They are fundamentals: anharmonic, some moved by Fermi resonance. Geometries to start from
-are those of the G2 set in ASE.
+6, 993 (1977)), in two files of the reference data. Those of grades A to C are taken, uncertain by up to 15 cm⁻¹; D and
+E are estimates. They are fundamentals: anharmonic, by much more than that, and some are moved by Fermi resonance; so all
+count alike. Geometries to start from are those of the G2 set in ASE.
 """
 
 import json
@@ -22,7 +22,7 @@ from ase_phonax.base.units import CM1_PER_THZ
 from ase_phonax.training.labels.line_lists import AssignedLines, assigned
 
 DEUTERIUM = 2.014102  # amu
-UNCERTAINTY = {"A": 1.0, "B": 4.5, "C": 10.0}  # cm⁻¹
+GRADES = "ABC"
 # Name in the tables -> name in the G2 set, and which hydrogens are heavy: their numbers, the elements they sit on, or
 # the number of a methyl group.
 LEARNED = {
@@ -110,13 +110,12 @@ def lines_of(rows: list[dict[str, str]]) -> tuple[Line, ...]:
     species = {row["species"] for row in rows}
     by_number: dict[str, list[dict[str, str]]] = {}
     for row in rows:
-        if row["grade"] in UNCERTAINTY and row["at"]:
+        if row["grade"] and row["grade"] in GRADES and row["at"]:
             by_number.setdefault(row["no"], []).append(row)
     return tuple(
         Line(
             float(np.mean([float(row["at"]) for row in own])),
             species=_symbol(own[0]["species"], species),
-            uncertainty=max(UNCERTAINTY[row["grade"]] for row in own),
         )
         for own in by_number.values()
     )

@@ -49,12 +49,7 @@ POLARIZATIONS = {
 BREADTH = HERE.parent / "molecular_model/data/breadth.npz"
 MOST_MOLECULES = 200
 # Copper has 33 lines at 29 wave vectors, and they themselves tell when they are learned.
-# Fundamentals are lower than harmonic frequencies wherever hydrogen moves, also where they were not measured: what the
-# model says elsewhere may not stay as it is.
-SETTINGS: dict[str, dict] = {
-    "copper": {"optimiser": {"epochs": 20}},
-    "measured": {"loss": {"energy": 0.1, "forces": 1.0, "curvature": 2.0}},
-}
+SETTINGS: dict[str, dict] = {"copper": {"optimiser": {"epochs": 20}}}
 Lists = dict[str, tuple[LineList, Atoms]]
 
 
