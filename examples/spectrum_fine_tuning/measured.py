@@ -2,7 +2,7 @@
 
 Numbers: T. Shimanouchi, Tables of Molecular Vibrational Frequencies (NSRDS-NBS 39, 1972, and J. Phys. Chem. Ref. Data
 6, 993 (1977)), in two files of the reference data. Those of grades A to C are taken, uncertain by up to 15 cm⁻¹; D and
-E are estimates. They are fundamentals: anharmonic, by much more than that, and some are moved by Fermi resonance; so all
+E are estimates. They are fundamentals: anharmonic, by much more than that, some moved by Fermi resonance, too; so all
 count alike. Geometries to start from are those of the G2 set in ASE.
 """
 
