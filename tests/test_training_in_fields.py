@@ -139,7 +139,7 @@ def test_what_training_predicts_in_fields_is_what_the_calculator_says(outputs):
 
 
 def test_gradients_by_parameters_in_fields_equal_differences_and_whole_matrices_are_those_of_the_calculator():
-    """Kind "spectrum": real and imaginary parts of a wave are a graph each, and both are in the field."""
+    """Kind "real spectrum": columns of all displacements, also where symmetry would save some."""
     frames = [in_field(moved("H2O", 1), 5 * FIELD, hessian=True), in_field(moved("CO2", 2), None, hessian=True)]
     with jax.enable_x64(True):
         batch, kind = planned(frames, spectrum=True)
@@ -158,7 +158,7 @@ def test_gradients_by_parameters_in_fields_equal_differences_and_whole_matrices_
         (up, _), _ = compiled(jax.tree.map(lambda x, h: x + h, parameters, step))
         (down, _), _ = compiled(jax.tree.map(lambda x, h: x - h, parameters, step))
         along = sum(jax.tree.leaves(jax.tree.map(lambda s, h: float(jnp.sum(s * h)), slope, step)))
-    assert kind == "spectrum"
+    assert kind == "real spectrum"
     np.testing.assert_allclose(response[:6], batch.nodes["response"][:6], rtol=0, atol=1e-9)
     assert along == pytest.approx(float(up - down) / 2, rel=1e-5)
 

@@ -105,7 +105,7 @@ def validated(frames: Sequence[Frame]) -> list[Frame]:
             for target in TARGETS:
                 value = target.of(frame)
                 if target.per == "wave" and value is not None:  # all at the same wave vectors, as a Frame demands
-                    labels[target.attribute] = target.make(*(part.of(value)[k : k + 1] for part in target.parts))
+                    labels[target.attribute] = target.at_wave(value, int(k))
                 elif n:
                     labels[target.attribute] = None
             result.append(replace(frame, **labels))

@@ -189,6 +189,11 @@ class Target:
         """Those that a label has."""
         return tuple(part for part in self.parts if not part.may_lack or part.of(value) is not None)
 
+    def at_wave(self, value: Any, which: int) -> Any:
+        """The label at one of its wave vectors."""
+        parts = [part.of(value) for part in self.parts]
+        return self.make(*(None if part is None else part[which : which + 1] for part in parts))
+
     def n_waves(self, value: Any) -> int:
         """How many wave vectors a label has."""
         return len(value.qpoints) if self.per == "wave" else 0

@@ -1,6 +1,6 @@
 """What a label is: second derivatives and spectra as values, and the numbers of a file made into a label."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -68,11 +68,6 @@ class Spectrum:
     def is_known(self) -> np.ndarray:
         """(n_q, 3n) which frequencies count."""
         return np.ones(self.frequencies.shape, bool) if self.weights is None else np.asarray(self.weights) > 0
-
-    def by_wave(self) -> list["Spectrum"]:
-        """One for each wave vector."""
-        known = {part.name: own for part in fields(self) if (own := getattr(self, part.name)) is not None}
-        return [Spectrum(**{name: own[k : k + 1] for name, own in known.items()}) for k in range(len(self.qpoints))]
 
     @cached_property
     def in_order(self) -> np.ndarray:

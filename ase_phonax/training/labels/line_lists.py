@@ -30,6 +30,7 @@ from ...molecules.stationary import stationary_modes
 from ...structures.files import read_structure
 from ...structures.relaxation import relax
 from ..consistency import check_spectra
+from ..targets import SPECTRUM
 from ..values import Spectrum
 from .frames import Frame
 from .levels import levels_of_crystal, levels_of_molecule
@@ -201,4 +202,5 @@ def at_rest(atoms: Atoms, spectrum: Spectrum, source: str = "") -> tuple[Frame, 
     bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc, masses=atoms.get_masses())
     stress = np.zeros((3, 3)) if atoms.pbc.all() else None
     forces = np.zeros((len(bare), 3))
-    return tuple(Frame(bare, forces=forces, stress=stress, spectrum=own, origin=source) for own in spectrum.by_wave())
+    each = [SPECTRUM.at_wave(spectrum, which) for which in range(len(spectrum.qpoints))]
+    return tuple(Frame(bare, forces=forces, stress=stress, spectrum=own, origin=source) for own in each)
