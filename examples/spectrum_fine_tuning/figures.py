@@ -18,7 +18,7 @@ import numpy as np
 import train
 from ase.build import bulk
 
-from ase_phonax import PhonaxCalculator, frequencies_thz
+from ase_phonax import Line, PhonaxCalculator, frequencies_thz
 
 BEFORE, AFTER = "0.6", "C3"
 PER_LINE = 80  # wave vectors
@@ -61,16 +61,19 @@ def branches() -> None:
     figure, panels = plt.subplots(1, 4, figsize=(13, 3.6), width_ratios=[1, 1, 0.6, 1.6], layout="constrained")
     points = json.loads((train.data() / "measured/metals_phonons.json").read_text())["Cu_points"]["points"]
     directions = {"[00ξ]": (0, 0, 1), "[ξξ0]": (1, 1, 0), "[ξξξ]": (0.5, 0.5, 0.5)}
-    copper = bulk("Cu", a=3.603)
+    _, learned, _ = train.copper()
+    ((lines, copper),) = learned.values()
+    known = {(line.q, line.at) for line in lines.lines}
     for axes, (title, end) in zip(panels, directions.items(), strict=False):
         xi = np.linspace(0, max(end), PER_LINE)
         qpoints = np.outer(xi / max(end), end) @ copper.cell.array.T / 3.603
         for calc, colour in models("copper"):
             axes.plot(xi, bands(calc, copper, qpoints), color=colour, lw=1)
-        for k, point in enumerate(points):
+        for point in points:
             q = np.array(point["q_2pi_over_a"])
             if np.allclose(np.cross(q, end), 0):
-                face = "k" if k % 2 == 0 else "white"
+                line = Line(point["THz_49K"], q=tuple((copper.cell.array @ q / 3.603).tolist()))
+                face = "k" if (line.q, line.at) in known else "white"
                 axes.errorbar(
                     max(q), point["THz_49K"], point["sigma_THz"] or 0.1, fmt="o", ms=4, color="k", mfc=face, lw=0.8
                 )
@@ -88,11 +91,11 @@ def branches() -> None:
     for place, values, face in ((0, at_l, "white"), (x[PER_LINE], at_gamma, "k"), (x[-1], at_x, "k")):
         axes.plot([place] * len(values), values, "o", color="k", mfc=face, ms=5, clip_on=False, zorder=5)
     axes.set(title="Si", xticks=[0, x[PER_LINE], x[-1]], xticklabels=["L", "Γ", "X"], xlim=(0, x[-1]), ylim=(0, None))
-    axes.plot([], [], color=BEFORE, label="before")
-    axes.plot([], [], color=AFTER, label="after")
-    axes.plot([], [], "ok", label="learned")
-    axes.plot([], [], "ok", mfc="white", label="left out")
-    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(0.95, 0.3))
+    for label, style in (("before", {"color": BEFORE}), ("after", {"color": AFTER})):
+        panels[0].plot([], [], label=label, **style)
+    for label, face in (("learned", "k"), ("left out", "white")):
+        panels[0].plot([], [], "ok", mfc=face, ms=4, label=label)
+    panels[0].legend(frameon=False, loc="lower right")
     figure.savefig(HERE / "crystals.png", dpi=150)
 
 
