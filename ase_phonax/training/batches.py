@@ -87,8 +87,12 @@ def prepare(
         StructureError: a frame whose atoms cannot be computed, or are not known to the potential; it is named.
     """
     items: list[Item] = []
+    known: dict[int, Item] = {}  # frames may be given several times
     in_fields = any(frame.field is not None for frame in frames)
     for frame in frames:
+        if id(frame) in known:
+            items.append(known[id(frame)])
+            continue
         try:
             check_finite(frame.atoms)
             check_atoms(frame.atoms, numbers, name)
@@ -100,6 +104,7 @@ def prepare(
         # Of a Hessian that is a label, all columns are compared.
         symmetric = kind == "real spectrum" and frame.second is None and frame.field is None
         items.append(Item(frame, graph, kind, images_of(frame.atoms) if symmetric else no_images(len(frame.atoms))))
+        known[id(frame)] = items[-1]
     return items
 
 

@@ -51,7 +51,7 @@ def _draw(result: SpectralResult, path: Path) -> None:
         known = np.array([row.known for row in own])
         for name, colour in (("before", "0.6"), ("after", "C3")):
             error = np.array([getattr(row, name) for row in own]) - known
-            rms = np.sqrt(np.mean(error**2))
+            rms = np.sqrt(np.nanmean(error**2))
             axes.plot(known, error, "o", color=colour, markersize=4, label=f"{name}, RMS {rms:.1f}")
         axes.axhline(0, color="0.3", linewidth=0.8)
         axes.set(title=structure, xlabel="line [cm⁻¹]")

@@ -53,7 +53,7 @@ def levels_of_molecule(modes: NormalModes) -> Levels:
         )
         for mode_set in modes.sets
     )
-    return Levels(np.concatenate([rigid, own]).T, levels, tuple(range(n_rigid)))
+    return Levels(np.concatenate([rigid, own]).T, levels)
 
 
 def levels_of_crystal(atoms: Atoms, calc: PhonaxCalculator, q: np.ndarray, *, named: bool = False) -> Levels:
@@ -92,7 +92,7 @@ def levels_of_crystal(atoms: Atoms, calc: PhonaxCalculator, q: np.ndarray, *, na
         )
         for own, number in zip(sets, species, strict=True)
     )
-    return Levels(vectors, levels, tuple(range(n_fixed)))
+    return Levels(vectors, levels)
 
 
 def _operations(atoms: Atoms) -> Operations:

@@ -101,14 +101,11 @@ class AssignedLines:
             StructureError, RelaxationError: the model cannot compute the structure, or does not relax it.
         """
         atoms = _at_rest(self.atoms, calc) if self.relaxed else self.atoms
-        found = []
-        for own in self.assignments:
-            spectrum = self.frames[own.which].spectrum
-            assert spectrum is not None
-            matrices = np.asarray(calc.evaluator.lattice_matrices(atoms, spectrum.qpoints))
-            squares = spectrum.sorted_alike(mass_weighted(matrices, atoms.get_masses()))[0]
-            found.append(float(signed_roots_thz(squares[list(own.places)].mean())))
-        return found
+        spectra = [spectrum for frame in self.frames if (spectrum := frame.spectrum) is not None]
+        qpoints = np.concatenate([spectrum.qpoints for spectrum in spectra])
+        dynamical = mass_weighted(np.asarray(calc.evaluator.lattice_matrices(atoms, qpoints)), atoms.get_masses())
+        squares = [spectrum.sorted_alike(own[None])[0] for spectrum, own in zip(spectra, dynamical, strict=True)]
+        return [float(signed_roots_thz(squares[own.which][list(own.places)].mean())) for own in self.assignments]
 
 
 def read_lines(path: str | os.PathLike) -> tuple[LineList, Atoms]:

@@ -92,12 +92,10 @@ class Levels:
     Attributes:
         vectors: (3n, 3n) orthonormal modes in columns, displacements times square roots of masses.
         levels: ascending; whole-body motions are none.
-        whole_body: places of the modes that have no frequency.
     """
 
     vectors: np.ndarray
     levels: tuple[Level, ...]
-    whole_body: tuple[int, ...]
 
     def species_of_places(self) -> np.ndarray:
         """(3n,) number of the species of each mode; whole-body motions are one more."""
