@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from .phonons.pictures import bands_and_dos as bands_and_dos
     from .phonons.pictures import draw_bands as draw_bands
     from .phonons.pictures import draw_densities as draw_densities
+    from .phonons.polar import PolarCalculator as PolarCalculator
     from .phonons.polar import get_gamma_splitting as get_gamma_splitting
     from .phonons.polar import set_nac as set_nac
     from .phonons.sampling.heat import converge_mesh as converge_mesh
@@ -129,7 +130,7 @@ _PUBLIC = {
     "phonons.motion.animations": "animate modulate",
     "phonons.motion.displacements": "get_directional_densities get_participation get_thermal_motion",
     "phonons.pictures": "bands_and_dos draw_bands draw_densities",
-    "phonons.polar": "get_gamma_splitting set_nac",
+    "phonons.polar": "PolarCalculator get_gamma_splitting set_nac",
     "phonons.sampling.heat": "converge_mesh get_thermal_properties",
     "phonons.sampling.meshes": "get_densities get_mesh",
     "phonons.supercell.choice": "choose_supercell",

@@ -1,7 +1,5 @@
 """Charges given from outside: what they do at Gamma, and what is refused."""
 
-from dataclasses import replace
-
 import numpy as np
 import phonopy as phonopy_package
 import pytest
@@ -287,25 +285,28 @@ def test_a_layer_has_no_such_correction():
 def test_exact_routes_refuse_an_object_with_charges():
     phonopy, calc = salt(), PairCalculator(like=0.0)
     set_nac(phonopy, CUBIC)
-    with pytest.raises(InputError, match="nac_params"), exact_matrices(phonopy, calc):
+    refused = "has Born charges, and the calculator has none"
+    with pytest.raises(InputError, match=refused), exact_matrices(phonopy, calc):
         pass
-    with pytest.raises(InputError, match="nac_params"):
+    with pytest.raises(InputError, match=refused):
         checks(phonopy, lambda q, **how: calc.get_dynamical_matrix(bulk("NaCl", "rocksalt", a=5.6), q))
 
 
 def test_the_section_prints_charges_and_every_direction(born_file, tmp_path):
-    asked = typed("--born", str(born_file()))
-    phonopy = salt()
-    polar.check(asked, bulk("NaCl", "rocksalt", a=5.7))
-    polar.prepare(asked, phonopy)
+    asked = typed("--born", str(born_file()), "--dipole-width", "0.12")
+    atoms = bulk("NaCl", "rocksalt", a=5.6)
+    polar.check(asked, atoms)
+    calc = polar.with_charges(PairCalculator(like=0.0), atoms, asked)
+    phonopy = get_phonopy(atoms, calc, 2)
     bands = phonopy.run_band_structure([[[0, 0, 0], [0.25, 0, 0.25]]])
-    section = polar.compute(Context(asked, phonopy))
+    section = polar.compute(Context(asked, phonopy, calc))
     assert phonopy.band_structure is bands  # the section does not start anything anew
     text = Table("")
     section.describe(text)
     printed = str(text)
     assert "Na +1.100  Cl -1.100" in printed
     assert all(f"at Γ, Γ–{name}" in printed for name in "XKL")
+    assert "L = 0.12 1/Å" in printed
     assert "2 × 2 × 2" in printed
     found = section.summary()["non_analytic_correction"]
     assert len(found["gamma_directions"]) == 3
@@ -319,9 +320,10 @@ def test_the_section_refuses_what_cannot_be_combined(born_file):
     polar.check(typed(), atoms)
     with pytest.raises(InputError, match="`nac_direction` is given without `born`"):
         polar.check(typed("--nac-direction", "1", "0", "0"), atoms)
-    both = typed("--born", str(born_file()))
-    both = replace(both, exact=True)
-    with pytest.raises(InputError, match="`exact=True` and `born`"):
-        polar.check(both, atoms)
+    with pytest.raises(InputError, match="`dipole_width` is given without `born`"):
+        polar.check(typed("--dipole-width", "0.1"), atoms)
+    with pytest.raises(InputError, match="the width of the window of dipoles is 9"):
+        polar.check(typed("--born", str(born_file()), "--dipole-width", "9"), atoms)
+    assert polar.with_charges(calc := PairCalculator(), atoms, typed()) is calc
     with pytest.raises(InputError, match="no BORN file of this crystal"):
         polar.check(typed("--born", str(born_file(BORN * 2))), atoms)

@@ -132,9 +132,8 @@ class _ReadAt:
     _last: tuple[Blocks, Blocks] | None = None
 
     def __post_init__(self) -> None:
-        self.value = [
-            sum(np.sum(f * x, (0, 2)) for f, x in zip(self.factors, self.gate.value, strict=True))[None, :, None]
-        ]
+        terms = [np.sum(f * x, (0, 2)) for f, x in zip(self.factors, self.gate.value, strict=True)]
+        self.value = [np.sum(terms, axis=0)[None, :, None]]
 
     def pull_back(self, bar: Blocks) -> Blocks:
         """Cotangents of what enters."""
@@ -143,7 +142,7 @@ class _ReadAt:
     def response(self, moved: Blocks) -> tuple[Blocks, Any]:
         """Change of what leaves."""
         inner, kept = self.gate.response(moved)
-        total = sum(np.sum(f[..., None] * x, (0, 2)) for f, x in zip(self.factors, inner, strict=True))
+        total = np.sum([np.sum(f[..., None] * x, (0, 2)) for f, x in zip(self.factors, inner, strict=True)], axis=0)
         return [total[None, :, None]], kept
 
     def back_response(self, kept: Any, bar: Blocks, moved_bar: Blocks) -> Blocks:

@@ -59,6 +59,8 @@ class ModelCard:
         n_bytes: size of the file; 0 where its source states none.
         citation: what to cite.
         purpose: what it was made for: "crystals", "molecules" or "both". Others are not proposed for a structure.
+        dipole_width: where its reach ends, for the interaction of dipoles (`phonons.polar.widths`) [1/Å]; 0
+            where nobody has measured it.
     """
 
     name: str
@@ -75,6 +77,7 @@ class ModelCard:
     n_bytes: int = 0
     citation: str = ""
     purpose: str = BOTH
+    dipole_width: float = 0.0
 
     @property
     def size(self) -> str:
@@ -115,7 +118,13 @@ def models_with(numbers: set[int], periodic: bool) -> list[str]:
 
 _FIELDS = [key for key in ModelCard.__dataclass_fields__ if key != "location"]
 _BESIDES = {"measured", "how_to_make_it_again"}  # of those that ship, for whoever reads the file
-_KINDS = {"elements": list, "n_parameters": int, "n_bytes": int, "measured": dict}  # all others are texts
+_KINDS = {  # all others are texts
+    "elements": list,
+    "n_parameters": int,
+    "n_bytes": int,
+    "measured": dict,
+    "dipole_width": float,
+}
 
 
 def _read_card(path: Path) -> ModelCard:
@@ -148,7 +157,7 @@ def _check_card(content: Any, name: str) -> None:
     if unknown := content.keys() - set(_FIELDS) - _BESIDES:
         raise ValueError(f"it has the unknown fields {', '.join(sorted(unknown))}")
     for key, value in content.items():
-        if type(value) is not _KINDS.get(key, str) or (isinstance(value, int) and value < 0):
+        if type(value) is not _KINDS.get(key, str) or (isinstance(value, int | float) and value < 0):
             raise ValueError(f"{key} is {reprlib.repr(value)}")
     elements, url, sha256 = content["elements"], content.get("url", ""), content.get("sha256", "")
     if not elements or not set(elements) <= set(chemical_symbols[1:]) or len(set(elements)) < len(elements):

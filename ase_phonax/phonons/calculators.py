@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from ase import Atoms
 from numpy.typing import ArrayLike, NDArray
 
+from ..base.errors import InputError
+
 if TYPE_CHECKING:
     from phonopy import Phonopy
+    from phonopy.harmonic.dynamical_matrix import NacParams
     from phonopy.structure.atoms import PhonopyAtoms
 
     from ..base.progress import Progress
+    from ..models.potential import Potential
 
 
 class ForceConstantsCalculator(Protocol):
@@ -50,3 +54,44 @@ class SlopeCalculator(MatrixCalculator, Protocol):
 
 class CrystalCalculator(MatrixCalculator, ForceConstantsCalculator, Protocol):
     """It knows both, so that a supercell can be compared with what is exact."""
+
+
+@runtime_checkable
+class DirectedCalculator(Protocol):
+    """Its D(q) contains the interaction of dipoles, and at Gamma depends on the direction (`PolarCalculator`)."""
+
+    @property
+    def nac_params(self) -> NacParams:
+        """phonopy's."""
+
+    def get_dynamical_matrix(
+        self,
+        atoms: Atoms | PhonopyAtoms,
+        qpoints: ArrayLike,
+        *,
+        symmetry: bool = True,
+        progress: Progress | None = None,
+        direction: ArrayLike | None = None,
+    ) -> NDArray[np.complex128]:
+        """As `MatrixCalculator`; `direction` (3,) reduced is the one in which Gamma is approached."""
+        ...
+
+
+class ModelCalculator(SlopeCalculator, ForceConstantsCalculator, Protocol):
+    """All of it, and the model behind it."""
+
+    potential: Potential
+
+
+def charges_on_one_side(of_calculator: bool) -> InputError:
+    """The error where of a Phonopy object and a calculator one alone has charges.
+
+    Args:
+        of_calculator: it is the calculator.
+    """
+    has, lacks = ("calculator", "Phonopy object") if of_calculator else ("Phonopy object", "calculator")
+    return InputError(
+        f"the {has} has Born charges, and the {lacks} has none",
+        "exact and interpolated D(q) would differ by the interaction of dipoles",
+        "use both with charges: polar = PolarCalculator(calc, primitive, born) and get_phonopy(primitive, polar, ...)",
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..base.errors import check_calculator
@@ -11,7 +12,7 @@ from ..phonons.defaults import MESH_LENGTH
 from .crystal import Crystal, find_crystal, find_supercell, refuse_large_mesh, relaxed, with_plain_results
 from .phonon_results import PhononStudy, Sampling
 from .section import Context
-from .sections import SECTIONS
+from .sections import SECTIONS, polar
 from .settings import PhononSettings
 from .study import Run, run_study
 
@@ -87,9 +88,11 @@ def compute(crystal: Crystal, run: Run[PhononSettings]) -> PhononStudy:
     """What is asked of a crystal that was prepared."""
     from ..phonons.supercell import objects
 
-    settings, calc, watch = run.settings, run.calc, run.watch
+    settings, watch = run.settings, run.watch
     with watch.section("relaxation"):
         atoms, relaxation = relaxed(crystal, run)
+    run = replace(run, calc=polar.with_charges(run.calc, atoms, settings))
+    calc = run.calc
     with watch.section("supercell"):
         matrix, choice = find_supercell(crystal, atoms, run)
     with watch.section("force_constants"), watch.progress("force constants") as progress:
@@ -97,11 +100,8 @@ def compute(crystal: Crystal, run: Run[PhononSettings]) -> PhononStudy:
     with watch.section("checks"), watch.progress("checks") as progress:
         residuals, worst_qpoint = _residuals(phonopy, crystal, calc, progress)
     with watch.section("sampling"):
-        for section in SECTIONS:
-            if section.before_sampling is not None:
-                section.before_sampling(settings, phonopy)
-        # Where the supercell does not suffice, bands at least are exact; not with charges, which have no exact form.
-        missed = residuals["interpolation_error_thz"] > settings.tolerance and _may_be_exact(settings)
+        # Where the supercell does not suffice, bands at least are exact.
+        missed = residuals["interpolation_error_thz"] > settings.tolerance and not settings.no_exact
         sampling = _sample(crystal, phonopy, run, missed)
     with watch.section("sections"), watch.progress("symmetries and more") as progress:
         parts = _parts(crystal, phonopy, run, sampling, progress)
@@ -123,6 +123,7 @@ def _residuals(
     phonopy: Phonopy, crystal: Crystal, calc: PhonaxCalculator, progress: Progress
 ) -> tuple[dict[str, float], np.ndarray]:
     """Checks of the force constants, and the (3,) q-point at which interpolating from the supercell is worst."""
+    from ..phonons.calculators import DirectedCalculator
     from ..phonons.supercell import constants
     from ..phonons.supercell.checks import PROBES, checks
     from ..phonons.supercell.constants import crystal_atoms
@@ -133,7 +134,7 @@ def _residuals(
     def exact_at(qpoints: np.ndarray, *, symmetry: bool = True) -> np.ndarray:
         return calc.get_dynamical_matrix(primitive, qpoints, symmetry=symmetry, progress=progress)
 
-    residuals = checks(phonopy, exact_at, probes)
+    residuals = checks(phonopy, exact_at, probes, charged=isinstance(calc, DirectedCalculator))
     errors = constants.interpolation_errors(phonopy, exact_at(probes), probes)  # remembered by the calculator
     return residuals, probes[abs(errors).max(axis=1).argmax()]
 
@@ -153,7 +154,7 @@ def _sample(crystal: Crystal, phonopy: Phonopy, run: Run[PhononSettings], missed
         bands = get_band_structure(phonopy, path, exact=exact, progress=progress)
         lowest = min(float(np.min(f)) for f in bands.frequencies)
         dips = exact is None and lowest < -meshes.IMAGINARY_THRESHOLD_THZ
-        if dips and _may_be_exact(settings):
+        if dips and not settings.no_exact:
             # Imaginary modes, or an artefact of interpolating: the picture shall not leave that open.
             reason = "interpolated ones dip below zero"
             bands = get_band_structure(phonopy, path, exact=calc, progress=progress)
@@ -164,7 +165,7 @@ def _sample(crystal: Crystal, phonopy: Phonopy, run: Run[PhononSettings], missed
         noise = stability.acoustic_noise(phonopy)
         numbers = tuple(int(n) for n in mesh.mesh_numbers)
         exact_minimum = None
-        if (frequencies.imaginary or reason) and not settings.exact and settings.born is None:
+        if (frequencies.imaginary or reason) and not settings.exact:
             exact_minimum = stability.exact_minimum(phonopy, calc, bool(reason))
         total, projected = meshes.get_densities(phonopy, repeated=crystal.repeated)
     return Sampling(
@@ -194,11 +195,6 @@ def _parts(
         with _matrices(exact, phonopy, run.calc, progress):
             parts.append(section.compute(context))
     return tuple(part for part in parts if part is not None)
-
-
-def _may_be_exact(settings: PhononSettings) -> bool:
-    """Whether bands may become exact without having been asked for."""
-    return settings.born is None and not settings.no_exact
 
 
 def _matrices(

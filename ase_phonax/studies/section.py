@@ -69,11 +69,9 @@ class Section:
         compute: its results; None where nothing was asked for.
         own_files: names of all files that it may write, or patterns of them.
         needs_exact: it looks at single wave vectors, which are to be as exact as the bands.
-        before_sampling: is done with the phonopy object after the checks of its constants, before bands and meshes.
     """
 
     check: Callable[[PhononSettings, Atoms], None]
     compute: Callable[[Context], Part | None]
     own_files: tuple[str, ...] = ()
     needs_exact: bool = False
-    before_sampling: Callable[[PhononSettings, Phonopy], None] | None = None

@@ -1,8 +1,9 @@
 """Energies, forces and Hessians by PBE/def2-SVP, on fewer molecules; and the molecules tested, at their minima.
 
 Needs `pip install pyscf tblite rdkit`. One frame for each molecule, from the minimum of GFN2-xTB, displaced a little
-at random: its Hessian is worth dozens of forces. Molecules tested are relaxed at this level first. They are computed
-without density fitting, and so were the first 88 others, drawn from up to twelve atoms; each label says how in `level`.
+at random: its Hessian is worth dozens of forces. Those of kinds.smi come first. Molecules tested are relaxed at this
+level first. The first ten of them are computed without density fitting, and so were the first 88 others, drawn from up
+to twelve atoms; each label says how in `level`.
 """
 
 import random
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from molecules import molecules, split_of
+from molecules import TESTED, canonical, kinds, molecules, split_of
 from xtb import save
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -21,7 +22,7 @@ import _molecular_dft as dft
 GRID = 3
 SPREAD = 0.04  # Å, of each component, in training frames
 FMAX, STEPS = 2e-3, 60  # eV/Å, of relaxations
-MOST_ATOMS = 9
+MOST_ATOMS, MOST_OF_KINDS = 9, 12
 
 
 def label_all(folder: Path, xtb: Path, part: tuple[int, int] = (0, 1)) -> None:
@@ -42,25 +43,29 @@ def label_all(folder: Path, xtb: Path, part: tuple[int, int] = (0, 1)) -> None:
             if "numbers" in found:
                 sizes[k] = len(found["numbers"][0])
     tested = [k for k in sizes if split_of(names[k]) == "tested"]
-    others = [k for k in sorted(sizes) if sizes[k] <= MOST_ATOMS and k not in tested]
+    others = [k for k in sorted(sizes) if k not in tested]
     random.Random(0).shuffle(others)  # whenever it is stopped, molecules of all kinds are there
-    for k in (tested + others)[part[0] :: part[1]]:
+    of_kinds = set(kinds())
+    first = [k for k in others if names[k] in of_kinds and sizes[k] <= MOST_OF_KINDS]
+    others = [k for k in others if names[k] not in of_kinds and sizes[k] <= MOST_ATOMS]
+    without_fitting = {canonical(smiles) for smiles in TESTED.values()}
+    for k in (tested + first + others)[part[0] :: part[1]]:
         path = folder / f"{k:04d}.npz"
         if path.exists():
             continue
-        start = time.perf_counter()
+        start, quick = time.perf_counter(), names[k] not in without_fitting
         with np.load(xtb / f"{k:04d}.npz") as found:
             atoms = Atoms(found["numbers"][0], positions=found["positions"][0])
         try:
             if k in tested:
-                atoms = _relaxed(atoms, found_hessian(xtb, k))
+                atoms = _relaxed(atoms, found_hessian(xtb, k), quick)
             else:
                 atoms.positions += np.random.default_rng(k).normal(scale=SPREAD, size=(len(atoms), 3))
-            labels = dft.label(atoms, GRID, hessian=True, quick=k not in tested)
+            labels = dft.label(atoms, GRID, hessian=True, quick=quick)
             frames, why = [{"numbers": atoms.numbers, "positions": atoms.positions, **labels}], ""
         except RuntimeError as error:
             frames, why = [], str(error)
-        save(path, frames, smiles=names[k], why=why, level=dft.level_of_theory(GRID, k not in tested))
+        save(path, frames, smiles=names[k], why=why, level=dft.level_of_theory(GRID, quick))
         print(f"{k} {names[k]} {split_of(names[k])}: {why or 'done'}, {time.perf_counter() - start:.0f} s", flush=True)
 
 
@@ -82,11 +87,11 @@ def found_hessian(xtb: Path, k: int) -> np.ndarray:
         return found["hessian"][0]
 
 
-def _relaxed(atoms: Atoms, hessian: np.ndarray) -> Atoms:
+def _relaxed(atoms: Atoms, hessian: np.ndarray, quick: bool) -> Atoms:
     """Quasi-Newton steps from a good Hessian (BFGS update)."""
     n = 3 * len(atoms)
     curvature = hessian.reshape(n, n)
-    forces = dft.label(atoms, GRID)["forces"].ravel()
+    forces = dft.label(atoms, GRID, quick=quick)["forces"].ravel()
     for _ in range(STEPS):
         if np.abs(forces).max() < FMAX:
             return atoms
@@ -96,7 +101,7 @@ def _relaxed(atoms: Atoms, hessian: np.ndarray) -> Atoms:
         step *= min(1.0, 0.1 / np.abs(step).max())
         atoms = atoms.copy()
         atoms.positions += step.reshape(-1, 3)
-        new = dft.label(atoms, GRID)["forces"].ravel()
+        new = dft.label(atoms, GRID, quick=quick)["forces"].ravel()
         change, product = forces - new, curvature @ step
         if change @ step > 1e-6:
             curvature = curvature + np.outer(change, change) / (change @ step)

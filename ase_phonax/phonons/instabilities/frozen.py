@@ -23,6 +23,7 @@ from ...base.errors import InputError, UnstableWarning
 from ...base.units import THZ_PER_SQRT_EV_A2_AMU
 from ...structures.commensurate_cells import as_fractions, commensurate_cell
 from ...structures.relaxation import RelaxationReport, relax
+from ..calculators import DirectedCalculator
 from ..supercell.constants import crystal_atoms
 from ..supercell.door import checked, dynamical_matrix
 from ..supercell.patches import exact_matrices
@@ -117,7 +118,8 @@ def mode_pattern(phonopy: Phonopy, calc: Calculator, qpoint: ArrayLike, mode: in
     """The displacement of one mode, from the exact D(q) where the calculator has it.
 
     Args:
-        phonopy: with force constants, without nac_params or with (then D(q) is the interpolated one).
+        phonopy: with force constants; where it has nac_params and the calculator no charges, D(q) is the interpolated
+            one.
         calc: the calculator they belong to.
         qpoint: (3,) reduced coordinates of the primitive cell, fractions of small denominators.
         mode: counted from 1 in ascending frequency.
@@ -131,7 +133,8 @@ def mode_pattern(phonopy: Phonopy, calc: Calculator, qpoint: ArrayLike, mode: in
     q = np.array([float(x) for x in as_fractions(qpoint)])
     cells = check_size(qpoint, primitive.cell[:], len(primitive))
     matrices: AbstractContextManager[None] = nullcontext()
-    if hasattr(calc, "get_dynamical_matrix") and phonopy.nac_params is None:
+    has_charges = phonopy.nac_params is not None
+    if hasattr(calc, "get_dynamical_matrix") and has_charges == isinstance(calc, DirectedCalculator):
         matrices = exact_matrices(phonopy, calc, [q])
     with matrices:
         modes = SymmetryAdaptedModes(matrix, q, phonopy.primitive_symmetry)

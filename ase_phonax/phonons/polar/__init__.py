@@ -14,18 +14,25 @@ two methods, Wang's (J. Phys.: Condens. Matter 22, 202201 (2010)) is taken, whic
 Lee's first subtracts a dipole tail, which constants of a finite range do not contain.
 """
 
+from .calculator import PolarCalculator
 from .charges import METHOD, NAC_FACTOR, NonAnalyticCorrection, charges_by_element, read_correction
+from .dipoles import DipoleInteraction
 from .splitting import GammaSplitting, checked_directions, directions_of_path, get_gamma_splitting, set_nac
+from .widths import checked_width, width_of
 
 __all__ = [
     "METHOD",
     "NAC_FACTOR",
+    "DipoleInteraction",
     "GammaSplitting",
     "NonAnalyticCorrection",
+    "PolarCalculator",
     "charges_by_element",
     "checked_directions",
+    "checked_width",
     "directions_of_path",
     "get_gamma_splitting",
     "read_correction",
     "set_nac",
+    "width_of",
 ]

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from phonopy import Phonopy
 
-from ...base.errors import InputError
 from ...derivatives.stars import exact_operations, rotated
 from ...structures.space_groups import get_operations
+from ..calculators import charges_on_one_side
 from .constants import compact_constants, crystal_atoms, images_of, interpolation_errors
 from .door import checked
 
@@ -18,7 +18,7 @@ PROBES = (0.5 + np.outer(np.arange(1, 11), 1.2207440846057596 ** -np.arange(1.0,
 
 
 def checks(
-    phonopy: Phonopy, exact: Callable[..., np.ndarray], qpoints: Sequence | np.ndarray = PROBES
+    phonopy: Phonopy, exact: Callable[..., np.ndarray], qpoints: Sequence | np.ndarray = PROBES, charged: bool = False
 ) -> dict[str, float]:
     """Numerical noise of force constants, symmetry of their structure, error of their supercell.
 
@@ -27,6 +27,7 @@ def checks(
         exact: exact(q-points, symmetry=...) -> D(q) of `phonopy.primitive` in phonopy's convention
             [eV/Å²/amu]; with symmetry=False each q-point by itself.
         qpoints: where interpolation is compared with it.
+        charged: it contains the interaction of dipoles, as the object's nac_params do.
 
     Returns:
         acoustic_sum_rule, hermiticity, space_group_residual: largest violation over the largest constant
@@ -35,14 +36,10 @@ def checks(
             frequency differences.
 
     Raises:
-        InputError: no force constants; or NAC parameters, which the exact matrices know nothing of.
+        InputError: no force constants; or NAC parameters on one side alone.
     """
-    if checked(phonopy).nac_params is not None:
-        raise InputError(
-            "the Phonopy object has nac_params",
-            "its interpolated D(q) then holds a dipole term that the exact D(q) of a short-range model lacks",
-            "compare before setting nac_params",
-        )
+    if (checked(phonopy).nac_params is not None) != charged:
+        raise charges_on_one_side(charged)
     constants = compact_constants(phonopy)
     largest = np.abs(constants).max() or 1.0
     qpoints = np.asarray(qpoints, float)

@@ -86,7 +86,7 @@ def supercell_candidates(
     distances = [_image_distance(matrix, atoms, free) for matrix in matrices]
     faces = [cell_heights(matrix.T @ atoms.cell[:])[free].min(initial=np.inf) for matrix in matrices]
     # Of equal size the one with the furthest images first, and then the roundest.
-    for index in np.lexsort((-np.array(faces), -np.round(distances, 6), sizes)):
+    for index in np.lexsort((-np.array(faces), -np.round(distances, 6), np.array(sizes))):
         small = sizes[index] * len(atoms) <= max_atoms
         if small and distances[index] > furthest + 1e-6 and _keeps(matrices[index], rotations):
             kept.append(matrices[index])

@@ -20,9 +20,8 @@ from phonopy.harmonic.dynamical_matrix import DynamicalMatrix
 from phonopy.phonon import mesh as phonopy_mesh
 from phonopy.phonon import qpoints as phonopy_qpoints
 
-from ...base.errors import InputError
 from ...base.sharing import Replacement
-from ..calculators import MatrixCalculator
+from ..calculators import DirectedCalculator, MatrixCalculator, charges_on_one_side
 from .constants import crystal_atoms
 from .door import checked_for_potential, dynamical_matrix
 
@@ -44,29 +43,28 @@ def exact_matrices(
 
     Args:
         phonopy: with force constants (of any supercell), which stay as they are.
-        calc: the `PhonaxCalculator` they belong to; it remembers each star of wave vectors.
+        calc: the `PhonaxCalculator` they belong to; it remembers each star of wave vectors. A `PolarCalculator` for an
+            object with nac_params: Γ then has LO modes along a direction, as phonopy asks for it.
         qpoints: (n_q, 3) computed at once beforehand, where phonopy would ask one by one.
         progress: called with (done, total) columns.
 
     Raises:
-        InputError: the object has no force constants; or it has nac_params. A short-range model has no dipole term,
-            and until a separation of D(q) into short range and dipoles is fixed the sum is not defined
-            (docs/conventions.md).
+        InputError: the object has no force constants; or of object and calculator one alone has charges.
     """
-    if checked_for_potential(phonopy).nac_params is not None:
-        raise InputError(
-            "exact D(q) was asked for together with nac_params",
-            "the non-analytic correction adds a dipole term to constants of a supercell; what it would add to the"
-            " exact matrices of a short-range model is not defined",
-            "use one of the two: the correction on a stated supercell, or exact matrices without it",
-        )
+    polar = isinstance(calc, DirectedCalculator)
+    if (checked_for_potential(phonopy).nac_params is not None) != polar:
+        raise charges_on_one_side(polar)
     primitive = crystal_atoms(phonopy.primitive)
     if qpoints is not None:
         calc.get_dynamical_matrix(primitive, qpoints, progress=progress)
     ours = dynamical_matrix(phonopy)
 
-    def exact(q: ArrayLike) -> NDArray[np.complex128]:
-        matrices = calc.get_dynamical_matrix(primitive, np.reshape(q, (-1, 3)), progress=progress)
+    def exact(q: ArrayLike, nac_q_direction: ArrayLike | None = None, **_: Any) -> NDArray[np.complex128]:
+        vectors = np.reshape(q, (-1, 3))
+        if isinstance(calc, DirectedCalculator):
+            matrices = calc.get_dynamical_matrix(primitive, vectors, progress=progress, direction=nac_q_direction)
+        else:
+            matrices = calc.get_dynamical_matrix(primitive, vectors, progress=progress)
         matrices = (matrices + matrices.conj().transpose(0, 2, 1)) / 2  # as phonopy does with its own
         return matrices[0] if np.ndim(q) == 1 else matrices
 
@@ -89,7 +87,7 @@ def _answering(original: Matrices) -> Matrices:
     def matrices(dm: DynamicalMatrix, q: ArrayLike, *arguments: Any, **options: Any) -> NDArray[np.complex128]:
         for ours, exact in reversed(_OPEN.copy()):  # blocks of other threads may open and end meanwhile
             if dm is ours:
-                return exact(q)
+                return exact(q, *arguments, **options)
         return original(dm, q, *arguments, **options)
 
     return matrices

@@ -1,10 +1,10 @@
-"""Polar crystals: charges given, modes split at Gamma."""
+"""Polar crystals: charges given, modes split at Gamma, and the interaction of dipoles in every D(q)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ...base.units import FREQUENCY_UNITS
 from ..options import Settings, number, option, path
@@ -13,8 +13,8 @@ from ..summary_units import Summary
 
 if TYPE_CHECKING:
     from ase import Atoms
-    from phonopy import Phonopy
 
+    from ...calculator import PhonaxCalculator
     from ...phonons.polar import GammaSplitting, NonAnalyticCorrection
     from ..report import Report
     from ..settings import PhononSettings
@@ -30,9 +30,17 @@ class PolarSettings(Settings):
         None,
         path,
         _GROUP,
-        "Born charges and dielectric tensor in phonopy's format: LO and TO modes split at Γ, in bands and"
-        " densities of states (default: none, and they do not)",
+        "Born charges and dielectric tensor in phonopy's format: LO and TO modes split at Γ, and D(q) holds the"
+        " interaction of dipoles at any distance (default: none)",
         metavar="BORN",
+    )
+    dipole_width: float | None = option(
+        None,
+        number,
+        _GROUP,
+        "where charges are given: L of the Gaussian that ends the model's reach, in 1/Å; the interaction of dipoles in"
+        " waves longer than about 1/L is added to what the model knows (default: as measured for the model, or 0.1)",
+        metavar="L",
     )
     nac_direction: tuple[tuple[float, float, float], ...] | None = option(
         None,
@@ -51,51 +59,48 @@ def check(settings: PhononSettings, atoms: Atoms) -> None:
     """Read the file against the primitive cell, and refuse what cannot be combined.
 
     Raises:
-        InputError: a direction that is none, or without charges; exact matrices with charges; a bad file.
+        InputError: a direction or a width that is none, or without charges; a bad file.
     """
     from ...base.errors import InputError
-    from ...phonons.polar import checked_directions, read_correction
+    from ...phonons.polar import checked_directions, checked_width, read_correction
 
     if settings.nac_direction is not None:
         checked_directions([list(row) for row in settings.nac_direction])
-        if settings.born is None:
+    if settings.dipole_width is not None:
+        checked_width(settings.dipole_width)
+    for name in ("nac_direction", "dipole_width"):
+        if getattr(settings, name) is not None and settings.born is None:
             raise InputError(
-                "`nac_direction` is given without `born`",
-                "without charges frequencies at Γ do not depend on the direction",
-                "give the charges as well, or leave the direction out",
+                f"`{name}` is given without `born`",
+                "without charges there are no dipoles, and frequencies at Γ do not depend on the direction",
+                "give the charges as well, or leave it out",
             )
-    if settings.born is None:
-        return
-    if settings.exact:
-        raise InputError(
-            "`exact=True` and `born` are given together",
-            "how much of the interaction of dipoles the exact matrices of a potential of finite range contain is not"
-            " known, so that what a correction should add to them is not defined",
-            "use one of the two: `born` with a stated `supercell`, or exact matrices without it",
-        )
-    read_correction(settings.born, atoms, settings.symprec)
-
-
-def prepare(settings: PhononSettings, phonopy: Phonopy) -> None:
-    """Switch the correction on: after the checks, which refuse it, and before bands and meshes."""
-    from ...phonons.polar import set_nac
-
     if settings.born is not None:
-        set_nac(phonopy, settings.born)
+        read_correction(settings.born, atoms, settings.symprec)
+
+
+def with_charges(calc: PhonaxCalculator, atoms: Atoms, settings: PhononSettings) -> PhonaxCalculator:
+    """The calculator of a relaxed crystal, which knows the charges where there are any."""
+    from ...phonons.polar import PolarCalculator
+
+    if settings.born is None:
+        return calc
+    return cast(
+        "PhonaxCalculator", PolarCalculator(calc, atoms, settings.born, settings.dipole_width, settings.symprec)
+    )
 
 
 def compute(context: Context) -> PolarPart | None:
     """Frequencies at Gamma by direction; None without charges."""
-    from ...phonons.polar import get_gamma_splitting, read_correction
+    from ...phonons.polar import PolarCalculator, get_gamma_splitting
 
-    settings, phonopy = context.settings, context.phonopy
-    if settings.born is None:
+    settings, phonopy, calc = context.settings, context.phonopy, cast(object, context.calc)
+    if not isinstance(calc, PolarCalculator):
         return None
-    if phonopy.nac_params is None:
-        prepare(settings, phonopy)
     return PolarPart(
         file=str(settings.born),
-        correction=read_correction(settings.born, phonopy.primitive, phonopy.symmetry.tolerance),
+        correction=calc.correction,
+        width=calc.width,
         splitting=get_gamma_splitting(phonopy, settings.nac_direction, path=settings.path),
         symbols=tuple(phonopy.primitive.symbols),
         supercell=tuple(tuple(int(n) for n in row) for row in phonopy.supercell_matrix),
@@ -105,10 +110,11 @@ def compute(context: Context) -> PolarPart | None:
 
 @dataclass(frozen=True)
 class PolarPart:
-    """Charges as read, and what they do at Gamma; `unit` is the one of printed frequencies."""
+    """Charges as read, the width [1/Å] of the dipoles' window, and Gamma; `unit` is the one of printed frequencies."""
 
     file: str
     correction: NonAnalyticCorrection
+    width: float
     splitting: GammaSplitting
     symbols: tuple[str, ...]
     supercell: tuple[tuple[int, ...], ...]
@@ -125,6 +131,7 @@ class PolarPart:
             "non_analytic_correction": {
                 "born_file": self.file,
                 "method": used.method,
+                "dipole_width_per_A": self.width,
                 "supercell_matrix": [list(row) for row in self.supercell],
                 "born_charges_e": used.charges.tolist(),
                 "dielectric_tensor": used.dielectric.tolist(),
@@ -161,8 +168,8 @@ class PolarPart:
         matrix = matrix_in_words(self.supercell)
         text.row(
             "correction",
-            f"{used.method.capitalize()}'s, on the supercell {matrix}: exact at Γ, interpolated to the nearest wave"
-            " vectors that fit the supercell, and dependent on it in between",
+            f"the interaction of dipoles beyond the reach of the model, L = {self.width:g} 1/Å: exact at Γ and where"
+            f" wave vectors fit the supercell {matrix}, interpolated by Gonze and Lee's method in between",
         )
         text.row("at Γ without it", frequencies_in_words(self.splitting.without_thz.tolist(), self.unit))
         for name, frequencies in zip(self.splitting.names, self.splitting.frequencies_thz.tolist(), strict=True):
@@ -172,4 +179,4 @@ class PolarPart:
         """Write nothing: there are no files of its own."""
 
 
-SECTION = Section(check, compute, before_sampling=prepare)
+SECTION = Section(check, compute)

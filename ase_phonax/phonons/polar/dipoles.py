@@ -1,0 +1,154 @@
+"""The interaction of dipoles that a potential of finite range does not see, as a part of D(q).
+
+    D(q) = D_model(q) + D_long(q)
+    D_long,ij(q) = 4 pi F / V  sum_G (K.Z_i) (K.Z_j) / (K.eps.K) exp(-K² / 4 L²) exp[i G.(x_i - x_j)],  K = q + G
+
+with q and G in 1/Å, 2 pi included, and F = e²/(4 pi eps0). It is the sum over reciprocal vectors of X. Gonze and
+C. Lee, Phys. Rev. B 55, 10355 (1997), cut off at the reach of the *model* and not where it sums quickly: waves shorter
+than 1/L the model has learned, longer ones it cannot see. At Gamma, where K = 0 is left out or taken as a limit along
+a direction, it is theirs for every L. No supercell enters.
+
+What moves with the whole crystal feels no force, so that at Gamma each row is summed up and taken off: its symmetric
+part from the atom itself, and the antisymmetric one, which low symmetry allows, from pairs of atoms, spread as the
+Gaussian is. D_long is Hermitian, obeys the sum rule to rounding and has the symmetry and the periods of the crystal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_SMALLEST = 39.0  # exp(-39) = 1e-17: waves whose Gaussian is below it are left out
+_NUMBERS_AT_ONCE = 4_000_000  # complex numbers, 64 MB
+
+
+@dataclass(frozen=True)
+class DipoleInteraction:
+    """Dipoles of a crystal, and where the model's reach ends.
+
+    Attributes:
+        cell: (3, 3) lattice vectors in rows [Å].
+        scaled: (n, 3) reduced positions.
+        charges: (n, 3, 3) Born charges, field index first [e]; their sum is zero.
+        dielectric: (3, 3) electronic dielectric tensor.
+        width: L of the Gaussian [1/Å].
+        factor: e²/(4 pi eps0) [eV Å].
+    """
+
+    cell: NDArray[np.float64]
+    scaled: NDArray[np.float64]
+    charges: NDArray[np.float64]
+    dielectric: NDArray[np.float64]
+    width: float
+    factor: float
+
+    def matrices(self, qpoints: NDArray[np.float64], direction: NDArray[np.float64] | None = None) -> NDArray:
+        """D_long, phonopy's phase, no masses: (n_q, 3n, 3n) [eV/Å²].
+
+        Args:
+            qpoints: (n_q, 3) reduced.
+            direction: (3,) reduced, along which Gamma is approached; at Gamma without one, nothing non-analytic.
+        """
+        at_rest, turning = self._at_rest()
+        result = [self._sum(q, direction) - self._held(q, at_rest, turning) for q in qpoints]
+        return np.reshape(result, (len(qpoints), at_rest.size // 3, at_rest.size // 3))
+
+    def slopes(self, qpoints: NDArray[np.float64]) -> NDArray:
+        """dD_long/dk along x, y, z, with k in 1/Å without 2 pi: (n_q, 3, 3n, 3n) [eV/Å]; none of K = 0."""
+        _, turning = self._at_rest()
+        return np.array([self._slope(q) - self._held_slope(q, turning) for q in qpoints])
+
+    def _waves(self, q: NDArray[np.float64]) -> tuple[NDArray, NDArray]:
+        """K (m, 3) [1/Å] that count at q, and phases exp(i G.x) (m, n) of the atoms."""
+        home = np.rint(q)
+        near, reach = q - home, 2 * self.width * np.sqrt(_SMALLEST)
+        most = np.ceil(reach * np.linalg.norm(self.cell, axis=1) / (2 * np.pi) + 0.5).astype(int)
+        g = np.stack(np.meshgrid(*(np.arange(-m, m + 1) for m in most), indexing="ij"), -1).reshape(-1, 3)
+        k = 2 * np.pi * (near + g) @ np.linalg.inv(self.cell).T
+        counts = np.einsum("ka,ka->k", k, k) < reach**2
+        return k[counts], np.exp(2j * np.pi * (g[counts] - home) @ self.scaled.T)
+
+    def _weights(self, k: NDArray) -> NDArray:
+        """4 pi F / V exp(-K² / 4 L²) / (K.eps.K) of each K, 0 for K = 0: (m,)."""
+        screened = np.einsum("ka,ab,kb->k", k, self.dielectric, k)
+        rest = screened < 1e-16
+        gaussian = np.exp(-np.einsum("ka,ka->k", k, k) / (4 * self.width**2))
+        volume = abs(np.linalg.det(self.cell))
+        return 4 * np.pi * self.factor / volume * np.where(rest, 0.0, gaussian / np.where(rest, 1.0, screened))
+
+    def _sum(self, q: NDArray[np.float64], direction: NDArray[np.float64] | None) -> NDArray:
+        """The sum over K at one wave vector, as it stands: (3n, 3n)."""
+        k, phases = self._waves(q)
+        weights = self._weights(k)
+        if direction is not None and not weights[rest := np.linalg.norm(k, axis=1) < 1e-8].any() and rest.any():
+            # The limit of each term along the direction; the Gaussian is 1 there.
+            k = np.where(rest[:, None], unit := self._unit(direction), k)
+            volume = abs(np.linalg.det(self.cell))
+            weights = np.where(rest, 4 * np.pi * self.factor / volume / (unit @ self.dielectric @ unit), weights)
+        n = len(self.scaled)
+        total = np.zeros((3 * n, 3 * n), complex)
+        for some in np.array_split(np.arange(len(k)), max(1, 3 * n * len(k) // _NUMBERS_AT_ONCE)):
+            moved = (np.einsum("ka,iab->kib", k[some], self.charges) * phases[some, :, None]).reshape(-1, 3 * n)
+            total += (weights[some, None] * moved).T @ moved.conj()
+        return total
+
+    def _slope(self, q: NDArray[np.float64]) -> NDArray:
+        """Derivatives of `_sum`: (3, 3n, 3n)."""
+        k, phases = self._waves(q)
+        weights, n = self._weights(k), len(self.scaled)
+        screened = np.where(weights > 0, np.einsum("ka,ab,kb->k", k, self.dielectric, k), 1.0)
+        own = -k / (2 * self.width**2) - 2 * k @ self.dielectric / screened[:, None]
+        moved = (np.einsum("ka,iab->kib", k, self.charges) * phases[:, :, None]).reshape(-1, 3 * n)
+        result = []
+        for x in range(3):
+            turned = (self.charges[None, :, x] * phases[:, :, None]).reshape(-1, 3 * n)
+            half = (weights[:, None] * turned).T @ moved.conj()
+            result.append((weights[:, None] * own[:, x, None] * moved).T @ moved.conj() + half + half.conj().T)
+        return 2 * np.pi * np.array(result)
+
+    def _unit(self, direction: NDArray[np.float64]) -> NDArray:
+        """(3,) Cartesian, of reduced coordinates of the reciprocal cell."""
+        vector = np.asarray(direction, float) @ np.linalg.inv(self.cell).T
+        return vector / np.linalg.norm(vector)
+
+    def _at_rest(self) -> tuple[NDArray, NDArray]:
+        """What translations would cost, of each atom: symmetric and antisymmetric parts, (n, 3, 3) each [eV/Å²]."""
+        n = len(self.scaled)
+        rows = self._sum(np.zeros(3), None).real.reshape(n, 3, n, 3).sum(axis=2)
+        symmetric = (rows + rows.swapaxes(1, 2)) / 2
+        return symmetric, rows - symmetric
+
+    def _held(self, q: NDArray[np.float64], at_rest: NDArray, turning: NDArray) -> NDArray:
+        """What makes translations cost nothing, to be taken off: (3n, 3n)."""
+        n = len(at_rest)
+        result = np.zeros((n, n, 3, 3), complex)
+        result[np.arange(n), np.arange(n)] = at_rest
+        # The antisymmetric parts add up to zero over the atoms, and so these rows to those parts.
+        k, phases = self._waves(q)
+        result += self._pairs(turning) * self._spread(k, phases, np.ones(len(k)))[..., None, None]
+        return result.swapaxes(1, 2).reshape(3 * n, 3 * n)
+
+    def _held_slope(self, q: NDArray[np.float64], turning: NDArray) -> NDArray:
+        """Derivatives of `_held`: (3, 3n, 3n)."""
+        n = len(turning)
+        k, phases = self._waves(q)
+        spread = [self._spread(k, phases, -np.pi * k[:, x] / self.width**2) for x in range(3)]
+        result = self._pairs(turning) * np.array(spread)[..., None, None]
+        return result.swapaxes(2, 3).reshape(3, 3 * n, 3 * n)
+
+    @staticmethod
+    def _pairs(turning: NDArray) -> NDArray:
+        """(n, n, 3, 3) between atoms: rows add up to the parts of the atoms, and the matrix is symmetric."""
+        return (turning[:, None] - turning[None]) / len(turning)
+
+    def _spread(self, k: NDArray, phases: NDArray, factors: NDArray) -> NDArray:
+        """sum_K factor exp(-K² / 4 L²) exp[i G.(x_i - x_j)], over its value at Gamma for factors of 1: (n, n)."""
+
+        def of(k: NDArray, phases: NDArray, factors: NDArray) -> NDArray:
+            gaussian = factors * np.exp(-np.einsum("ka,ka->k", k, k) / (4 * self.width**2))
+            return (gaussian[:, None] * phases).T @ phases.conj()
+
+        at_gamma, own = self._waves(np.zeros(3))
+        return of(k, phases, factors) / of(at_gamma, own, np.ones(len(at_gamma)))
