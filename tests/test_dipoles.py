@@ -131,6 +131,7 @@ def test_the_whole_sum_is_phonopys():
     born = {
         "born": isotropic(1.0, -0.4, -0.6),
         "dielectric": permittivity * np.eye(3),
+        "G_cutoff": 2.0,
         "Lambda": width * np.sqrt(permittivity) / (2 * np.pi),  # exp(-k.eps.k / 4 Lambda²), k without 2 pi
     }
     polar = PolarCalculator(Nothing(), atoms, born, width)
