@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from molecules import TESTED, canonical, kinds, molecules, split_of
+from molecules import kinds, molecules, split_of
+from tested import TESTED
 from xtb import save
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -48,7 +49,7 @@ def label_all(folder: Path, xtb: Path, part: tuple[int, int] = (0, 1)) -> None:
     of_kinds = set(kinds())
     first = [k for k in others if names[k] in of_kinds and sizes[k] <= MOST_OF_KINDS]
     others = [k for k in others if names[k] not in of_kinds and sizes[k] <= MOST_ATOMS]
-    without_fitting = {canonical(smiles) for smiles in TESTED.values()}
+    without_fitting = set(TESTED.values())
     for k in (tested + first + others)[part[0] :: part[1]]:
         path = folder / f"{k:04d}.npz"
         if path.exists():

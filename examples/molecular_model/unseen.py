@@ -69,7 +69,7 @@ def relax_all() -> None:
 
 def every_molecule() -> dict[str, Atoms]:
     """Twenty geometries by SMILES."""
-    from molecules import TESTED
+    from tested import TESTED
 
     with np.load(HERE / "data/pbe.npz") as stored:
         numbers = {str(stored[name]): name.split("/")[0] for name in stored if name.endswith("/smiles")}
