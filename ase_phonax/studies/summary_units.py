@@ -32,6 +32,8 @@ _ENDINGS = {
     "_A3": "Å³",
     "_A4_amu": "Å⁴/amu",
     "_km_mol": "km/mol",
+    "_e2_amu": "e²/amu",
+    "_per_angstrom": "1/Å",
     "_nm": "nm",
 }
 _COUNTS = ("n_", "formula_units", "modulated_n_")
@@ -70,6 +72,7 @@ _PURE = frozenset(
         "depolarization",
         "dielectric_changed_by",
         "dielectric_tensor",
+        "static_dielectric_tensor",
         "direction",
         "fraction_of_modes_left_out",
         "frequency_scale",

@@ -8,13 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..section import Section
-from . import animation, formats, instability, motion, polar, symmetry
+from . import animation, formats, infrared, instability, motion, polar, symmetry
 
 # In the order of the report.
 SECTIONS: tuple[Section, ...] = (
     symmetry.SECTION,
     instability.SECTION,
     polar.SECTION,
+    infrared.SECTION,
     motion.SECTION,
     animation.SECTION,
     formats.SECTION,
@@ -26,6 +27,7 @@ class SectionSettings(
     formats.FormatSettings,
     animation.AnimationSettings,
     motion.MotionSettings,
+    infrared.InfraredSettings,
     polar.PolarSettings,
     instability.InstabilitySettings,
     symmetry.SymmetrySettings,

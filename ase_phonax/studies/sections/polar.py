@@ -131,7 +131,7 @@ class PolarPart:
             "non_analytic_correction": {
                 "born_file": self.file,
                 "method": used.method,
-                "dipole_width_per_A": self.width,
+                "dipole_width_per_angstrom": self.width,
                 "supercell_matrix": [list(row) for row in self.supercell],
                 "born_charges_e": used.charges.tolist(),
                 "dielectric_tensor": used.dielectric.tolist(),
