@@ -109,7 +109,9 @@ def test_files_hold_what_was_computed_and_the_picture_shows_each_axis_once(turne
     assert rows[0][:6] == ["frequency (THz)", "wavenumber (1/cm)", "Re eps 1", "Im eps 1", "reflectivity 1", "loss 1"]
     values = np.array(rows[1:], float)
     eps = response.along_axes(values[:, 0])
-    np.testing.assert_allclose(values[:, 2] + 1j * values[:, 3], eps[:, 0], rtol=1e-4)  # eight digits of a frequency on a sharp line
+    np.testing.assert_allclose(
+        values[:, 2] + 1j * values[:, 3], eps[:, 0], rtol=1e-4
+    )  # eight digits of a frequency on a sharp line
     np.testing.assert_allclose(values[:, 5], -(1 / eps[:, 0]).imag, rtol=1e-4, atol=1e-7)
     above = draw_infrared(response).axes[0]
     named = [text.get_text() for text in above.get_legend().get_texts()]

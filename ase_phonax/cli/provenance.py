@@ -29,8 +29,10 @@ def command_of(arguments: argparse.Namespace) -> str:
 
 def read_files(arguments: argparse.Namespace) -> list[Any]:
     """Names of the files that a command on a single structure was given."""
-    options = (
-        getattr(arguments, name, None)
-        for name in ("structure", "born", "config", "measured_infrared", "measured_raman")
-    )
-    return [name for name in options if name is not None]
+    from ..studies.sections.polar import PREDICT
+
+    names = ("structure", "born", "config", "measured_infrared", "measured_raman")
+    given = {name: getattr(arguments, name, None) for name in names}
+    if str(given["born"]) == PREDICT:
+        del given["born"]
+    return [file for file in given.values() if file is not None]

@@ -97,12 +97,7 @@ class Evaluator:
     def outputs(self, atoms: Atoms) -> dict[str, np.ndarray]:
         """What the network gives, by name: (n, components) of the atoms, or (components,) of the structure."""
         values = self.route.outputs(self.neighbours(atoms))
-        return {
-            output.name: values[output.name]
-            if output.per == "atom"
-            else output.pooled(values[output.name].astype(float))
-            for output in self.potential.outputs
-        }
+        return {output.name: output.given(values[output.name].astype(float)) for output in self.potential.outputs}
 
     def require_neighbours(self, atoms: Atoms) -> None:
         """Refuse a crystal with atoms that have no force constants.

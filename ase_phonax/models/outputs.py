@@ -25,6 +25,7 @@ class Output:
         unit: of its values; it is shown and stored, and converts nothing.
         pooling: the value of a structure is the "sum" or the "mean" of what its atoms contribute.
         scale: the size of its values in that unit: the network's numbers, which are near 1, are multiplied by it.
+        neutral: what the atoms of a structure have adds up to zero: their mean is taken off.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Output:
     unit: str = ""
     pooling: str = "sum"
     scale: float = 1.0
+    neutral: bool = False
 
     def __post_init__(self):
         if not isinstance(self.name, str) or not re.fullmatch("[a-z][a-z0-9_]*", self.name):
@@ -48,6 +50,12 @@ class Output:
                     "it decides how the contributions of atoms are joined",
                     f"use {' or '.join(map(repr, choices))}",
                 )
+        if self.neutral and self.per != "atom":
+            raise InputError(
+                f"the output {self.name!r} is neutral and per structure",
+                "it is the sum over atoms that is zero",
+                'use per="atom", or leave neutral out',
+            )
         kinds = [ir for _, ir in self.blocks]
         if len(set(kinds)) < len(kinds):
             raise InputError(
@@ -75,9 +83,15 @@ class Output:
         """Number of components."""
         return sum(mul * ir.dim for mul, ir in self.blocks)
 
-    def pooled(self, values: Any) -> Any:
-        """The value of a structure (components,) from those of its atoms (n, components)."""
-        return values.sum(0) if self.pooling == "sum" else values.mean(0)
+    def given(self, values: Any) -> Any:
+        """What a structure is said to have, of what the network gives its atoms (n, components).
+
+        Returns:
+            (components,) of the structure, or (n, components).
+        """
+        if self.per == "structure":
+            return values.sum(0) if self.pooling == "sum" else values.mean(0)
+        return values - values.mean(0) if self.neutral else values
 
 
 ENERGY = Output("energy", "0e", per="structure", unit="eV")

@@ -76,6 +76,9 @@ class Comparison:
         if output.per == "structure":
             pooled = jax.ops.segment_sum(values, self.owner, self.n_graphs)
             values = pooled if output.pooling == "sum" else pooled / self.n_atoms[:, None]
+        elif output.neutral:
+            mean = jax.ops.segment_sum(values, self.owner, self.n_graphs) / self.n_atoms[:, None]
+            values = values - mean[self.owner]
         return target.of_components(values)
 
     def weight(self, target: Target) -> Array:

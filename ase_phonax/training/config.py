@@ -41,15 +41,16 @@ class LossConfig:
         projections: weight of u† D v with random u.
         spectrum: weight of sorted frequencies (needs whole matrices: as many products as coordinates).
         intensities: weight of infrared intensities that come with frequencies of molecules.
-        dipole, polarizability, born_charges, polarizability_gradient: weights; the network is given the outputs that
-            they need.
+        dipole, polarizability, born_charges, polarizability_gradient: weights, of molecules; the network is given the
+            outputs that they need.
+        crystal_charges, log_susceptibility: weights, of crystals, with outputs of their own.
         penalty: "squared" or "huber" (pseudo-Huber of each vector's length).
         huber_delta: where it turns linear, in units of the scale.
         directions: "columns" of the second derivatives, "random" normal directions, or "thermal" ones, along which
             heat moves atoms: errors of soft and stiff modes then count alike.
         columns: directions of each frame in a step.
-        scales: label -> size [eV, eV/Å, eV/Å³, eV/Å², THz, eÅ, e²Å²/eV, e, e²Å/eV]; those left out are the root mean
-            squares of the labels.
+        scales: label -> size [eV, eV/Å, eV/Å³, eV/Å², THz, eÅ, e²Å²/eV, e, e²Å/eV, e, 1]; those left out are the root
+            mean squares of the labels.
     """
 
     energy: float = 0.1
@@ -63,6 +64,8 @@ class LossConfig:
     polarizability: float = 0.0
     born_charges: float = 0.0
     polarizability_gradient: float = 0.0
+    crystal_charges: float = 0.0
+    log_susceptibility: float = 0.0
     penalty: str = "squared"
     huber_delta: float = 1.0
     directions: str = "random"

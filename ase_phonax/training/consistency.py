@@ -305,6 +305,19 @@ def _has_bound_hydrogen(frame: Frame) -> bool:
     return bool((distances[frame.atoms.numbers == 1] < BOUND_HYDROGEN).any())
 
 
+def check_crystals(frames: Sequence[Frame]) -> None:
+    """Refuse what crystals have of their charges, of what is not periodic in three directions."""
+    for frame in frames:
+        known = frame.crystal_charges is not None or frame.log_susceptibility is not None
+        if known and not frame.atoms.pbc.all():
+            raise InputError(
+                f"{frame.origin or 'a frame'} is no crystal (pbc={frame.atoms.pbc.tolist()}) and has a dielectric"
+                " tensor or Born charges of one",
+                "a molecule or a layer has no dielectric tensor, and its charges are derivatives of a dipole",
+                "name charges of molecules born_effective_charges; leave layers out",
+            )
+
+
 def check_molecules(frames: Sequence[Frame]) -> None:
     """Refuse what molecules have of a uniform field, dipoles and their like, of periodic structures."""
     for frame in frames:

@@ -169,6 +169,21 @@ def check_born_charges(frames: Sequence[Frame]) -> None:
         )
 
 
+def check_crystal_charges(frames: Sequence[Frame]) -> None:
+    """Refuse charges of a crystal that do not add up to zero: a network's do."""
+    for frame in frames:
+        if frame.crystal_charges is None:
+            continue
+        size = max(float(np.sqrt(np.mean(frame.crystal_charges**2))), 0.1)
+        off = float(np.abs(frame.crystal_charges.sum(0)).max())
+        if off > BORN_SUM_RULE * size:
+            raise InputError(
+                f"{frame.origin or 'a frame'}: its Born charges add up to {off:.3g} e",
+                "those of a crystal add up to zero, and so do what a network says: the rest could not be learned",
+                "spread the sum over the atoms, as every code does that uses charges; check the unit (e)",
+            )
+
+
 def check_slopes_of_polarizabilities(frames: Sequence[Frame]) -> None:
     """Refuse derivatives that are not the slope of the polarizability: neighbours must obey dalpha = alpha' dx."""
     what = "changes of the polarizability and its derivatives times displacements"

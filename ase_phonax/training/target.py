@@ -185,6 +185,11 @@ class Target:
         """Whether periodic structures have none."""
         return consistency.check_molecules in self.checks
 
+    @property
+    def of_crystals(self) -> bool:
+        """Whether only structures that are periodic in three directions have one."""
+        return consistency.check_crystals in self.checks
+
     def parts_of(self, value: Any) -> tuple[Part, ...]:
         """Those that a label has."""
         return tuple(part for part in self.parts if not part.may_lack or part.of(value) is not None)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..models import fields
+from ..models import fields, polarity
 from ..models.outputs import Output
 from . import answers, comparisons, consistency, field_checks, response_checks, values
 from .directions import KINDS, WHOLE
@@ -245,6 +245,48 @@ POLARIZABILITY_GRADIENT = Target(
     ),
 )
 
+CRYSTAL_CHARGES = Target(
+    name="crystal_charges",
+    attribute="crystal_charges",
+    words="Born charges of crystals",
+    singular="a Born charge",
+    unit="e",
+    per="atom",
+    parts=(Part("Born charges of crystals", lambda n, m: (n, 3, 3)),),
+    stored="crystal_charges",
+    since=6,
+    source=Source("crystal_charges", "Born charges", values.as_atomic_tensors, ("crystal_charge",), lambda n: (9 * n,)),
+    limits=Limits(largest=50.0),
+    checks=(consistency.check_crystals, response_checks.check_crystal_charges),
+    output=polarity.CHARGES,
+    of_components=polarity.as_charges,
+    smallest=0.05,
+    terms=(Term("crystal_charges", comparisons.values, ("crystal_charges",)),),
+    quantity=Quantity("crystal_charges", "Born charges of crystals", "e", "e", 1.0, "Z e", 4),
+)
+
+LOG_SUSCEPTIBILITY = Target(
+    name="log_susceptibility",
+    attribute="log_susceptibility",
+    words="logarithm of the susceptibility",
+    singular="a logarithm of the susceptibility",
+    unit="1",
+    per="structure",
+    parts=(Part("logarithm of the susceptibility", lambda n, m: (3, 3)),),
+    stored="log_susceptibility",
+    since=6,
+    source=Source(
+        "dielectric_tensor", "dielectric tensor", values.as_log_susceptibility, ("dielectric",), lambda n: (6, 9)
+    ),
+    limits=Limits(largest=10.0),
+    checks=(consistency.check_crystals,),
+    output=polarity.SUSCEPTIBILITY,
+    of_components=fields.as_tensor,
+    smallest=0.05,
+    terms=(Term("log_susceptibility", comparisons.values, ("log_susceptibility",)),),
+    quantity=Quantity("log_susceptibility", "logarithm of the susceptibility", "1", "1", 1.0, "ln(ε-1)", 4),
+)
+
 # In this order they are hashed, and parts of the loss are summed.
 TARGETS: tuple[Target, ...] = (
     ENERGY,
@@ -256,6 +298,8 @@ TARGETS: tuple[Target, ...] = (
     POLARIZABILITY,
     BORN_CHARGES,
     POLARIZABILITY_GRADIENT,
+    CRYSTAL_CHARGES,
+    LOG_SUSCEPTIBILITY,
 )
 
 LABELS = tuple(target.name for target in TARGETS)

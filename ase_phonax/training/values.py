@@ -9,6 +9,7 @@ from ase.stress import voigt_6_to_full_3x3_stress
 from numpy.typing import ArrayLike
 
 from ..base.errors import InputError
+from ..models.polarity import log_susceptibility
 
 # What squared frequencies of one species are moved by from those of the one before, so that eigenvalues sorted by size
 # are sorted by species first [eV/Å²/amu]: (221 THz)².
@@ -110,6 +111,25 @@ def as_symmetric_tensor(numbers: np.ndarray, n: int, origin: str) -> np.ndarray:
 def as_atomic_tensors(numbers: np.ndarray, n: int, origin: str) -> np.ndarray:
     """(n, 3, 3) of nine numbers for each atom, in any shape."""
     return numbers.reshape(n, 3, 3) if numbers.size == 9 * n else numbers
+
+
+def as_log_susceptibility(numbers: np.ndarray, n: int, origin: str) -> np.ndarray:
+    """(3, 3) ln(eps - 1) of a dielectric tensor eps: six numbers in the order of Voigt, or nine.
+
+    Raises:
+        InputError: it is not above 1.
+    """
+    tensor = as_symmetric_tensor(numbers, n, origin)
+    if tensor.shape != (3, 3):
+        return tensor  # its shape is refused with all others
+    try:
+        return log_susceptibility(tensor)
+    except ValueError as error:
+        raise InputError(
+            f"{origin or 'a frame'}: {error}",
+            "of an insulator eps is above 1 along every axis; ln(eps - 1) is what is learned",
+            "give the electronic dielectric tensor relative to vacuum, and leave metals out",
+        ) from error
 
 
 def as_second_order(numbers: np.ndarray, n: int, origin: str) -> SecondOrder:

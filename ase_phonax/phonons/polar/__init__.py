@@ -17,6 +17,7 @@ Lee's first subtracts a dipole tail, which constants of a finite range do not co
 from .calculator import PolarCalculator
 from .charges import METHOD, NAC_FACTOR, NonAnalyticCorrection, charges_by_element, read_correction
 from .dipoles import DipoleInteraction
+from .prediction import PredictedCharges, predict_charges
 from .splitting import GammaSplitting, checked_directions, directions_of_path, get_gamma_splitting, set_nac
 from .widths import checked_width, width_of
 
@@ -27,11 +28,13 @@ __all__ = [
     "GammaSplitting",
     "NonAnalyticCorrection",
     "PolarCalculator",
+    "PredictedCharges",
     "charges_by_element",
     "checked_directions",
     "checked_width",
     "directions_of_path",
     "get_gamma_splitting",
+    "predict_charges",
     "read_correction",
     "set_nac",
     "width_of",

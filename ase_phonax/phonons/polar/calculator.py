@@ -25,6 +25,7 @@ from ..supercell.constants import (
 from ..supercell.door import checked_for_potential
 from .charges import Born, NonAnalyticCorrection, read_correction
 from .dipoles import DipoleInteraction
+from .prediction import PredictedCharges
 from .splitting import checked_directions
 from .widths import UNKNOWN, checked_width, width_of
 
@@ -53,7 +54,7 @@ class PolarCalculator:
     Args:
         calc: a `PhonaxCalculator`.
         atoms: the primitive cell that the charges belong to, relaxed.
-        born: file in phonopy's BORN format, or `nac_params`.
+        born: file in phonopy's BORN format, `nac_params`, or what `predict_charges` returns.
         width: where the model's reach ends, L of the Gaussian [1/Å]; the model's unless given, or 0.1, with a
             warning, where nobody has measured it.
         symprec: distance below which positions count as equal, where charges are made symmetric [Å].
@@ -61,6 +62,8 @@ class PolarCalculator:
     Attributes:
         calc: the calculator.
         correction: charges and dielectric tensor as they are used.
+        charges_from: name of the file or of the network.
+        doubt: why the crystal may have no charges at all; None where nothing speaks for it, or they were given.
         width: L [1/Å].
         nac_params: what phonopy interpolates with, by Gonze and Lee's method: constants of this calculator contain the
             tail that it takes off first.
@@ -73,14 +76,18 @@ class PolarCalculator:
         self,
         calc: ModelCalculator,
         atoms: Atoms | PhonopyAtoms,
-        born: Born,
+        born: Born | PredictedCharges,
         width: float | None = None,
         symprec: float = SYMPREC,
     ):
         self.calc = calc
         self.crystal = crystal_atoms(atoms).copy()
         self.crystal.calc = None
-        self.correction: NonAnalyticCorrection = read_correction(born, atoms, symprec, method="gonze")
+        predicted = born if isinstance(born, PredictedCharges) else None
+        given: Born = born.born if isinstance(born, PredictedCharges) else born
+        self.charges_from = predicted.model if predicted else "nac_params" if isinstance(given, dict) else str(given)
+        self.doubt = predicted.doubt if predicted else None
+        self.correction: NonAnalyticCorrection = read_correction(given, atoms, symprec, method="gonze")
         measured = width_of(calc.potential) if width is None else checked_width(width)
         self.width = UNKNOWN if measured is None else measured
         if measured is None:

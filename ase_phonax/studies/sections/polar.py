@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ...base.units import FREQUENCY_UNITS
 from ..options import Settings, number, option, path
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..settings import PhononSettings
 
 _GROUP = "polar crystals"
+PREDICT = "predict"  # in the place of a file
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class PolarSettings(Settings):
         path,
         _GROUP,
         "Born charges and dielectric tensor in phonopy's format: LO and TO modes split at Γ, and D(q) holds the"
-        " interaction of dipoles at any distance (default: none)",
+        " interaction of dipoles at any distance; `predict` has them predicted from the structure by a network that"
+        " learned DFT's (default: none)",
         metavar="BORN",
     )
     dipole_width: float | None = option(
@@ -76,7 +78,15 @@ def check(settings: PhononSettings, atoms: Atoms) -> None:
                 "give the charges as well, or leave it out",
             )
     if settings.born is not None:
-        read_correction(settings.born, atoms, settings.symprec)
+        charges = _charges(settings, atoms)
+        read_correction(charges.born if str(settings.born) == PREDICT else charges, atoms, settings.symprec)
+
+
+def _charges(settings: PhononSettings, atoms: Atoms) -> Any:
+    """Those of the file, or predicted ones."""
+    from ...phonons.polar import predict_charges
+
+    return predict_charges(atoms) if str(settings.born) == PREDICT else settings.born
 
 
 def with_charges(calc: PhonaxCalculator, atoms: Atoms, settings: PhononSettings) -> PhonaxCalculator:
@@ -85,9 +95,8 @@ def with_charges(calc: PhonaxCalculator, atoms: Atoms, settings: PhononSettings)
 
     if settings.born is None:
         return calc
-    return cast(
-        "PhonaxCalculator", PolarCalculator(calc, atoms, settings.born, settings.dipole_width, settings.symprec)
-    )
+    charges = _charges(settings, atoms)
+    return cast("PhonaxCalculator", PolarCalculator(calc, atoms, charges, settings.dipole_width, settings.symprec))
 
 
 def compute(context: Context) -> PolarPart | None:
@@ -98,7 +107,8 @@ def compute(context: Context) -> PolarPart | None:
     if not isinstance(calc, PolarCalculator):
         return None
     return PolarPart(
-        file=str(settings.born),
+        charges_from=calc.charges_from,
+        doubt=calc.doubt,
         correction=calc.correction,
         width=calc.width,
         splitting=get_gamma_splitting(phonopy, settings.nac_direction, path=settings.path),
@@ -110,9 +120,17 @@ def compute(context: Context) -> PolarPart | None:
 
 @dataclass(frozen=True)
 class PolarPart:
-    """Charges as read, the width [1/Å] of the dipoles' window, and Gamma; `unit` is the one of printed frequencies."""
+    """Charges as used, and what they do at Gamma.
 
-    file: str
+    Attributes:
+        charges_from: name of a file or of a network.
+        doubt: why the crystal may have none; None where nothing speaks for it.
+        width: of the dipoles' window [1/Å].
+        unit: of printed frequencies.
+    """
+
+    charges_from: str
+    doubt: str | None
     correction: NonAnalyticCorrection
     width: float
     splitting: GammaSplitting
@@ -129,7 +147,8 @@ class PolarPart:
         used, splitting = self.correction, self.splitting
         return {
             "non_analytic_correction": {
-                "born_file": self.file,
+                "charges_from": self.charges_from,
+                "charges_doubted": self.doubt,
                 "method": used.method,
                 "dipole_width_per_angstrom": self.width,
                 "supercell_matrix": [list(row) for row in self.supercell],
@@ -154,7 +173,7 @@ class PolarPart:
         from ..words import frequencies_in_words, matrix_in_words
 
         used = self.correction
-        text.group(f"polar crystal, charges of {self.file} ({FREQUENCY_UNITS[self.unit][1]})")
+        text.group(f"polar crystal, charges of {self.charges_from} ({FREQUENCY_UNITS[self.unit][1]})")
         by_element = charges_by_element(used, self.symbols)
         text.row(
             "Born charges (e)",
@@ -164,6 +183,8 @@ class PolarPart:
             )
             + f"  (changed by {used.charges_changed_by:.1g} by symmetry, their sum was {used.sum_rule_violation:.1g})",
         )
+        if self.doubt is not None:
+            text.row("", f"does it have charges? {self.doubt}", doubt=True)
         text.row("dielectric tensor", ", ".join(f"{x:.3f}" for x in used.dielectric.diagonal()) + " on its diagonal")
         matrix = matrix_in_words(self.supercell)
         text.row(

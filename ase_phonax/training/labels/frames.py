@@ -35,6 +35,8 @@ class Frame:
         polarizability_gradient: (n, 3, 3, 3) dalpha_ab/dx_c, displacement last [e²Å/eV].
         weights: name of a target -> factor of its part of the loss.
         origin: where it was read, for messages.
+        crystal_charges: (n, 3, 3) Born charges of a crystal, field first, displacement second; they add up to zero [e].
+        log_susceptibility: (3, 3) ln(eps - 1) of a crystal's electronic dielectric tensor eps.
         field: (3,) uniform electric field [V/Å] in which a neutral molecule has these labels; None without, and where
             zero was given.
     """
@@ -52,6 +54,8 @@ class Frame:
     born_charges: np.ndarray | None = None
     polarizability_gradient: np.ndarray | None = None
     field: np.ndarray | None = None
+    crystal_charges: np.ndarray | None = None
+    log_susceptibility: np.ndarray | None = None
 
     def __post_init__(self):
         if self.field is not None:

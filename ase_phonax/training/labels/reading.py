@@ -286,8 +286,10 @@ def _labels(atoms: Atoms, keys: Mapping[str, str] | None) -> dict[str, Any]:
         return {label: here[key] for label, key in of_labels.items() if key in here}
     if "free_energy" in here:
         here["energy"] = here["free_energy"]
-    periodic = atoms.pbc.any()  # what cannot be their label is not read, unless `keys` says that it is one
-    return {label: here[label] for label, t in _SOURCES.items() if label in here and not (periodic and t.of_molecules)}
+    # What cannot be their label is not read, unless `keys` says that it is one.
+    molecule, crystal = not atoms.pbc.any(), atoms.pbc.all()
+    possible = (label for label, t in _SOURCES.items() if molecule >= t.of_molecules and crystal >= t.of_crystals)
+    return {label: here[label] for label in possible if label in here}
 
 
 def _check_weight_names(atoms: Atoms, origin: str) -> None:

@@ -1,0 +1,117 @@
+"""Born charges and the dielectric tensor of a crystal from its structure alone, by a network that learned them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+from phonopy.structure.atoms import PhonopyAtoms
+
+from ...base.errors import InputError, StructureError
+from ...derivatives.evaluator import Evaluator
+from ...models.fields import require_output
+from ...models.loading import load_model
+from ...models.polarity import CHARGES, SUSCEPTIBILITY, as_charges, dielectric_tensor
+from ...models.potential import Potential
+from ...structures.layers import vacuum_axis
+from ...structures.oxidation import is_balanced
+from ..supercell.constants import crystal_atoms
+
+FOR_CHARGES = "phonax-polar"
+LARGEST = 30.0  # of the mean of eps: 97 of 100 insulators that the network learned from are below
+
+
+@dataclass(frozen=True)
+class PredictedCharges:
+    """What a network says of the charges of a crystal.
+
+    Attributes:
+        charges: (n, 3, 3) Born charges, field first, displacement second; they add up to zero [e].
+        dielectric: (3, 3) electronic dielectric tensor, symmetric, above 1.
+        model: name of the network.
+        doubt: why the crystal may have no charges at all; None where nothing speaks for it.
+    """
+
+    charges: NDArray[np.float64]
+    dielectric: NDArray[np.float64]
+    model: str
+    doubt: str | None
+
+    @property
+    def born(self) -> dict[str, NDArray[np.float64]]:
+        """As `PolarCalculator` and `set_nac` take them."""
+        return {"born": self.charges, "dielectric": self.dielectric}
+
+
+def predict_charges(
+    atoms: Atoms | PhonopyAtoms, model: str | os.PathLike | Potential = FOR_CHARGES
+) -> PredictedCharges:
+    """Born charges and the electronic dielectric tensor of a crystal.
+
+    The network was trained on insulators and knows nothing else. Whether a crystal is one is judged by two signs, and
+    said in `doubt`: oxidation states that balance, and a dielectric tensor that is not about to diverge.
+
+    >>> from ase.build import bulk
+    >>> from ase_phonax import predict_charges
+    >>> found = predict_charges(bulk("MgO", "rocksalt", a=4.21))
+    >>> found.charges.shape, found.dielectric.shape, found.doubt
+    ((2, 3, 3), (3, 3), None)
+
+    Args:
+        atoms: a crystal, at rest; any cell.
+        model: name or file of a network with the outputs `charges` and `log_susceptibility`, or a `Potential`.
+
+    Raises:
+        StructureError: no crystal, a layer, or an element that the network does not know.
+        InputError: a model without these outputs.
+    """
+    crystal = crystal_atoms(atoms)
+    if vacuum_axis(crystal) is not None:
+        raise StructureError(
+            "charges were asked for of a layer",
+            "the network knows crystals in three dimensions, and a layer has no dielectric tensor",
+            "give charges of the layer by a file",
+        )
+    evaluator = _evaluator(model if isinstance(model, Potential) else str(model))
+    given = evaluator.outputs(crystal)
+    dielectric = dielectric_tensor(given[SUSCEPTIBILITY.name])
+    return PredictedCharges(
+        np.asarray(as_charges(given[CHARGES.name])), dielectric, evaluator.potential.name, _doubt(crystal, dielectric)
+    )
+
+
+@lru_cache(maxsize=4)
+def _evaluator(model: str | Potential) -> Evaluator:
+    potential = load_model(model)
+    for output in (CHARGES, SUSCEPTIBILITY):
+        require_output(potential, output)
+    return Evaluator(potential, np.dtype("float64"))
+
+
+def _doubt(crystal: Atoms, dielectric: NDArray[np.float64]) -> str | None:
+    """Why a crystal may be no insulator."""
+    if not is_balanced(crystal.numbers.tolist()):
+        return "common oxidation states of its elements do not balance: a metal, or bonds that share electrons evenly"
+    mean = float(np.trace(dielectric)) / 3
+    if mean > LARGEST:
+        return f"a dielectric constant of {mean:.0f} speaks for a gap that is small or none"
+    return None
+
+
+def require_charges(found: PredictedCharges) -> PredictedCharges:
+    """The charges, refused where there is doubt.
+
+    Raises:
+        InputError: with the reason.
+    """
+    if found.doubt is not None:
+        raise InputError(
+            f"charges were asked for of a crystal that may have none: {found.doubt}",
+            "a metal screens all fields, and has neither Born charges nor a splitting of modes",
+            "leave charges out; or give them by a file, if it is an insulator",
+        )
+    return found
