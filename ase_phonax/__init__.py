@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from .phonons.pictures import draw_bands as draw_bands
     from .phonons.pictures import draw_densities as draw_densities
     from .phonons.polar import PolarCalculator as PolarCalculator
+    from .phonons.polar import PolarLayerCalculator as PolarLayerCalculator
     from .phonons.polar import get_gamma_splitting as get_gamma_splitting
     from .phonons.polar import predict_charges as predict_charges
     from .phonons.polar import set_nac as set_nac
@@ -133,7 +134,7 @@ _PUBLIC = {
     "phonons.motion.animations": "animate modulate",
     "phonons.motion.displacements": "get_directional_densities get_participation get_thermal_motion",
     "phonons.pictures": "bands_and_dos draw_bands draw_densities",
-    "phonons.polar": "PolarCalculator get_gamma_splitting predict_charges set_nac",
+    "phonons.polar": "PolarCalculator PolarLayerCalculator get_gamma_splitting predict_charges set_nac",
     "phonons.polar.infrared": "draw_infrared get_infrared_response",
     "phonons.sampling.heat": "converge_mesh get_thermal_properties",
     "phonons.sampling.meshes": "get_densities get_mesh",

@@ -24,7 +24,7 @@ from .derivatives.route import COMPILED
 from .models.fields import DIPOLE, checked_field, has_output, in_field, not_given
 from .models.loading import load_model
 from .models.potential import Potential
-from .models.registry import DEFAULT, models_with
+from .models.registry import DEFAULT, models_with, refuse_without_energies
 from .phonons.supercell.constants import (
     commensurate_qpoints,
     constants_from_lattice_matrices,
@@ -111,6 +111,7 @@ class PhonaxCalculator(SharedCalculator):
             )
         route, device = checked_route(route, compiled, device)
         self.potential: Potential = load_model(DEFAULT if model is None else model)
+        refuse_without_energies(self.potential.name)
         self.dtype = np.dtype(dtype)
         model_itself = Evaluator(self.potential, self.dtype, route, device, models_with)
         self.field = None if field is None else checked_field(field)

@@ -13,6 +13,7 @@ from ase.build import bulk
 from ase_phonax import (
     PhonaxCalculator,
     PolarCalculator,
+    PolarLayerCalculator,
     choose_supercell,
     exact_matrices,
     get_band_structure,
@@ -252,3 +253,78 @@ def test_a_model_that_feels_nothing_has_no_transverse_modes():
     squared = 4 * np.pi * NAC_FACTOR / volume * (1 / masses).sum()
     assert frequencies[5] == pytest.approx(15.633302 * np.sqrt(squared), rel=1e-6)
     assert build_phonopy(SALT, 2).nac_params is None
+
+
+def sheet(height: float = 18.0) -> Atoms:
+    """Hexagonal boron nitride, its vacuum along the first cell vector."""
+    a = 2.51
+    cell = [[0, 0, height], [a, 0, 0], [-a / 2, a * 3**0.5 / 2, 0]]
+    return Atoms("BN", scaled_positions=[[0.5, 0, 0], [0.5, 1 / 3, 2 / 3]], cell=cell, pbc=True)
+
+
+def born_of_sheet(height: float = 18.0) -> dict:
+    """Charges of h-BN, and its in-plane polarizability as the dielectric tensor of a cell of this height."""
+    charges = np.array([1.0, -1.0])[:, None, None] * np.diag([2.7, 2.7, 0.25])
+    eps = 1 + 2 * 7.6 / height  # r = 7.6 Å
+    return {"born": charges, "dielectric": np.diag([eps, eps, 1 + 2 * 0.5 / height])}
+
+
+def test_lo_of_a_layer_leaves_gamma_with_the_slope_of_two_dimensions():
+    """d(omega²)/dk at Gamma is 2 pi F / A (Z²/mu), in every direction; nothing splits at Gamma itself."""
+    atoms = sheet()
+    calc = PhonaxCalculator("phonax-small")
+    polar = PolarLayerCalculator(calc, atoms, born_of_sheet())
+    plain = frequencies_thz(calc.get_dynamical_matrix(atoms, [0, 0, 0]))[0]
+    np.testing.assert_allclose(frequencies_thz(polar.get_dynamical_matrix(atoms, [0, 0, 0]))[0], plain, atol=1e-4)
+    area = np.linalg.norm(np.cross(atoms.cell[1], atoms.cell[2]))
+    expected = 2 * np.pi * NAC_FACTOR / area * 2.7**2 * (1 / atoms.get_masses()).sum()  # eV/Å²/amu for 1 1/Å
+    for direction in ([0, 1.0, 0], [0, 1 / 3, 1 / 3]):
+        unit = np.asarray(direction) @ np.linalg.inv(atoms.cell.array).T
+        slopes = []
+        for k in (2e-4, 4e-4):  # 1/Å, 2 pi included
+            q = np.asarray(direction) / (2 * np.pi * np.linalg.norm(unit)) * k
+            slopes.append((np.linalg.eigvalsh(polar.get_dynamical_matrix(atoms, q)[0])[-1] - top_of(plain)) / k)
+        assert 2 * slopes[0] - slopes[1] == pytest.approx(expected, rel=2e-3)
+    velocity = get_group_velocities(polar, atoms, np.asarray([0, 1e-4, 0]))[1][0, -1]
+    assert np.linalg.norm(velocity) == pytest.approx(15.633302**2 * 2 * np.pi * expected / (2 * plain[-1]), rel=1e-2)
+
+
+def top_of(frequencies: np.ndarray) -> float:
+    """Highest eigenvalue of D [eV/Å²/amu] of frequencies [THz]."""
+    return float((frequencies[-1] / 15.63330230) ** 2)
+
+
+def test_a_layer_does_not_know_how_high_its_cell_is_and_obeys_what_crystals_do():
+    calc = PhonaxCalculator("phonax-small")
+    q = np.array([[0.0, 0.11, 0.05], [0.0, 1 / 3, 1 / 3]])
+    low, high = (
+        PolarLayerCalculator(calc, sheet(h), born_of_sheet(h)).get_dynamical_matrix(sheet(h), q) for h in (18.0, 31.0)
+    )
+    np.testing.assert_allclose(low, high, atol=1e-9)
+    dipoles = PolarLayerCalculator(Nothing(), sheet(), born_of_sheet(), 0.5).interaction(sheet())
+    matrices, gamma = dipoles.matrices(q), dipoles.matrices(np.zeros((1, 3)))[0]
+    assert np.abs(matrices).max() > 0.05
+    assert np.abs(matrices - matrices.conj().transpose(0, 2, 1)).max() < 1e-13
+    assert np.abs(gamma.reshape(2, 3, 2, 3).sum(axis=2)).max() < 1e-13
+    step = 1e-5
+    along = step * np.array([0.4, 0.6, 0.0]) @ sheet().cell.array.T
+    numeric = (dipoles.matrices(q + along) - dipoles.matrices(q - along)) / (2 * step)
+    exact = np.einsum("a,naij->nij", [0.4, 0.6, 0.0], dipoles.slopes(q))
+    np.testing.assert_allclose(exact, numeric, atol=1e-6 * np.abs(exact).max())
+
+
+def test_layers_and_crystals_are_not_taken_for_each_other():
+    calc = PhonaxCalculator("phonax-small")
+    with pytest.raises(InputError, match="given for a layer"):
+        PolarCalculator(calc, sheet(), born_of_sheet())
+    with pytest.raises(InputError, match="a crystal without vacuum"):
+        PolarLayerCalculator(calc, SALT, CUBIC)
+    layer = PolarLayerCalculator(calc, sheet(), born_of_sheet())
+    phonopy = get_phonopy(sheet(), layer, [1, 4, 4])
+    assert phonopy.nac_params is None  # phonopy's are of three dimensions
+    fitting = np.array([[0, 0.25, 0.25], [0, 0.5, 0]])
+    found = phonopy.run_qpoints(fitting).frequencies
+    np.testing.assert_allclose(found, frequencies_thz(layer.get_dynamical_matrix(sheet(), fitting)), atol=1e-5)
+    with exact_matrices(phonopy, layer):
+        near = phonopy.run_qpoints([[0, 0.02, 0]]).frequencies
+    np.testing.assert_allclose(near, frequencies_thz(layer.get_dynamical_matrix(sheet(), [[0, 0.02, 0]])), atol=1e-5)

@@ -35,7 +35,12 @@ def model_folders(package: Path) -> tuple[Path, ...]:
 
 MODEL_FOLDERS = model_folders(Path(__file__).resolve().parents[1])
 DEFAULT = "phonax-small"
-PURPOSES = CRYSTALS, MOLECULES, BOTH = ("crystals", "molecules", "both")  # what a model was made for
+PURPOSES = CRYSTALS, MOLECULES, BOTH, CHARGES = (
+    "crystals",
+    "molecules",
+    "both",
+    "charges",
+)  # what a model was made for
 TO_CONVERT = ".model"  # PyTorch files, which are pickles
 FOR_MOLECULES = "phonax-molecules"  # what `ase-phonax molecule` takes unless told
 
@@ -58,7 +63,8 @@ class ModelCard:
         sha256: of that file; empty where its source states none.
         n_bytes: size of the file; 0 where its source states none.
         citation: what to cite.
-        purpose: what it was made for: "crystals", "molecules" or "both". Others are not proposed for a structure.
+        purpose: what it was made for: energies of "crystals", "molecules" or "both", or "charges" and no energies.
+            Others are not proposed for a structure.
         dipole_width: where its reach ends, for the interaction of dipoles (`phonons.polar.widths`) [1/Å]; 0
             where nobody has measured it.
     """
@@ -173,6 +179,21 @@ def _check_card(content: Any, name: str) -> None:
 def find_card(name: str) -> ModelCard | None:
     """The card of a registered name."""
     return next((card for card in list_models() if card.name == name), None)
+
+
+def refuse_without_energies(name: str) -> None:
+    """Refuse a model, by its name, that was made for charges alone.
+
+    Raises:
+        ModelError: saying what it is for.
+    """
+    card = find_card(name)
+    if card is not None and card.purpose == CHARGES:
+        raise ModelError(
+            f"the model {name!r} has no energies",
+            "it knows Born charges and dielectric tensors of crystals, and nothing else",
+            "take another model here (`ase-phonax models`), and this one by `--born predict` or predict_charges(atoms)",
+        )
 
 
 def download_model(name: str, progress: Progress | None = None) -> Path:

@@ -14,7 +14,7 @@ two methods, Wang's (J. Phys.: Condens. Matter 22, 202201 (2010)) is taken, whic
 Lee's first subtracts a dipole tail, which constants of a finite range do not contain.
 """
 
-from .calculator import PolarCalculator
+from .calculator import PolarCalculator, PolarLayerCalculator
 from .charges import METHOD, NAC_FACTOR, NonAnalyticCorrection, charges_by_element, read_correction
 from .dipoles import DipoleInteraction
 from .prediction import PredictedCharges, predict_charges
@@ -28,6 +28,7 @@ __all__ = [
     "GammaSplitting",
     "NonAnalyticCorrection",
     "PolarCalculator",
+    "PolarLayerCalculator",
     "PredictedCharges",
     "charges_by_element",
     "checked_directions",

@@ -14,6 +14,7 @@ from phonopy.structure.atoms import PhonopyAtoms
 
 from ...base.errors import InputError, UnstableWarning
 from ...derivatives.conventions import wave_vectors
+from ...structures.layers import vacuum_axis
 from ...structures.space_groups import SYMPREC
 from ..calculators import ModelCalculator
 from ..supercell.constants import (
@@ -35,7 +36,131 @@ if TYPE_CHECKING:
 _SAME = 0.1  # of a cell vector, that an atom may lie from where the charges were given
 
 
-class PolarCalculator:
+class _Charged:
+    """What calculators with charges have in common."""
+
+    _of_layers = False
+
+    def __init__(
+        self,
+        calc: ModelCalculator,
+        atoms: Atoms | PhonopyAtoms,
+        born: Born | PredictedCharges,
+        width: float | None = None,
+        symprec: float = SYMPREC,
+    ):
+        self.calc = calc
+        self.crystal = crystal_atoms(atoms).copy()
+        self.crystal.calc = None
+        predicted = born if isinstance(born, PredictedCharges) else None
+        given: Born = born.born if isinstance(born, PredictedCharges) else born
+        self.charges_from = predicted.model if predicted else "nac_params" if isinstance(given, dict) else str(given)
+        self.doubt = predicted.doubt if predicted else None
+        self.correction: NonAnalyticCorrection = read_correction(
+            given, atoms, symprec, method="gonze", layer=self._of_layers
+        )
+        measured = width_of(calc.potential) if width is None else checked_width(width)
+        self.width = UNKNOWN if measured is None else measured
+        if measured is None:
+            warnings.warn(
+                f"Where the reach of {calc.potential.name!r} ends is not known: the interaction of dipoles is added as"
+                f" for a model of L = {UNKNOWN:g} 1/Å. LO branches between Γ and about 0.3 1/Å depend on it.",
+                UnstableWarning,
+                stacklevel=2,
+            )
+
+    def __getattr__(self, name: str) -> Any:
+        """What is not of dipoles: the calculator's."""
+        if name.startswith("__") or name == "calc":  # a copy or pickle in the making has none
+            raise AttributeError(name)
+        return getattr(self.calc, name)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.crystal.get_chemical_formula()}, L = {self.width:g} 1/Å: {self.calc}>"
+
+    def interaction(self, atoms: Atoms | PhonopyAtoms) -> DipoleInteraction:
+        """The dipoles of the crystal, strained or displaced by little.
+
+        Raises:
+            InputError: another crystal, or another order of its atoms.
+        """
+        crystal = crystal_atoms(atoms)
+        scaled = np.linalg.solve(crystal.cell.array.T, crystal.positions.T).T
+        if not self._is_known(crystal, scaled):
+            raise InputError(
+                f"{crystal.get_chemical_formula()} is not the crystal that the charges belong to"
+                f" ({self.crystal.get_chemical_formula()}), or its atoms are in another order",
+                "charges on the wrong atoms give frequencies that look reasonable and are wrong",
+                "make a PolarCalculator of this cell, with one charge for each of its atoms",
+            )
+        used = self.correction
+        vacuum = vacuum_axis(crystal) if self._of_layers else None
+        return DipoleInteraction(
+            crystal.cell.array, scaled, used.charges, used.dielectric, self.width, used.factor, vacuum
+        )
+
+    def get_dynamical_matrix(
+        self,
+        atoms: Atoms | PhonopyAtoms,
+        qpoints: ArrayLike,
+        *,
+        symmetry: bool = True,
+        progress: Progress | None = None,
+    ) -> NDArray[np.complex128]:
+        """Exact D(q) in phonopy's convention with the interaction of dipoles: (n_q, 3n, 3n) [eV/Å²/amu].
+
+        Args:
+            atoms: what the charges belong to.
+            qpoints: (n_q, 3) or (3,) reduced.
+            symmetry, progress: as `PhonaxCalculator.get_dynamical_matrix`; dipoles are summed at every wave vector.
+        """
+        return self._matrices(atoms, qpoints, symmetry, progress, None)
+
+    def _matrices(
+        self,
+        atoms: Atoms | PhonopyAtoms,
+        qpoints: ArrayLike,
+        symmetry: bool,
+        progress: Progress | None,
+        towards: NDArray[np.float64] | None,
+    ) -> NDArray[np.complex128]:
+        vectors = wave_vectors(qpoints)
+        dipoles = self.interaction(atoms)
+        matrices = self.calc.get_dynamical_matrix(atoms, vectors, symmetry=symmetry, progress=progress)
+        return np.asarray(matrices + dipoles.matrices(vectors, towards) / _root_masses(atoms))
+
+    def get_dynamical_matrix_gradient(
+        self, atoms: Atoms | PhonopyAtoms, qpoints: ArrayLike, *, progress: Progress | None = None
+    ) -> NDArray[np.complex128]:
+        """Exact dD/dk along x, y, z, k in 1/Å without 2 pi: (n_q, 3, 3n, 3n) [eV/Å/amu].
+
+        At Gamma D(q) has a slope of each direction, and what is given is the one of transverse modes.
+        """
+        vectors = wave_vectors(qpoints)
+        dipoles = self.interaction(atoms)
+        slopes = self.calc.get_dynamical_matrix_gradient(atoms, vectors, progress=progress)
+        return np.asarray(slopes + dipoles.slopes(vectors) / _root_masses(atoms))
+
+    def get_force_constants(self, phonopy: Phonopy, *, progress: Progress | None = None) -> NDArray[np.float64]:
+        """(n_primitive, n_supercell, 3, 3) compact constants with dipoles, also set in the object [eV/Å²]."""
+        primitive = checked_for_potential(phonopy).primitive
+        dipoles = self.interaction(primitive)
+        constants = self.calc.get_force_constants(phonopy, progress=progress)
+        qpoints, weights = commensurate_qpoints(primitive.cell, phonopy.supercell.cell)
+        phases = np.repeat(np.exp(2j * np.pi * qpoints @ dipoles.scaled.T), 3, axis=1)
+        lattice = phases[:, :, None] * dipoles.matrices(qpoints) * phases.conj()[:, None]
+        constants = constants + constants_from_lattice_matrices(lattice, qpoints, weights, phonopy)
+        phonopy.force_constants = validate_constants(constants, phonopy)
+        return constants
+
+    def _is_known(self, crystal: Atoms, scaled: NDArray[np.float64]) -> bool:
+        if not np.array_equal(crystal.numbers, self.crystal.numbers):
+            return False
+        apart = scaled - self.crystal.get_scaled_positions(wrap=False)
+        return bool(np.abs(apart - np.rint(apart)).max(initial=0.0) < _SAME)
+
+
+class PolarCalculator(_Charged):
     """A calculator that knows the charges of one crystal: D(q) holds the interaction of dipoles at any distance.
 
     >>> from ase.build import bulk
@@ -72,63 +197,10 @@ class PolarCalculator:
         InputError: as `read_correction`; a width that is none.
     """
 
-    def __init__(
-        self,
-        calc: ModelCalculator,
-        atoms: Atoms | PhonopyAtoms,
-        born: Born | PredictedCharges,
-        width: float | None = None,
-        symprec: float = SYMPREC,
-    ):
-        self.calc = calc
-        self.crystal = crystal_atoms(atoms).copy()
-        self.crystal.calc = None
-        predicted = born if isinstance(born, PredictedCharges) else None
-        given: Born = born.born if isinstance(born, PredictedCharges) else born
-        self.charges_from = predicted.model if predicted else "nac_params" if isinstance(given, dict) else str(given)
-        self.doubt = predicted.doubt if predicted else None
-        self.correction: NonAnalyticCorrection = read_correction(given, atoms, symprec, method="gonze")
-        measured = width_of(calc.potential) if width is None else checked_width(width)
-        self.width = UNKNOWN if measured is None else measured
-        if measured is None:
-            warnings.warn(
-                f"Where the reach of {calc.potential.name!r} ends is not known: the interaction of dipoles is added as"
-                f" for a model of L = {UNKNOWN:g} 1/Å. LO branches between Γ and about 0.3 1/Å depend on it.",
-                UnstableWarning,
-                stacklevel=2,
-            )
-
-    def __getattr__(self, name: str) -> Any:
-        """What is not of dipoles: the calculator's."""
-        if name.startswith("__") or name == "calc":  # a copy or pickle in the making has none
-            raise AttributeError(name)
-        return getattr(self.calc, name)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self.crystal.get_chemical_formula()}, L = {self.width:g} 1/Å: {self.calc}>"
-
     @property
     def nac_params(self) -> NacParams:
         """phonopy's."""
         return self.correction.params
-
-    def interaction(self, atoms: Atoms | PhonopyAtoms) -> DipoleInteraction:
-        """The dipoles of the crystal, strained or displaced by little.
-
-        Raises:
-            InputError: another crystal, or another order of its atoms.
-        """
-        crystal = crystal_atoms(atoms)
-        scaled = np.linalg.solve(crystal.cell.array.T, crystal.positions.T).T
-        if not self._is_known(crystal, scaled):
-            raise InputError(
-                f"{crystal.get_chemical_formula()} is not the crystal that the charges belong to"
-                f" ({self.crystal.get_chemical_formula()}), or its atoms are in another order",
-                "charges on the wrong atoms give frequencies that look reasonable and are wrong",
-                "make a PolarCalculator of this cell, with one charge for each of its atoms",
-            )
-        used = self.correction
-        return DipoleInteraction(crystal.cell.array, scaled, used.charges, used.dielectric, self.width, used.factor)
 
     def get_dynamical_matrix(
         self,
@@ -147,23 +219,8 @@ class PolarCalculator:
             symmetry, progress: as `PhonaxCalculator.get_dynamical_matrix`; dipoles are summed at every wave vector.
             direction: (3,) reduced, along which Gamma is approached; without it Gamma has transverse modes only.
         """
-        vectors = wave_vectors(qpoints)
-        dipoles = self.interaction(atoms)
-        matrices = self.calc.get_dynamical_matrix(atoms, vectors, symmetry=symmetry, progress=progress)
         towards = None if direction is None else checked_directions(direction)[0]
-        return np.asarray(matrices + dipoles.matrices(vectors, towards) / _root_masses(atoms))
-
-    def get_dynamical_matrix_gradient(
-        self, atoms: Atoms | PhonopyAtoms, qpoints: ArrayLike, *, progress: Progress | None = None
-    ) -> NDArray[np.complex128]:
-        """Exact dD/dk along x, y, z, k in 1/Å without 2 pi: (n_q, 3, 3n, 3n) [eV/Å/amu].
-
-        At Gamma D(q) has a slope of each direction, and what is given is the one of transverse modes.
-        """
-        vectors = wave_vectors(qpoints)
-        dipoles = self.interaction(atoms)
-        slopes = self.calc.get_dynamical_matrix_gradient(atoms, vectors, progress=progress)
-        return np.asarray(slopes + dipoles.slopes(vectors) / _root_masses(atoms))
+        return self._matrices(atoms, qpoints, symmetry, progress, towards)
 
     def get_force_constants(self, phonopy: Phonopy, *, progress: Progress | None = None) -> NDArray[np.float64]:
         """(n_primitive, n_supercell, 3, 3) compact constants [eV/Å²], and phonopy's nac_params set with them.
@@ -171,22 +228,23 @@ class PolarCalculator:
         Where wave vectors fit the supercell, phonopy's D(q) is the exact one; in between it interpolates what is left
         when its own sum of dipoles is taken off.
         """
-        primitive = checked_for_potential(phonopy).primitive
-        dipoles = self.interaction(primitive)
-        constants = self.calc.get_force_constants(phonopy, progress=progress)
-        qpoints, weights = commensurate_qpoints(primitive.cell, phonopy.supercell.cell)
-        phases = np.repeat(np.exp(2j * np.pi * qpoints @ dipoles.scaled.T), 3, axis=1)
-        lattice = phases[:, :, None] * dipoles.matrices(qpoints) * phases.conj()[:, None]
-        constants = constants + constants_from_lattice_matrices(lattice, qpoints, weights, phonopy)
         phonopy.nac_params = self.nac_params
-        phonopy.force_constants = validate_constants(constants, phonopy)
-        return constants
+        return super().get_force_constants(phonopy, progress=progress)
 
-    def _is_known(self, crystal: Atoms, scaled: NDArray[np.float64]) -> bool:
-        if not np.array_equal(crystal.numbers, self.crystal.numbers):
-            return False
-        apart = scaled - self.crystal.get_scaled_positions(wrap=False)
-        return bool(np.abs(apart - np.rint(apart)).max(initial=0.0) < _SAME)
+
+class PolarLayerCalculator(_Charged):
+    """A calculator that knows the charges of one layer: LO and TO meet at Gamma, and LO leaves it with a slope.
+
+    As `PolarCalculator`, with the interaction of dipoles in two dimensions (Sohier et al., `dipoles`). phonopy has no
+    form of it: constants of a supercell are right where wave vectors fit it, and round the kink at Gamma off in
+    between; exact bands have it.
+
+    Args:
+        calc, atoms, born, width, symprec: as there. The dielectric tensor is that of the cell with its vacuum; what
+            counts is its in-plane part times the height, (eps - 1) c / 2, which is a property of the layer.
+    """
+
+    _of_layers = True
 
 
 def _root_masses(atoms: Atoms | PhonopyAtoms) -> NDArray[np.float64]:

@@ -60,7 +60,11 @@ class NonAnalyticCorrection:
 
 
 def read_correction(
-    born: Born, primitive: PhonopyAtoms | Atoms, symprec: float = SYMPREC, method: str | None = None
+    born: Born,
+    primitive: PhonopyAtoms | Atoms,
+    symprec: float = SYMPREC,
+    method: str | None = None,
+    layer: bool = False,
 ) -> NonAnalyticCorrection:
     """Charges and dielectric tensor, checked against the crystal and made to fit its symmetry.
 
@@ -73,19 +77,27 @@ def read_correction(
         primitive: the primitive cell they belong to.
         symprec: distance below which positions count as equal [Å].
         method: as in `set_nac`.
+        layer: a layer is meant, and the dielectric tensor is that of its cell, vacuum included.
 
     Raises:
         InputError: not such a file; shapes or values that cannot be charges and a dielectric tensor; a
             factor of other units; charges that violate sum rule or symmetry by more than a tenth of the
-            largest of them; or a layer.
+            largest of them; or a layer where none is meant, or the other way round.
     """
     cell = primitive if isinstance(primitive, PhonopyAtoms) else _phonopy_atoms(primitive)
-    if vacuum_axis(crystal_atoms(cell)) is not None:
+    is_layer = vacuum_axis(crystal_atoms(cell)) is not None
+    if is_layer and not layer:
         raise InputError(
             "Born charges are given for a layer",
             "fields of a layer reach into the vacuum: its LO and TO modes meet at Γ, and the correction for crystals"
             " would split them by an amount that depends on the height of the cell",
-            "compute a layer without charges",
+            "use a PolarLayerCalculator, as `ase-phonax phonons --born` does",
+        )
+    if layer and not is_layer:
+        raise InputError(
+            "Born charges of a layer are given for a crystal without vacuum",
+            "the fields of its dipoles are those of three dimensions",
+            "use a PolarCalculator",
         )
     given = dict(born) if isinstance(born, dict) else _read_file(Path(born), cell, symprec)
     given["method"] = str(method or given.get("method", METHOD)).lower()

@@ -11,6 +11,12 @@ a direction, it is theirs for every L. No supercell enters.
 What moves with the whole crystal feels no force, so that at Gamma each row is summed up and taken off: its symmetric
 part from the atom itself, and the antisymmetric one, which low symmetry allows, from pairs of atoms, spread as the
 Gaussian is. D_long is Hermitian, obeys the sum rule to rounding and has the symmetry and the periods of the crystal.
+
+Of a layer the sum is that of T. Sohier, M. Gibertini, M. Calandra, F. Mauri and N. Marzari, Nano Lett. 17, 3758 (2017),
+
+    D_long,ij(q) = 2 pi F / A  sum_G (K.Z_i) (K.Z_j) / (|K| + K.r.K) exp(-K² / 4 L²) exp[i G.(x_i - x_j)]
+
+with K in the plane and r = (eps - 1) c / 2 of a cell of height c: nothing splits at Gamma, where LO has a slope.
 """
 
 from __future__ import annotations
@@ -35,6 +41,7 @@ class DipoleInteraction:
         dielectric: (3, 3) electronic dielectric tensor.
         width: L of the Gaussian [1/Å].
         factor: e²/(4 pi eps0) [eV Å].
+        vacuum: of a layer, the cell vector that is perpendicular to it; None of a crystal.
     """
 
     cell: NDArray[np.float64]
@@ -43,13 +50,14 @@ class DipoleInteraction:
     dielectric: NDArray[np.float64]
     width: float
     factor: float
+    vacuum: int | None = None
 
     def matrices(self, qpoints: NDArray[np.float64], direction: NDArray[np.float64] | None = None) -> NDArray:
         """D_long, phonopy's phase, no masses: (n_q, 3n, 3n) [eV/Å²].
 
         Args:
             qpoints: (n_q, 3) reduced.
-            direction: (3,) reduced, along which Gamma is approached; at Gamma without one, nothing non-analytic.
+            direction: (3,) reduced, along which Gamma of a crystal is approached; without one, nothing non-analytic.
         """
         at_rest, turning = self._at_rest()
         result = [self._sum(q, direction) - self._held(q, at_rest, turning) for q in qpoints]
@@ -65,28 +73,49 @@ class DipoleInteraction:
         home = np.rint(q)
         near, reach = q - home, 2 * self.width * np.sqrt(_SMALLEST)
         most = np.ceil(reach * np.linalg.norm(self.cell, axis=1) / (2 * np.pi) + 0.5).astype(int)
+        if self.vacuum is not None:
+            most[self.vacuum] = 0
         g = np.stack(np.meshgrid(*(np.arange(-m, m + 1) for m in most), indexing="ij"), -1).reshape(-1, 3)
         k = 2 * np.pi * (near + g) @ np.linalg.inv(self.cell).T
         counts = np.einsum("ka,ka->k", k, k) < reach**2
         return k[counts], np.exp(2j * np.pi * (g[counts] - home) @ self.scaled.T)
 
-    def _weights(self, k: NDArray) -> NDArray:
-        """4 pi F / V exp(-K² / 4 L²) / (K.eps.K) of each K, 0 for K = 0: (m,)."""
-        screened = np.einsum("ka,ab,kb->k", k, self.dielectric, k)
-        rest = screened < 1e-16
-        gaussian = np.exp(-np.einsum("ka,ka->k", k, k) / (4 * self.width**2))
+    def _screened(self, k: NDArray) -> tuple[NDArray, NDArray]:
+        """What divides the products of dipoles, and its derivatives by K: (m,) and (m, 3).
+
+        K.eps.K of a crystal, |K| + K.r.K of a layer.
+        """
+        if self.vacuum is None:
+            return np.einsum("ka,ab,kb->k", k, self.dielectric, k), 2 * k @ self.dielectric
+        r = (self.dielectric - np.eye(3)) * np.linalg.norm(self.cell[self.vacuum]) / 2
+        lengths = np.linalg.norm(k, axis=1)
+        units = k / np.where(lengths > 0, lengths, 1.0)[:, None]
+        return lengths + np.einsum("ka,ab,kb->k", k, r, k), units + 2 * k @ r
+
+    @property
+    def _strength(self) -> float:
+        """4 pi F / V of a crystal [eV/Å²], 2 pi F / A of a layer [eV/Å]."""
         volume = abs(np.linalg.det(self.cell))
-        return 4 * np.pi * self.factor / volume * np.where(rest, 0.0, gaussian / np.where(rest, 1.0, screened))
+        if self.vacuum is None:
+            return 4 * np.pi * self.factor / volume
+        return float(2 * np.pi * self.factor / volume * np.linalg.norm(self.cell[self.vacuum]))
+
+    def _weights(self, k: NDArray) -> NDArray:
+        """Strength times exp(-K² / 4 L²) over what screens each K, 0 for K = 0: (m,)."""
+        squares, (screened, _) = np.einsum("ka,ka->k", k, k), self._screened(k)
+        rest = squares < 1e-16
+        gaussian = np.exp(-squares / (4 * self.width**2))
+        return self._strength * np.where(rest, 0.0, gaussian / np.where(rest, 1.0, screened))
 
     def _sum(self, q: NDArray[np.float64], direction: NDArray[np.float64] | None) -> NDArray:
         """The sum over K at one wave vector, as it stands: (3n, 3n)."""
         k, phases = self._waves(q)
         weights = self._weights(k)
-        if direction is not None and not weights[rest := np.linalg.norm(k, axis=1) < 1e-8].any() and rest.any():
-            # The limit of each term along the direction; the Gaussian is 1 there.
-            k = np.where(rest[:, None], unit := self._unit(direction), k)
-            volume = abs(np.linalg.det(self.cell))
-            weights = np.where(rest, 4 * np.pi * self.factor / volume / (unit @ self.dielectric @ unit), weights)
+        if direction is not None and self.vacuum is None:
+            # The limit of the term of K = 0 along the direction; the Gaussian is 1 there.
+            rest, unit = np.linalg.norm(k, axis=1) < 1e-8, self._unit(direction)
+            k = np.where(rest[:, None], unit, k)
+            weights = np.where(rest, self._strength / (unit @ self.dielectric @ unit), weights)
         n = len(self.scaled)
         total = np.zeros((3 * n, 3 * n), complex)
         for some in np.array_split(np.arange(len(k)), max(1, 3 * n * len(k) // _NUMBERS_AT_ONCE)):
@@ -98,8 +127,8 @@ class DipoleInteraction:
         """Derivatives of `_sum`: (3, 3n, 3n)."""
         k, phases = self._waves(q)
         weights, n = self._weights(k), len(self.scaled)
-        screened = np.where(weights > 0, np.einsum("ka,ab,kb->k", k, self.dielectric, k), 1.0)
-        own = -k / (2 * self.width**2) - 2 * k @ self.dielectric / screened[:, None]
+        screened, slopes = self._screened(k)
+        own = -k / (2 * self.width**2) - slopes / np.where(weights > 0, screened, 1.0)[:, None]
         moved = (np.einsum("ka,iab->kib", k, self.charges) * phases[:, :, None]).reshape(-1, 3 * n)
         result = []
         for x in range(3):

@@ -65,6 +65,7 @@ def check(settings: PhononSettings, atoms: Atoms) -> None:
     """
     from ...base.errors import InputError
     from ...phonons.polar import checked_directions, checked_width, read_correction
+    from ...structures.layers import vacuum_axis
 
     if settings.nac_direction is not None:
         checked_directions([list(row) for row in settings.nac_direction])
@@ -78,8 +79,15 @@ def check(settings: PhononSettings, atoms: Atoms) -> None:
                 "give the charges as well, or leave it out",
             )
     if settings.born is not None:
-        charges = _charges(settings, atoms)
-        read_correction(charges.born if str(settings.born) == PREDICT else charges, atoms, settings.symprec)
+        charges, is_layer = _charges(settings, atoms), vacuum_axis(atoms) is not None
+        given = charges.born if str(settings.born) == PREDICT else charges
+        read_correction(given, atoms, settings.symprec, layer=is_layer)
+        if is_layer and settings.nac_direction is not None:
+            raise InputError(
+                "`nac_direction` is given for a layer",
+                "modes of a layer do not split at Γ, along any direction",
+                "leave it out",
+            )
 
 
 def _charges(settings: PhononSettings, atoms: Atoms) -> Any:
@@ -91,27 +99,30 @@ def _charges(settings: PhononSettings, atoms: Atoms) -> Any:
 
 def with_charges(calc: PhonaxCalculator, atoms: Atoms, settings: PhononSettings) -> PhonaxCalculator:
     """The calculator of a relaxed crystal, which knows the charges where there are any."""
-    from ...phonons.polar import PolarCalculator
+    from ...phonons.polar import PolarCalculator, PolarLayerCalculator
+    from ...structures.layers import vacuum_axis
 
     if settings.born is None:
         return calc
+    polar = PolarCalculator if vacuum_axis(atoms) is None else PolarLayerCalculator
     charges = _charges(settings, atoms)
-    return cast("PhonaxCalculator", PolarCalculator(calc, atoms, charges, settings.dipole_width, settings.symprec))
+    return cast("PhonaxCalculator", polar(calc, atoms, charges, settings.dipole_width, settings.symprec))
 
 
 def compute(context: Context) -> PolarPart | None:
     """Frequencies at Gamma by direction; None without charges."""
-    from ...phonons.polar import PolarCalculator, get_gamma_splitting
+    from ...phonons.polar import PolarCalculator, PolarLayerCalculator, get_gamma_splitting
 
     settings, phonopy, calc = context.settings, context.phonopy, cast(object, context.calc)
-    if not isinstance(calc, PolarCalculator):
+    if not isinstance(calc, PolarCalculator | PolarLayerCalculator):
         return None
+    splits = isinstance(calc, PolarCalculator)
     return PolarPart(
         charges_from=calc.charges_from,
         doubt=calc.doubt,
         correction=calc.correction,
         width=calc.width,
-        splitting=get_gamma_splitting(phonopy, settings.nac_direction, path=settings.path),
+        splitting=get_gamma_splitting(phonopy, settings.nac_direction, path=settings.path) if splits else None,
         symbols=tuple(phonopy.primitive.symbols),
         supercell=tuple(tuple(int(n) for n in row) for row in phonopy.supercell_matrix),
         unit=settings.unit,
@@ -126,6 +137,7 @@ class PolarPart:
         charges_from: name of a file or of a network.
         doubt: why the crystal may have none; None where nothing speaks for it.
         width: of the dipoles' window [1/Å].
+        splitting: at Gamma; None of a layer, where nothing splits.
         unit: of printed frequencies.
     """
 
@@ -133,7 +145,7 @@ class PolarPart:
     doubt: str | None
     correction: NonAnalyticCorrection
     width: float
-    splitting: GammaSplitting
+    splitting: GammaSplitting | None
     symbols: tuple[str, ...]
     supercell: tuple[tuple[int, ...], ...]
     unit: str = "THz"
@@ -157,13 +169,8 @@ class PolarPart:
                 "sum_rule_violation_e": used.sum_rule_violation,
                 "charges_changed_by_e": used.charges_changed_by,
                 "dielectric_changed_by": used.dielectric_changed_by,
-                "gamma_without_thz": splitting.without_thz.tolist(),
-                "gamma_directions": [
-                    {"name": name, "direction": direction, "frequencies_thz": frequencies}
-                    for name, direction, frequencies in zip(
-                        splitting.names, splitting.directions.tolist(), splitting.frequencies_thz.tolist(), strict=True
-                    )
-                ],
+                "gamma_without_thz": None if splitting is None else splitting.without_thz.tolist(),
+                "gamma_directions": [] if splitting is None else _by_direction(splitting),
             }
         }
 
@@ -173,7 +180,8 @@ class PolarPart:
         from ..words import frequencies_in_words, matrix_in_words
 
         used = self.correction
-        text.group(f"polar crystal, charges of {self.charges_from} ({FREQUENCY_UNITS[self.unit][1]})")
+        what = "polar crystal" if self.splitting is not None else "polar layer"
+        text.group(f"{what}, charges of {self.charges_from} ({FREQUENCY_UNITS[self.unit][1]})")
         by_element = charges_by_element(used, self.symbols)
         text.row(
             "Born charges (e)",
@@ -190,14 +198,25 @@ class PolarPart:
         text.row(
             "correction",
             f"the interaction of dipoles beyond the reach of the model, L = {self.width:g} 1/Å: exact at Γ and where"
-            f" wave vectors fit the supercell {matrix}, interpolated by Gonze and Lee's method in between",
+            f" wave vectors fit the supercell {matrix}, interpolated"
+            + (" without the kink at Γ" if self.splitting is None else " by Gonze and Lee's method")
+            + " in between",
         )
+        if self.splitting is None:
+            text.row("at Γ", "nothing splits in two dimensions: LO branches leave Γ with a slope")
+            return
         text.row("at Γ without it", frequencies_in_words(self.splitting.without_thz.tolist(), self.unit))
         for name, frequencies in zip(self.splitting.names, self.splitting.frequencies_thz.tolist(), strict=True):
             text.row(f"at Γ, {name}", frequencies_in_words(frequencies, self.unit))
 
     def write(self, folder: Path) -> None:
         """Write nothing: there are no files of its own."""
+
+
+def _by_direction(splitting: GammaSplitting) -> list[Summary]:
+    """Frequencies at Gamma for each direction."""
+    columns = (splitting.names, splitting.directions.tolist(), splitting.frequencies_thz.tolist())
+    return [{"name": a, "direction": b, "frequencies_thz": c} for a, b, c in zip(*columns, strict=True)]
 
 
 SECTION = Section(check, compute)
