@@ -131,6 +131,15 @@ def test_both_forms_give_the_same_outputs(potential):
         assert error < 1e-12 * max(output.scale, np.abs(values).max()), output
 
 
+def test_what_is_neutral_adds_up_to_zero_and_is_of_atoms():
+    values = np.random.default_rng(0).normal(size=(5, 3))
+    given = Output("charges", "1o", neutral=True).given(values)
+    np.testing.assert_allclose(given.sum(axis=0), 0, atol=1e-14)
+    np.testing.assert_allclose(given - given[0], values - values[0], atol=1e-14)
+    with pytest.raises(InputError, match="is neutral and per structure"):
+        Output("charges", "1o", per="structure", neutral=True)
+
+
 def test_a_network_without_arrays_gives_its_outputs_through_jax():
     arrays = potential_of("nequip, one layer")
     function = dataclasses.replace(arrays, parts=None)

@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from ase.io import write
 from ase.spacegroup import crystal
 
-from ase_phonax import PhonaxCalculator, PolarCalculator, load_model, predict_charges
+from ase_phonax import Frame, PhonaxCalculator, PolarCalculator, load_model, predict_charges, read_frames, train
 from ase_phonax.base.errors import InputError, ModelError, StructureError
 from ase_phonax.derivatives.conventions import frequencies_thz
 from ase_phonax.derivatives.stars import exact_operations
 from ase_phonax.models.polarity import as_charges, dielectric_tensor, log_susceptibility, tensors
 from ase_phonax.models.registry import find_card
+from ase_phonax.training.targets import CRYSTAL_CHARGES
 
 from .test_dipoles import sheet
 
@@ -73,7 +75,7 @@ def test_components_and_tensors_are_one_another():
 
     np.testing.assert_allclose(dielectric_tensor(as_components(log_susceptibility(eps))), eps, atol=1e-12)
     assert as_charges(np.eye(9)).shape == (9, 3, 3)
-    with pytest.raises(ValueError, match="principal value 0.9"):
+    with pytest.raises(ValueError, match=r"principal value 0\.9"):
         log_susceptibility(np.diag([2.0, 0.9, 3.0]))
 
 
@@ -94,3 +96,57 @@ def test_a_model_of_charges_has_no_energies_and_says_so():
     assert card.purpose == "charges"
     assert len(card.elements) == 64
     assert load_model("phonax-polar").n_parameters == card.n_parameters
+
+
+def test_labels_of_crystals_are_read_under_other_names_and_checked(tmp_path):
+    atoms = MAGNESIA.copy()
+    atoms.arrays["becs"] = np.array([1.9, -1.9])[:, None] * np.eye(3).ravel()
+    atoms.info["eps"] = 3.1 * np.eye(3)
+    write(tmp_path / "crystals.xyz", [atoms], format="extxyz")
+    keys = {"crystal_charges": "becs", "dielectric_tensor": "eps"}
+    (frame,) = read_frames(tmp_path / "crystals.xyz", keys=keys)
+    np.testing.assert_allclose(frame.crystal_charges[0], 1.9 * np.eye(3))
+    np.testing.assert_allclose(frame.log_susceptibility, np.log(2.1) * np.eye(3), atol=1e-12)
+    atoms.info["eps"] = np.eye(3)
+    write(tmp_path / "metal.xyz", [atoms], format="extxyz")
+    with pytest.raises(InputError, match="principal value 1"):
+        read_frames(tmp_path / "metal.xyz", keys=keys)
+    charged = Frame(MAGNESIA, crystal_charges=np.array([1.9, -1.0])[:, None, None] * np.eye(3))
+    molecule = Frame(Atoms("MgO", [[0, 0, 0], [0, 0, 1.8]]), crystal_charges=frame.crystal_charges)
+    sums_up, is_periodic = CRYSTAL_CHARGES.checks[1], CRYSTAL_CHARGES.checks[0]
+    with pytest.raises(InputError, match=r"add up to 0\.9 e"):
+        sums_up([charged])
+    with pytest.raises(InputError, match="is no crystal"):
+        is_periodic([molecule])
+
+
+def test_a_network_learns_them(tmp_path):
+    """Two rock salts, whose charges and tensors differ, by a small network: the loss falls by a factor of ten."""
+    frames = [
+        Frame(
+            bulk(f"Mg{anion}", "rocksalt", a=a),
+            crystal_charges=np.array([z, -z])[:, None, None] * np.eye(3),
+            log_susceptibility=log_susceptibility(eps * np.eye(3)),
+        )
+        for anion, a, z, eps in (("O", 4.2, 1.95, 3.1), ("S", 5.2, 2.35, 5.0))
+    ]
+    settings = {
+        "network": {
+            "cutoff": 4.0,
+            "hidden_irreps": "4x0e + 4x1o + 4x1e",
+            "n_layers": 2,
+            "l_max": 2,
+            "radial_sizes": [8],
+        },
+        "loss": {"energy": 0, "forces": 0, "stress": 0, "curvature": 0, "crystal_charges": 1, "log_susceptibility": 1},
+        "optimiser": {"epochs": 60, "batch_size": 2, "learning_rate": 3e-2},
+        "run": {"output": str(tmp_path / "run"), "validate_every": 60},
+        "data": {"valid": 0},
+    }
+    losses = []
+    result = train(settings, frames=(frames, []), report=lambda row: losses.append(row.get("loss")))
+    assert losses[-1] < 0.1 * losses[0]
+    found = [predict_charges(frame.atoms, result.potential) for frame in frames]
+    assert found[0].charges[0, 0, 0] < found[1].charges[0, 0, 0]
+    assert np.trace(found[0].dielectric) < np.trace(found[1].dielectric)
+    assert np.abs(found[0].charges.sum(axis=0)).max() < 1e-12
