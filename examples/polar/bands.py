@@ -1,6 +1,6 @@
 """Bands of NaCl, anatase and AlN with DFT's charges, beside DFT: the highest branch is where dipoles are felt.
 
-    PHONAX_DATA=... python examples/polar/bands.py [--model MODEL]
+    PHONAX_DATA=... python examples/polar/bands.py [--model MODEL] [--predict]
 
 Reference: force sets and charges of phonopy's examples (NaCl and anatase, PBE) and of phono3py's (AlN, PBEsol;
 constants by symfc from 200 supercells of random displacements), by Gonze and Lee's method on their supercells, in
@@ -19,7 +19,7 @@ import phonopy
 from ase import Atoms
 from matplotlib.figure import Figure
 
-from ase_phonax import PhonaxCalculator, PolarCalculator, save_figure
+from ase_phonax import PhonaxCalculator, PolarCalculator, predict_charges, save_figure
 from ase_phonax.base.errors import UnstableWarning
 from ase_phonax.derivatives.conventions import frequencies_thz
 
@@ -67,6 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="phonax-small", help="default: %(default)s")
     parser.add_argument("--width", type=float, help="L in 1/Å; default: the model's")
+    parser.add_argument("--predict", action="store_true", help="charges by phonax-polar in the place of DFT's")
     options = parser.parse_args()
     warnings.simplefilter("ignore", UnstableWarning)
     calc = PhonaxCalculator(options.model)
@@ -79,6 +80,8 @@ def main() -> None:
             print(f"{name}: {calc.potential.name} does not know all of its elements")
             continue
         born = {key: np.array(nac[key]) for key in ("born", "dielectric")}
+        if options.predict:
+            born = predict_charges(atoms)
         polar = PolarCalculator(calc, atoms, born, options.width)
         qpoints = along(ends, STEPS)
         theirs = dft.run_qpoints(qpoints).frequencies
