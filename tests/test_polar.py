@@ -327,3 +327,19 @@ def test_the_section_refuses_what_cannot_be_combined(born_file):
     assert polar.with_charges(calc := PairCalculator(), atoms, typed()) is calc
     with pytest.raises(InputError, match="no BORN file of this crystal"):
         polar.check(typed("--born", str(born_file(BORN * 2))), atoms)
+
+
+@pytest.mark.parametrize("method", ["wang", "gonze"])
+def test_a_left_handed_cell_splits_like_a_right_handed_one(method):
+    """phonopy divides by a volume that is negative there: LO came out below TO, or not split at all."""
+    atoms = bulk("NaCl", "rocksalt", a=5.6)
+    mirrored = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell.array[[1, 0, 2]], pbc=True)
+    found = []
+    for cell, direction in ((atoms, [0.5, 0.1, 0.3]), (mirrored, [0.1, 0.5, 0.3])):
+        phonopy = get_phonopy(cell, PairCalculator(like=0.0), 2)
+        assert set_nac(phonopy, CUBIC, method).factor == NAC_FACTOR
+        near = phonopy.run_qpoints([0.1 * np.array(direction)]).frequencies[0]
+        found.append([*get_gamma_splitting(phonopy, [direction]).frequencies_thz[0], *near])
+    np.testing.assert_allclose(squares(found[0][:6]), squares(found[1][:6]), atol=1e-6)
+    np.testing.assert_allclose(found[0][6:], found[1][6:], atol=1e-6)
+    assert found[1][5] > found[1][4] + 1

@@ -27,6 +27,7 @@ from ..supercell.constants import crystal_atoms
 
 METHOD = "wang"
 NAC_FACTOR = float(get_calculator_physical_units().nac_factor)  # e²/(4 pi eps0) [eV Å]
+_PHONOPY_WAVES = 300  # reciprocal vectors in phonopy's sum of dipoles, where none are asked for
 TOLERATED = 0.1  # of the largest charge: violations of sum rule and symmetry above it are another crystal's
 _KEYS = ("born", "dielectric", "factor", "method", "G_cutoff", "Lambda")
 _ORDER = "one charge for each atom of the primitive cell, in its order and orientation"
@@ -114,6 +115,10 @@ def read_correction(
         "factor": float(given.get("factor", NAC_FACTOR)),
         "method": given["method"],
     }
+    factor = params["factor"]
+    if (volume := float(np.linalg.det(cell.cell))) < 0:
+        # phonopy divides by a volume that is negative in left-handed cells, and takes a root of it (docs/upstream.md).
+        params |= {"factor": -factor, "G_cutoff": (3 * _PHONOPY_WAVES / (4 * np.pi * -volume)) ** (1 / 3)}
     if "G_cutoff" in given:
         params["G_cutoff"] = given["G_cutoff"]
     if "Lambda" in given:
@@ -122,7 +127,7 @@ def read_correction(
         method=params["method"],
         charges=fitted,
         dielectric=fitted_dielectric,
-        factor=params["factor"],
+        factor=factor,
         sum_rule_violation=total,
         charges_changed_by=changed,
         dielectric_changed_by=float(np.abs(fitted_dielectric - np.asarray(given["dielectric"], float)).max()),
