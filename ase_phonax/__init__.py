@@ -95,6 +95,7 @@ if TYPE_CHECKING:
     from .training.labels import frame_of_hessian as frame_of_hessian
     from .training.labels import read_frames as read_frames
     from .training.labels import save_frames as save_frames
+    from .training.labels.dipoles import without_dipoles as without_dipoles
     from .training.labels.line_lists import LineList as LineList
     from .training.labels.line_lists import read_lines as read_lines
     from .training.labels.lines import Line as Line
@@ -158,6 +159,7 @@ _PUBLIC = {
     "training": "Scores TrainingConfig evaluate fine_tune train",
     "training.imitation.student": "imitate",
     "training.labels": "Frame frame_of_atoms frame_of_hessian read_frames save_frames",
+    "training.labels.dipoles": "without_dipoles",
     "training.labels.line_lists": "LineList read_lines",
     "training.labels.lines": "Line",
     "training.labels.phonopy_labels": "frame_of_phonopy",

@@ -11,6 +11,7 @@ from ase import Atoms
 from ase.build import bulk
 
 from ase_phonax import (
+    Frame,
     PhonaxCalculator,
     PolarCalculator,
     PolarLayerCalculator,
@@ -19,6 +20,7 @@ from ase_phonax import (
     get_band_structure,
     get_group_velocities,
     get_phonopy,
+    without_dipoles,
 )
 from ase_phonax.base.errors import InputError, UnstableWarning
 from ase_phonax.derivatives.conventions import frequencies_thz
@@ -27,6 +29,7 @@ from ase_phonax.models.potential import Provenance
 from ase_phonax.phonons.polar import NAC_FACTOR, DipoleInteraction, get_gamma_splitting, width_of
 from ase_phonax.phonons.supercell.checks import checks
 from ase_phonax.phonons.supercell.objects import build_phonopy
+from ase_phonax.training.labels.phonopy_labels import frame_of_phonopy
 
 from .crystals import CRYSTALS
 from .pair_potential import PairCalculator
@@ -328,3 +331,17 @@ def test_layers_and_crystals_are_not_taken_for_each_other():
     with exact_matrices(phonopy, layer):
         near = phonopy.run_qpoints([[0, 0.02, 0]]).frequencies
     np.testing.assert_allclose(near, frequencies_thz(layer.get_dynamical_matrix(sheet(), [[0, 0.02, 0]])), atol=1e-5)
+
+
+def test_labels_without_dipoles_are_those_of_the_short_ranged_model():
+    """Constants of a model with dipoles, taken for DFT's: less the dipoles, the model itself is left at every q."""
+    calc = PairCalculator(like=0.0)
+    charged = get_phonopy(SALT, PolarCalculator(calc, SALT, CUBIC, 0.3), 3)
+    whole = frame_of_phonopy(charged)
+    plain = frame_of_phonopy(get_phonopy(SALT, calc, 3))
+    assert np.abs(whole.second.matrices - plain.second.matrices).max() > 0.01
+    learned = without_dipoles(whole, CUBIC, 0.3)
+    np.testing.assert_allclose(learned.second.matrices, plain.second.matrices, atol=1e-9)
+    assert learned.energy is None
+    with pytest.raises(InputError, match="has no second derivatives"):
+        without_dipoles(Frame(SALT, energy=1.0), CUBIC, 0.3)

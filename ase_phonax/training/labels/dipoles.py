@@ -1,0 +1,47 @@
+"""Second derivatives by DFT without the interaction of dipoles that no potential of finite range can learn."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from ...base.errors import InputError
+from ...phonons.polar import NAC_FACTOR, DipoleInteraction, checked_width, read_correction
+from ...phonons.polar.charges import Born
+from ..values import SecondOrder
+from .frames import Frame
+
+
+def without_dipoles(frame: Frame, born: Born, width: float) -> Frame:
+    """A crystal's matrices less D_long(q), so that what is learned is of finite range: D_model = D_DFT - D_long.
+
+    A potential trained on these is used with the same charges and width (`PolarCalculator(calc, atoms, born, width)`).
+    Energies, forces and stresses, which contain the interaction, are left out.
+
+    Args:
+        frame: with second derivatives at wave vectors of a supercell, as displacements give them (`read_frames` of
+            phonopy's files): nothing non-analytic at Gamma.
+        born: file in phonopy's BORN format, or `nac_params`, of its atoms.
+        width: L of the window [1/Å].
+
+    Returns:
+        the frame with second derivatives alone.
+
+    Raises:
+        InputError: a frame without second derivatives; charges that are not of this crystal; a width that is none.
+    """
+    if frame.second is None:
+        raise InputError(
+            f"{frame.origin or 'a frame'} has no second derivatives",
+            "dipoles are taken off matrices D(q)",
+            "read a phonopy yaml file with force constants or force sets",
+        )
+    atoms, qpoints = frame.atoms, frame.second.qpoints
+    used = read_correction(born, atoms)
+    scaled = np.linalg.solve(atoms.cell.array.T, atoms.positions.T).T
+    dipoles = DipoleInteraction(
+        atoms.cell.array, scaled, used.charges, used.dielectric, checked_width(width), NAC_FACTOR
+    )
+    phases = np.repeat(np.exp(2j * np.pi * qpoints @ scaled.T), 3, axis=1)
+    long = phases[:, :, None] * dipoles.matrices(qpoints) * phases.conj()[:, None]
+    second = SecondOrder(qpoints, frame.second.matrices - long)
+    return replace(Frame(atoms, second=second), weights=frame.weights, origin=frame.origin)
