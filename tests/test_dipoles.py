@@ -345,3 +345,47 @@ def test_labels_without_dipoles_are_those_of_the_short_ranged_model():
     assert learned.energy is None
     with pytest.raises(InputError, match="has no second derivatives"):
         without_dipoles(Frame(SALT, energy=1.0), CUBIC, 0.3)
+
+
+def test_charges_belong_to_one_lattice_and_one_orientation():
+    polar = PolarCalculator(Nothing(), SALT, CUBIC, 0.15)
+    turned, doubled = SALT.copy(), SALT.copy()
+    turned.rotate(90, "z", rotate_cell=True)
+    doubled.set_cell(2 * SALT.cell[:], scale_atoms=True)
+    for other in (turned, doubled):
+        with pytest.raises(InputError, match="not the crystal that the charges belong to"):
+            polar.get_dynamical_matrix(other, [0.1, 0, 0])
+    phonopy = build_phonopy(turned, 2)
+    with pytest.raises(InputError, match="not the crystal"):
+        polar.get_force_constants(phonopy)
+    assert phonopy.nac_params is None  # what is refused leaves no trace
+    polar.nac_params["born"][:] = 0
+    assert np.abs(polar.nac_params["born"]).max() == pytest.approx(1.1)
+
+
+def test_dipoles_are_added_once_and_not_in_a_field():
+    polar = PolarCalculator(Nothing(), SALT, CUBIC, 0.15)
+    with pytest.raises(InputError, match="has charges already"):
+        PolarCalculator(polar, SALT, CUBIC, 0.15)
+    with pytest.raises(InputError, match="stands in an electric field"):
+        PolarCalculator(SimpleNamespace(field=np.array([0, 0, 0.1]), potential=Nothing.potential), SALT, CUBIC)
+
+
+@pytest.mark.parametrize("width", [0.1, 1.0, 2.0])
+def test_a_sharp_window_is_as_hermitian_as_a_wide_one(width):
+    """Pairs that hold antisymmetric parts are spread by Gaussians that do not vanish between atoms."""
+    matrices = low_symmetry(width).matrices(QPOINTS[:1])
+    assert np.abs(matrices - matrices.conj().transpose(0, 2, 1)).max() < 1e-12 * np.abs(matrices).max()
+
+
+def test_nothing_of_a_layer_depends_on_wave_vectors_across_it_and_its_vacuum_is_straight():
+    layer = PolarLayerCalculator(Nothing(), sheet(), born_of_sheet(), 0.3)
+    here, above = layer.get_dynamical_matrix(sheet(), [[0, 0.1, 0.05], [0.3, 0.1, 0.05]])
+    np.testing.assert_allclose(np.abs(above), np.abs(here), atol=1e-12)
+    # The polarizability is the layer's: another height afterwards changes nothing.
+    higher = layer.get_dynamical_matrix(sheet(19.0), [0, 0.1, 0.05])[0]
+    np.testing.assert_allclose(higher, here, atol=1e-12)
+    tilted = sheet()
+    tilted.set_cell(tilted.cell[:] + [[0.5, 0, 0], [0, 0, 0], [0, 0, 0]])
+    with pytest.raises(InputError, match="is tilted"):
+        PolarLayerCalculator(Nothing(), tilted, born_of_sheet(), 0.3)

@@ -223,8 +223,8 @@ def test_what_symmetry_and_sum_rule_change_is_told():
         ("", "no BORN file"),
         (BORN.replace("14.39965172592227", "2.0"), "factor of the correction is 2.0"),
         (BORN.replace("-1.1", "-0.6"), "sum to 0.5 e"),
-        (BORN.replace("2.4", "-2.4"), "not symmetric and positive definite"),
-        (BORN.replace("2.4 0 0 0", "2.4 1 0 0"), "not symmetric and positive definite"),
+        (BORN.replace("2.4", "-2.4"), "not symmetric, or below 1"),
+        (BORN.replace("2.4 0 0 0", "2.4 1 0 0"), "not symmetric, or below 1"),
         (
             BORN.replace("-1.1 0 0 0 -1.1 0", "-1.1 -0.5 0 0 -1.1 0").replace("\n1.1 0", "\n1.1 0.5"),
             "changes the Born charges",
@@ -343,3 +343,50 @@ def test_a_left_handed_cell_splits_like_a_right_handed_one(method):
     np.testing.assert_allclose(squares(found[0][:6]), squares(found[1][:6]), atol=1e-6)
     np.testing.assert_allclose(found[0][6:], found[1][6:], atol=1e-6)
     assert found[1][5] > found[1][4] + 1
+
+
+def test_chains_and_molecules_in_a_box_have_no_such_correction():
+    molecule = Atoms("NaCl", [[7, 7, 6], [7, 7, 8.5]], cell=[14, 14, 14], pbc=True)
+    chain = Atoms("NaCl", [[7, 7, 0], [7, 7, 2.5]], cell=[14, 14, 5], pbc=True)
+    for atoms, word in ((molecule, "a molecule"), (chain, "a chain")):
+        with pytest.raises(InputError, match=f"{word} in a box"):
+            read_correction(CUBIC, atoms)
+
+
+def test_charges_that_are_nothing_are_taken_and_params_go_in_a_circle():
+    silicon = bulk("Si")
+    noise = {"born": 1e-16 * np.arange(18.0).reshape(2, 3, 3), "dielectric": 12 * np.eye(3)}
+    assert np.abs(read_correction(noise, silicon).charges).max() < 1e-12
+    atoms = bulk("NaCl", "rocksalt", a=5.6)
+    mirrored = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell.array[[1, 0, 2]], pbc=True)
+    params = read_correction(CUBIC, mirrored).params
+    assert params["factor"] < 0  # phonopy's volume is negative there
+    assert read_correction(params, mirrored).factor == NAC_FACTOR
+
+
+@pytest.mark.parametrize(
+    ("born", "message"),
+    [
+        (None, "the Born charges are None"),
+        ({"born": [[1, 2], [3]], "dielectric": np.eye(3)}, "no array of numbers"),
+        ({"born": isotropic(Z, -Z), "dielectric": 0.5 * np.eye(3)}, "below 1 along an axis"),
+    ],
+)
+def test_what_cannot_be_charges_is_named(born, message):
+    with pytest.raises(InputError, match=message):
+        read_correction(born, bulk("NaCl", "rocksalt", a=5.6))
+
+
+def test_a_path_that_does_not_touch_gamma_splits_nothing():
+    phonopy = salt()
+    set_nac(phonopy, CUBIC)
+    found = get_gamma_splitting(phonopy, path="XW")
+    assert found.names == ()
+    assert found.frequencies_thz.shape == (0, 6)
+
+
+def test_a_file_named_predict_is_not_taken_for_the_word(born_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    born_file().rename(tmp_path / "predict")
+    with pytest.raises(InputError, match="a file of that name is here"):
+        polar.check(typed("--born", "predict"), bulk("NaCl", "rocksalt", a=5.6))

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..base.errors import check_calculator
+from ..base.errors import InputError, check_calculator
 from ..phonons.defaults import MESH_LENGTH
 from .crystal import Crystal, find_crystal, find_supercell, refuse_large_mesh, relaxed, with_plain_results
 from .phonon_results import PhononStudy, Sampling
@@ -69,6 +69,13 @@ def prepare(
     refuse_large_mesh(crystal, settings.mesh_length, settings.mesh)
     for section in SECTIONS:
         section.check(settings, crystal.atoms)
+    if settings.born is not None and crystal.layer is not None and crystal.layer.note:
+        raise InputError(
+            f"charges are given for a layer whose cell was changed ({crystal.layer.note})",
+            "the dielectric tensor belongs to the height of the cell that it was computed in",
+            "give the layer in a cell that need not be changed, with at least 15 Å of vacuum perpendicular to it, and"
+            " the tensor of that cell: (eps - 1) times the height is what stays",
+        )
     return crystal
 
 

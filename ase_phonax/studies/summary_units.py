@@ -73,6 +73,7 @@ _PURE = frozenset(
         "dielectric_changed_by",
         "dielectric_tensor",
         "static_dielectric_tensor",
+        "axes",
         "direction",
         "fraction_of_modes_left_out",
         "frequency_scale",

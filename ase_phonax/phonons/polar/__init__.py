@@ -1,17 +1,14 @@
-"""Polar crystals: Born charges and a dielectric tensor from outside, and the splitting of modes at Gamma.
+"""Polar crystals: Born charges and a dielectric tensor, given or predicted, and what they do to D(q).
 
-A potential of finite range has no dipole tail, so that its dynamical matrix is analytic at Gamma and LO
-and TO modes meet there. Given charges Z* and the electronic dielectric tensor, the limit q -> 0 along
-each direction is defined by theory alone (X. Gonze, C. Lee, Phys. Rev. B 55, 10355 (1997), Eq. 60):
+A potential of finite range has no dipole tail, so that its dynamical matrix is analytic at Gamma and LO and TO modes
+meet there. With charges Z* and the electronic dielectric tensor, the limit q -> 0 along each direction is defined by
+theory alone (X. Gonze, C. Lee, Phys. Rev. B 55, 10355 (1997), Eq. 60):
 
     D_ij,ab(q -> 0) = D_ij,ab(0) + 4 pi f / V  (q.Z_i)_a (q.Z_j)_b / (q.eps.q) / sqrt(m_i m_j)
 
-with f = e²/(4 pi eps0) = 14.39965 eV Å. Away from Gamma it is not: a part of the interaction of dipoles
-lies in the constants already, and how much depends on the reach of the potential. phonopy then
-interpolates between Gamma and the nearest wave vectors that fit the supercell, where it keeps the
-constants as they are. **The supercell is part of such a result**: measured in docs/polar.md. Of phonopy's
-two methods, Wang's (J. Phys.: Condens. Matter 22, 202201 (2010)) is taken, which only adds; Gonze and
-Lee's first subtracts a dipole tail, which constants of a finite range do not contain.
+with f = e²/(4 pi eps0) = 14.39965 eV Å. Away from Gamma a part of the interaction of dipoles lies in what the potential
+has learned, and `dipoles` adds what lies beyond its reach (`widths`): a `PolarCalculator` knows D(q) with both, and no
+supercell is in it. `set_nac` is phonopy's own correction, for constants of any origin.
 """
 
 from .calculator import PolarCalculator, PolarLayerCalculator

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ from .widths import UNKNOWN, checked_width, width_of
 if TYPE_CHECKING:
     from ...base.progress import Progress
 
-_SAME = 0.1  # of a cell vector, that an atom may lie from where the charges were given
+_SAME = 0.1  # of a cell vector, that an atom or a vector may lie from where the charges were given
 
 
 class _Charged:
@@ -49,6 +50,12 @@ class _Charged:
         width: float | None = None,
         symprec: float = SYMPREC,
     ):
+        if isinstance(calc, _Charged) or getattr(calc, "field", None) is not None:
+            raise InputError(
+                f"the calculator {calc!r} has charges already, or stands in an electric field",
+                "dipoles would be added twice; and a crystal in a uniform field has no minimum",
+                "give the PhonaxCalculator itself, without a field",
+            )
         self.calc = calc
         self.crystal = crystal_atoms(atoms).copy()
         self.crystal.calc = None
@@ -59,6 +66,16 @@ class _Charged:
         self.correction: NonAnalyticCorrection = read_correction(
             given, atoms, symprec, method="gonze", layer=self._of_layers
         )
+        self._vacuum = vacuum_axis(self.crystal) if self._of_layers else None
+        if self._vacuum is not None:
+            across, plane = self.crystal.cell[self._vacuum], np.delete(self.crystal.cell.array, self._vacuum, axis=0)
+            if np.abs(plane @ across).max() > 1e-6 * np.linalg.norm(across) * np.linalg.norm(plane, axis=1).max():
+                raise InputError(
+                    "the vacuum of the layer is tilted",
+                    "its height, which the dielectric tensor belongs to, is then not the length of a cell vector",
+                    "give a cell whose vacuum is perpendicular to the layer (structures.layers.as_layer makes one)",
+                )
+            self._polarizability = (self.correction.dielectric - np.eye(3)) * np.linalg.norm(across) / 2
         measured = width_of(calc.potential) if width is None else checked_width(width)
         self.width = UNKNOWN if measured is None else measured
         if measured is None:
@@ -94,9 +111,9 @@ class _Charged:
                 "make a PolarCalculator of this cell, with one charge for each of its atoms",
             )
         used = self.correction
-        vacuum = vacuum_axis(crystal) if self._of_layers else None
+        screening = used.dielectric if self._vacuum is None else self._polarizability
         return DipoleInteraction(
-            crystal.cell.array, scaled, used.charges, used.dielectric, self.width, used.factor, vacuum
+            crystal.cell.array, scaled, used.charges, screening, self.width, used.factor, self._vacuum
         )
 
     def get_dynamical_matrix(
@@ -157,7 +174,10 @@ class _Charged:
         if not np.array_equal(crystal.numbers, self.crystal.numbers):
             return False
         apart = scaled - self.crystal.get_scaled_positions(wrap=False)
-        return bool(np.abs(apart - np.rint(apart)).max(initial=0.0) < _SAME)
+        # Strained by little: not turned, and not another lattice with the same reduced positions.
+        strain = np.linalg.solve(self.crystal.cell.array, crystal.cell.array) - np.eye(3)
+        off = max(np.abs(apart - np.rint(apart)).max(initial=0.0), np.abs(strain).max())
+        return bool(off < _SAME)
 
 
 class PolarCalculator(_Charged):
@@ -199,8 +219,8 @@ class PolarCalculator(_Charged):
 
     @property
     def nac_params(self) -> NacParams:
-        """phonopy's."""
-        return self.correction.params
+        """phonopy's, a copy."""
+        return copy.deepcopy(self.correction.params)
 
     def get_dynamical_matrix(
         self,
@@ -228,8 +248,9 @@ class PolarCalculator(_Charged):
         Where wave vectors fit the supercell, phonopy's D(q) is the exact one; in between it interpolates what is left
         when its own sum of dipoles is taken off.
         """
+        constants = super().get_force_constants(phonopy, progress=progress)
         phonopy.nac_params = self.nac_params
-        return super().get_force_constants(phonopy, progress=progress)
+        return constants
 
 
 class PolarLayerCalculator(_Charged):
@@ -241,7 +262,10 @@ class PolarLayerCalculator(_Charged):
 
     Args:
         calc, atoms, born, width, symprec: as there. The dielectric tensor is that of the cell with its vacuum; what
-            counts is its in-plane part times the height, (eps - 1) c / 2, which is a property of the layer.
+            counts is its in-plane part times the height, r = (eps - 1) c / 2, which is a property of the layer.
+
+    Raises:
+        InputError: as `PolarCalculator`; no layer, or a vacuum that is not perpendicular to it.
     """
 
     _of_layers = True

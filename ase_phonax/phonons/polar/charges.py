@@ -21,12 +21,13 @@ from phonopy.structure.symmetry import symmetrize_borns_and_epsilon
 from ...base.errors import InputError, is_failure, why_unread
 from ...base.input_files import require_file
 from ...base.sharing import ignored_warnings
-from ...structures.layers import vacuum_axis
+from ...structures.layers import VACUUM_GAP, empty_gaps, vacuum_axis
 from ...structures.space_groups import SYMPREC
 from ..supercell.constants import crystal_atoms
 
 METHOD = "wang"
 NAC_FACTOR = float(get_calculator_physical_units().nac_factor)  # e²/(4 pi eps0) [eV Å]
+_NOTHING = 0.05  # e: charges below it are none, and what symmetry and sum rule change in them does no harm
 _PHONOPY_WAVES = 300  # reciprocal vectors in phonopy's sum of dipoles, where none are asked for
 TOLERATED = 0.1  # of the largest charge: violations of sum rule and symmetry above it are another crystal's
 _KEYS = ("born", "dielectric", "factor", "method", "G_cutoff", "Lambda")
@@ -86,7 +87,9 @@ def read_correction(
             largest of them; or a layer where none is meant, or the other way round.
     """
     cell = primitive if isinstance(primitive, PhonopyAtoms) else _phonopy_atoms(primitive)
-    is_layer = vacuum_axis(crystal_atoms(cell)) is not None
+    crystal = crystal_atoms(cell)
+    refuse_boxes(crystal)
+    is_layer = vacuum_axis(crystal) is not None
     if is_layer and not layer:
         raise InputError(
             "Born charges are given for a layer",
@@ -100,7 +103,7 @@ def read_correction(
             "the fields of its dipoles are those of three dimensions",
             "use a PolarCalculator",
         )
-    given = dict(born) if isinstance(born, dict) else _read_file(Path(born), cell, symprec)
+    given = _given(born, cell, symprec)
     given["method"] = str(method or given.get("method", METHOD)).lower()
     charges, dielectric = _checked(given, len(cell))
     with ignored_warnings("Symmetry of Born effective charge is largely broken"):  # refused below
@@ -112,7 +115,7 @@ def read_correction(
     params: NacParams = {
         "born": fitted,
         "dielectric": fitted_dielectric,
-        "factor": float(given.get("factor", NAC_FACTOR)),
+        "factor": abs(float(given.get("factor", NAC_FACTOR))),
         "method": given["method"],
     }
     factor = params["factor"]
@@ -143,6 +146,44 @@ def charges_by_element(correction: NonAnalyticCorrection, symbols: Sequence[str]
         for name in dict.fromkeys(symbols)
         for values in [[traces[i] for i, symbol in enumerate(symbols) if symbol == name]]
     }
+
+
+def refuse_boxes(crystal: Atoms) -> None:
+    """Refuse what is empty along two or three cell vectors: a chain, or a molecule in a box.
+
+    Raises:
+        InputError: it is.
+    """
+    empty = int(np.count_nonzero(empty_gaps(crystal) > VACUUM_GAP))
+    if empty > 1:
+        raise InputError(
+            f"{'a chain' if empty == 2 else 'a molecule'} in a box, empty along {empty} vectors, was given charges",
+            "the fields of its dipoles are neither those of a crystal nor of a layer, and would depend on the box",
+            "compute it without charges",
+        )
+
+
+def _given(born: Born, cell: PhonopyAtoms, symprec: float) -> dict[str, Any]:
+    """phonopy's `nac_params` of whatever was given, not checked yet."""
+    born = getattr(born, "born", born)  # of predicted charges
+    if isinstance(born, dict):
+        return dict(born)
+    if not isinstance(born, str | os.PathLike):
+        raise InputError(
+            f"the Born charges are {born!r}"[:200],
+            "they are read from a file, or taken as they are",
+            "give the name of a BORN file, a dictionary with born and dielectric, or what predict_charges returns",
+        )
+    return _read_file(Path(born), cell, symprec)
+
+
+def _numbers(values: Any, what: str) -> NDArray[np.float64]:
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"the {what} are no array of numbers: {why_unread(error)}", "the correction needs two tensors", _ORDER
+        ) from error
 
 
 def _read_file(path: Path, primitive: PhonopyAtoms, symprec: float) -> dict[str, Any]:
@@ -178,7 +219,7 @@ def _checked(given: dict[str, Any], n_atoms: int) -> tuple[NDArray[np.float64], 
         raise InputError(f"the nac_params {what}", "the correction needs two tensors", f"entries: {', '.join(_KEYS)}")
     if given["method"] not in ("wang", "gonze"):
         raise InputError(f"the method {given['method']!r} is unknown", "phonopy has two", 'use "wang" or "gonze"')
-    charges, dielectric = np.asarray(given["born"], dtype=float), np.asarray(given["dielectric"], dtype=float)
+    charges, dielectric = _numbers(given["born"], "Born charges"), _numbers(given["dielectric"], "dielectric tensor")
     if charges.shape != (n_atoms, 3, 3) or not np.isfinite(charges).all():
         raise InputError(
             f"the Born charges have shape {charges.shape}, or entries that are not finite",
@@ -193,14 +234,15 @@ def _checked(given: dict[str, Any], n_atoms: int) -> tuple[NDArray[np.float64], 
         )
     asymmetry = float(np.abs(dielectric - dielectric.T).max())
     lowest = float(np.linalg.eigvalsh((dielectric + dielectric.T) / 2).min())
-    if asymmetry > 1e-3 * np.abs(dielectric).max() or lowest <= 0:
+    if asymmetry > 1e-3 * np.abs(dielectric).max() or lowest < 1 - 1e-6:
         raise InputError(
-            f"the dielectric tensor {dielectric.tolist()} is not symmetric and positive definite",
-            "it would give a crystal that gains energy from its own fields",
+            f"the dielectric tensor {dielectric.tolist()} is not symmetric, or below 1 along an axis",
+            "electrons screen fields: below 1 they would amplify them, and below 0 the crystal would gain energy from"
+            " its own fields",
             "give the electronic (high-frequency) tensor relative to vacuum; check that the lines were not exchanged",
         )
     factor = given.get("factor", NAC_FACTOR)
-    if not (isinstance(factor, int | float) and abs(factor / NAC_FACTOR - 1) < 1e-3):
+    if not (isinstance(factor, int | float) and abs(abs(factor) / NAC_FACTOR - 1) < 1e-3):
         raise InputError(
             f"the factor of the correction is {factor!r}",
             f"with constants in eV/Å² it is e²/(4 pi eps0) = {NAC_FACTOR:.5f} eV Å; other programs' units have others",
@@ -211,6 +253,7 @@ def _checked(given: dict[str, Any], n_atoms: int) -> tuple[NDArray[np.float64], 
 
 def _check_size(total: float, changed: float, largest: float) -> None:
     """Refuse charges [e] whose sum, or whose change by symmetry, is large beside the largest entry."""
+    largest = max(largest, _NOTHING)
     if total > TOLERATED * largest:
         raise InputError(
             f"the Born charges sum to {total:.3g} e, where the largest entry is {largest:.3g} e",

@@ -16,7 +16,8 @@ Of a layer the sum is that of T. Sohier, M. Gibertini, M. Calandra, F. Mauri and
 
     D_long,ij(q) = 2 pi F / A  sum_G (K.Z_i) (K.Z_j) / (|K| + K.r.K) exp(-K² / 4 L²) exp[i G.(x_i - x_j)]
 
-with K in the plane and r = (eps - 1) c / 2 of a cell of height c: nothing splits at Gamma, where LO has a slope.
+with K in the plane and r = (eps - 1) c / 2 of the cell of height c that eps was computed in: nothing splits at Gamma,
+where LO has a slope.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SMALLEST = 39.0  # exp(-39) = 1e-17: waves whose Gaussian is below it are left out
+_WIDE_IN_SPACE = 0.25  # 1/Å
 _NUMBERS_AT_ONCE = 4_000_000  # complex numbers, 64 MB
 
 
@@ -38,7 +40,7 @@ class DipoleInteraction:
         cell: (3, 3) lattice vectors in rows [Å].
         scaled: (n, 3) reduced positions.
         charges: (n, 3, 3) Born charges, field index first [e]; their sum is zero.
-        dielectric: (3, 3) electronic dielectric tensor.
+        dielectric: (3, 3) electronic dielectric tensor; of a layer r, its polarizability [Å].
         width: L of the Gaussian [1/Å].
         factor: e²/(4 pi eps0) [eV Å].
         vacuum: of a layer, the cell vector that is perpendicular to it; None of a crystal.
@@ -72,6 +74,8 @@ class DipoleInteraction:
         """K (m, 3) [1/Å] that count at q, and phases exp(i G.x) (m, n) of the atoms."""
         home = np.rint(q)
         near, reach = q - home, 2 * self.width * np.sqrt(_SMALLEST)
+        if self.vacuum is not None:
+            near[self.vacuum] = 0.0  # nothing depends on it
         most = np.ceil(reach * np.linalg.norm(self.cell, axis=1) / (2 * np.pi) + 0.5).astype(int)
         if self.vacuum is not None:
             most[self.vacuum] = 0
@@ -87,7 +91,7 @@ class DipoleInteraction:
         """
         if self.vacuum is None:
             return np.einsum("ka,ab,kb->k", k, self.dielectric, k), 2 * k @ self.dielectric
-        r = (self.dielectric - np.eye(3)) * np.linalg.norm(self.cell[self.vacuum]) / 2
+        r = self.dielectric
         lengths = np.linalg.norm(k, axis=1)
         units = k / np.where(lengths > 0, lengths, 1.0)[:, None]
         return lengths + np.einsum("ka,ab,kb->k", k, r, k), units + 2 * k @ r
@@ -163,9 +167,13 @@ class DipoleInteraction:
         """Derivatives of `_held`: (3, 3n, 3n)."""
         n = len(turning)
         k, phases = self._waves(q)
-        spread = [self._spread(k, phases, -np.pi * k[:, x] / self.width**2) for x in range(3)]
+        spread = [self._spread(k, phases, -np.pi * k[:, x] / self._narrow**2) for x in range(3)]
         result = self._pairs(turning) * np.array(spread)[..., None, None]
         return result.swapaxes(2, 3).reshape(3, 3 * n, 3 * n)
+
+    @property
+    def _narrow(self) -> float:
+        return min(self.width, _WIDE_IN_SPACE)
 
     @staticmethod
     def _pairs(turning: NDArray) -> NDArray:
@@ -173,10 +181,13 @@ class DipoleInteraction:
         return (turning[:, None] - turning[None]) / len(turning)
 
     def _spread(self, k: NDArray, phases: NDArray, factors: NDArray) -> NDArray:
-        """sum_K factor exp(-K² / 4 L²) exp[i G.(x_i - x_j)], over its value at Gamma for factors of 1: (n, n)."""
+        """sum_K factor exp(-K² / 4 L²) exp[i G.(x_i - x_j)], over its value at Gamma for factors of 1: (n, n).
+
+        L is that of `_narrow`: in space the sum is one of Gaussians, and sharp ones would vanish between atoms.
+        """
 
         def of(k: NDArray, phases: NDArray, factors: NDArray) -> NDArray:
-            gaussian = factors * np.exp(-np.einsum("ka,ka->k", k, k) / (4 * self.width**2))
+            gaussian = factors * np.exp(-np.einsum("ka,ka->k", k, k) / (4 * self._narrow**2))
             return (gaussian[:, None] * phases).T @ phases.conj()
 
         at_gamma, own = self._waves(np.zeros(3))

@@ -15,7 +15,6 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -79,7 +78,7 @@ class InfraredResponse:
             damping_thz: that of the response unless given [THz].
         """
         f = np.atleast_1d(np.asarray(frequencies_thz, float)).astype(complex)
-        width = self.damping_thz if damping_thz is None else damping_thz
+        width = self.damping_thz if damping_thz is None else checked_damping(damping_thz)
         result = np.tile(self.high_frequency.astype(complex), (len(f), 1, 1))
         for mode in self.modes:
             square = np.sign(mode.frequency_thz) * mode.frequency_thz**2
@@ -111,9 +110,10 @@ class InfraredResponse:
     def grid(self) -> NDArray[np.float64]:
         """(n,) frequencies that show all of it [THz]."""
         highest = max((abs(mode.frequency_thz) for mode in self.modes), default=10.0)
-        strongest = max((self.coupling * np.trace(mode.strength) for mode in self.modes), default=0.0)
-        # LO² is below TO² + S / eps for each mode.
-        return np.linspace(0.0, 1.2 * np.sqrt(highest**2 + strongest / np.trace(self.high_frequency) * 3), 2001)
+        strengths = sum((np.linalg.eigvalsh(mode.strength)[-1] for mode in self.modes), 0.0)
+        # LO² is below the largest TO² and the sum of S / eps over modes.
+        beyond = self.coupling * strengths / np.linalg.eigvalsh(self.high_frequency)[0]
+        return np.linspace(0.0, 1.1 * np.sqrt(highest**2 + beyond), 2001)
 
 
 def get_infrared_response(
@@ -167,7 +167,7 @@ def checked_damping(damping_thz: float) -> float:
     Raises:
         InputError: no number, or a negative one.
     """
-    if not (isinstance(damping_thz, int | float) and 0 <= damping_thz < np.inf):
+    if not (isinstance(damping_thz, int | float | np.number) and 0 <= damping_thz < np.inf):
         raise InputError(
             f"the damping is {damping_thz!r}",
             "it is the width of every line in the dielectric function",
@@ -199,10 +199,11 @@ def write_infrared(response: InfraredResponse, path: str | PathLike, labels: Seq
         "# frequencies and damping in THz, imaginary ones negative; strengths in e^2/amu; tensors by x, y, z",
         f"damping: {response.damping_thz:g}",
         f"high_frequency_dielectric_tensor: {json.dumps((np.round(response.high_frequency, 8) + 0.0).tolist())}",
+        f"axes_of_light: {json.dumps((np.round(response.axes, 8) + 0.0).tolist())}",
         f"static_dielectric_tensor: {json.dumps(None if static is None else (np.round(static, 8) + 0.0).tolist())}",
         "modes:",
     ]
-    for mode, label in zip_longest(response.modes, labels):
+    for mode, label in zip(response.modes, labels or [None] * len(response.modes), strict=True):
         lines += [
             f"- band_indices: {json.dumps(mode.modes)}",
             f"  frequency: {mode.frequency_thz:.10f}",
@@ -213,7 +214,7 @@ def write_infrared(response: InfraredResponse, path: str | PathLike, labels: Seq
 
 
 def write_dielectric_function(response: InfraredResponse, path: str | PathLike) -> None:
-    """A table (CSV) of eps, reflectivity and energy loss -Im 1/eps along the three axes, by frequency."""
+    """A table (CSV) of eps, reflectivity and energy loss -Im 1/eps along the three `axes`, by frequency."""
     grid = response.grid()
     eps, reflected = response.along_axes(grid), response.reflectivity(grid)
     names = ["frequency (THz)", "wavenumber (1/cm)"]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 from phonopy.structure.atoms import PhonopyAtoms
 
-from ...base.errors import InputError, StructureError
+from ...base.errors import StructureError
 from ...derivatives.evaluator import Evaluator
 from ...models.fields import require_output
 from ...models.loading import load_model
@@ -20,6 +21,7 @@ from ...models.potential import Potential
 from ...structures.layers import vacuum_axis
 from ...structures.oxidation import is_balanced
 from ..supercell.constants import crystal_atoms
+from .charges import refuse_boxes
 
 FOR_CHARGES = "phonax-polar"
 LARGEST = 30.0  # of the mean of eps: 97 of 100 insulators that the network learned from are below
@@ -67,16 +69,21 @@ def predict_charges(
 
     Raises:
         StructureError: no crystal, a layer, or an element that the network does not know.
-        InputError: a model without these outputs.
+        InputError: a model without these outputs; a molecule or a chain in a box.
     """
     crystal = crystal_atoms(atoms)
+    refuse_boxes(crystal)
     if vacuum_axis(crystal) is not None:
         raise StructureError(
             "charges were asked for of a layer",
             "the network knows crystals in three dimensions, and a layer has no dielectric tensor",
             "give charges of the layer by a file",
         )
-    evaluator = _evaluator(model if isinstance(model, Potential) else str(model))
+    if isinstance(model, Potential):
+        evaluator = _evaluator(model)
+    else:
+        path = Path(model)
+        evaluator = _evaluator(str(model), path.stat().st_mtime_ns if path.is_file() else 0)
     given = evaluator.outputs(crystal)
     dielectric = dielectric_tensor(given[SUSCEPTIBILITY.name])
     return PredictedCharges(
@@ -85,7 +92,8 @@ def predict_charges(
 
 
 @lru_cache(maxsize=4)
-def _evaluator(model: str | Potential) -> Evaluator:
+def _evaluator(model: str | Potential, changed: int = 0) -> Evaluator:
+    """Of a model; `changed` is when its file was written, so that another one under the same name is read."""
     potential = load_model(model)
     for output in (CHARGES, SUSCEPTIBILITY):
         require_output(potential, output)
@@ -100,18 +108,3 @@ def _doubt(crystal: Atoms, dielectric: NDArray[np.float64]) -> str | None:
     if mean > LARGEST:
         return f"a dielectric constant of {mean:.0f} speaks for a gap that is small or none"
     return None
-
-
-def require_charges(found: PredictedCharges) -> PredictedCharges:
-    """The charges, refused where there is doubt.
-
-    Raises:
-        InputError: with the reason.
-    """
-    if found.doubt is not None:
-        raise InputError(
-            f"charges were asked for of a crystal that may have none: {found.doubt}",
-            "a metal screens all fields, and has neither Born charges nor a splitting of modes",
-            "leave charges out; or give them by a file, if it is an insulator",
-        )
-    return found

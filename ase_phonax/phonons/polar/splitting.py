@@ -33,10 +33,11 @@ class GammaSplitting:
 
 
 def set_nac(phonopy: Phonopy, born: Born, method: str | None = None) -> NonAnalyticCorrection:
-    """Switch the non-analytic correction of a phonopy object on.
+    """Switch phonopy's own correction on, for an object with constants of any origin.
 
-    Bands, meshes and q-points that phonopy computes afterwards contain it; `phonopy.nac_params = None`
-    ends it. Exact matrices and the choice of a supercell refuse objects that have it.
+    Bands, meshes and q-points that phonopy computes afterwards contain it; `phonopy.nac_params = None` ends it. For
+    constants of a `PhonaxCalculator`, which lack the tail of dipoles, the result is right at Gamma alone, and depends
+    on the supercell in between: make them with a `PolarCalculator`, which exact matrices and checks ask for as well.
 
     Args:
         phonopy: of a crystal, on the supercell that the result shall belong to.
@@ -57,7 +58,7 @@ def get_gamma_splitting(
     """Frequencies at Gamma for each direction in which it can be approached.
 
     Args:
-        phonopy: after `set_nac`, with force constants.
+        phonopy: with force constants and charges (of a `PolarCalculator`, or after `set_nac`).
         directions: (n, 3) reduced coordinates of the reciprocal primitive cell, as of q-points; those in
             which the band path leaves Gamma unless given.
         path: of special points, as `get_band_structure` takes it; the standard path unless given.
@@ -69,7 +70,7 @@ def get_gamma_splitting(
         raise InputError(
             "the Phonopy object has no nac_params",
             "without charges frequencies at Γ do not depend on the direction",
-            "run ase_phonax.set_nac(phonopy, born) first",
+            "make it with a PolarCalculator, or run ase_phonax.set_nac(phonopy, born) first",
         )
     dynamical_matrix(phonopy)
     if directions is None:
@@ -80,7 +81,8 @@ def get_gamma_splitting(
     gamma = [[0.0, 0.0, 0.0]]
     approached = [phonopy.run_qpoints(gamma, nac_q_direction=vector).frequencies[0] for vector in vectors]
     without = phonopy.run_qpoints(gamma).frequencies[0]
-    return GammaSplitting(tuple(names), vectors, np.sort(approached, axis=1), np.sort(without))
+    table = np.reshape(approached, (-1, len(without)))  # a path need not touch Γ
+    return GammaSplitting(tuple(names), vectors, np.sort(table, axis=1), np.sort(without))
 
 
 def directions_of_path(phonopy: Phonopy, path: str | None = None) -> tuple[list[str], NDArray[np.float64]]:
@@ -115,10 +117,13 @@ def checked_directions(directions: ArrayLike) -> NDArray[np.float64]:
     Raises:
         InputError: not three finite numbers each, or all of them zero.
     """
-    vectors = np.asarray(directions, dtype=float)
+    try:
+        vectors = np.asarray(directions, dtype=float)
+    except (TypeError, ValueError):
+        vectors = np.array([np.nan])
     if vectors.size == 0 or vectors.shape[-1] != 3 or not np.isfinite(vectors).all() or vectors.ndim > 2:
         raise InputError(
-            f"the directions {vectors.tolist()} are not vectors of three finite numbers",
+            f"the directions {directions!r} are not vectors of three finite numbers",
             "the limit q -> 0 is taken along a direction",
             "give reduced coordinates of the reciprocal primitive cell, such as 0.5 0 0.5",
         )

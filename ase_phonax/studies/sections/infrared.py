@@ -91,6 +91,7 @@ class InfraredPart:
         response, static = self.response, self.response.static
         return {
             "infrared": {
+                "axes": response.axes.tolist(),
                 "static_dielectric_tensor": None if static is None else static.tolist(),
                 "damping_thz": response.damping_thz,
                 "modes": [

@@ -78,6 +78,12 @@ def check(settings: PhononSettings, atoms: Atoms) -> None:
                 "without charges there are no dipoles, and frequencies at Γ do not depend on the direction",
                 "give the charges as well, or leave it out",
             )
+    if str(settings.born) == PREDICT and Path(PREDICT).exists():
+        raise InputError(
+            f"`born` is {PREDICT!r}, and a file of that name is here",
+            "it is not clear whether the file is meant, or charges predicted from the structure",
+            "rename the file, or move it",
+        )
     if settings.born is not None:
         charges, is_layer = _charges(settings, atoms), vacuum_axis(atoms) is not None
         given = charges.born if str(settings.born) == PREDICT else charges

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from ...base.errors import InputError
-from ...phonons.polar import NAC_FACTOR, DipoleInteraction, checked_width, read_correction
+from ...phonons.polar import DipoleInteraction, checked_width, read_correction
 from ...phonons.polar.charges import Born
 from ..values import SecondOrder
 from .frames import Frame
@@ -39,7 +39,7 @@ def without_dipoles(frame: Frame, born: Born, width: float) -> Frame:
     used = read_correction(born, atoms)
     scaled = np.linalg.solve(atoms.cell.array.T, atoms.positions.T).T
     dipoles = DipoleInteraction(
-        atoms.cell.array, scaled, used.charges, used.dielectric, checked_width(width), NAC_FACTOR
+        atoms.cell.array, scaled, used.charges, used.dielectric, checked_width(width), used.factor
     )
     phases = np.repeat(np.exp(2j * np.pi * qpoints @ scaled.T), 3, axis=1)
     long = phases[:, :, None] * dipoles.matrices(qpoints) * phases.conj()[:, None]
