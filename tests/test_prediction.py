@@ -1,7 +1,10 @@
 """Charges of crystals from their structure: what holds exactly, what DFPT says, and what is refused."""
 
+import json
+
 import numpy as np
 import pytest
+import yaml
 from ase import Atoms
 from ase.build import bulk
 from ase.io import write
@@ -9,6 +12,7 @@ from ase.spacegroup import crystal
 
 from ase_phonax import Frame, PhonaxCalculator, PolarCalculator, load_model, predict_charges, read_frames, train
 from ase_phonax.base.errors import InputError, ModelError, StructureError
+from ase_phonax.cli import main
 from ase_phonax.derivatives.conventions import frequencies_thz
 from ase_phonax.derivatives.stars import exact_operations
 from ase_phonax.models.polarity import as_charges, dielectric_tensor, log_susceptibility, tensors
@@ -150,3 +154,27 @@ def test_a_network_learns_them(tmp_path):
     assert found[0].charges[0, 0, 0] < found[1].charges[0, 0, 0]
     assert np.trace(found[0].dielectric) < np.trace(found[1].dielectric)
     assert np.abs(found[0].charges.sum(axis=0)).max() < 1e-12
+
+
+def test_the_command_predicts_says_where_charges_come_from_and_writes_infrared_files(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    MAGNESIA.write("magnesia.extxyz")
+    assert (
+        main(["phonons", "magnesia.extxyz", "--born", "predict", "--supercell", "3", "--exact", "--output", "out"]) == 0
+    )
+    printed = capsys.readouterr().out
+    assert "charges of phonax-polar" in printed
+    assert "static ε" in printed
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    found = summary["non_analytic_correction"]
+    assert found["charges_from"] == "phonax-polar"
+    assert found["charges_doubted"] is None
+    lo = max(found["gamma_directions"][0]["frequencies_thz"])
+    assert lo > max(found["gamma_without_thz"]) + 5
+    assert summary["infrared"]["modes"][0]["label"] == "T1u"
+    # Bands are exact, with LO at Gamma.
+    bands = yaml.safe_load((tmp_path / "out/band.yaml").read_text())
+    assert bands["phonon"][0]["band"][-1]["frequency"] == pytest.approx(lo, abs=1e-4)
+    assert {"infrared.yaml", "infrared.csv", "infrared.png"} <= {path.name for path in (tmp_path / "out").iterdir()}
+    assert main(["phonons", "magnesia.extxyz", "--infrared-damping", "0.1"]) == 2
+    assert "--infrared-damping is given without --born" in capsys.readouterr().err
