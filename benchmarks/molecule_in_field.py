@@ -2,8 +2,8 @@
 
     python benchmarks/molecule_in_field.py
 
-By the model of molecules that ships, with outputs for dipole and polarizability added (their values do not matter
-here). Memory is the largest of the whole process, imports included.
+By the model of molecules that ships.
+Memory is the largest of the whole process, imports included.
 """
 
 import resource
@@ -14,8 +14,6 @@ from ase import Atoms
 from ase.build import molecule
 
 from ase_phonax import PhonaxCalculator
-from ase_phonax.models.fields import DIPOLE, POLARIZABILITY
-from ase_phonax.training.first_parameters import with_outputs
 
 
 def alkane(n: int) -> Atoms:
@@ -27,8 +25,7 @@ def alkane(n: int) -> Atoms:
 
 
 def main() -> None:
-    potential = with_outputs(PhonaxCalculator("phonax-molecules").potential, [DIPOLE, POLARIZABILITY])
-    calculator = PhonaxCalculator(potential)
+    calculator = PhonaxCalculator("phonax-molecules")
     for name, atoms in (("C19H40", alkane(19)), ("C60", molecule("C60"))):
         start = time.perf_counter()
         calculator.get_hessian(atoms)

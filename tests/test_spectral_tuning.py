@@ -100,7 +100,7 @@ def test_weights_are_of_what_there_is_to_learn():
     assert _fitting(settings, potential, [(lines, bulk("Si"), "")], True) == settings
     strong = LineList("", (Line(1595.0, species="A1", intensity=60.0),))
     with pytest.raises(InputError, match="gives no dipole"):
-        _fitting(settings, potential, [(strong, molecule("H2O"), "")], False)
+        _fitting(settings, potential, [(strong, molecule("H2O"), "")], False)  # phonax-small
 
 
 @pytest.mark.parametrize(

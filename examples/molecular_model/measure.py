@@ -22,7 +22,7 @@ def run(options: argparse.Namespace) -> dict:
     from ase_phonax import PhonaxCalculator
     from ase_phonax.base.errors import PhonaxError
 
-    calc = PhonaxCalculator(str(options.output / "fifth/model.h5"))
+    calc = PhonaxCalculator(str(options.output / "outputs/model.h5"))
     rows, forces, failed = [], [], []
     for smiles, split, frame in labelled(options, "pbe"):
         if split == "held out" and frame.forces is not None:
