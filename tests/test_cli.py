@@ -323,7 +323,7 @@ class RightAtGamma(PairCalculator):
 def test_a_dip_that_only_the_band_path_meets_is_said(inside, monkeypatch, capsys):
     """The mesh is Gamma alone, and the ten wave vectors of the check are taken to be right as well."""
     checks = supercell_checks.checks
-    monkeypatch.setattr(supercell_checks, "checks", lambda *a: checks(*a) | {"interpolation_error_thz": 0.01})
+    monkeypatch.setattr(supercell_checks, "checks", lambda *a, **k: checks(*a, **k) | {"interpolation_error_thz": 0.01})
     use(RightAtGamma(like=0.0), monkeypatch)
     write("salt.cif", bulk("NaCl", "rocksalt", a=5.6))
     assert main(["phonons", "salt.cif", "--supercell", "3", "--mesh", "1", "1", "1"]) == 0
