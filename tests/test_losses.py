@@ -37,7 +37,8 @@ DOUBLE = np.dtype("float64")
 SCALES = {"energy": 0.3, "forces": 0.5, "stress": 0.02, "curvature": 2.0, "spectrum": 3.0}
 SCALES |= {"dipole": 0.7, "polarizability": 0.4, "born_charges": 1.3, "polarizability_gradient": 0.6}
 OF_FIELDS = ("dipole", "polarizability", "born_charges", "polarizability_gradient")
-OF_ENERGIES = tuple(name for name in WEIGHTED if name not in (*OF_FIELDS, "intensities"))
+OF_CRYSTALS = ("crystal_charges", "log_susceptibility")  # tests/test_prediction.py
+OF_ENERGIES = tuple(name for name in WEIGHTED if name not in (*OF_FIELDS, *OF_CRYSTALS, "intensities"))
 Q = np.array([0.21, -0.37, 0.13])
 
 
@@ -382,7 +383,7 @@ def test_every_weight_acts(functions, monkeypatch):
     monkeypatch.setattr(steps, "predict", lambda *_: None)
     monkeypatch.setattr(steps, "losses", lambda *_: parts)
     assert set(parts) == set(OF_ENERGIES)  # the others need outputs that this network does not have
-    every = dict.fromkeys((*OF_FIELDS, "intensities"), 0.0) | dict(
+    every = dict.fromkeys((*OF_FIELDS, *OF_CRYSTALS, "intensities"), 0.0) | dict(
         zip(OF_ENERGIES, (1.0, 0.7, 0.3, 0.5, 0.2, 0.9), strict=True)
     )
 
