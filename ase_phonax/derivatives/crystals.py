@@ -40,7 +40,7 @@ class Crystals:
         """
         vectors = wave_vectors(qpoints)
         lattice = self.lattice_matrices(atoms, vectors, symmetry, progress)
-        return phonopy_dynamical_matrices(lattice, vectors, _scaled_positions(atoms), atoms.get_masses())
+        return phonopy_dynamical_matrices(lattice, vectors, scaled_positions(atoms), atoms.get_masses())
 
     def dynamical_gradients(self, atoms: Atoms, qpoints: ArrayLike, progress: Progress | None) -> np.ndarray:
         """dD/dk along x, y, z, with k in 1/Å without 2 pi: (n_q, 3, 3n, 3n) complex [eV/Å/amu].
@@ -51,7 +51,7 @@ class Crystals:
         lattice = self.lattice_matrices(atoms, vectors, True, progress)
         slopes = self.evaluator.lattice_slopes(atoms, vectors, progress)
         return phonopy_dynamical_gradients(
-            lattice, slopes, vectors, _scaled_positions(atoms), atoms.get_masses(), atoms.cell[:]
+            lattice, slopes, vectors, scaled_positions(atoms), atoms.get_masses(), atoms.cell[:]
         )
 
     def lattice_matrices(
@@ -94,6 +94,6 @@ class Crystals:
         self.evaluator.forget()
 
 
-def _scaled_positions(atoms: Atoms) -> np.ndarray:
+def scaled_positions(atoms: Atoms) -> np.ndarray:
     """(n, 3) reduced, not wrapped into the cell."""
     return np.linalg.solve(atoms.cell.array.T, atoms.positions.T).T

@@ -27,7 +27,8 @@ from ase.formula import Formula
 from ase.io import read
 
 from ase_phonax import Frame, load_model, predict_charges, save_model
-from ase_phonax.models.polarity import log_susceptibility
+from ase_phonax.models.fields import as_components
+from ase_phonax.models.polarity import dielectric_tensor, log_susceptibility
 
 NAME = "phonax-polar"
 MODELS = HERE.parents[1] / "models"
@@ -98,7 +99,7 @@ def measure(options: argparse.Namespace) -> dict:
         if part != "test":
             continue
         found = predict_charges(frame.atoms, model)
-        eps = _dielectric(frame.log_susceptibility)
+        eps = dielectric_tensor(as_components(frame.log_susceptibility))
         off = np.abs(found.charges - frame.crystal_charges)
         for symbol, own in zip(frame.atoms.symbols, off, strict=True):
             by_element[symbol].append(float(own.mean()))
@@ -139,11 +140,6 @@ def measure(options: argparse.Namespace) -> dict:
     part.write_text(json.dumps(result, indent=1) + "\n")
     part.replace(options.output / "measured.json")
     return result
-
-
-def _dielectric(logarithm: np.ndarray) -> np.ndarray:
-    values, vectors = np.linalg.eigh(logarithm)
-    return np.eye(3) + (vectors * np.exp(values)) @ vectors.T
 
 
 def card(options: argparse.Namespace) -> None:

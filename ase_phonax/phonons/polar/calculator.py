@@ -15,6 +15,7 @@ from phonopy.structure.atoms import PhonopyAtoms
 
 from ...base.errors import InputError, UnstableWarning
 from ...derivatives.conventions import wave_vectors
+from ...derivatives.crystals import scaled_positions
 from ...structures.layers import vacuum_axis
 from ...structures.space_groups import SYMPREC
 from ..calculators import ModelCalculator
@@ -102,7 +103,7 @@ class _Charged:
             InputError: another crystal, or another order of its atoms.
         """
         crystal = crystal_atoms(atoms)
-        scaled = np.linalg.solve(crystal.cell.array.T, crystal.positions.T).T
+        scaled = scaled_positions(crystal)
         if not self._is_known(crystal, scaled):
             raise InputError(
                 f"{crystal.get_chemical_formula()} is not the crystal that the charges belong to"
@@ -164,8 +165,7 @@ class _Charged:
         dipoles = self.interaction(primitive)
         constants = self.calc.get_force_constants(phonopy, progress=progress)
         qpoints, weights = commensurate_qpoints(primitive.cell, phonopy.supercell.cell)
-        phases = np.repeat(np.exp(2j * np.pi * qpoints @ dipoles.scaled.T), 3, axis=1)
-        lattice = phases[:, :, None] * dipoles.matrices(qpoints) * phases.conj()[:, None]
+        lattice = dipoles.lattice_matrices(qpoints)
         constants = constants + constants_from_lattice_matrices(lattice, qpoints, weights, phonopy)
         phonopy.force_constants = validate_constants(constants, phonopy)
         return constants
@@ -173,7 +173,7 @@ class _Charged:
     def _is_known(self, crystal: Atoms, scaled: NDArray[np.float64]) -> bool:
         if not np.array_equal(crystal.numbers, self.crystal.numbers):
             return False
-        apart = scaled - self.crystal.get_scaled_positions(wrap=False)
+        apart = scaled - scaled_positions(self.crystal)
         # Strained by little: not turned, and not another lattice with the same reduced positions.
         strain = np.linalg.solve(self.crystal.cell.array, crystal.cell.array) - np.eye(3)
         off = max(np.abs(apart - np.rint(apart)).max(initial=0.0), np.abs(strain).max())

@@ -23,6 +23,7 @@ where LO has a slope.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,14 +62,17 @@ class DipoleInteraction:
             qpoints: (n_q, 3) reduced.
             direction: (3,) reduced, along which Gamma of a crystal is approached; without one, nothing non-analytic.
         """
-        at_rest, turning = self._at_rest()
-        result = [self._sum(q, direction) - self._held(q, at_rest, turning) for q in qpoints]
-        return np.reshape(result, (len(qpoints), at_rest.size // 3, at_rest.size // 3))
+        size = 3 * len(self.scaled)
+        return np.reshape([self._sum(q, direction) - self._held(q) for q in qpoints], (len(qpoints), size, size))
+
+    def lattice_matrices(self, qpoints: NDArray[np.float64]) -> NDArray:
+        """`matrices` in the lattice phase of docs/conventions.md, nothing non-analytic: (n_q, 3n, 3n) [eV/Å²]."""
+        phases = np.repeat(np.exp(2j * np.pi * qpoints @ self.scaled.T), 3, axis=1)
+        return phases[:, :, None] * self.matrices(qpoints) * phases.conj()[:, None]
 
     def slopes(self, qpoints: NDArray[np.float64]) -> NDArray:
         """dD_long/dk along x, y, z, with k in 1/Å without 2 pi: (n_q, 3, 3n, 3n) [eV/Å]; none of K = 0."""
-        _, turning = self._at_rest()
-        return np.array([self._slope(q) - self._held_slope(q, turning) for q in qpoints])
+        return np.array([self._slope(q) - self._held_slope(q) for q in qpoints])
 
     def _waves(self, q: NDArray[np.float64]) -> tuple[NDArray, NDArray]:
         """K (m, 3) [1/Å] that count at q, and phases exp(i G.x) (m, n) of the atoms."""
@@ -146,6 +150,7 @@ class DipoleInteraction:
         vector = np.asarray(direction, float) @ np.linalg.inv(self.cell).T
         return vector / np.linalg.norm(vector)
 
+    @cached_property
     def _at_rest(self) -> tuple[NDArray, NDArray]:
         """What translations would cost, of each atom: symmetric and antisymmetric parts, (n, 3, 3) each [eV/Å²]."""
         n = len(self.scaled)
@@ -153,31 +158,33 @@ class DipoleInteraction:
         symmetric = (rows + rows.swapaxes(1, 2)) / 2
         return symmetric, rows - symmetric
 
-    def _held(self, q: NDArray[np.float64], at_rest: NDArray, turning: NDArray) -> NDArray:
+    def _held(self, q: NDArray[np.float64]) -> NDArray:
         """What makes translations cost nothing, to be taken off: (3n, 3n)."""
+        at_rest, _ = self._at_rest
         n = len(at_rest)
         result = np.zeros((n, n, 3, 3), complex)
         result[np.arange(n), np.arange(n)] = at_rest
         # The antisymmetric parts add up to zero over the atoms, and so these rows to those parts.
         k, phases = self._waves(q)
-        result += self._pairs(turning) * self._spread(k, phases, np.ones(len(k)))[..., None, None]
+        result += self._pairs * self._spread(k, phases, np.ones(len(k)))[..., None, None]
         return result.swapaxes(1, 2).reshape(3 * n, 3 * n)
 
-    def _held_slope(self, q: NDArray[np.float64], turning: NDArray) -> NDArray:
+    def _held_slope(self, q: NDArray[np.float64]) -> NDArray:
         """Derivatives of `_held`: (3, 3n, 3n)."""
-        n = len(turning)
+        n = len(self.scaled)
         k, phases = self._waves(q)
         spread = [self._spread(k, phases, -np.pi * k[:, x] / self._narrow**2) for x in range(3)]
-        result = self._pairs(turning) * np.array(spread)[..., None, None]
+        result = self._pairs * np.array(spread)[..., None, None]
         return result.swapaxes(2, 3).reshape(3, 3 * n, 3 * n)
 
     @property
     def _narrow(self) -> float:
         return min(self.width, _WIDE_IN_SPACE)
 
-    @staticmethod
-    def _pairs(turning: NDArray) -> NDArray:
+    @property
+    def _pairs(self) -> NDArray:
         """(n, n, 3, 3) between atoms: rows add up to the parts of the atoms, and the matrix is symmetric."""
+        _, turning = self._at_rest
         return (turning[:, None] - turning[None]) / len(turning)
 
     def _spread(self, k: NDArray, phases: NDArray, factors: NDArray) -> NDArray:
@@ -185,10 +192,13 @@ class DipoleInteraction:
 
         L is that of `_narrow`: in space the sum is one of Gaussians, and sharp ones would vanish between atoms.
         """
+        return self._gaussians(k, phases, factors) / self._at_gamma
 
-        def of(k: NDArray, phases: NDArray, factors: NDArray) -> NDArray:
-            gaussian = factors * np.exp(-np.einsum("ka,ka->k", k, k) / (4 * self._narrow**2))
-            return (gaussian[:, None] * phases).T @ phases.conj()
+    @cached_property
+    def _at_gamma(self) -> NDArray:
+        k, phases = self._waves(np.zeros(3))
+        return self._gaussians(k, phases, np.ones(len(k)))
 
-        at_gamma, own = self._waves(np.zeros(3))
-        return of(k, phases, factors) / of(at_gamma, own, np.ones(len(at_gamma)))
+    def _gaussians(self, k: NDArray, phases: NDArray, factors: NDArray) -> NDArray:
+        gaussian = factors * np.exp(-np.einsum("ka,ka->k", k, k) / (4 * self._narrow**2))
+        return (gaussian[:, None] * phases).T @ phases.conj()

@@ -2,9 +2,8 @@
 
 from dataclasses import replace
 
-import numpy as np
-
 from ...base.errors import InputError
+from ...derivatives.crystals import scaled_positions
 from ...phonons.polar import DipoleInteraction, checked_width, read_correction
 from ...phonons.polar.charges import Born
 from ..values import SecondOrder
@@ -37,11 +36,8 @@ def without_dipoles(frame: Frame, born: Born, width: float) -> Frame:
         )
     atoms, qpoints = frame.atoms, frame.second.qpoints
     used = read_correction(born, atoms)
-    scaled = np.linalg.solve(atoms.cell.array.T, atoms.positions.T).T
     dipoles = DipoleInteraction(
-        atoms.cell.array, scaled, used.charges, used.dielectric, checked_width(width), used.factor
+        atoms.cell.array, scaled_positions(atoms), used.charges, used.dielectric, checked_width(width), used.factor
     )
-    phases = np.repeat(np.exp(2j * np.pi * qpoints @ scaled.T), 3, axis=1)
-    long = phases[:, :, None] * dipoles.matrices(qpoints) * phases.conj()[:, None]
-    second = SecondOrder(qpoints, frame.second.matrices - long)
+    second = SecondOrder(qpoints, frame.second.matrices - dipoles.lattice_matrices(qpoints))
     return replace(Frame(atoms, second=second), weights=frame.weights, origin=frame.origin)
