@@ -96,13 +96,10 @@ class Evaluator:
 
     def outputs(self, atoms: Atoms) -> dict[str, np.ndarray]:
         """What the network gives, by name: (n, components) of the atoms, or (components,) of the structure."""
-        values = self.route.outputs(self.neighbours(atoms))
+        values = dict(self.route.outputs(self.neighbours(atoms)))
         # Sums over atoms are taken in double precision, whatever the network is evaluated in.
-        return {
-            output.name: output.given(own.astype(float) if output.per == "structure" else own)
-            for output in self.potential.outputs
-            for own in [values[output.name]]
-        }
+        values |= {o.name: values[o.name].astype(float) for o in self.potential.outputs if o.per == "structure"}
+        return {output.name: output.given(values[output.name]) for output in self.potential.outputs}
 
     def require_neighbours(self, atoms: Atoms) -> None:
         """Refuse a crystal with atoms that have no force constants.

@@ -9,17 +9,11 @@
 """
 
 import argparse
-import gzip
-import json
-import os
-import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
-from ase.io import read
 from make import crystals
-from widths import THZ2
+from widths import THZ2, cubic_binaries
 
 from ase_phonax import PhonaxCalculator, PolarCalculator, predict_charges
 from ase_phonax.base.errors import PhonaxError, UnstableWarning
@@ -27,24 +21,14 @@ from ase_phonax.derivatives.conventions import frequencies_thz
 from ase_phonax.models.fields import as_components
 from ase_phonax.models.polarity import dielectric_tensor
 from ase_phonax.phonons.polar import NAC_FACTOR
-from ase_phonax.phonons.supercell.constants import crystal_atoms
-from ase_phonax.phonons.supercell.objects import build_phonopy
 
 DIRECTIONS = np.array([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 1, 1]])  # reduced
 
 
 def against_dft(charges: str) -> None:
     """The first comparison, a line for each crystal."""
-    if "PHONAX_DATA" not in os.environ:
-        sys.exit("PHONAX_DATA is not set: it is the folder that has data/kappa_phonondb_nac_52.json.gz")
-    folder = Path(os.environ["PHONAX_DATA"]) / "data"
-    known = json.loads(gzip.decompress((folder / "kappa_phonondb_nac_52.json.gz").read_bytes()))
     off = []
-    for atoms in read(folder / "phonondb_pbe_structures.extxyz", ":"):
-        own = known[atoms.info["mp_id"]]
-        if own["symm.no"] not in (216, 225):
-            continue
-        cell = crystal_atoms(build_phonopy(atoms, 1, primitive_matrix=atoms.info["primitive_matrix"]).primitive)
+    for own, cell in cubic_binaries():
         q = 2 * np.pi * np.array(own["qpoints"]) @ cell.cell.reciprocal()[:]
         nearest = np.argsort(np.linalg.norm(q, axis=1))[1]
         frequencies = np.array(own["frequencies"])[nearest]

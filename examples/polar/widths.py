@@ -14,6 +14,7 @@ import gzip
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from ase.io import read
 from ase_phonax import PhonaxCalculator
 from ase_phonax.derivatives.conventions import frequencies_thz
 from ase_phonax.phonons.polar import NAC_FACTOR, DipoleInteraction
+from ase_phonax.phonons.supercell.constants import crystal_atoms
 from ase_phonax.phonons.supercell.objects import build_phonopy
 
 LEFT_OUT = "NaCl"
@@ -32,19 +34,25 @@ WIDTHS = np.round(np.arange(0.08, 0.2205, 0.001), 3)  # 1/Å
 THZ2 = frequencies_thz(np.eye(1))[0] ** 2  # THz² of 1 eV/Å²/amu
 
 
-def crystals(numbers: set[int]) -> list[dict]:
-    """Those whose elements a model knows: primitive cell, wave vectors, frequencies [THz]."""
+def cubic_binaries() -> Iterator[tuple[dict, Atoms]]:
+    """What the database says of each ("name", "qpoints" reduced, "frequencies" in THz), and its primitive cell."""
     if "PHONAX_DATA" not in os.environ:
         sys.exit("PHONAX_DATA is not set: it is the folder that has data/kappa_phonondb_nac_52.json.gz")
     folder = Path(os.environ["PHONAX_DATA"]) / "data"
     known = json.loads(gzip.decompress((folder / "kappa_phonondb_nac_52.json.gz").read_bytes()))
-    found = []
     for atoms in read(folder / "phonondb_pbe_structures.extxyz", ":"):
         own = known[atoms.info["mp_id"]]
-        if own["symm.no"] not in (216, 225) or own["name"] == LEFT_OUT or not set(atoms.numbers) <= numbers:
+        if own["symm.no"] in (216, 225):
+            made = build_phonopy(atoms, 1, primitive_matrix=atoms.info["primitive_matrix"])
+            yield own, crystal_atoms(made.primitive)
+
+
+def crystals(numbers: set[int]) -> list[dict]:
+    """Those whose elements a model knows: primitive cell, wave vectors, frequencies [THz]."""
+    found = []
+    for own, primitive in cubic_binaries():
+        if own["name"] == LEFT_OUT or not set(primitive.numbers) <= numbers:
             continue
-        cell = build_phonopy(atoms, 1, primitive_matrix=atoms.info["primitive_matrix"]).primitive
-        primitive = Atoms(cell.symbols, cell.positions, cell=cell.cell, pbc=True)
         q, frequencies = np.array(own["qpoints"]), np.array(own["frequencies"])
         k = np.linalg.norm(2 * np.pi * q @ primitive.cell.reciprocal()[:], axis=1)
         nearest = np.argsort(k)[1]

@@ -60,12 +60,12 @@ class _Charged:
         self.calc = calc
         self.crystal = crystal_atoms(atoms).copy()
         self.crystal.calc = None
-        predicted = born if isinstance(born, PredictedCharges) else None
-        given: Born = born.born if isinstance(born, PredictedCharges) else born
-        self.charges_from = predicted.model if predicted else "nac_params" if isinstance(given, dict) else str(given)
-        self.doubt = predicted.doubt if predicted else None
+        self.charges_from = "nac_params" if isinstance(born, dict) else str(born)
+        self.doubt: str | None = None
+        if isinstance(born, PredictedCharges):
+            self.charges_from, self.doubt, born = born.model, born.doubt, born.born
         self.correction: NonAnalyticCorrection = read_correction(
-            given, atoms, symprec, method="gonze", layer=self._of_layers
+            born, atoms, symprec, method="gonze", layer=self._of_layers
         )
         self._vacuum = vacuum_axis(self.crystal) if self._of_layers else None
         if self._vacuum is not None:

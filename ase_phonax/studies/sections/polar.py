@@ -85,9 +85,8 @@ def check(settings: PhononSettings, atoms: Atoms) -> None:
             "rename the file, or move it",
         )
     if settings.born is not None:
-        charges, is_layer = _charges(settings, atoms), vacuum_axis(atoms) is not None
-        given = charges.born if str(settings.born) == PREDICT else charges
-        read_correction(given, atoms, settings.symprec, layer=is_layer)
+        is_layer = vacuum_axis(atoms) is not None
+        read_correction(_charges(settings, atoms), atoms, settings.symprec, layer=is_layer)
         if is_layer and settings.nac_direction is not None:
             raise InputError(
                 "`nac_direction` is given for a layer",
