@@ -64,6 +64,9 @@ if TYPE_CHECKING:
     from .phonons.supercell.choice import choose_supercell as choose_supercell
     from .phonons.supercell.objects import get_phonopy as get_phonopy
     from .phonons.supercell.patches import exact_matrices as exact_matrices
+    from .phonons.supercell.rotations import RotationalInvariance as RotationalInvariance
+    from .phonons.supercell.rotations import impose_rotations as impose_rotations
+    from .phonons.supercell.rotations import measure_rotations as measure_rotations
     from .phonons.symmetry.irreps import find_irreps as find_irreps
     from .phonons.symmetry.irreps import write_irreps as write_irreps
     from .phonons.volumes import get_gruneisen as get_gruneisen
@@ -142,6 +145,7 @@ _PUBLIC = {
     "phonons.supercell.choice": "choose_supercell",
     "phonons.supercell.objects": "get_phonopy",
     "phonons.supercell.patches": "exact_matrices",
+    "phonons.supercell.rotations": "RotationalInvariance impose_rotations measure_rotations",
     "phonons.symmetry.irreps": "find_irreps write_irreps",
     "phonons.volumes": "get_gruneisen get_quasi_harmonic phonons_at_volumes",
     "phonons.volumes.pictures": "draw_gruneisen draw_quasi_harmonic",

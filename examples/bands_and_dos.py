@@ -2,7 +2,8 @@
 
     python bands_and_dos.py [--quick] [--model MODEL]
 
-Writes nacl_bands.png and nacl_bands.pdf. The path is seekpath's, in the basis of the crystal's own cell.
+Writes nacl_bands.png and nacl_bands.pdf. The path is seekpath's, in the basis of the crystal's own cell. Born charges
+are predicted from the structure, so that LO and TO modes split at Γ.
 """
 
 import argparse
@@ -11,11 +12,13 @@ from ase.build import bulk
 
 from ase_phonax import (
     PhonaxCalculator,
+    PolarCalculator,
     bands_and_dos,
     get_band_structure,
     get_densities,
     get_mesh,
     get_phonopy,
+    predict_charges,
     relax,
     save_figure,
 )
@@ -32,18 +35,20 @@ def main() -> None:
     atoms, report = relax(bulk("NaCl", "rocksalt", a=5.6), calc)
     print(f"relaxed {report.space_group_after} in {report.n_steps} steps, forces ≤ {report.max_force:.0e} eV/Å")
 
-    phonopy = get_phonopy(atoms, calc, n)
+    charges = predict_charges(atoms)
+    polar = PolarCalculator(calc, atoms, charges)
+    phonopy = get_phonopy(atoms, polar, n)
     bands = get_band_structure(phonopy, spacing=spacing)
     get_mesh(phonopy, length=mesh_length)
     get_densities(phonopy, length=projected_length)
 
-    gamma = phonopy.run_qpoints([[0, 0, 0]]).frequencies[0]
+    gamma = bands.frequencies[0][0]  # approached along the path
     print(
         f"{sum(len(q) for q in bands.qpoints)} q-points on the path; at Γ: "
         + "  ".join(f"{f:.3f}" for f in gamma)
         + " THz"
     )
-    figure = bands_and_dos(phonopy, title=f"NaCl, {calc.potential.name}", bands_exact=False)
+    figure = bands_and_dos(phonopy, title=f"NaCl, {calc.potential.name}, charges of {charges.model}", bands_exact=False)
     for name in save_figure(figure, "nacl_bands"):
         print(f"wrote {name}")
 

@@ -10,6 +10,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.spacegroup import crystal
 
+from ase_phonax import PolarCalculator, predict_charges
 from ase_phonax.base.errors import InputError, UnstableWarning
 from ase_phonax.cli.tables import Table
 from ase_phonax.phonons.supercell.objects import get_phonopy
@@ -247,14 +248,16 @@ def test_infrared_modes_without_charges_are_said_to_be_unsplit():
     words = "without charges (--born)"
     salt, diamond = phonopy_of(bulk("NaCl", "rocksalt", 5.6), 2), phonopy_of(bulk("C", "diamond", 5.0), 2)
     layer = {"repeated": (True, True, False)}  # in two dimensions they coincide with charges, too
-    for filled, born, context, said in [
-        (salt, None, {}, True),
-        (salt, "BORN", {}, False),
-        (salt, None, layer, False),
-        (diamond, None, {}, False),
+    atoms = bulk("NaCl", "rocksalt", 5.6)
+    charged = PolarCalculator(PairCalculator(), atoms, predict_charges(atoms), width=0.1)
+    for filled, context, said in [
+        (salt, {}, True),
+        (salt, {"calc": charged}, False),
+        (salt, layer, False),
+        (diamond, {}, False),
     ]:
         text = Table("title")
-        symmetry.compute(Context(PhononSettings(born=born), filled, **context)).describe(text)
+        symmetry.compute(Context(PhononSettings(), filled, **context)).describe(text)
         assert (words in str(text)) == said
 
 

@@ -3,7 +3,7 @@
 import pytest
 from ase.formula import Formula
 
-from ase_phonax.structures.oxidation import STATES, is_balanced
+from ase_phonax.structures.oxidation import STATES, is_balanced, why_not_an_insulator
 
 
 def numbers(formula: str) -> list[int]:
@@ -22,6 +22,32 @@ def test_salts_balance(salt):
 @pytest.mark.parametrize("metal", ["Al", "Si", "NiAl", "Cu3Au", "LiAl", "Nb3Sn", "O2", "CaF", "Mg3O"])
 def test_metals_elements_and_impossible_salts_do_not(metal):
     assert not is_balanced(numbers(metal))
+
+
+@pytest.mark.parametrize(
+    "insulator", ["NaCl", "BaTiO3", "TiO2", "MoS2", "Al2O3", "LaAlO3", "PtO2", "K2PtCl6", "ZnO", "Mg2Si", "Na2Co2O4"]
+)
+def test_nothing_speaks_against_insulators(insulator):
+    assert why_not_an_insulator(numbers(insulator)) is None
+
+
+@pytest.mark.parametrize(
+    ("metal", "sign"),
+    [
+        ("Al", "13 electrons"),
+        ("TiN", "29 electrons"),
+        ("ReO3", "99 electrons"),
+        ("LaB6", "87 electrons"),
+        ("NbS2", "73 electrons"),
+        ("MgB2", "do not balance"),
+        ("Nb6Sn2", "do not balance"),
+        ("VN", "partly filled"),
+        ("TiO", "partly filled"),
+        ("CrO2", "partly filled"),
+    ],
+)
+def test_signs_of_metals(metal, sign):
+    assert sign in why_not_an_insulator(numbers(metal))
 
 
 def test_the_table_is_sane():

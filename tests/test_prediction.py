@@ -1,6 +1,7 @@
 """Charges of crystals from their structure: what holds exactly, what DFPT says, and what is refused."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,9 +18,14 @@ from ase_phonax.derivatives.conventions import frequencies_thz
 from ase_phonax.derivatives.stars import exact_operations
 from ase_phonax.models.polarity import as_charges, dielectric_tensor, log_susceptibility, tensors
 from ase_phonax.models.registry import find_card
+from ase_phonax.phonons.polar import width_of
+from ase_phonax.studies.section import Context
+from ase_phonax.studies.sections import polar
 from ase_phonax.training.targets import CRYSTAL_CHARGES
 
+from .pair_potential import PairCalculator
 from .test_dipoles import sheet
+from .typed import typed
 
 MAGNESIA = bulk("MgO", "rocksalt", a=4.21)
 
@@ -84,7 +90,8 @@ def test_components_and_tensors_are_one_another():
 
 
 def test_metals_are_doubted_and_what_is_no_crystal_of_known_elements_is_refused():
-    assert "do not balance" in predict_charges(bulk("Al")).doubt
+    assert "an odd number" in predict_charges(bulk("Al")).doubt
+    assert "an odd number" in predict_charges(bulk("Al", cubic=True)).doubt  # of 52, but of the primitive cell's 13
     with pytest.raises(StructureError, match="of a layer"):
         predict_charges(sheet())
     with pytest.raises(StructureError, match="does not know"):
@@ -156,25 +163,47 @@ def test_a_network_learns_them(tmp_path):
     assert np.abs(found[0].charges.sum(axis=0)).max() < 1e-12
 
 
+def test_crystals_have_charges_by_default_where_the_model_and_the_crystal_allow():
+    known, unknown = PhonaxCalculator("phonax-small"), PairCalculator()
+    salt, metal = bulk("NaCl", "rocksalt", a=5.69), bulk("Al")
+    charged = polar.with_charges(known, salt, typed())
+    assert isinstance(charged, PolarCalculator)
+    assert charged.charges_from == "phonax-polar"
+    assert charged.width == width_of(known.potential)
+    for calc, atoms, typing, reason in [
+        (known, salt, ["--born", "none"], "as asked"),
+        (known, metal, [], "13 electrons in the primitive cell"),
+        (known, sheet(), [], "asked for of a layer"),
+        (unknown, salt, [], "where the reach of 'pair-potential' ends was not measured"),
+    ]:
+        settings = typed(*typing)
+        assert polar.with_charges(calc, atoms, settings) is calc
+        section = polar.compute(Context(settings, SimpleNamespace(primitive=atoms), calc))
+        assert reason in section.because
+        assert section.summary()["charges_from"] is None
+    # Asked for, the metal has some, with the doubt.
+    assert "an odd number" in polar.with_charges(known, metal, typed("--born", "predict")).doubt
+
+
 def test_the_command_predicts_says_where_charges_come_from_and_writes_infrared_files(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     MAGNESIA.write("magnesia.extxyz")
-    assert (
-        main(["phonons", "magnesia.extxyz", "--born", "predict", "--supercell", "3", "--exact", "--output", "out"]) == 0
-    )
+    assert main(["phonons", "magnesia.extxyz", "--supercell", "3", "--exact", "--output", "out"]) == 0
     printed = capsys.readouterr().out
     assert "charges of phonax-polar" in printed
+    assert "nothing speaks for a metal" in printed
     assert "static ε" in printed
     summary = json.loads((tmp_path / "out/summary.json").read_text())
-    found = summary["non_analytic_correction"]
-    assert found["charges_from"] == "phonax-polar"
-    assert found["charges_doubted"] is None
-    lo = max(found["gamma_directions"][0]["frequencies_thz"])
-    assert lo > max(found["gamma_without_thz"]) + 5
+    assert summary["charges_from"] == "phonax-polar"
+    assert summary["charges_doubted"] is None
+    assert np.shape(summary["born_charges"]) == (2, 3, 3)
+    gamma = summary["gamma_frequencies_thz"]
+    lo = max(gamma["directions"][0]["frequencies_thz"])
+    assert lo > max(gamma["without_charges_thz"]) + 5
     assert summary["infrared"]["modes"][0]["label"] == "T1u"
     # Bands are exact, with LO at Gamma.
     bands = yaml.safe_load((tmp_path / "out/band.yaml").read_text())
     assert bands["phonon"][0]["band"][-1]["frequency"] == pytest.approx(lo, abs=1e-4)
     assert {"infrared.yaml", "infrared.csv", "infrared.png"} <= {path.name for path in (tmp_path / "out").iterdir()}
-    assert main(["phonons", "magnesia.extxyz", "--infrared-damping", "0.1"]) == 2
-    assert "--infrared-damping is given without --born" in capsys.readouterr().err
+    assert main(["phonons", "magnesia.extxyz", "--infrared-damping", "0.1", "--born", "none"]) == 2
+    assert "--infrared-damping is given for a crystal without charges" in capsys.readouterr().err

@@ -427,13 +427,14 @@ def test_python_is_told_of_settings_and_a_command_line_of_options(tmp_path, monk
     monkeypatch.chdir(tmp_path)
     write("salt.cif", salt())
     with pytest.raises(InputError) as refused:
-        phonon_study(salt(), PairCalculator(), PhononSettings(nac_direction=(1, 0, 0)))
-    assert refused.value.what == "`nac_direction` is given without `born`"
-    assert main(["phonons", "salt.cif", "--nac-direction", "1", "0", "0", "--log", "run.jsonl"]) == 2
+        phonon_study(salt(), PairCalculator(), PhononSettings(nac_direction=(1, 0, 0), born="none"))
+    assert refused.value.what == "`nac_direction` is given for a crystal without charges (as asked)"
+    typed = ["--nac-direction", "1", "0", "0", "--born", "none"]
+    assert main(["phonons", "salt.cif", *typed, "--log", "run.jsonl"]) == 2
     said = capsys.readouterr().err
-    assert said.startswith("error: --nac-direction is given without --born")
+    assert said.startswith("error: --nac-direction is given for a crystal without charges")
     assert (
-        "--nac-direction is given without --born"
+        "--nac-direction is given for a crystal without charges"
         in json.loads(Path("run.jsonl").read_text().splitlines()[-1])["message"]
     )
     with pytest.raises(InputError) as refused:

@@ -29,10 +29,10 @@ def command_of(arguments: argparse.Namespace) -> str:
 
 def read_files(arguments: argparse.Namespace) -> list[Any]:
     """Names of the files that a command on a single structure was given."""
-    from ..studies.sections.polar import PREDICT
+    from ..studies.sections.polar import WORDS
 
     names = ("structure", "born", "config", "measured_infrared", "measured_raman")
     given = {name: getattr(arguments, name, None) for name in names}
-    if str(given["born"]) == PREDICT:
+    if str(given["born"]) in WORDS:
         del given["born"]
     return [file for file in given.values() if file is not None]

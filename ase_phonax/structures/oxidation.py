@@ -1,4 +1,4 @@
-"""Can a composition be a salt? Common oxidation states of the elements, and whether they balance."""
+"""Can a composition be an insulator? Electrons, common oxidation states of the elements, and d shells."""
 
 from __future__ import annotations
 
@@ -23,26 +23,76 @@ STATES = {
 }
 
 
+# Electrons in a d shell that leave a gap: none, all, and the low-spin octahedron and the square plane.
+_CLOSED = (0, 6, 8, 10)
+_PRISMS = (42, 74)  # Mo and W, whose two electrons of M(IV) pair in trigonal prisms: MoS2
+_FIRST_OF_A_ROW = (21, 39, 71)  # group 3 of the d block; the others follow by number
+_OF_A_ROW = 10
+
+
 def is_balanced(numbers: Iterable[int]) -> bool:
     """Whether common oxidation states of the elements add up to zero, each element positive or negative throughout.
 
     Args:
         numbers: atomic numbers of all atoms. An element that is not in the table balances nothing.
     """
-    sums: set[tuple[int, bool, bool]] = {(0, False, False)}  # what has been given, and whether both signs occur
+    return _open_shells(numbers) is not None
+
+
+def why_not_an_insulator(numbers: Iterable[int]) -> str | None:
+    """What speaks against a gap between occupied and empty bands, from the composition alone; None where nothing does.
+
+    Three signs: an odd number of electrons in the primitive cell, which no number of filled bands can hold; oxidation
+    states that do not balance; and states that balance only with d shells which are open in any surrounding. A magnet
+    may have a gap all the same.
+
+    Args:
+        numbers: atomic numbers of the atoms of a primitive cell.
+    """
+    atoms = list(numbers)
+    if sum(atoms) % 2:
+        return f"{sum(atoms)} electrons in the primitive cell, an odd number, cannot fill bands: a metal, or a magnet"
+    shells = _open_shells(atoms)
+    if shells is None:
+        return "common oxidation states of its elements do not balance: a metal, or bonds that share electrons evenly"
+    if shells:
+        return "oxidation states balance only with d shells that are partly filled: a metal, or a magnet"
+    return None
+
+
+def _open_shells(numbers: Iterable[int]) -> int | None:
+    """Fewest atoms with an open d shell in states that balance; None where none balance."""
+    # What has been given so far, and whether both signs occur.
+    sums: dict[tuple[int, bool, bool], int] = {(0, False, False): 0}
     for number, count in Counter(numbers).items():
-        choices = set()
+        fewest: dict[tuple[int, bool, bool], int] = {}
         for sign in (1, -1):
-            states = [state for state in STATES.get(number, ()) if state * sign > 0]
-            if states:
-                choices |= {(total, sign > 0, sign < 0) for total in _totals(states, count)}
-        sums = {(a + b, p or q, m or n) for a, p, m in sums for b, q, n in choices}
-    return (0, True, True) in sums
+            states = {state: _is_open(number, state) for state in STATES.get(number, ()) if state * sign > 0}
+            for total, shells in _totals(states, count).items() if states else ():
+                for (given, plus, minus), before in sums.items():
+                    key = (given + total, plus or sign > 0, minus or sign < 0)
+                    fewest[key] = min(fewest.get(key, before + shells), before + shells)
+        sums = fewest
+    return sums.get((0, True, True))
 
 
-def _totals(states: list[int], count: int) -> set[int]:
-    """What `count` atoms can have together, each in any of the states."""
-    totals = {0}
+def _is_open(number: int, state: int) -> bool:
+    """Whether an ion has a d shell that is open in any surrounding."""
+    first = max((first for first in _FIRST_OF_A_ROW if first <= number), default=None)
+    if state < 0 or first is None or number >= first + _OF_A_ROW:
+        return False
+    left = number - first + 3 - state
+    return left > 0 and left not in _CLOSED and not (left == 2 and number in _PRISMS)
+
+
+def _totals(states: dict[int, bool], count: int) -> dict[int, int]:
+    """What `count` atoms can have together, each in any of the states -> the fewest open shells of it."""
+    totals = {0: 0}
     for _ in range(count):
-        totals = {total + state for total in totals for state in states}
+        fewest: dict[int, int] = {}
+        for total, before in totals.items():
+            for state, is_open in states.items():
+                shells = before + is_open
+                fewest[total + state] = min(fewest.get(total + state, shells), shells)
+        totals = fewest
     return totals

@@ -16,6 +16,7 @@ from .words import (
     interpolation_in_words,
     matrix_in_words,
     noise_in_words,
+    rotations_in_words,
     symmetry_in_words,
     vector_in_words,
 )
@@ -33,6 +34,8 @@ def report(results: PhononStudy, folder: Path | None) -> Report:
     text.row("Hermiticity", f"{checks['hermiticity']:.1e}   {noise_in_words(checks['hermiticity'])}")
     residual = checks["space_group_residual"]
     text.row("space group", f"{residual:.1e}   {symmetry_in_words(residual)}")
+    if "rotations_huang" in checks:
+        text.row("rotations", rotations_in_words(checks, results.settings.impose_rotations))
     error = checks["interpolation_error_thz"]
     highest = results.sampling.frequencies.maximum_thz
     worst = checks["interpolation_error_max_thz"]

@@ -29,6 +29,7 @@ from ..structures.relaxation import RelaxationReport
 from ..structures.space_groups import SpaceGroup
 from .output import write_summary
 from .sections import SECTIONS
+from .sections.polar import PolarPart
 from .settings import PhononSettings
 from .study import Study
 from .summary_units import Summary, units_of
@@ -187,7 +188,9 @@ def _write(results: PhononStudy, folder: Path) -> None:
     sampling.total_dos.write(filename=folder / "total_dos.dat")
     sampling.projected_dos.write(filename=folder / "projected_dos.dat")
     sampling.thermal.write_yaml(filename=folder / "thermal_properties.yaml", volume=phonopy.primitive.volume)
-    title = pictures.crystal_title(results.formula, results.space_group.international, results.model["model"])
+    charges = next((part.charges_from for part in results.parts if isinstance(part, PolarPart)), None)
+    model = results.model["model"] + ("" if charges is None else f", charges of {Path(charges).name}")
+    title = pictures.crystal_title(results.formula, results.space_group.international, model)
     # Beside exact bands nobody would think that densities are of another kind.
     mixed = sampling.bands_exact and not results.settings.exact
     off_by = results.checks["interpolation_error_thz"] if mixed else None

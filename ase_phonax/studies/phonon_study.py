@@ -69,7 +69,8 @@ def prepare(
     refuse_large_mesh(crystal, settings.mesh_length, settings.mesh)
     for section in SECTIONS:
         section.check(settings, crystal.atoms)
-    if settings.born is not None and crystal.layer is not None and crystal.layer.note:
+    given = settings.born is not None and str(settings.born) not in polar.WORDS
+    if given and crystal.layer is not None and crystal.layer.note:
         raise InputError(
             f"charges are given for a layer whose cell was changed ({crystal.layer.note})",
             "the dielectric tensor belongs to the height of the cell that it was computed in",
@@ -104,6 +105,7 @@ def compute(crystal: Crystal, run: Run[PhononSettings]) -> PhononStudy:
         matrix, choice = find_supercell(crystal, atoms, run)
     with watch.section("force_constants"), watch.progress("force constants") as progress:
         phonopy = objects.get_phonopy(atoms, calc, matrix, symprec=settings.symprec, progress=progress)
+    rotations = _turned(phonopy, crystal, settings)
     with watch.section("checks"), watch.progress("checks") as progress:
         residuals, worst_qpoint = _residuals(phonopy, crystal, calc, progress)
     with watch.section("sampling"):
@@ -119,11 +121,28 @@ def compute(crystal: Crystal, run: Run[PhononSettings]) -> PhononStudy:
         relaxation=relaxation,
         choice=choice,
         phonopy=phonopy,
-        checks=residuals,
+        checks=residuals | rotations,
         worst_qpoint=worst_qpoint,
         sampling=sampling,
         parts=parts,
     )
+
+
+def _turned(phonopy: Phonopy, crystal: Crystal, settings: PhononSettings) -> dict[str, float]:
+    """What rotations do to the constants: measured for layers, and where invariance was asked for, which is imposed."""
+    from ..phonons.supercell import rotations
+
+    if settings.impose_rotations:
+        found = rotations.impose_rotations(phonopy)
+    elif crystal.layer is not None:
+        found = rotations.measure_rotations(phonopy)
+    else:
+        return {}
+    return {
+        "rotations_born_huang": found.born_huang,
+        "rotations_huang": found.huang,
+        "rotations_changed_constants_by": found.changed_by,
+    }
 
 
 def _residuals(

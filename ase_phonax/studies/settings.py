@@ -176,6 +176,12 @@ class PhononSettings(
 ):
     """Everything that `phonon_study` can be told; names and values are those of `ase-phonax phonons --help`."""
 
+    impose_rotations: bool = flag(
+        _SUPERCELL,
+        "constants changed by as little as makes them invariant under rotations: the bending branch of a layer is then"
+        " quadratic in any supercell; not with charges",
+    )
+
     def _check(self) -> None:
         first, last, step = self.temperatures
         count = (last - first) / step if step else float("inf")

@@ -59,6 +59,8 @@ UNITS = {
     "gibbs_energy": "eV",
     "temperature": "K",
     "pressure": "Pa",
+    "born_charges": "e",
+    "rotations_changed_constants_by": "eV/Å²",
     "relaxed_max_force": "eV/Å",
     # One name in two places.
     "mesh_convergence[].free_energy": "kJ/mol",
@@ -104,6 +106,8 @@ _PURE = frozenset(
         "ratio",
         "ratios_fitted",
         "ratios_left_out",
+        "rotations_born_huang",
+        "rotations_huang",
         "relative_curvature",
         "relaxation_steps",
         "space_group_number",

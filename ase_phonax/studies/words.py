@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ..base.units import FREQUENCY_UNITS
 
 _DEGENERATE_THZ = 5e-4
 _COARSE = 0.2  # of the highest frequency: a tolerance beyond it says little
+_ROTATIONS_FELT = 1e-7  # relative: graphene's bending modes of 4 x 4 cells have 3e-4, of 9 x 9 cells 1e-9
 LARGEST_ERROR = 4.0  # times the tolerance: of a hundred errors the largest is about three times their RMS
 
 
@@ -59,6 +60,16 @@ def symmetry_in_words(value: float) -> str:
     if value < 1e-4:
         return "small: noise, or a structure not quite symmetric"
     return "LARGE: structure or supercell do not have the symmetry found"
+
+
+def rotations_in_words(checks: Mapping[str, float], imposed: bool) -> str:
+    """Violations of rotational invariance, and what was done about them."""
+    said = f"{checks['rotations_born_huang']:.1e} Born and Huang, {checks['rotations_huang']:.1e} Huang"
+    if imposed:
+        return f"{said}, and then imposed: constants changed by {checks['rotations_changed_constants_by']:.1e} eV/Å²"
+    if checks["rotations_huang"] < _ROTATIONS_FELT:
+        return said
+    return f"{said}   low bending modes of the supercell feel it: `impose_rotations`, or `exact`"
 
 
 def interpolation_in_words(

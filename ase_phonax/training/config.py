@@ -160,6 +160,8 @@ class RunConfig:
         checkpoint_seconds: a checkpoint is written after each epoch when the last is older, and inside long ones.
         devices: number of devices that share a batch; "all" takes what JAX finds.
         level_of_theory, licence, citation: go into the model file.
+        dipole_width: L where the model's reach ends, as labels `without_dipoles` have it [1/Å]; 0 for the one of the
+            model that is fine-tuned, if that is known.
     """
 
     output: str = "training"
@@ -174,6 +176,7 @@ class RunConfig:
     level_of_theory: str = "not stated"
     licence: str = "not stated"
     citation: str = ""
+    dipole_width: float = 0.0
 
 
 @dataclass(frozen=True)

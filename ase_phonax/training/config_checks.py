@@ -39,6 +39,7 @@ LEAST = {
     ("run", "n_shapes"): (1, True),
     ("run", "validate_every"): (1, True),
     ("run", "checkpoint_seconds"): (0, True),
+    ("run", "dipole_width"): (0, True),
 }
 
 
@@ -52,6 +53,7 @@ MOST = {
     ("run", "seed"): 2**32 - 1,
     ("run", "n_shapes"): 1000,
     ("run", "validate_every"): 10_000_000,
+    ("run", "dipole_width"): 2.0,
 }
 
 

@@ -13,6 +13,7 @@ from ..base.errors import InputError
 from ..base.progress import Progress
 from ..derivatives.compiled.responses import cast
 from ..models.potential import Potential, Provenance
+from ..phonons.polar.widths import DIPOLE_WIDTH, width_of
 from . import partition, placement, setup
 from .answers import check_fields
 from .batches import Item, Planner, iterate, prepare
@@ -148,6 +149,7 @@ class Run(Trainer):
         self.potential = setup.with_wanted_outputs(potential, config.loss, config.run.seed, in_fields)
         check_fields(self.potential, [*training, *valid])
         self.base = None if base is None else base.name
+        self.base_width = None if base is None else width_of(base)
         frozen = setup.frozen_names(config.fine_tune.frozen, self.potential.parameters)
         scales = setup.label_scales(config.loss, training, self.potential.numbers)
         n_devices = placement.n_devices(config.run.devices)
@@ -232,6 +234,7 @@ class Run(Trainer):
         parameters, epoch = self.chosen()
         config = self.config
         base = f", from {self.base}" if self.base else ""
+        width = config.run.dipole_width or self.base_width
         described = ", ".join(f"{n} with {label}" for label, n in self.counts["train"].items() if n)
         provenance = Provenance(
             level_of_theory=config.run.level_of_theory,
@@ -246,6 +249,7 @@ class Run(Trainer):
                 "scales": {name: float(value) for name, value in self.scales.items()},
                 "best_epoch": epoch,
                 "metrics": next((r for r in self.rows if r["epoch"] == epoch), self.rows[-1]),
+                **({DIPOLE_WIDTH: width} if width else {}),
             },
         )
         name = config.run.name or (f"{self.base}-tuned" if self.base else "trained")

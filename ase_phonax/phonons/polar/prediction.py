@@ -19,7 +19,8 @@ from ...models.loading import load_model
 from ...models.polarity import CHARGES, SUSCEPTIBILITY, as_charges, dielectric_tensor
 from ...models.potential import Potential
 from ...structures.layers import vacuum_axis
-from ...structures.oxidation import is_balanced
+from ...structures.oxidation import why_not_an_insulator
+from ...structures.space_groups import reduce_to_primitive
 from ..supercell.constants import crystal_atoms
 from .charges import refuse_boxes
 
@@ -54,8 +55,9 @@ def predict_charges(
 ) -> PredictedCharges:
     """Born charges and the electronic dielectric tensor of a crystal.
 
-    The network was trained on insulators and knows nothing else. Whether a crystal is one is judged by two signs, and
-    said in `doubt`: oxidation states that balance, and a dielectric tensor that is not about to diverge.
+    The network was trained on insulators and knows nothing else. Whether a crystal is one is judged by its composition
+    (electrons, oxidation states and d shells that leave a gap) and by a dielectric tensor that is not about to diverge,
+    and said in `doubt`.
 
     >>> from ase.build import bulk
     >>> from ase_phonax import predict_charges
@@ -102,8 +104,8 @@ def _evaluator(model: str | Potential, changed: int = 0) -> Evaluator:
 
 def _doubt(crystal: Atoms, dielectric: NDArray[np.float64]) -> str | None:
     """Why a crystal may be no insulator."""
-    if not is_balanced(crystal.numbers.tolist()):
-        return "common oxidation states of its elements do not balance: a metal, or bonds that share electrons evenly"
+    if (reason := why_not_an_insulator(reduce_to_primitive(crystal).numbers.tolist())) is not None:
+        return reason
     mean = float(np.trace(dielectric)) / 3
     if mean > LARGEST:
         return f"a dielectric constant of {mean:.0f} speaks for a gap that is small or none"

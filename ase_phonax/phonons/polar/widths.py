@@ -17,12 +17,18 @@ if TYPE_CHECKING:
     from ...models.potential import Potential
 
 UNKNOWN = 0.10  # [1/Å], of models that nobody has measured
+DIPOLE_WIDTH = "dipole_width_per_angstrom"  # in the provenance of a training
 
 
 def width_of(potential: Potential) -> float | None:
-    """L of the Gaussian that ends a model's reach [1/Å]; None where it was not measured."""
+    """L of the Gaussian that ends a model's reach [1/Å]; None where it was not measured.
+
+    It stands in the card of a named model, and in the file of one that was trained: there by `run.dipole_width`, or
+    inherited from the model that was fine-tuned.
+    """
     card = find_card(potential.name)
-    return None if card is None else card.dipole_width or None
+    known = card.dipole_width if card is not None else potential.provenance.training.get(DIPOLE_WIDTH)
+    return known or None
 
 
 def checked_width(width: float) -> float:

@@ -10,6 +10,7 @@ from ...structures.space_groups import get_operations
 from ..calculators import charges_on_one_side
 from .constants import compact_constants, crystal_atoms, images_of, interpolation_errors
 from .door import checked
+from .images import image_finder, transposed
 
 # Incommensurate wave vectors at which interpolated and exact D(q) are compared: fixed, so that two runs
 # print the same number, and spread evenly over the zone: the additive recurrence of powers of 1/g, where
@@ -60,37 +61,9 @@ def checks(
     }
 
 
-def _image_finder(phonopy: Phonopy) -> Callable[[np.ndarray], np.ndarray]:
-    """A function of positions (m, 3) [Å]: which supercell atoms (m,) lie nearest to there, modulo its lattice."""
-    primitive, supercell = phonopy.primitive, phonopy.supercell
-    to_primitive = np.linalg.inv(primitive.cell)
-    repeats = np.rint(supercell.cell @ to_primitive).astype(int)
-    size = abs(round(np.linalg.det(repeats)))
-    to_supercell = np.rint(np.linalg.inv(repeats) * size).astype(int)
-    home = primitive.positions @ to_primitive
-
-    def keys(positions: np.ndarray) -> list[tuple[int, ...]]:
-        from_home = positions @ to_primitive - home[:, None]
-        cells = np.rint(from_home).astype(int)
-        j = np.linalg.norm((from_home - cells) @ primitive.cell, axis=2).argmin(axis=0)
-        cosets = cells[j, np.arange(len(positions))] @ to_supercell % size
-        return list(map(tuple, np.column_stack([j, cosets]).tolist()))
-
-    table = {key: index for index, key in enumerate(keys(supercell.positions))}
-    return lambda positions: np.array([table[key] for key in keys(positions)])
-
-
 def _hermiticity(phonopy: Phonopy, constants: np.ndarray) -> float:
-    """Largest |Phi(i, k) - Phi(k, i)^T|, the partner found by lattice translation."""
-    primitive, supercell = phonopy.primitive, phonopy.supercell
-    find, worst = _image_finder(phonopy), 0.0
-    j = images_of(phonopy)
-    home = supercell.positions[primitive.p2s_map]
-    for i in range(len(primitive)):
-        # Seen from k's representative in the home cell, atom i lies at the opposite lattice vector.
-        partner = find(home[i] + home[j] - supercell.positions)
-        worst = max(worst, float(np.abs(constants[i] - constants[j, partner].transpose(0, 2, 1)).max()))
-    return worst
+    """Largest |Phi(i, k) - Phi(k, i)^T|."""
+    return float(np.abs(constants - transposed(constants, phonopy)).max())
 
 
 def _space_group_residual(phonopy: Phonopy, constants: np.ndarray) -> float:
@@ -100,7 +73,7 @@ def _space_group_residual(phonopy: Phonopy, constants: np.ndarray) -> float:
     """
     primitive, supercell = phonopy.primitive, phonopy.supercell
     rotations, translations = get_operations(crystal_atoms(primitive), phonopy.symmetry.tolerance)
-    find, worst = _image_finder(phonopy), 0.0
+    find, worst = image_finder(phonopy), 0.0
     j = images_of(phonopy)
     home = supercell.positions[primitive.p2s_map]
     for rotation, translation in zip(rotations, translations, strict=True):

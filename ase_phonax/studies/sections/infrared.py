@@ -31,30 +31,22 @@ class InfraredSettings(Settings):
         None,
         number,
         "polar crystals",
-        "where charges are given: width of all lines in the dielectric function and the reflectivity, in THz (default:"
+        "where there are charges: width of all lines in the dielectric function and the reflectivity, in THz (default:"
         " 0.15)",
         metavar="THZ",
     )
 
 
 def check(settings: PhononSettings, atoms: Atoms) -> None:
-    """Refuse a damping that is none, or without charges.
+    """Refuse a damping that is none; `polar` refuses one without charges.
 
     Raises:
         InputError: naming it.
     """
-    from ...base.errors import InputError
     from ...phonons.polar.infrared import checked_damping
 
-    if settings.infrared_damping is None:
-        return
-    checked_damping(settings.infrared_damping)
-    if settings.born is None:
-        raise InputError(
-            "`infrared_damping` is given without `born`",
-            "light moves charges, and without them there is no dielectric function",
-            "give the charges as well, or leave it out",
-        )
+    if settings.infrared_damping is not None:
+        checked_damping(settings.infrared_damping)
 
 
 def compute(context: Context) -> InfraredPart | None:

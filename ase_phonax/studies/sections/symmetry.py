@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ...base.units import FREQUENCY_UNITS
 from ..options import Settings, coordinate, option
@@ -51,13 +51,14 @@ def check(settings: PhononSettings, atoms: Atoms) -> None:
 
 def compute(context: Context) -> IrrepsPart:
     """Irreducible representations at Gamma, then at each q-point asked for."""
+    from ...phonons.calculators import DirectedCalculator
     from ...phonons.symmetry.irreps import find_irreps
 
     settings = context.settings
     qpoints = [(0.0, 0.0, 0.0), *(settings.irreps_q or ())]
     irreps = [find_irreps(context.phonopy, q, noise_thz=context.noise_thz) for q in dict.fromkeys(qpoints)]
     # In two dimensions they do coincide at Γ: there is nothing to add.
-    split = settings.born is not None or context.is_layer
+    split = isinstance(cast(object, context.calc), DirectedCalculator) or context.is_layer
     unsplit = not split and any(entry.infrared for entry in irreps[0].sets)
     return IrrepsPart(tuple(irreps), settings.unit, unsplit)
 
