@@ -19,7 +19,7 @@ from ase_phonax.phonons.bands import structure
 from ase_phonax.phonons.instabilities import frozen, imaginary
 from ase_phonax.phonons.motion import animations, displacements
 from ase_phonax.phonons.sampling import heat, meshes, stability
-from ase_phonax.phonons.supercell import checks, constants, objects, patches
+from ase_phonax.phonons.supercell import checks, constants, objects, patches, rotations
 from ase_phonax.phonons.symmetry import irreps
 from ase_phonax.training.labels import phonopy_labels
 
@@ -73,6 +73,8 @@ TAKERS = {
     "directions_of_path": lambda p, calc: polar.splitting.directions_of_path(p),
     "exact_matrices": lambda p, calc: patches.exact_matrices(p, calc).__enter__(),
     "checks": lambda p, calc: checks.checks(p, calc.get_dynamical_matrix),
+    "measure_rotations": lambda p, calc: rotations.measure_rotations(p),
+    "impose_rotations": lambda p, calc: rotations.impose_rotations(p),
     "bands_and_dos": lambda p, calc: pictures.bands_and_dos(p),
     "draw_bands": lambda p, calc: pictures.draw_bands(p, Figure().subplots()),
     "draw_densities": lambda p, calc: pictures.draw_densities(p, Figure().subplots()),
