@@ -305,8 +305,10 @@ def test_the_section_prints_charges_and_every_direction(born_file, tmp_path):
     calc = polar.with_charges(PairCalculator(like=0.0), atoms, asked)
     phonopy = get_phonopy(atoms, calc, 2)
     bands = phonopy.run_band_structure([[[0, 0, 0], [0.25, 0, 0.25]]])
+    qpoints = phonopy.run_qpoints([[0.1, 0.2, 0.3]])
     section = polar.compute(Context(asked, phonopy, calc))
-    assert phonopy.band_structure is bands  # the section does not start anything anew
+    assert phonopy.band_structure is bands
+    assert phonopy.qpoints is qpoints  # the section does not start anything anew
     text = Table("")
     section.describe(text)
     printed = str(text)

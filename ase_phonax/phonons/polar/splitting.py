@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from phonopy import Phonopy
+from phonopy.phonon.qpoints import QpointsPhonon
 
 from ...base.errors import InputError
+from ...base.units import THZ_PER_SQRT_EV_A2_AMU
 from ..bands.paths import crystal_path, mathtext_label, named_path, plain_label
 from ..supercell.constants import crystal_atoms
 from ..supercell.door import checked, dynamical_matrix
@@ -72,15 +74,19 @@ def get_gamma_splitting(
             "without charges frequencies at Γ do not depend on the direction",
             "make it with a PolarCalculator, or run ase_phonax.set_nac(phonopy, born) first",
         )
-    dynamical_matrix(phonopy)
+    matrix = dynamical_matrix(phonopy)
     if directions is None:
         names, vectors = directions_of_path(phonopy, path)
     else:
         vectors = checked_directions(directions)
         names = ["(" + ", ".join(f"{round(x, 4) + 0.0:g}" for x in vector) + ")" for vector in vectors.tolist()]
-    gamma = [[0.0, 0.0, 0.0]]
-    approached = [phonopy.run_qpoints(gamma, nac_q_direction=vector).frequencies[0] for vector in vectors]
-    without = phonopy.run_qpoints(gamma).frequencies[0]
+
+    def at_gamma(direction: NDArray[np.float64] | None) -> NDArray[np.float64]:
+        # Not run_qpoints, which would replace the caller's own q-points in the object.
+        found = QpointsPhonon(np.zeros((1, 3)), matrix, nac_q_direction=direction, factor=THZ_PER_SQRT_EV_A2_AMU)
+        return np.asarray(found.frequencies[0])
+
+    approached, without = [at_gamma(vector) for vector in vectors], at_gamma(None)
     table = np.reshape(approached, (-1, len(without)))  # a path need not touch Γ
     return GammaSplitting(tuple(names), vectors, np.sort(table, axis=1), np.sort(without))
 
