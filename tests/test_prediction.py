@@ -11,7 +11,16 @@ from ase.build import bulk
 from ase.io import write
 from ase.spacegroup import crystal
 
-from ase_phonax import Frame, PhonaxCalculator, PolarCalculator, load_model, predict_charges, read_frames, train
+from ase_phonax import (
+    Frame,
+    PhonaxCalculator,
+    PolarCalculator,
+    fine_tune,
+    load_model,
+    predict_charges,
+    read_frames,
+    train,
+)
 from ase_phonax.base.errors import InputError, ModelError, StructureError
 from ase_phonax.cli import main
 from ase_phonax.derivatives.conventions import frequencies_thz
@@ -151,7 +160,7 @@ def test_a_network_learns_them(tmp_path):
         },
         "loss": {"energy": 0, "forces": 0, "stress": 0, "curvature": 0, "crystal_charges": 1, "log_susceptibility": 1},
         "optimiser": {"epochs": 60, "batch_size": 2, "learning_rate": 3e-2},
-        "run": {"output": str(tmp_path / "run"), "validate_every": 60},
+        "run": {"output": str(tmp_path / "run"), "validate_every": 60, "dipole_width": 0.12},
         "data": {"valid": 0},
     }
     losses = []
@@ -161,6 +170,13 @@ def test_a_network_learns_them(tmp_path):
     assert found[0].charges[0, 0, 0] < found[1].charges[0, 0, 0]
     assert np.trace(found[0].dielectric) < np.trace(found[1].dielectric)
     assert np.abs(found[0].charges.sum(axis=0)).max() < 1e-12
+    # Where its reach ends is in its file, and in that of a model that begins as it, unless that says another.
+    assert width_of(load_model(tmp_path / "run/model.h5")) == 0.12
+    settings.pop("network")
+    settings["optimiser"]["epochs"] = 1
+    for stated, width in ((0.0, 0.12), (0.2, 0.2)):
+        settings["run"] |= {"output": str(tmp_path / f"tuned{stated}"), "dipole_width": stated}
+        assert width_of(fine_tune(result.potential, settings, frames=(frames, [])).potential) == width
 
 
 def test_crystals_have_charges_by_default_where_the_model_and_the_crystal_allow():

@@ -26,7 +26,9 @@ from ase.build import bulk
 from ase.formula import Formula
 from ase.io import read
 
-from ase_phonax import Frame, load_model, predict_charges, save_model
+from matplotlib.figure import Figure
+
+from ase_phonax import Frame, load_model, predict_charges, save_figure, save_model
 from ase_phonax.models.fields import as_components
 from ase_phonax.models.polarity import dielectric_tensor, log_susceptibility
 
@@ -94,13 +96,15 @@ def show(row: dict) -> None:
 def measure(options: argparse.Namespace) -> dict:
     """Errors on formulas that were never learned from: by crystal, by element and by class of gap."""
     model = load_model(options.output / "model.h5")
-    rows, by_element = [], defaultdict(list)
+    rows, by_element, pairs = [], defaultdict(list), defaultdict(list)
     for part, frame in crystals(options.quick):
         if part != "test":
             continue
         found = predict_charges(frame.atoms, model)
         eps = dielectric_tensor(as_components(frame.log_susceptibility))
         off = np.abs(found.charges - frame.crystal_charges)
+        pairs["Born charges (e)"].append((frame.crystal_charges.ravel(), found.charges.ravel()))
+        pairs["ε∞"].append((eps[np.triu_indices(3)], found.dielectric[np.triu_indices(3)]))
         for symbol, own in zip(frame.atoms.symbols, off, strict=True):
             by_element[symbol].append(float(own.mean()))
         rows.append(
@@ -136,10 +140,27 @@ def measure(options: argparse.Namespace) -> dict:
         "rows": rows,
     }
     print(json.dumps({key: value for key, value in result.items() if key not in ("rows", "elements")}, indent=1))
+    draw(pairs, options.output / "polar_parity")
     part = options.output / "measured.part"
     part.write_text(json.dumps(result, indent=1) + "\n")
     part.replace(options.output / "measured.json")
     return result
+
+
+def draw(pairs: dict[str, list], stem: Path) -> None:
+    """Components by the network over those by DFPT."""
+    figure = Figure(figsize=(7.5, 3.8), layout="constrained")
+    for axes, (name, found) in zip(figure.subplots(1, 2), pairs.items(), strict=True):
+        theirs, ours = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        if name == "ε∞":
+            axes.set(xscale="symlog", yscale="symlog")  # small gaps have tensors without bounds
+        ends = [min(theirs.min(), ours.min()), max(theirs.max(), ours.max())]
+        axes.plot(ends, ends, color="0.6", lw=0.8)
+        axes.plot(theirs, ours, ".", ms=3, alpha=0.4, color="tab:blue", markeredgewidth=0)
+        axes.set(
+            xlabel=f"{name}, PBEsol DFPT", ylabel=f"{name}, {NAME}", title=f"{len(found)} crystals", aspect="equal"
+        )
+    print("wrote " + ", ".join(map(str, save_figure(figure, stem))))
 
 
 def card(options: argparse.Namespace) -> None:
