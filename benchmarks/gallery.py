@@ -82,7 +82,7 @@ def page() -> str:
         shrink(folder / "bands.png", PICTURES / f"{stem}.png")
         pictures.append(f"### {words}\n\n![{words}: bands and densities of states](images/gallery/{stem}.png)\n")
     head = ["structure", "space group", "atoms given, primitive", "supercell, atoms", "interpolation error, THz"]
-    head += ["lowest, highest, THz", "stable", "path", "volume, %", "seconds"]
+    head += ["lowest, highest, THz", "stable", "charges", "path", "volume, %", "seconds"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *rows]
     return "\n".join(lines) + "\n\n" + "\n".join(pictures)
 
@@ -113,6 +113,7 @@ def row(name: str, words: str, found: dict) -> str:
         f"{found['checks']['interpolation_error_thz']:.2g}" + (", bands exact" if found["bands_exact"] else ""),
         f"{found['min_frequency_thz'] + 0.0:.2f}, {found['max_frequency_thz']:.2f}",
         stability(found),
+        found["charges_from"] or f"none: {found['charges_because'].partition(':')[0]}",
         found["band_path"].replace("|", "\\|"),
         f"{100 * found['volume_change']:+.1f}",
         f"{found['timings_s']['total']:.0f}",

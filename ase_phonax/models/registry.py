@@ -67,6 +67,7 @@ class ModelCard:
             Others are not proposed for a structure.
         dipole_width: where its reach ends, for the interaction of dipoles (`phonons.polar.widths`) [1/Å]; 0
             where nobody has measured it.
+        n_members: how many networks answer together (`committee`); the others lie beside it as NAME-2.h5, ...
     """
 
     name: str
@@ -84,6 +85,7 @@ class ModelCard:
     citation: str = ""
     purpose: str = BOTH
     dipole_width: float = 0.0
+    n_members: int = 1
 
     @property
     def size(self) -> str:
@@ -130,6 +132,7 @@ _KINDS = {  # all others are texts
     "n_bytes": int,
     "measured": dict,
     "dipole_width": float,
+    "n_members": int,
 }
 
 

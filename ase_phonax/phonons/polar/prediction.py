@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,8 +15,8 @@ from phonopy.structure.atoms import PhonopyAtoms
 
 from ...base.errors import StructureError
 from ...derivatives.evaluator import Evaluator
+from ...models.committee import Model, load_committee, mean_and_spread
 from ...models.fields import require_output
-from ...models.loading import load_model
 from ...models.polarity import CHARGES, SUSCEPTIBILITY, as_charges, dielectric_tensor
 from ...models.potential import Potential
 from ...structures.layers import vacuum_axis
@@ -37,12 +38,16 @@ class PredictedCharges:
         dielectric: (3, 3) electronic dielectric tensor, symmetric, above 1.
         model: name of the network.
         doubt: why the crystal may have no charges at all; None where nothing speaks for it.
+        charges_spread, dielectric_spread: standard deviations of the members of a committee, in the shapes of the
+            above; None of a single network.
     """
 
     charges: NDArray[np.float64]
     dielectric: NDArray[np.float64]
     model: str
     doubt: str | None
+    charges_spread: NDArray[np.float64] | None = None
+    dielectric_spread: NDArray[np.float64] | None = None
 
     @property
     def born(self) -> dict[str, NDArray[np.float64]]:
@@ -50,9 +55,7 @@ class PredictedCharges:
         return {"born": self.charges, "dielectric": self.dielectric}
 
 
-def predict_charges(
-    atoms: Atoms | PhonopyAtoms, model: str | os.PathLike | Potential = FOR_CHARGES
-) -> PredictedCharges:
+def predict_charges(atoms: Atoms | PhonopyAtoms, model: Model | Sequence[Model] = FOR_CHARGES) -> PredictedCharges:
     """Born charges and the electronic dielectric tensor of a crystal.
 
     The network was trained on insulators and knows nothing else. Whether a crystal is one is judged by its composition
@@ -67,7 +70,8 @@ def predict_charges(
 
     Args:
         atoms: a crystal, at rest; any cell.
-        model: name or file of a network with the outputs `charges` and `log_susceptibility`, or a `Potential`.
+        model: name or file of a network with the outputs `charges` and `log_susceptibility`, or a `Potential`; of
+            several the mean is taken.
 
     Raises:
         StructureError: no crystal, a layer, or an element that the network does not know.
@@ -81,25 +85,36 @@ def predict_charges(
             "the network knows crystals in three dimensions, and a layer has no dielectric tensor",
             "give charges of the layer by a file",
         )
-    if isinstance(model, Potential):
-        evaluator = _evaluator(model)
-    else:
-        path = Path(model)
-        evaluator = _evaluator(str(model), path.stat().st_mtime_ns if path.is_file() else 0)
-    given = evaluator.outputs(crystal)
-    dielectric = dielectric_tensor(given[SUSCEPTIBILITY.name])
+    models = [model] if isinstance(model, str | os.PathLike | Potential) else model
+    evaluators = [evaluator for own in models for evaluator in _evaluators(*_key(own))]
+    answers = [evaluator.outputs(crystal) for evaluator in evaluators]
+    charges, charges_spread = mean_and_spread([np.asarray(as_charges(own[CHARGES.name])) for own in answers])
+    # In the mean of logarithms the tensor stays above 1.
+    components, _ = mean_and_spread([np.asarray(own[SUSCEPTIBILITY.name]) for own in answers])
+    dielectric = dielectric_tensor(components)
+    _, dielectric_spread = mean_and_spread([dielectric_tensor(own[SUSCEPTIBILITY.name]) for own in answers])
+    names = dict.fromkeys(evaluator.potential.name for evaluator in evaluators)
     return PredictedCharges(
-        np.asarray(as_charges(given[CHARGES.name])), dielectric, evaluator.potential.name, _doubt(crystal, dielectric)
+        charges, dielectric, ", ".join(names), _doubt(crystal, dielectric), charges_spread, dielectric_spread
     )
 
 
+def _key(model: Model) -> tuple[str | Potential, int]:
+    """A model, and when its file was written, so that another one under the same name is read."""
+    if isinstance(model, Potential):
+        return model, 0
+    path = Path(model)
+    return str(model), path.stat().st_mtime_ns if path.is_file() else 0
+
+
 @lru_cache(maxsize=4)
-def _evaluator(model: str | Potential, changed: int = 0) -> Evaluator:
-    """Of a model; `changed` is when its file was written, so that another one under the same name is read."""
-    potential = load_model(model)
-    for output in (CHARGES, SUSCEPTIBILITY):
-        require_output(potential, output)
-    return Evaluator(potential, np.dtype("float64"))
+def _evaluators(model: str | Potential, changed: int) -> tuple[Evaluator, ...]:
+    """Of the members of a model."""
+    members = load_committee(model)
+    for potential in members:
+        for output in (CHARGES, SUSCEPTIBILITY):
+            require_output(potential, output)
+    return tuple(Evaluator(potential, np.dtype("float64")) for potential in members)
 
 
 def _doubt(crystal: Atoms, dielectric: NDArray[np.float64]) -> str | None:
