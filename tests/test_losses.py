@@ -38,6 +38,7 @@ SCALES = {"energy": 0.3, "forces": 0.5, "stress": 0.02, "curvature": 2.0, "spect
 SCALES |= {"dipole": 0.7, "polarizability": 0.4, "born_charges": 1.3, "polarizability_gradient": 0.6}
 OF_FIELDS = ("dipole", "polarizability", "born_charges", "polarizability_gradient")
 OF_CRYSTALS = ("crystal_charges", "log_susceptibility")  # tests/test_prediction.py
+OF_CRYSTALS += ("partial_densities", "density_of_states", "integrated_density")  # tests/test_densities.py
 OF_ENERGIES = tuple(name for name in WEIGHTED if name not in (*OF_FIELDS, *OF_CRYSTALS, "intensities"))
 Q = np.array([0.21, -0.37, 0.13])
 

@@ -1,6 +1,7 @@
 """Charges of crystals from their structure: what holds exactly, what DFPT says, and what is refused."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -28,6 +29,8 @@ from ase_phonax.derivatives.stars import exact_operations
 from ase_phonax.models.polarity import as_charges, dielectric_tensor, log_susceptibility, tensors
 from ase_phonax.models.registry import find_card
 from ase_phonax.phonons.polar import width_of
+from ase_phonax.phonons.polar.prediction import _doubt
+from ase_phonax.studies import charges
 from ase_phonax.studies.section import Context
 from ase_phonax.studies.sections import polar
 from ase_phonax.training.targets import CRYSTAL_CHARGES
@@ -109,6 +112,13 @@ def test_metals_are_doubted_and_what_is_no_crystal_of_known_elements_is_refused(
         predict_charges(MAGNESIA, "phonax-small")
 
 
+def test_a_metal_that_is_predicted_to_be_negative_among_oxygen_is_doubted():
+    """Iron of FeO had -1.2 e, and nothing was said."""
+    doubt = _doubt(MAGNESIA, np.array([-0.3, 0.3])[:, None, None] * np.eye(3), 3 * np.eye(3))
+    assert "Mg has -0.3 e, and only positive oxidation states" in doubt
+    assert _doubt(MAGNESIA, np.array([0.3, -0.3])[:, None, None] * np.eye(3), 3 * np.eye(3)) is None
+
+
 def test_a_model_of_charges_has_no_energies_and_says_so():
     with pytest.raises(ModelError, match="has no energies"):
         PhonaxCalculator("phonax-polar")
@@ -138,6 +148,26 @@ def test_labels_of_crystals_are_read_under_other_names_and_checked(tmp_path):
         sums_up([charged])
     with pytest.raises(InputError, match="is no crystal"):
         is_periodic([molecule])
+
+
+def test_of_several_networks_the_mean_is_taken_and_the_spread_is_theirs():
+    first = load_model("phonax-polar")
+    rng = np.random.default_rng(3)
+    moved = {
+        module: {name: value * (1 + 0.02 * rng.normal(size=np.shape(value))) for name, value in own.items()}
+        for module, own in first.parameters.items()
+    }
+    second = replace(first, name="another", parameters=moved)
+    one, two, both = (predict_charges(quartz(), members) for members in (first, second, [first, second]))
+    assert one.charges_spread is None
+    assert both.model == "phonax-polar, another"
+    assert both.charges == pytest.approx((one.charges + two.charges) / 2, abs=1e-12)
+    assert both.charges_spread == pytest.approx(np.abs(one.charges - two.charges) / 2**0.5, abs=1e-12)
+    assert np.abs(both.charges.sum(axis=0)).max() < 1e-12
+    low, high = np.sort([np.linalg.eigvalsh(own.dielectric) for own in (one, two)], axis=0)
+    assert (np.linalg.eigvalsh(both.dielectric) > 1).all()
+    assert (low - 1e-9 <= np.linalg.eigvalsh(both.dielectric)).all()
+    assert (np.linalg.eigvalsh(both.dielectric) <= high + 1e-9).all()
 
 
 def test_a_network_learns_them(tmp_path):
@@ -182,23 +212,31 @@ def test_a_network_learns_them(tmp_path):
 def test_crystals_have_charges_by_default_where_the_model_and_the_crystal_allow():
     known, unknown = PhonaxCalculator("phonax-small"), PairCalculator()
     salt, metal = bulk("NaCl", "rocksalt", a=5.69), bulk("Al")
-    charged = polar.with_charges(known, salt, typed())
+    charged = charges.with_charges(known, salt, typed())
     assert isinstance(charged, PolarCalculator)
     assert charged.charges_from == "phonax-polar"
     assert charged.width == width_of(known.potential)
     for calc, atoms, typing, reason in [
         (known, salt, ["--born", "none"], "as asked"),
         (known, metal, [], "13 electrons in the primitive cell"),
-        (known, sheet(), [], "asked for of a layer"),
+        (known, sheet(), [], "a layer: they are predicted of crystals in three dimensions alone"),
         (unknown, salt, [], "where the reach of 'pair-potential' ends was not measured"),
     ]:
         settings = typed(*typing)
-        assert polar.with_charges(calc, atoms, settings) is calc
+        assert charges.with_charges(calc, atoms, settings) is calc
         section = polar.compute(Context(settings, SimpleNamespace(primitive=atoms), calc))
         assert reason in section.because
         assert section.summary()["charges_from"] is None
+    # Given, they are compared with what is predicted.
+    predicted = predict_charges(salt)
+    right = charged.correction
+    assert charges.doubt_of_given(salt, right) is None
+    assert "Na has -1.10 e, where +1.10 is predicted" in charges.doubt_of_given(
+        salt, replace(right, charges=-predicted.charges)
+    )
+    assert "13 electrons" in charges.doubt_of_given(metal, right)
     # Asked for, the metal has some, with the doubt.
-    assert "an odd number" in polar.with_charges(known, metal, typed("--born", "predict")).doubt
+    assert "an odd number" in charges.with_charges(known, metal, typed("--born", "predict")).doubt
 
 
 def test_the_command_predicts_says_where_charges_come_from_and_writes_infrared_files(tmp_path, monkeypatch, capsys):
@@ -213,9 +251,8 @@ def test_the_command_predicts_says_where_charges_come_from_and_writes_infrared_f
     assert summary["charges_from"] == "phonax-polar"
     assert summary["charges_doubted"] is None
     assert np.shape(summary["born_charges"]) == (2, 3, 3)
-    gamma = summary["gamma_frequencies_thz"]
-    lo = max(gamma["directions"][0]["frequencies_thz"])
-    assert lo > max(gamma["without_charges_thz"]) + 5
+    lo = max(summary["gamma_directions"][0]["frequencies_thz"])
+    assert lo > max(summary["gamma_frequencies_thz"]) + 5
     assert summary["infrared"]["modes"][0]["label"] == "T1u"
     # Bands are exact, with LO at Gamma.
     bands = yaml.safe_load((tmp_path / "out/band.yaml").read_text())

@@ -110,6 +110,13 @@ def test_the_command_measures_layers_and_imposes_by_request(tmp_path, monkeypatc
     found = json.loads((tmp_path / "out/summary.json").read_text())
     assert found["checks"]["rotations_changed_constants_by"] > 0
     assert found["units"]["checks.rotations_changed_constants_by"] == "eV/Å²"
+    strained = sheet.copy()
+    strained.set_cell(strained.cell.array * [1.05, 1.05, 1], scale_atoms=True)
+    write("strained.extxyz", strained)
+    assert main(["phonons", "strained.extxyz", "--no-relax", *options]) == 0
+    assert "as the layer is under stress" in capsys.readouterr().out
+    assert main(["phonons", "strained.extxyz", "--no-relax", "--impose-rotations", *options]) == 2
+    assert "the crystal is under a stress of" in capsys.readouterr().err
     write("salt.extxyz", bulk("NaCl", "rocksalt", a=5.6))
-    assert main(["phonons", "salt.extxyz", "--impose-rotations"]) == 2
+    assert main(["phonons", "salt.extxyz", "--impose-rotations", *options[:5]]) == 2
     assert "--impose-rotations is given for a crystal with charges" in capsys.readouterr().err

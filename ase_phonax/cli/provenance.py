@@ -29,7 +29,7 @@ def command_of(arguments: argparse.Namespace) -> str:
 
 def read_files(arguments: argparse.Namespace) -> list[Any]:
     """Names of the files that a command on a single structure was given."""
-    from ..studies.sections.polar import WORDS
+    from ..studies.charges import WORDS
 
     names = ("structure", "born", "config", "measured_infrared", "measured_raman")
     given = {name: getattr(arguments, name, None) for name in names}

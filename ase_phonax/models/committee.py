@@ -36,4 +36,5 @@ def load_committee(model: Model) -> tuple[Potential, ...]:
 def mean_and_spread(answers: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
     """The mean, and the standard deviation of a single member's answer; None where there is but one."""
     stacked = np.stack(answers)
-    return stacked.mean(axis=0), stacked.std(axis=0, ddof=1) if len(answers) > 1 else None
+    spread = np.std(stacked, axis=0, ddof=1) if len(answers) > 1 else None
+    return np.asarray(np.mean(stacked, axis=0)), spread

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ase.data import atomic_numbers
 
@@ -25,18 +25,12 @@ STATES = {
 
 # Electrons in a d shell that leave a gap: none, all, and the low-spin octahedron and the square plane.
 _CLOSED = (0, 6, 8, 10)
-_PRISMS = (42, 74)  # Mo and W, whose two electrons of M(IV) pair in trigonal prisms: MoS2
+_PRISMS = (42, 74)  # Mo and W, whose two electrons of M(IV) pair in trigonal prisms of heavier anions: MoS2
+# Iron(II), nickel(II) and copper(III) are magnets where these are around them: their spins are high.
+_HIGH_SPIN, _WEAK = ((26, 2), (28, 2), (29, 3)), (7, 8, 9, 17, 35, 53)
+_PEROXIDE = (8, -1)  # not with metals that have d electrons to give
 _FIRST_OF_A_ROW = (21, 39, 71)  # group 3 of the d block; the others follow by number
 _OF_A_ROW = 10
-
-
-def is_balanced(numbers: Iterable[int]) -> bool:
-    """Whether common oxidation states of the elements add up to zero, each element positive or negative throughout.
-
-    Args:
-        numbers: atomic numbers of all atoms. An element that is not in the table balances nothing.
-    """
-    return _open_shells(numbers) is not None
 
 
 def why_not_an_insulator(numbers: Iterable[int]) -> str | None:
@@ -60,29 +54,52 @@ def why_not_an_insulator(numbers: Iterable[int]) -> str | None:
     return None
 
 
-def _open_shells(numbers: Iterable[int]) -> int | None:
-    """Fewest atoms with an open d shell in states that balance; None where none balance."""
+def is_always_positive(number: int) -> bool:
+    """Whether an element has none but positive oxidation states: metals have."""
+    return min(STATES.get(number, (-1,))) > 0
+
+
+def _open_shells(numbers: Sequence[int]) -> int | None:
+    """Fewest atoms with an open d shell in states that balance; None where none balance.
+
+    Atoms of an element may be in several positive states; negative ones are the same for all of them.
+    """
+    weak = any(number in _WEAK for number in numbers)
+    no_peroxide = any(_row(number) is not None for number in numbers)
     # What has been given so far, and whether both signs occur.
     sums: dict[tuple[int, bool, bool], int] = {(0, False, False): 0}
     for number, count in Counter(numbers).items():
+        states = STATES.get(number, ())
+        positive = {state: _is_open(number, state, weak) for state in states if state > 0}
+        choices = [(total, shells, True) for total, shells in _totals(positive, count).items() if positive]
+        choices += [
+            (count * state, 0, False)
+            for state in states
+            if state < 0 and not (no_peroxide and (number, state) == _PEROXIDE)
+        ]
         fewest: dict[tuple[int, bool, bool], int] = {}
-        for sign in (1, -1):
-            states = {state: _is_open(number, state) for state in STATES.get(number, ()) if state * sign > 0}
-            for total, shells in _totals(states, count).items() if states else ():
-                for (given, plus, minus), before in sums.items():
-                    key = (given + total, plus or sign > 0, minus or sign < 0)
-                    fewest[key] = min(fewest.get(key, before + shells), before + shells)
+        for (given, plus, minus), before in sums.items():
+            for total, shells, gives in choices:
+                key = (given + total, plus or gives, minus or not gives)
+                fewest[key] = min(fewest.get(key, before + shells), before + shells)
         sums = fewest
     return sums.get((0, True, True))
 
 
-def _is_open(number: int, state: int) -> bool:
-    """Whether an ion has a d shell that is open in any surrounding."""
-    first = max((first for first in _FIRST_OF_A_ROW if first <= number), default=None)
-    if state < 0 or first is None or number >= first + _OF_A_ROW:
+def _is_open(number: int, state: int, weak: bool) -> bool:
+    """Whether an ion has a d shell that is open in any surrounding, or among these `weak` neighbours."""
+    first = _row(number)
+    if first is None:
         return False
+    if weak and (number, state) in _HIGH_SPIN:
+        return True
     left = number - first + 3 - state
-    return left > 0 and left not in _CLOSED and not (left == 2 and number in _PRISMS)
+    return left not in _CLOSED and not (left == 2 and number in _PRISMS and not weak)
+
+
+def _row(number: int) -> int | None:
+    """The first element of its row of the d block; None of others."""
+    return next((first for first in _FIRST_OF_A_ROW if first <= number < first + _OF_A_ROW), None)
 
 
 def _totals(states: dict[int, bool], count: int) -> dict[int, int]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..base.units import FREQUENCY_UNITS
 from ..phonons.sampling.meshes import IMAGINARY_THRESHOLD_THZ
+from ..phonons.supercell.rotations import FREE_OF_STRESS
 from .model_facts import COMPARE, describe_model, imitates_another
 from .phonon_results import PhononStudy
 from .report import Report
@@ -35,7 +36,8 @@ def report(results: PhononStudy, folder: Path | None) -> Report:
     residual = checks["space_group_residual"]
     text.row("space group", f"{residual:.1e}   {symmetry_in_words(residual)}")
     if "rotations_huang" in checks:
-        text.row("rotations", rotations_in_words(checks, results.settings.impose_rotations))
+        imposed, stress = results.settings.impose_rotations, results.relaxation.max_stress or 0.0
+        text.row("rotations", rotations_in_words(checks, imposed, stress > FREE_OF_STRESS))
     error = checks["interpolation_error_thz"]
     highest = results.sampling.frequencies.maximum_thz
     worst = checks["interpolation_error_max_thz"]

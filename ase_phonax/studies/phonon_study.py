@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from ..base.errors import InputError, check_calculator
 from ..phonons.defaults import MESH_LENGTH
+from . import charges
 from .crystal import Crystal, find_crystal, find_supercell, refuse_large_mesh, relaxed, with_plain_results
 from .phonon_results import PhononStudy, Sampling
 from .section import Context
-from .sections import SECTIONS, polar
+from .sections import SECTIONS
 from .settings import PhononSettings
 from .study import Run, run_study
 
@@ -69,7 +70,7 @@ def prepare(
     refuse_large_mesh(crystal, settings.mesh_length, settings.mesh)
     for section in SECTIONS:
         section.check(settings, crystal.atoms)
-    given = settings.born is not None and str(settings.born) not in polar.WORDS
+    given = settings.born is not None and str(settings.born) not in charges.WORDS
     if given and crystal.layer is not None and crystal.layer.note:
         raise InputError(
             f"charges are given for a layer whose cell was changed ({crystal.layer.note})",
@@ -99,13 +100,13 @@ def compute(crystal: Crystal, run: Run[PhononSettings]) -> PhononStudy:
     settings, watch = run.settings, run.watch
     with watch.section("relaxation"):
         atoms, relaxation = relaxed(crystal, run)
-    run = replace(run, calc=polar.with_charges(run.calc, atoms, settings))
+    run = replace(run, calc=charges.with_charges(run.calc, atoms, settings))
     calc = run.calc
     with watch.section("supercell"):
         matrix, choice = find_supercell(crystal, atoms, run)
     with watch.section("force_constants"), watch.progress("force constants") as progress:
         phonopy = objects.get_phonopy(atoms, calc, matrix, symprec=settings.symprec, progress=progress)
-    rotations = _turned(phonopy, crystal, settings)
+    rotations = _turned(phonopy, crystal, settings, relaxation.max_stress or 0.0)
     with watch.section("checks"), watch.progress("checks") as progress:
         residuals, worst_qpoint = _residuals(phonopy, crystal, calc, progress)
     with watch.section("sampling"):
@@ -128,11 +129,18 @@ def compute(crystal: Crystal, run: Run[PhononSettings]) -> PhononStudy:
     )
 
 
-def _turned(phonopy: Phonopy, crystal: Crystal, settings: PhononSettings) -> dict[str, float]:
+def _turned(phonopy: Phonopy, crystal: Crystal, settings: PhononSettings, stress: float) -> dict[str, float]:
     """What rotations do to the constants: measured for layers, and where invariance was asked for, which is imposed."""
     from ..phonons.supercell import rotations
 
     if settings.impose_rotations:
+        if stress > rotations.FREE_OF_STRESS:
+            raise InputError(
+                f"the crystal is under a stress of {stress:.2g} eV/Å³",
+                "the conditions are those of a crystal at rest: imposed on this one they would take away what stress"
+                " does to bending modes and sound",
+                "relax the cell, or leave `impose_rotations` out",
+            )
         found = rotations.impose_rotations(phonopy)
     elif crystal.layer is not None:
         found = rotations.measure_rotations(phonopy)
@@ -151,11 +159,11 @@ def _residuals(
     """Checks of the force constants, and the (3,) q-point at which interpolating from the supercell is worst."""
     from ..phonons.calculators import DirectedCalculator
     from ..phonons.supercell import constants
-    from ..phonons.supercell.checks import PROBES, checks
+    from ..phonons.supercell.checks import checks, probes_for
     from ..phonons.supercell.constants import crystal_atoms
 
     primitive = crystal_atoms(phonopy.primitive)
-    probes = PROBES * crystal.repeated
+    probes = probes_for(calc, crystal.repeated)
 
     def exact_at(qpoints: np.ndarray, *, symmetry: bool = True) -> np.ndarray:
         return calc.get_dynamical_matrix(primitive, qpoints, symmetry=symmetry, progress=progress)

@@ -62,13 +62,15 @@ def symmetry_in_words(value: float) -> str:
     return "LARGE: structure or supercell do not have the symmetry found"
 
 
-def rotations_in_words(checks: Mapping[str, float], imposed: bool) -> str:
+def rotations_in_words(checks: Mapping[str, float], imposed: bool, stressed: bool) -> str:
     """Violations of rotational invariance, and what was done about them."""
     said = f"{checks['rotations_born_huang']:.1e} Born and Huang, {checks['rotations_huang']:.1e} Huang"
     if imposed:
         return f"{said}, and then imposed: constants changed by {checks['rotations_changed_constants_by']:.1e} eV/Å²"
     if checks["rotations_huang"] < _ROTATIONS_FELT:
         return said
+    if stressed:
+        return f"{said}   as the layer is under stress: bending modes feel it, in exact D(q) as well"
     return f"{said}   low bending modes of the supercell feel it: `impose_rotations`, or `exact`"
 
 

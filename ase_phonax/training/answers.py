@@ -147,6 +147,15 @@ def value_errors(answers: Answers, target: Target) -> dict[str, np.ndarray]:
     return {target.quantity.name: np.atleast_1d(error / len(answers.frame.atoms) if target.extensive else error)}
 
 
+def density_errors(answers: Answers, target: Target) -> dict[str, np.ndarray]:
+    """Errors of a density of states where it is known, both with the maximum 1 there."""
+    label = np.asarray(target.of(answers.frame))
+    assert target.output is not None
+    known = label >= 0
+    value = target.of_components(answers.outputs[target.output.name]).mean(axis=0)[known]
+    return {target.quantity.name: value / value.max() - label[known] / label[known].max()}
+
+
 def matrix_errors(answers: Answers, target: Target) -> dict[str, np.ndarray]:
     """Errors of the elements of matrices, and of their frequencies."""
     labels = target.of(answers.frame)

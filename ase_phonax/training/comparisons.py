@@ -51,6 +51,10 @@ class Comparison:
         """Means over the atoms of each graph: (n_nodes,) -> (n_graphs,)."""
         return jax.ops.segment_sum(values, self.owner, self.n_graphs) / self.n_atoms
 
+    def means_of_nodes(self, values: Array) -> Array:
+        """The same of vectors: (n_nodes, m) -> (n_graphs, m)."""
+        return jax.ops.segment_sum(values, self.owner, self.n_graphs) / self.n_atoms[:, None]
+
     def predicts(self, target: Target) -> bool:
         """Whether the network says anything of this label."""
         if target.output is not None:
@@ -62,10 +66,11 @@ class Comparison:
     def difference(self, target: Target) -> Array:
         """Prediction less label, (n_graphs, ...) or (n_nodes, ...); per atom where the label grows with the atoms."""
         labels = (self.batch.nodes if target.per == "atom" else self.batch.globals)[target.name]
-        error = self._value(target).reshape(labels.shape) - labels
+        error = self.value(target).reshape(labels.shape) - labels
         return error / self.n_atoms if target.extensive else error
 
-    def _value(self, target: Target) -> Array:
+    def value(self, target: Target) -> Array:
+        """What the network says in the place of a label."""
         if target.needs is not None:
             slopes = jnp.moveaxis(self.predicted.slopes[target.name], -1, 1)
             return jnp.moveaxis(target.of_components(slopes), 1, -1)
@@ -77,9 +82,9 @@ class Comparison:
             pooled = jax.ops.segment_sum(values, self.owner, self.n_graphs)
             values = pooled if output.pooling == "sum" else pooled / self.n_atoms[:, None]
         elif output.neutral:
-            mean = jax.ops.segment_sum(values, self.owner, self.n_graphs) / self.n_atoms[:, None]
-            values = values - mean[self.owner]
-        return target.of_components(values)
+            values = values - self.means_of_nodes(values)[self.owner]
+        values = target.of_components(values)
+        return self.means_of_nodes(values) if output.per == "atom" and target.per == "structure" else values
 
     def weight(self, target: Target) -> Array:
         """(n_graphs,) of the frames: zero where one does not have the label."""
@@ -152,6 +157,42 @@ def _n_columns(c: Comparison) -> Array | int:
 
 
 # Errors as they are shown, and the weights of the frames that have the label, of as many leading axes.
+
+
+def densities(c: Comparison, target: Target, scale: Array, cost: Cost) -> Array:
+    """Densities of states where they are known, each with the maximum 1 there."""
+    difference, known = _densities(c, target)
+    n_known = jnp.maximum(jnp.sum(known, -1), 1)
+    return jnp.sum(cost(difference[..., None] / scale), -1) / n_known
+
+
+def integrated_densities(c: Comparison, target: Target, scale: Array, cost: Cost) -> Array:
+    """Densities integrated up to each frequency where they are known, each to 1: how far modes lie off."""
+    label, known = _known(c, target)
+    predicted = c.value(target) * known
+    parts = [jnp.cumsum(own, -1) / jnp.maximum(jnp.sum(own, -1, keepdims=True), 1e-9) for own in (predicted, label)]
+    return jnp.sum(jnp.abs(parts[0] - parts[1]) * known, -1) / scale / jnp.maximum(jnp.sum(known, -1), 1)
+
+
+def _known(c: Comparison, target: Target) -> tuple[Array, Array]:
+    """Labels, zero where they are not known, and where they are."""
+    label = c.batch.globals[target.name]
+    known = (label >= 0).astype(label.dtype)
+    return label * known, known
+
+
+def _densities(c: Comparison, target: Target) -> tuple[Array, Array]:
+    """Prediction less label, both with the maximum 1 where they are known and zero elsewhere, and where that is."""
+    label, known = _known(c, target)
+    predicted = c.value(target) * known
+    highest = [jnp.maximum(jnp.max(own, -1, keepdims=True), 1e-9) for own in (predicted, label)]
+    return predicted / highest[0] - label / highest[1], known
+
+
+def density_errors(c: Comparison, target: Target) -> tuple[Array, Array]:
+    """Errors where the density is known."""
+    difference, known = _densities(c, target)
+    return difference, c.weight(target)[:, None] * known
 
 
 def value_errors(c: Comparison, target: Target) -> tuple[Array, Array]:

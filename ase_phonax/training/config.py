@@ -44,13 +44,15 @@ class LossConfig:
         dipole, polarizability, born_charges, polarizability_gradient: weights, of molecules; the network is given the
             outputs that they need.
         crystal_charges, log_susceptibility: weights, of crystals, with outputs of their own.
+        partial_densities, density_of_states: weights of densities of states, of atoms and of structures.
+        integrated_density: weight of the density integrated up to each frequency.
         penalty: "squared" or "huber" (pseudo-Huber of each vector's length).
         huber_delta: where it turns linear, in units of the scale.
         directions: "columns" of the second derivatives, "random" normal directions, or "thermal" ones, along which
             heat moves atoms: errors of soft and stiff modes then count alike.
         columns: directions of each frame in a step.
-        scales: label -> size [eV, eV/Å, eV/Å³, eV/Å², THz, eÅ, e²Å²/eV, e, e²Å/eV, e, 1]; those left out are the root
-            mean squares of the labels.
+        scales: label -> size [eV, eV/Å, eV/Å³, eV/Å², THz, eÅ, e²Å²/eV, e, e²Å/eV, e, 1, 1, 1]; those left out are the
+            root mean squares of the labels.
     """
 
     energy: float = 0.1
@@ -66,6 +68,9 @@ class LossConfig:
     polarizability_gradient: float = 0.0
     crystal_charges: float = 0.0
     log_susceptibility: float = 0.0
+    partial_densities: float = 0.0
+    density_of_states: float = 0.0
+    integrated_density: float = 0.0
     penalty: str = "squared"
     huber_delta: float = 1.0
     directions: str = "random"

@@ -4,8 +4,9 @@
     python examples/polar/make.py --quick                  two epochs on a few crystals, to see that it runs
 
 Data: 1365 insulators by PBEsol DFPT (G. Petretto et al., Scientific Data 5, 180065 (2018)), in PHONAX_DATA/data. They
-are split by reduced formula, so that no polymorph of a test crystal is learned from: a tenth to choose settings by (
-`--choose`), and a tenth that is looked at once, by `measure`. The model that ships has learned from all but that tenth.
+are split by reduced formula, so that no polymorph of a test crystal is learned from: a tenth to choose settings by
+(`--choose`), and a tenth that is looked at when a model is finished, by `measure`. The model that ships has learned
+from all but that tenth.
 """
 
 import argparse
@@ -25,18 +26,22 @@ from ase import Atoms
 from ase.build import bulk
 from ase.formula import Formula
 from ase.io import read
-
 from matplotlib.figure import Figure
 
 from ase_phonax import Frame, load_model, predict_charges, save_figure, save_model
 from ase_phonax.models.fields import as_components
 from ase_phonax.models.polarity import dielectric_tensor, log_susceptibility
+from ase_phonax.models.potential import Potential
 
 NAME = "phonax-polar"
 MODELS = HERE.parents[1] / "models"
 STEPS = ("train", "measure", "card")
 SMALL = {"hidden_irreps": "4x0e + 4x1o + 4x1e + 2x2e", "n_layers": 2, "l_max": 2, "radial_sizes": [8]}  # of --quick
 DATA = "G. Petretto, S. Dwaraknath, H. P. C. Miranda, D. Winston et al., Scientific Data 5, 180065 (2018)"
+MEMBERS = 2  # of the committee that answers: networks that learned the same from other beginnings
+# Each crystal is learned from four times, its atoms moved at random, with the charges that it has at rest: networks
+# that learn geometries by heart are worse elsewhere (README.md).
+COPIES, MOVED = 4, 0.02  # Å
 GAPS = (4.0, 8.0)  # classes of mean eps: wide, middle and small gaps
 
 
@@ -64,26 +69,42 @@ def crystals(quick: bool) -> list[tuple[str, Frame]]:
     return found
 
 
+def folders(options: argparse.Namespace) -> list[Path]:
+    """Of the members."""
+    return [options.output / f"member-{k}" for k in range(1, MEMBERS + 1)]
+
+
 def train(options: argparse.Namespace) -> None:
-    """From nothing."""
+    """Each member, from nothing."""
     from ase_phonax import train as run
     from ase_phonax.base.settings import read_yaml
 
-    if (options.output / "model.h5").exists():
-        return
     parts = defaultdict(list)
     for part, frame in crystals(options.quick):
         parts[part].append(frame)
     learned = parts["train"] + ([] if options.choose else parts["chosen by"])
-    settings = read_yaml(HERE / "train.yaml")
-    settings["run"] |= {"output": str(options.output), "devices": "all"}
-    settings["data"] = {"valid": 0}
-    if options.quick:
-        settings["network"] |= SMALL
-        settings["optimiser"]["epochs"] = 2
     print(f"{len(learned)} crystals to learn from", flush=True)
-    resume = (options.output / "checkpoint.h5").exists()
-    run(settings, frames=(learned, parts["chosen by"] if options.choose else []), resume=resume, report=show)
+    for k, folder in enumerate(folders(options)):
+        if (folder / "model.h5").exists():
+            continue
+        settings = read_yaml(HERE / "train.yaml")
+        settings["run"] |= {"output": str(folder), "devices": "all", "seed": k}
+        settings["data"] = {"valid": 0}
+        if options.quick:
+            settings["network"] |= SMALL
+            settings["optimiser"]["epochs"] = 2
+        frames = moved(learned, k), parts["chosen by"] if options.choose else []
+        run(settings, frames=frames, resume=(folder / "checkpoint.h5").exists(), report=show)
+
+
+def moved(frames: list[Frame], seed: int) -> list[Frame]:
+    """Copies of crystals with their atoms moved at random, and the labels that they have at rest."""
+    rng, copies = np.random.default_rng(seed), []
+    for frame in frames * COPIES:
+        atoms = frame.atoms.copy()
+        atoms.positions += rng.normal(0, MOVED, atoms.positions.shape)
+        copies.append(replace(frame, atoms=atoms))
+    return copies
 
 
 def show(row: dict) -> None:
@@ -95,12 +116,12 @@ def show(row: dict) -> None:
 
 def measure(options: argparse.Namespace) -> dict:
     """Errors on formulas that were never learned from: by crystal, by element and by class of gap."""
-    model = load_model(options.output / "model.h5")
+    members = [load_model(folder / "model.h5") for folder in folders(options)]
     rows, by_element, pairs = [], defaultdict(list), defaultdict(list)
     for part, frame in crystals(options.quick):
         if part != "test":
             continue
-        found = predict_charges(frame.atoms, model)
+        found = predict_charges(frame.atoms, members)
         eps = dielectric_tensor(as_components(frame.log_susceptibility))
         off = np.abs(found.charges - frame.crystal_charges)
         pairs["Born charges (e)"].append((frame.crystal_charges.ravel(), found.charges.ravel()))
@@ -114,6 +135,7 @@ def measure(options: argparse.Namespace) -> dict:
                 "charges": float(off.mean()),
                 "components": off.size,
                 "eps_off": float(np.abs(found.dielectric - eps).mean()),
+                "spread": None if found.charges_spread is None else float(found.charges_spread.mean()),
                 "doubt": found.doubt,
             }
         )
@@ -126,6 +148,7 @@ def measure(options: argparse.Namespace) -> dict:
         "charges_median_crystal": float(np.median(charges)),
         "eps_median": float(np.median(off)),
         "eps_relative_median": float(np.median(off / eps)),
+        "single_networks_charges_mae": [alone(member, options.quick) for member in members],
         "doubted": sum(row["doubt"] is not None for row in rows),
         "classes": [
             {
@@ -145,6 +168,13 @@ def measure(options: argparse.Namespace) -> dict:
     part.write_text(json.dumps(result, indent=1) + "\n")
     part.replace(options.output / "measured.json")
     return result
+
+
+def alone(model: Potential, quick: bool) -> float:
+    """Mean absolute error of charges by one network [e]."""
+    test = [frame for part, frame in crystals(quick) if part == "test"]
+    off = [np.abs(predict_charges(frame.atoms, model).charges - frame.crystal_charges).ravel() for frame in test]
+    return float(np.concatenate(off).mean())
 
 
 def draw(pairs: dict[str, list], stem: Path) -> None:
@@ -168,7 +198,8 @@ def card(options: argparse.Namespace) -> None:
     from ase.data import chemical_symbols
 
     to = options.output if options.quick else MODELS
-    learned = load_model(options.output / "model.h5")
+    members = [load_model(folder / "model.h5") for folder in folders(options)]
+    learned = members[0]
     measured = json.loads((options.output / "measured.json").read_text())
     del measured["rows"]
     content = {
@@ -176,6 +207,7 @@ def card(options: argparse.Namespace) -> None:
         "elements": [chemical_symbols[z] for z in learned.numbers],
         "level_of_theory": "imitates PBEsol DFPT (ABINIT)",
         "n_parameters": learned.n_parameters,
+        "n_members": MEMBERS,
         "training_set": "Born charges and dielectric tensors of nine tenths of 1365 insulators, split by formula",
         "licence": "MIT",
         "citation": f"its labels: {DATA}",
@@ -188,16 +220,18 @@ def card(options: argparse.Namespace) -> None:
         "measured": measured,
     }
     known = {key: content[key] for key in ("level_of_theory", "training_set", "licence", "citation")}
-    # It has learned no energy: what stands there would be noise.
-    parameters = {module: dict(own) for module, own in learned.parameters.items()}
-    for name in ("readout", "atom_energies"):
-        parameters["~"][name] = np.zeros_like(parameters["~"][name])
-    potential = replace(learned, name=NAME, parameters=parameters, provenance=replace(learned.provenance, **known))
-    save_model(potential, to / f"{NAME}.h5", overwrite=True)
+    for k, member in enumerate(members, 1):
+        # It has learned no energy: what stands there would be noise.
+        parameters = {module: dict(own) for module, own in member.parameters.items()}
+        for name in ("readout", "atom_energies"):
+            parameters["~"][name] = np.zeros_like(parameters["~"][name])
+        potential = replace(member, name=NAME, parameters=parameters, provenance=replace(member.provenance, **known))
+        save_model(potential, to / (f"{NAME}.h5" if k == 1 else f"{NAME}-{k}.h5"), overwrite=True)
     part = to / f"{NAME}.part"
     part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     part.replace(to / f"{NAME}.json")
-    print(f"{NAME}: {potential.n_parameters:,} parameters, {(to / f'{NAME}.h5').stat().st_size / 1e6:.2f} MB")
+    size = sum(file.stat().st_size for file in to.glob(f"{NAME}*.h5"))
+    print(f"{NAME}: {MEMBERS} networks of {learned.n_parameters:,} parameters, {size / 1e6:.2f} MB")
 
 
 def main() -> None:

@@ -270,6 +270,15 @@ class PolarLayerCalculator(_Charged):
 
     _of_layers = True
 
+    @property
+    def screening_lengths(self) -> tuple[float, float]:
+        """r in the plane along its principal axes, the smaller first [Å]."""
+        assert self._vacuum is not None
+        across = self.crystal.cell[self._vacuum]
+        plane = np.eye(3) - np.outer(across, across) / (across @ across)
+        _, smaller, larger = np.linalg.eigvalsh(plane @ self._polarizability @ plane)  # the first is zero
+        return float(smaller), float(larger)
+
 
 def _root_masses(atoms: Atoms | PhonopyAtoms) -> NDArray[np.float64]:
     """sqrt(m_i m_j) of the rows and columns of D(q): (3n, 3n) [amu]."""

@@ -263,14 +263,16 @@ def draw_infrared(response: InfraredResponse, title: str = "", unit: str = "cm-1
             for values, style in ((eps[:, axis].imag, "-"), (-(1 / eps[:, axis]).imag, "--")):
                 below.plot(factor * grid, values / (values.max() or 1.0), color=colour, lw=1.1, ls=style)
         for axes in (above, below):
-            for mode in response.modes:
-                axes.axvline(factor * abs(mode.frequency_thz), color=QUIET, lw=0.6, ls=":")
+            for mode in (mode for mode in response.modes if mode.frequency_thz > 0):
+                axes.axvline(factor * mode.frequency_thz, color=QUIET, lw=0.6, ls=":")
         below.plot([], [], color=QUIET, ls="-", label="absorption, Im ε")
         below.plot([], [], color=QUIET, ls="--", label="loss, -Im 1/ε")
         above.set(ylabel="reflectivity", ylim=(0, 1.02), xlim=(0, factor * grid[-1]))
         below.set(xlabel=f"frequency ({printed})", ylabel="of its largest value", ylim=(0, 1.05))
         for axes in (above, below):
             axes.legend(frameon=False, fontsize=8)
+        if any(mode.frequency_thz <= 0 for mode in response.modes):
+            title = f"{title}   (imaginary polar modes are left out)".strip()
         if title:
             above.set_title(title, loc="left")
     return figure

@@ -5,28 +5,28 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from ase import Atoms
+from ase.data import chemical_symbols
 from numpy.typing import NDArray
 from phonopy.structure.atoms import PhonopyAtoms
 
 from ...base.errors import StructureError
-from ...derivatives.evaluator import Evaluator
-from ...models.committee import Model, load_committee, mean_and_spread
-from ...models.fields import require_output
+from ...models.committee import Model, mean_and_spread
 from ...models.polarity import CHARGES, SUSCEPTIBILITY, as_charges, dielectric_tensor
 from ...models.potential import Potential
 from ...structures.layers import vacuum_axis
-from ...structures.oxidation import why_not_an_insulator
+from ...structures.oxidation import is_always_positive, why_not_an_insulator
 from ...structures.space_groups import reduce_to_primitive
+from ..committees import evaluators_of
 from ..supercell.constants import crystal_atoms
 from .charges import refuse_boxes
 
 FOR_CHARGES = "phonax-polar"
 LARGEST = 30.0  # of the mean of eps: 98 of 100 insulators that the network learned from are below
+# Among O, F and Cl metals are positive; phosphides, selenides and half-Heusler crystals have charges of the other sign.
+_IONIC, _INVERTED = frozenset((8, 9, 17)), -0.2  # e
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def predict_charges(atoms: Atoms | PhonopyAtoms, model: Model | Sequence[Model] 
             "give charges of the layer by a file",
         )
     models = [model] if isinstance(model, str | os.PathLike | Potential) else model
-    evaluators = [evaluator for own in models for evaluator in _evaluators(*_key(own))]
+    evaluators = [evaluator for own in models for evaluator in evaluators_of(own, CHARGES, SUSCEPTIBILITY)]
     answers = [evaluator.outputs(crystal) for evaluator in evaluators]
     charges, charges_spread = mean_and_spread([np.asarray(as_charges(own[CHARGES.name])) for own in answers])
     # In the mean of logarithms the tensor stays above 1.
@@ -95,33 +95,21 @@ def predict_charges(atoms: Atoms | PhonopyAtoms, model: Model | Sequence[Model] 
     _, dielectric_spread = mean_and_spread([dielectric_tensor(own[SUSCEPTIBILITY.name]) for own in answers])
     names = dict.fromkeys(evaluator.potential.name for evaluator in evaluators)
     return PredictedCharges(
-        charges, dielectric, ", ".join(names), _doubt(crystal, dielectric), charges_spread, dielectric_spread
+        charges, dielectric, ", ".join(names), _doubt(crystal, charges, dielectric), charges_spread, dielectric_spread
     )
 
 
-def _key(model: Model) -> tuple[str | Potential, int]:
-    """A model, and when its file was written, so that another one under the same name is read."""
-    if isinstance(model, Potential):
-        return model, 0
-    path = Path(model)
-    return str(model), path.stat().st_mtime_ns if path.is_file() else 0
-
-
-@lru_cache(maxsize=4)
-def _evaluators(model: str | Potential, changed: int) -> tuple[Evaluator, ...]:
-    """Of the members of a model."""
-    members = load_committee(model)
-    for potential in members:
-        for output in (CHARGES, SUSCEPTIBILITY):
-            require_output(potential, output)
-    return tuple(Evaluator(potential, np.dtype("float64")) for potential in members)
-
-
-def _doubt(crystal: Atoms, dielectric: NDArray[np.float64]) -> str | None:
-    """Why a crystal may be no insulator."""
+def _doubt(crystal: Atoms, charges: NDArray[np.float64], dielectric: NDArray[np.float64]) -> str | None:
+    """Why a crystal may be no insulator, or charges wrong."""
     if (reason := why_not_an_insulator(reduce_to_primitive(crystal).numbers.tolist())) is not None:
         return reason
     mean = float(np.trace(dielectric)) / 3
     if mean > LARGEST:
         return f"a dielectric constant of {mean:.0f} speaks for a gap that is small or none"
+    if not _IONIC.isdisjoint(crystal.numbers.tolist()):
+        isotropic = np.trace(charges, axis1=1, axis2=2) / 3
+        for number in np.unique(crystal.numbers).tolist():
+            if is_always_positive(number) and (own := isotropic[crystal.numbers == number].mean()) < _INVERTED:
+                symbol = chemical_symbols[number]
+                return f"{symbol} has {own:+.1f} e, and only positive oxidation states: the network fails, or a metal"
     return None

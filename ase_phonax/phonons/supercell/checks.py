@@ -7,7 +7,8 @@ from phonopy import Phonopy
 
 from ...derivatives.stars import exact_operations, rotated
 from ...structures.space_groups import get_operations
-from ..calculators import charges_on_one_side
+from ..calculators import DirectedCalculator, charges_on_one_side
+from ..defaults import EVERYWHERE
 from .constants import compact_constants, crystal_atoms, images_of, interpolation_errors
 from .door import checked
 from .images import image_finder, transposed
@@ -16,6 +17,19 @@ from .images import image_finder, transposed
 # print the same number, and spread evenly over the zone: the additive recurrence of powers of 1/g, where
 # g^4 = g + 1 (M. Roberts, "The unreasonable effectiveness of quasirandom sequences", 2018).
 PROBES = (0.5 + np.outer(np.arange(1, 11), 1.2207440846057596 ** -np.arange(1.0, 4.0))) % 1.0 - 0.5
+# Where there are charges, LO branches are hardest to interpolate between Gamma and the supercell's first wave vectors.
+_NEAR_GAMMA = 0.3 * PROBES[:5]
+
+
+def probes_for(calc: object, repeated: Sequence[bool] = EVERYWHERE) -> np.ndarray:
+    """Wave vectors at which a calculator's D(q) is compared with what is interpolated, (n_q, 3) reduced.
+
+    Args:
+        calc: one with the interaction of dipoles is asked near Gamma as well.
+        repeated: directions that the crystal extends in.
+    """
+    chosen = np.concatenate([PROBES, _NEAR_GAMMA]) if isinstance(calc, DirectedCalculator) else PROBES
+    return np.where(np.array(repeated), chosen, 0.0)
 
 
 def checks(

@@ -20,7 +20,7 @@ from ...structures.lattices import cell_heights
 from ...structures.space_groups import SYMPREC, get_conventional_matrix, get_operations
 from ..calculators import CrystalCalculator
 from ..defaults import EVERYWHERE, MAX_ATOMS, TOLERANCE_THZ
-from .checks import PROBES
+from .checks import probes_for
 from .constants import interpolated_dynamical_matrices
 from .objects import build_phonopy
 
@@ -107,13 +107,13 @@ def choose_supercell(
     Args:
         atoms: crystal, usually primitive and relaxed.
         calc: a `PhonaxCalculator`; it remembers the matrices, so the constants cost nothing afterwards.
-        tolerance_thz: RMS frequency difference allowed, over branches and `supercell.checks.PROBES` [THz].
+        tolerance_thz: RMS frequency difference allowed, over branches and `supercell.checks.probes_for` [THz].
         max_atoms: of the supercell; where none meets the tolerance the largest is returned.
         repeated: directions that may be repeated.
         progress: called with (done, total) columns.
     """
     free = np.array(repeated)
-    probes = np.where(free, PROBES, 0.0)
+    probes = probes_for(calc, repeated)
     exact = frequencies_thz(calc.get_dynamical_matrix(atoms, probes, progress=progress))
     candidates = supercell_candidates(atoms, max_atoms, repeated)
     sizes = [len(atoms) * round(np.linalg.det(matrix)) for matrix in candidates]

@@ -23,18 +23,19 @@ from .constants import compact_constants, validate_constants
 from .door import checked
 from .images import transposed
 
+FREE_OF_STRESS = 1e-6  # eV/Å³: bending modes of graphene feel 1e-5
 _RANK = 1e-10  # of the largest singular value: conditions that depend on one another
 _AXES = range(3)
 
 
 @dataclass(frozen=True)
 class RotationalInvariance:
-    """How far constants are from invariance under rotations.
+    """How far constants are from invariance under rotations, or were before it was imposed.
 
     Attributes:
         born_huang: largest violation of that condition, over the largest sum of its terms' sizes.
         huang: the same of the other.
-        changed_by: largest change of a constant that was made to fulfil both [eV/Å²]; 0 where none was made.
+        changed_by: largest change of a constant where both were imposed [eV/Å²]; 0 where they were not.
     """
 
     born_huang: float
@@ -44,6 +45,8 @@ class RotationalInvariance:
 
 def measure_rotations(phonopy: Phonopy) -> RotationalInvariance:
     """Violations of both conditions by the constants of a supercell.
+
+    The second condition is that of a crystal free of stress: under stress it is violated by as much.
 
     Raises:
         InputError: the object has no constants.
@@ -64,7 +67,8 @@ def impose_rotations(phonopy: Phonopy) -> RotationalInvariance:
 
     The change is the smallest in squares, each pair of atoms measured by the size of its own constants, so that pairs
     which feel nothing of one another are left so. Symmetry and permutation of indices are kept. The constants, compact
-    or full, are replaced in the object by compact ones.
+    or full, are replaced in the object by compact ones. The crystal has to be free of stress: what stress does to
+    bending and sound would be taken away with the rest.
 
     Returns:
         violations as they were, and the change.

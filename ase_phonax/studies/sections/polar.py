@@ -14,15 +14,12 @@ from ..summary_units import Summary
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from ...calculator import PhonaxCalculator
-    from ...models.potential import Potential
     from ...phonons.polar import GammaSplitting, NonAnalyticCorrection
     from ..report import Report
     from ..settings import PhononSettings
 
 _GROUP = "polar crystals"
-PREDICT, NONE = WORDS = ("predict", "none")  # in the place of a file
-AS_ASKED, GIVEN = "as asked", "given"
+_ROUNDED = 1e-5  # e: what symmetry changes below is rounding
 
 
 @dataclass(frozen=True)
@@ -69,24 +66,13 @@ def check(settings: PhononSettings, atoms: Atoms) -> None:
     from ...base.errors import InputError
     from ...phonons.polar import checked_directions, checked_width
     from ...structures.layers import vacuum_axis
+    from ..charges import usable
 
     if settings.nac_direction is not None:
         checked_directions([list(row) for row in settings.nac_direction])
     if settings.dipole_width is not None:
         checked_width(settings.dipole_width)
-    if str(settings.born) in WORDS and Path(str(settings.born)).exists():
-        raise InputError(
-            f"`born` is {str(settings.born)!r}, and a file of that name is here",
-            "it is not clear whether the file is meant, or charges that are predicted from the structure or left out",
-            "rename the file, or move it",
-        )
-    charges, _ = _usable(settings, atoms)
-    if charges is not None and settings.impose_rotations:
-        raise InputError(
-            "`impose_rotations` is given for a crystal with charges",
-            "moments of the interaction of dipoles depend on how far one sums, and conditions on macroscopic fields",
-            "leave charges out (`born=none`), or do not impose it",
-        )
+    charges, _ = usable(settings, atoms)
     if charges is not None and settings.nac_direction is not None and vacuum_axis(atoms) is not None:
         raise InputError(
             "`nac_direction` is given for a layer",
@@ -95,83 +81,24 @@ def check(settings: PhononSettings, atoms: Atoms) -> None:
         )
 
 
-def _usable(settings: PhononSettings, atoms: Atoms, potential: Potential | None = None) -> tuple[Any, str]:
-    """Charges and why they are taken, or None and why there are none.
-
-    Before anything is computed the potential does not count: what it decides is no reason to refuse a setting.
-
-    Raises:
-        InputError: charges that do not fit the crystal, or none where another setting needs some.
-    """
-    from ...base.errors import InputError
-    from ...phonons.polar import read_correction
-    from ...structures.layers import vacuum_axis
-
-    charges, reason = _decided(settings, atoms, potential)
-    if charges is not None:
-        read_correction(charges, atoms, settings.symprec, layer=vacuum_axis(atoms) is not None)
-        return charges, reason
-    if names := _needing(settings):
-        raise InputError(
-            f"`{names[0]}` is given for a crystal without charges ({reason})",
-            "without charges there are no dipoles: nothing depends on directions at Γ, and light moves nothing",
-            "give the charges as well (`born`), or leave it out",
-        )
-    return None, reason
-
-
-def _needing(settings: PhononSettings) -> list[str]:
-    """Settings that make sense with charges only."""
-    names = ("nac_direction", "dipole_width", "infrared_damping")
-    return [name for name in names if getattr(settings, name) is not None]
-
-
-def _decided(settings: PhononSettings, atoms: Atoms, potential: Potential | None) -> tuple[Any, str]:
-    """Charges as asked for; predicted ones unless something speaks against them."""
-    from ...base.errors import InputError
-    from ...phonons.polar import predict_charges, width_of
-
-    if str(settings.born) == NONE:
-        return None, AS_ASKED
-    if str(settings.born) == PREDICT:
-        return predict_charges(atoms), AS_ASKED
-    if settings.born is not None:
-        return settings.born, GIVEN
-    if potential is not None and width_of(potential) is None and not _needing(settings):
-        return None, f"where the reach of {potential.name!r} ends was not measured (`born=predict` takes L = 0.1 1/Å)"
-    try:
-        found = predict_charges(atoms)
-    except InputError as error:  # a layer, a box, an element that the network does not know
-        return None, error.what
-    return (found, "nothing speaks for a metal") if found.doubt is None else (None, found.doubt)
-
-
-def with_charges(calc: PhonaxCalculator, atoms: Atoms, settings: PhononSettings) -> PhonaxCalculator:
-    """The calculator of a relaxed crystal, which knows the charges where there are any."""
-    from ...phonons.polar import PolarCalculator, PolarLayerCalculator
-    from ...structures.layers import vacuum_axis
-
-    charges, _ = _usable(settings, atoms, calc.potential)
-    if charges is None:
-        return calc
-    polar = PolarCalculator if vacuum_axis(atoms) is None else PolarLayerCalculator
-    return cast("PhonaxCalculator", polar(calc, atoms, charges, settings.dipole_width, settings.symprec))
-
-
 def compute(context: Context) -> PolarPart | NoChargesPart:
     """Frequencies at Gamma by direction, or why the crystal has no charges."""
     from ...phonons.polar import PolarCalculator, PolarLayerCalculator, get_gamma_splitting
     from ...phonons.supercell.constants import crystal_atoms
+    from ..charges import GIVEN, decided, doubt_of_given
 
     settings, phonopy, calc = context.settings, context.phonopy, cast(Any, context.calc)
-    _, reason = _decided(settings, crystal_atoms(phonopy.primitive), calc.potential)
+    atoms = crystal_atoms(phonopy.primitive)
+    _, reason = decided(settings, atoms, calc.potential)
     if not isinstance(calc, PolarCalculator | PolarLayerCalculator):
         return NoChargesPart(reason)
     splits = isinstance(calc, PolarCalculator)
+    screening = calc.screening_lengths if isinstance(calc, PolarLayerCalculator) else ()
     return PolarPart(
         charges_from=calc.charges_from,
         because=reason,
-        doubt=calc.doubt,
+        doubt=doubt_of_given(atoms, calc.correction) if reason == GIVEN and splits else calc.doubt,
+        screening=screening,
         correction=calc.correction,
         width=calc.width,
         splitting=get_gamma_splitting(phonopy, settings.nac_direction, path=settings.path) if splits else None,
@@ -188,9 +115,13 @@ class PolarPart:
     Attributes:
         charges_from: name of a file or of a network.
         because: why they are taken.
-        doubt: why the crystal may have none; None where nothing speaks for it.
+        doubt: why the crystal may have none, or others; None where nothing speaks for it.
+        correction: charges and dielectric tensor as used.
         width: of the dipoles' window [1/Å].
         splitting: at Gamma; None of a layer, where nothing splits.
+        symbols: of the atoms of the primitive cell.
+        supercell: matrix, in whose wave vectors phonopy's D(q) is exact.
+        screening: lengths in the plane of a layer, smaller first [Å].
         unit: of printed frequencies.
     """
 
@@ -203,6 +134,7 @@ class PolarPart:
     symbols: tuple[str, ...]
     supercell: tuple[tuple[int, ...], ...]
     unit: str = "THz"
+    screening: tuple[float, ...] = ()
 
     def files(self) -> tuple[str, ...]:
         """No files of its own: phonopy_params.yaml carries charges and method."""
@@ -211,16 +143,13 @@ class PolarPart:
     def summary(self) -> Summary:
         """What the section adds to summary.json."""
         used, splitting = self.correction, self.splitting
-        gamma: Summary | None = None
-        if splitting is not None:
-            gamma = {"without_charges_thz": splitting.without_thz.tolist(), "directions": _by_direction(splitting)}
         return {
             "charges_from": self.charges_from,
             "charges_because": self.because,
             "charges_doubted": self.doubt,
             "born_charges": used.charges.tolist(),
             "dielectric_tensor": used.dielectric.tolist(),
-            "gamma_frequencies_thz": gamma,
+            "gamma_directions": [] if splitting is None else _by_direction(splitting),
             "non_analytic_correction": {
                 "method": used.method,
                 "dipole_width_per_angstrom": self.width,
@@ -239,20 +168,26 @@ class PolarPart:
         used = self.correction
         what = "polar crystal" if self.splitting is not None else "polar layer"
         text.group(f"{what}, charges of {self.charges_from} ({FREQUENCY_UNITS[self.unit][1]})")
+        from ..charges import AS_ASKED, GIVEN
+
         if self.because not in (GIVEN, AS_ASKED):
             text.row("predicted, because", f"{self.because}; `born` gives others, or none")
         by_element = charges_by_element(used, self.symbols)
+        changed = max(used.charges_changed_by, used.sum_rule_violation)
         text.row(
             "Born charges (e)",
             "  ".join(
                 f"{symbol} {low:+.3f}" + (f" to {high:+.3f}" if high - low > 5e-4 else "")
                 for symbol, (low, high) in by_element.items()
             )
-            + f"  (changed by {used.charges_changed_by:.1g} by symmetry, their sum was {used.sum_rule_violation:.1g})",
+            + "  (thirds of traces)"
+            + (f", changed by {changed:.1g} by symmetry and sum rule" if changed > _ROUNDED else ""),
         )
         if self.doubt is not None:
-            text.row("", f"does it have charges? {self.doubt}", doubt=True)
+            text.row("", f"are they right? {self.doubt}", doubt=True)
         text.row("dielectric tensor", ", ".join(f"{x:.3f}" for x in used.dielectric.diagonal()) + " on its diagonal")
+        if self.screening:
+            text.row("screening length", ", ".join(f"{x:.2f}" for x in self.screening) + " Å in the plane")
         matrix = matrix_in_words(self.supercell)
         text.row(
             "correction",

@@ -37,6 +37,8 @@ class Frame:
         origin: where it was read, for messages.
         crystal_charges: (n, 3, 3) Born charges of a crystal, field first, displacement second; they add up to zero [e].
         log_susceptibility: (3, 3) ln(eps - 1) of a crystal's electronic dielectric tensor eps.
+        partial_densities: (n, 201) shares of the modes of each atom at 0, 20, ... 4000 1/cm; each atom's add up to 1.
+        density_of_states: (201,) of the structure at the same frequencies, with the maximum 1; -1 where not known.
         field: (3,) uniform electric field [V/Å] in which a neutral molecule has these labels; None without, and where
             zero was given.
     """
@@ -56,6 +58,8 @@ class Frame:
     field: np.ndarray | None = None
     crystal_charges: np.ndarray | None = None
     log_susceptibility: np.ndarray | None = None
+    partial_densities: np.ndarray | None = None
+    density_of_states: np.ndarray | None = None
 
     def __post_init__(self):
         if self.field is not None:

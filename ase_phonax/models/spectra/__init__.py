@@ -1,0 +1,1 @@
+"""Networks that give spectra of a structure directly, without second derivatives."""
