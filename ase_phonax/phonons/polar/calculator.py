@@ -183,6 +183,7 @@ class _Charged:
 class PolarCalculator(_Charged):
     """A calculator that knows the charges of one crystal: D(q) holds the interaction of dipoles at any distance.
 
+    >>> import numpy as np
     >>> from ase.build import bulk
     >>> from ase_phonax import PhonaxCalculator, PolarCalculator, get_phonopy
     >>> salt = bulk("NaCl", "rocksalt", a=5.69)

@@ -221,14 +221,16 @@ def _checked(given: dict[str, Any], n_atoms: int) -> tuple[NDArray[np.float64], 
         raise InputError(f"the method {given['method']!r} is unknown", "phonopy has two", 'use "wang" or "gonze"')
     charges, dielectric = _numbers(given["born"], "Born charges"), _numbers(given["dielectric"], "dielectric tensor")
     if charges.shape != (n_atoms, 3, 3) or not np.isfinite(charges).all():
+        finite = np.isfinite(charges).all()
         raise InputError(
-            f"the Born charges have shape {charges.shape}, or entries that are not finite",
+            f"the Born charges have {f'shape {charges.shape}' if finite else 'entries that are not finite'}",
             "phonopy would fail later, or give wrong frequencies",
             f"give ({n_atoms}, 3, 3): {_ORDER}",
         )
     if dielectric.shape != (3, 3) or not np.isfinite(dielectric).all():
+        finite = np.isfinite(dielectric).all()
         raise InputError(
-            f"the dielectric tensor has shape {dielectric.shape}, or entries that are not finite",
+            f"the dielectric tensor has {f'shape {dielectric.shape}' if finite else 'entries that are not finite'}",
             "it screens the fields of the dipoles",
             "give (3, 3), relative to vacuum",
         )

@@ -252,7 +252,7 @@ def draw_infrared(response: InfraredResponse, title: str = "", unit: str = "cm-1
     for axis in range(3):
         alike = [i for i, _ in shown if np.abs(eps[:, i] - eps[:, axis]).max() < 1e-3 * np.abs(eps).max()]
         words = "(" + ", ".join(f"{x:.2f}".rstrip("0").rstrip(".") for x in response.axes[axis] + 0.0) + ")"
-        shown = [(i, f"{w} and {words}" if i in alike else w) for i, w in shown] if alike else [*shown, (axis, words)]
+        shown = [(i, f"{w}, {words}" if i in alike else w) for i, w in shown] if alike else [*shown, (axis, words)]
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.0, 5.0), layout="constrained")
         FigureCanvasAgg(figure)
@@ -268,7 +268,7 @@ def draw_infrared(response: InfraredResponse, title: str = "", unit: str = "cm-1
         below.plot([], [], color=QUIET, ls="-", label="absorption, Im ε")
         below.plot([], [], color=QUIET, ls="--", label="loss, -Im 1/ε")
         above.set(ylabel="reflectivity", ylim=(0, 1.02), xlim=(0, factor * grid[-1]))
-        below.set(xlabel=f"frequency ({printed})", ylabel="of its largest value", ylim=(0, 1.05))
+        below.set(xlabel=f"frequency ({printed})", ylabel="relative to its maximum", ylim=(0, 1.05))
         for axes in (above, below):
             axes.legend(frameon=False, fontsize=8)
         if any(mode.frequency_thz <= 0 for mode in response.modes):

@@ -51,9 +51,12 @@ def check(settings: PhononSettings, atoms: Atoms) -> None:
 
 def compute(context: Context) -> InfraredPart | None:
     """Strengths of modes and the dielectric function; None without charges."""
+    from ...base.drawing import formula_in_mathtext
     from ...phonons.polar import PolarCalculator
     from ...phonons.polar.infrared import DAMPING, get_infrared_response
+    from ...phonons.supercell.constants import crystal_atoms
     from ...phonons.symmetry.irreps import find_irreps
+    from ...structures.formulas import crystal_formula
 
     settings, phonopy = context.settings, context.phonopy
     calc: Any = context.calc
@@ -63,16 +66,18 @@ def compute(context: Context) -> InfraredPart | None:
     damping = DAMPING if settings.infrared_damping is None else settings.infrared_damping
     response = get_infrared_response(calc, phonopy.primitive, damping, [entry.modes for entry in irreps.sets])
     labels = {entry.modes: entry.label for entry in irreps.sets}
-    return InfraredPart(response, tuple(labels[mode.modes] for mode in response.modes), settings.unit)
+    title = f"{formula_in_mathtext(crystal_formula(crystal_atoms(phonopy.primitive)))}, charges of {calc.charges_from}"
+    return InfraredPart(response, tuple(labels[mode.modes] for mode in response.modes), settings.unit, title)
 
 
 @dataclass(frozen=True)
 class InfraredPart:
-    """The response, and the Mulliken symbol of each of its modes; `unit` is the one of printed frequencies."""
+    """The response, Mulliken symbols of its modes, the `unit` of printed frequencies, and the picture's title."""
 
     response: InfraredResponse
     labels: tuple[str | None, ...]
     unit: str = "THz"
+    title: str = ""
 
     def files(self) -> tuple[str, ...]:
         """Names of the files that `write` writes."""
@@ -120,7 +125,9 @@ class InfraredPart:
 
         write_infrared(self.response, folder / OWN_FILES[0], self.labels)
         write_dielectric_function(self.response, folder / OWN_FILES[1])
-        save_figure(draw_infrared(self.response, unit="cm-1" if self.unit == "THz" else self.unit), folder / STEM)
+        # Spectra are in 1/cm wherever no other unit is asked for.
+        figure = draw_infrared(self.response, self.title, "cm-1" if self.unit == "THz" else self.unit)
+        save_figure(figure, folder / STEM)
 
 
 def _on_diagonal(tensor: NDArray) -> str:
