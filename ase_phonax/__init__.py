@@ -39,9 +39,13 @@ if TYPE_CHECKING:
     from .phonons.bands.velocities import get_group_velocities as get_group_velocities
     from .phonons.densities import DensityHeat as DensityHeat
     from .phonons.densities import DensityOfStates as DensityOfStates
+    from .phonons.densities import debye_temperature as debye_temperature
     from .phonons.densities import density_heat as density_heat
+    from .phonons.densities import kinetic_conductivity as kinetic_conductivity
     from .phonons.densities import mean_frequency as mean_frequency
     from .phonons.densities import predict_density as predict_density
+    from .phonons.densities import spectral_overlap as spectral_overlap
+    from .phonons.densities import superconductivity as superconductivity
     from .phonons.formats import phonon_website as phonon_website
     from .phonons.formats import to_ase_bands as to_ase_bands
     from .phonons.formats import to_crystal_thermo as to_crystal_thermo
@@ -147,7 +151,10 @@ _PUBLIC = {
     "phonons.polar.infrared": "draw_infrared get_infrared_response",
     "phonons.sampling.heat": "converge_mesh get_thermal_properties",
     "phonons.sampling.meshes": "get_densities get_mesh",
-    "phonons.densities": "DensityHeat DensityOfStates density_heat mean_frequency predict_density",
+    "phonons.densities": (
+        "DensityHeat DensityOfStates debye_temperature density_heat kinetic_conductivity mean_frequency predict_density"
+        " spectral_overlap superconductivity"
+    ),
     "phonons.supercell.choice": "choose_supercell",
     "phonons.supercell.objects": "get_phonopy",
     "phonons.supercell.patches": "exact_matrices",

@@ -160,8 +160,14 @@ def _n_columns(c: Comparison) -> Array | int:
 
 
 def densities(c: Comparison, target: Target, scale: Array, cost: Cost) -> Array:
-    """Densities of states where they are known, each with the maximum 1 there."""
-    difference, known = _densities(c, target)
+    """Densities of states where they are known, with the label's integral there.
+
+    Not with its maximum, which one wrong spike would set.
+    """
+    label, known = _known(c, target)
+    predicted = c.value(target) * known
+    factor = jnp.sum(label, -1, keepdims=True) / jnp.maximum(jnp.sum(predicted, -1, keepdims=True), 1e-9)
+    difference = factor * predicted - label
     n_known = jnp.maximum(jnp.sum(known, -1), 1)
     return jnp.sum(cost(difference[..., None] / scale), -1) / n_known
 
@@ -181,18 +187,12 @@ def _known(c: Comparison, target: Target) -> tuple[Array, Array]:
     return label * known, known
 
 
-def _densities(c: Comparison, target: Target) -> tuple[Array, Array]:
-    """Prediction less label, both with the maximum 1 where they are known and zero elsewhere, and where that is."""
+def density_errors(c: Comparison, target: Target) -> tuple[Array, Array]:
+    """Errors where the density is known, both with the maximum 1 there."""
     label, known = _known(c, target)
     predicted = c.value(target) * known
     highest = [jnp.maximum(jnp.max(own, -1, keepdims=True), 1e-9) for own in (predicted, label)]
-    return predicted / highest[0] - label / highest[1], known
-
-
-def density_errors(c: Comparison, target: Target) -> tuple[Array, Array]:
-    """Errors where the density is known."""
-    difference, known = _densities(c, target)
-    return difference, c.weight(target)[:, None] * known
+    return predicted / highest[0] - label / highest[1], c.weight(target)[:, None] * known
 
 
 def value_errors(c: Comparison, target: Target) -> tuple[Array, Array]:

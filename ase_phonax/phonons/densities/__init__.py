@@ -1,6 +1,17 @@
 """Densities of states without modes: from the structure by a network, and what follows from any density."""
 
+from .formulas import debye_temperature, kinetic_conductivity, spectral_overlap, superconductivity
 from .heat import DensityHeat, density_heat, mean_frequency
 from .prediction import DensityOfStates, predict_density
 
-__all__ = ["DensityHeat", "DensityOfStates", "density_heat", "mean_frequency", "predict_density"]
+__all__ = [
+    "DensityHeat",
+    "DensityOfStates",
+    "debye_temperature",
+    "density_heat",
+    "kinetic_conductivity",
+    "mean_frequency",
+    "predict_density",
+    "spectral_overlap",
+    "superconductivity",
+]

@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from ...base.errors import InputError
 
 _THZ = 1e12 * _hplanck  # J of a quantum of 1 THz
-_GAS = _k * _Nav  # J/K/mol
+GAS = _k * _Nav  # J/K/mol
+KELVIN_PER_THZ = _THZ / _k
 
 
 @dataclass(frozen=True)
@@ -46,32 +47,32 @@ def density_heat(frequencies_thz: ArrayLike, density: ArrayLike, temperatures_k:
     Raises:
         InputError: shapes that do not fit, a density with negative values, or frequencies that are not equally spaced.
     """
-    v, weight = _weights(frequencies_thz, density)
+    v, weight = weights(frequencies_thz, density)
     t = np.atleast_1d(np.asarray(temperatures_k, float))
     if not (np.isfinite(t).all() and (t >= 0).all()):
         raise InputError(
             f"the temperatures are {t.tolist()}"[:200], "heat is asked for at 0 K or above", "give them in kelvin"
         )
-    zero_point = _GAS / _k * _THZ * float(weight @ v) / 2 / 1000
+    zero_point = GAS / _k * _THZ * float(weight @ v) / 2 / 1000
     x = _THZ * v / (_k * np.maximum(t, 1e-3)[:, None])
     with np.errstate(over="ignore"):
         occupied = 1 / np.expm1(x)
-    capacity = _GAS * (x * x * occupied * (1 + occupied)) @ weight
+    capacity = GAS * (x * x * occupied * (1 + occupied)) @ weight
     logarithms = np.log1p(-np.exp(-x))
-    entropy = _GAS * (x * occupied - logarithms) @ weight
-    free = zero_point + _GAS * t * (logarithms @ weight) / 1000
+    entropy = GAS * (x * occupied - logarithms) @ weight
+    free = zero_point + GAS * t * (logarithms @ weight) / 1000
     cold = t == 0
     return DensityHeat(t, np.where(cold, 0, capacity), np.where(cold, 0, entropy), free, zero_point)
 
 
 def mean_frequency(frequencies_thz: ArrayLike, density: ArrayLike, *, logarithmic: bool = False) -> float:
     """The mean of frequencies over a density, or the exponential of the mean of their logarithms [THz]."""
-    v, weight = _weights(frequencies_thz, density)
+    v, weight = weights(frequencies_thz, density)
     mean = float(weight @ (np.log(v) if logarithmic else v) / weight.sum())
     return float(np.exp(mean)) if logarithmic else mean
 
 
-def _weights(frequencies_thz: ArrayLike, density: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def weights(frequencies_thz: ArrayLike, density: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Positive frequencies, and how many modes each stands for."""
     v, g = np.asarray(frequencies_thz, float), np.asarray(density, float)
     steps = np.diff(v)
