@@ -57,8 +57,8 @@ def learned(tmp_path_factory):
     settings = {
         "network": NETWORK,
         "loss": WEIGHTS | {"density_of_states": 1, "integrated_density": 0.3},
-        "optimiser": {"epochs": 200, "batch_size": 2, "learning_rate": 1e-2},
-        "run": {"output": str(tmp_path_factory.mktemp("run") / "run"), "validate_every": 200, "keep": "last"},
+        "optimiser": {"epochs": 400, "batch_size": 2, "learning_rate": 1e-2},
+        "run": {"output": str(tmp_path_factory.mktemp("run") / "run"), "validate_every": 400, "keep": "last"},
         "data": {"valid": 0},
     }
     return train(settings, frames=(frames(), []))
