@@ -124,6 +124,40 @@ def test_frequencies_of_a_heavy_isotope_go_with_the_root_of_its_mass(learned):
     assert heavy.by_atom[3:] == pytest.approx(light.by_atom[3:])
 
 
+def test_a_site_of_one_element_is_that_element_and_mixtures_lie_in_between(learned):
+    salt = bulk("MgO", "rocksalt", a=4.4)
+    pure = [
+        predict_density(own, learned.potential).total
+        for own in (salt, Atoms("KO", salt.positions, cell=salt.cell, pbc=True))
+    ]
+    ends = [predict_density(salt, learned.potential, {0: {symbol: 1.0}}).total for symbol in ("Mg", "K")]
+    assert ends == pytest.approx(np.array(pure), abs=1e-6)  # rows are of single precision
+    steps = [predict_density(salt, learned.potential, {0: {"Mg": 1 - x, "K": x}}).total for x in np.linspace(0, 1, 9)]
+    # Continuous in the composition.
+    changes = np.abs(np.diff(steps, axis=0)).sum(axis=1)
+    assert changes.max() < 0.5 * np.abs(pure[0] - pure[1]).sum()
+    assert changes.min() > 0
+    # Two sites of one mixture in a larger cell are one site in the smaller.
+    twice = predict_density(salt * (2, 1, 1), learned.potential, {k: {"K": 0.3, "Mg": 0.7} for k in (0, 2)})
+    once = predict_density(salt, learned.potential, {0: {"Mg": 0.7, "K": 0.3}})
+    assert twice.total == pytest.approx(once.total, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("mixtures", "words"),
+    [
+        ({0: {"Mg": 0.5, "K": 0.4}}, "add up to 0.9"),
+        ({0: {"Mg": 1.5, "K": -0.5}}, "the share of element 19 is"),
+        ({0: {"Mg": 0.5, "Cu": 0.5}}, "does not know the element 29"),
+        ({0: {"Mg": 0.5, "Xy": 0.5}}, "there is no element 'Xy'"),
+        ({7: {"Mg": 1.0}}, "mixtures are given for the atoms"),
+    ],
+)
+def test_mixtures_that_are_none_are_refused(learned, mixtures, words):
+    with pytest.raises(InputError, match=words):
+        predict_density(bulk("MgO", "rocksalt", a=4.2), learned.potential, mixtures)
+
+
 def test_what_is_no_crystal_is_refused(learned):
     with pytest.raises(StructureError, match="pbc="):
         predict_density(molecule("H2O"), learned.potential)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
-from ase.data import atomic_masses
+from ase.data import atomic_masses, atomic_numbers
 from numpy.typing import NDArray
 
-from ...base.errors import StructureError
+from ...base.errors import InputError, StructureError
 from ...base.units import CM1_PER_THZ
+from ...derivatives.evaluator import Evaluator
 from ...models.committee import Model, mean_and_spread
 from ...models.spectra.densities import DENSITY, GRID_CM1, STEP_CM1, site_densities
+from ...models.spectra.mixtures import with_mixtures
 from ..committees import evaluators_of
 
+Mixture = Mapping[str, float]  # chemical symbol -> share of a site
 GRID_THZ = np.asarray(GRID_CM1 / CM1_PER_THZ, float)
 STEP_THZ = STEP_CM1 / CM1_PER_THZ
 MODES = 3  # of an atom
@@ -42,7 +46,7 @@ class DensityOfStates:
         return self.by_atom.mean(axis=0)
 
 
-def predict_density(atoms: Atoms, model: Model) -> DensityOfStates:
+def predict_density(atoms: Atoms, model: Model, mixtures: Mapping[int, Mixture] | None = None) -> DensityOfStates:
     """The density of states of a crystal as a network knows it, in milliseconds: no second derivatives, no relaxation.
 
     Masses count: where an atom has not the mass of its element, its density is the one of its element with frequencies
@@ -51,10 +55,11 @@ def predict_density(atoms: Atoms, model: Model) -> DensityOfStates:
     Args:
         atoms: a crystal near rest; any cell.
         model: name or file of a network with the output `density_of_states`, or a `Potential`.
+        mixtures: index of an atom -> shares of the elements on its site, {"Mg": 0.75, "Al": 0.25}: an alloy on average.
 
     Raises:
         StructureError: no crystal, or an element that the network does not know.
-        InputError: a model without that output.
+        InputError: a model without that output, or mixtures that are none.
     """
     if not atoms.pbc.all():
         raise StructureError(
@@ -63,12 +68,50 @@ def predict_density(atoms: Atoms, model: Model) -> DensityOfStates:
             "take a potential: ase-phonax molecule, or phonons for layers",
         )
     evaluators = evaluators_of(model, DENSITY)
-    answers = [np.asarray(site_densities(evaluator.outputs(atoms)[DENSITY.name])) for evaluator in evaluators]
     heavier = np.sqrt(atoms.get_masses() / atomic_masses[atoms.numbers])
-    answers = [MODES / STEP_THZ * _rescaled(shares, heavier) for shares in answers]
+    if mixtures:
+        heavier[_places(mixtures, len(atoms))] = 1.0
+        pairs = [_mixed(evaluator, atoms, mixtures) for evaluator in evaluators]
+    else:
+        pairs = [(evaluator, atoms) for evaluator in evaluators]
+    shares = [np.asarray(site_densities(evaluator.outputs(own)[DENSITY.name])) for evaluator, own in pairs]
+    answers = [MODES / STEP_THZ * _rescaled(own, heavier) for own in shares]
     by_atom, _ = mean_and_spread(answers)
     _, spread = mean_and_spread([own.mean(axis=0) for own in answers])
     return DensityOfStates(GRID_THZ.copy(), by_atom, evaluators[0].potential.name, spread)
+
+
+def _places(mixtures: Mapping[int, Mixture], n: int) -> list[int]:
+    """Atoms with mixtures, refused where there is no such atom."""
+    places = list(mixtures)
+    if not all(isinstance(k, int | np.integer) and 0 <= k < n for k in places):
+        raise InputError(
+            f"mixtures are given for the atoms {places}",
+            f"the structure has {n}, counted from 0",
+            "name each of them by its index",
+        )
+    return places
+
+
+def _mixed(evaluator: Evaluator, atoms: Atoms, mixtures: Mapping[int, Mixture]) -> tuple[Evaluator, Atoms]:
+    """A network that knows the mixtures, and the crystal with their numbers on its sites."""
+    by_number = {place: {_number(symbol): share for symbol, share in own.items()} for place, own in mixtures.items()}
+    different: list[dict[int, float]] = []
+    for mixture in by_number.values():
+        if mixture not in different:
+            different.append(mixture)
+    potential, numbers = with_mixtures(evaluator.potential, different)
+    renumbered = atoms.copy()
+    for place, mixture in by_number.items():
+        renumbered.numbers[place] = numbers[different.index(mixture)]
+    return Evaluator(potential, evaluator.dtype), renumbered
+
+
+def _number(symbol: str) -> int:
+    """The atomic number of a chemical symbol."""
+    if symbol not in atomic_numbers:
+        raise InputError(f"there is no element {symbol!r}", "mixtures name elements", 'write them like {"Mg": 1.0}')
+    return int(atomic_numbers[symbol])
 
 
 def _rescaled(shares: NDArray[np.float64], factors: NDArray[np.float64]) -> NDArray[np.float64]:
