@@ -16,9 +16,12 @@ from ase.spacegroup import crystal
 from ase_phonax import (
     Frame,
     PhonaxCalculator,
+    PhononSettings,
     PolarCalculator,
+    exact_matrices,
     fine_tune,
     load_model,
+    phonon_study,
     predict_charges,
     read_frames,
     train,
@@ -237,6 +240,17 @@ def test_crystals_have_charges_by_default_where_the_model_and_the_crystal_allow(
     assert "13 electrons" in charges.doubt_of_given(metal, right)
     # Asked for, the metal has some, with the doubt.
     assert "an odd number" in charges.with_charges(known, metal, typed("--born", "predict")).doubt
+
+
+def test_a_study_gives_the_calculator_with_its_charges():
+    calc = PhonaxCalculator("phonax-small")
+    study = phonon_study(MAGNESIA, calc, PhononSettings(supercell=2, mesh=(2, 2, 2), no_exact=True))
+    polar = study.calculator(calc)
+    with exact_matrices(study.phonopy, polar):
+        found = study.phonopy.run_qpoints([[0.5, 0, 0.5]]).frequencies[0]  # fits the supercell
+    assert found == pytest.approx(study.phonopy.run_qpoints([[0.5, 0, 0.5]]).frequencies[0], abs=1e-6)
+    plain = phonon_study(MAGNESIA, calc, PhononSettings(supercell=2, mesh=(2, 2, 2), no_exact=True, born="none"))
+    assert plain.calculator(calc) is calc
 
 
 def test_the_command_predicts_says_where_charges_come_from_and_writes_infrared_files(tmp_path, monkeypatch, capsys):

@@ -35,6 +35,7 @@ from .study import Study
 from .summary_units import Summary, units_of
 
 if TYPE_CHECKING:
+    from ..calculator import PhonaxCalculator
     from ..phonons.supercell.choice import SupercellChoice
     from .crystal import Crystal
     from .report import Report
@@ -156,6 +157,19 @@ class PhononStudy(Study):
         """Names of all files that `write` writes."""
         return FILES + tuple(name for part in self.parts for name in part.files())
 
+    def calculator(self, calc: PhonaxCalculator) -> PhonaxCalculator:
+        """The calculator with the charges of this study, as exact matrices of `phonopy` need it; itself without charges.
+
+        Args:
+            calc: the one that the study was made with.
+        """
+        part = self._charges
+        return calc if part is None else part.calculator(calc, self.atoms)
+
+    @property
+    def _charges(self) -> PolarPart | None:
+        return next((part for part in self.parts if isinstance(part, PolarPart)), None)
+
     def to_dict(self) -> Summary:
         """The contents of summary.json: built-in types only."""
         return _summary(self)
@@ -188,8 +202,10 @@ def _write(results: PhononStudy, folder: Path) -> None:
     sampling.total_dos.write(filename=folder / "total_dos.dat")
     sampling.projected_dos.write(filename=folder / "projected_dos.dat")
     sampling.thermal.write_yaml(filename=folder / "thermal_properties.yaml", volume=phonopy.primitive.volume)
-    charges = next((part.charges_from for part in results.parts if isinstance(part, PolarPart)), None)
-    model = results.model["model"] + ("" if charges is None else f", charges of {Path(charges).name}")
+    charges = results._charges
+    model = results.model["model"]
+    if charges is not None:
+        model += f", charges of {Path(charges.charges_from).name}"
     title = pictures.crystal_title(results.formula, results.space_group.international, model)
     # Beside exact bands nobody would think that densities are of another kind.
     mixed = sampling.bands_exact and not results.settings.exact

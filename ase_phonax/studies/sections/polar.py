@@ -14,6 +14,7 @@ from ..summary_units import Summary
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from ...calculator import PhonaxCalculator
     from ...phonons.polar import GammaSplitting, NonAnalyticCorrection
     from ..report import Report
     from ..settings import PhononSettings
@@ -135,6 +136,14 @@ class PolarPart:
     supercell: tuple[tuple[int, ...], ...]
     unit: str = "THz"
     screening: tuple[float, ...] = ()
+
+    def calculator(self, calc: PhonaxCalculator, atoms: Atoms) -> PhonaxCalculator:
+        """A calculator with these charges, for the relaxed crystal."""
+        from ...phonons.polar import PolarCalculator, PolarLayerCalculator
+
+        polar = PolarLayerCalculator if self.splitting is None else PolarCalculator
+        born = dict(self.correction.params)
+        return cast("PhonaxCalculator", polar(calc, atoms, born, self.width))
 
     def files(self) -> tuple[str, ...]:
         """No files of its own: phonopy_params.yaml carries charges and method."""
