@@ -158,7 +158,7 @@ class PhononStudy(Study):
         return FILES + tuple(name for part in self.parts for name in part.files())
 
     def calculator(self, calc: PhonaxCalculator) -> PhonaxCalculator:
-        """The calculator with the charges of this study, as exact matrices of `phonopy` need it; itself without charges.
+        """The calculator with the charges of this study, as exact matrices of `phonopy` need it; itself without any.
 
         Args:
             calc: the one that the study was made with.
