@@ -303,11 +303,11 @@ def test_the_section_prints_charges_and_every_direction(born_file, tmp_path):
     asked = typed("--born", str(born_file()), "--dipole-width", "0.12")
     atoms = bulk("NaCl", "rocksalt", a=5.6)
     polar.check(asked, atoms)
-    calc = charges.with_charges(PairCalculator(like=0.0), atoms, asked)
+    calc, because = charges.with_charges(PairCalculator(like=0.0), atoms, asked)
     phonopy = get_phonopy(atoms, calc, 2)
     bands = phonopy.run_band_structure([[[0, 0, 0], [0.25, 0, 0.25]]])
     qpoints = phonopy.run_qpoints([[0.1, 0.2, 0.3]])
-    section = polar.compute(Context(asked, phonopy, calc))
+    section = polar.compute(Context(asked, phonopy, calc, charges_because=because))
     assert phonopy.band_structure is bands
     assert phonopy.qpoints is qpoints  # the section does not start anything anew
     text = Table("")
@@ -332,7 +332,7 @@ def test_the_section_refuses_what_cannot_be_combined(born_file):
         polar.check(typed("--dipole-width", "0.1"), bulk("Al"))
     with pytest.raises(InputError, match="the width of the window of dipoles is 9"):
         polar.check(typed("--born", str(born_file()), "--dipole-width", "9"), atoms)
-    assert charges.with_charges(calc := PairCalculator(), atoms, typed()) is calc
+    assert charges.with_charges(calc := PairCalculator(), atoms, typed())[0] is calc
     with pytest.raises(InputError, match="no BORN file of this crystal"):
         polar.check(typed("--born", str(born_file(BORN * 2))), atoms)
 

@@ -216,7 +216,7 @@ def test_a_network_learns_them(tmp_path):
 def test_crystals_have_charges_by_default_where_the_model_and_the_crystal_allow():
     known, unknown = PhonaxCalculator("phonax-small"), PairCalculator()
     salt, metal = bulk("NaCl", "rocksalt", a=5.69), bulk("Al")
-    charged = charges.with_charges(known, salt, typed())
+    charged, _ = charges.with_charges(known, salt, typed())
     assert isinstance(charged, PolarCalculator)
     assert charged.charges_from == "phonax-polar"
     assert charged.width == width_of(known.potential)
@@ -227,8 +227,9 @@ def test_crystals_have_charges_by_default_where_the_model_and_the_crystal_allow(
         (unknown, salt, [], "where the reach of 'pair-potential' ends was not measured"),
     ]:
         settings = typed(*typing)
-        assert charges.with_charges(calc, atoms, settings) is calc
-        section = polar.compute(Context(settings, SimpleNamespace(primitive=atoms), calc))
+        found, because = charges.with_charges(calc, atoms, settings)
+        assert found is calc
+        section = polar.compute(Context(settings, SimpleNamespace(primitive=atoms), calc, charges_because=because))
         assert reason in section.because
         assert section.summary()["charges_from"] is None
     # Given, they are compared with what is predicted.
@@ -239,7 +240,7 @@ def test_crystals_have_charges_by_default_where_the_model_and_the_crystal_allow(
     assert re.fullmatch(r"Na has -1\.\d\d e, where \+1\.\d\d is predicted", turned)
     assert "13 electrons" in charges.doubt_of_given(metal, right)
     # Asked for, the metal has some, with the doubt.
-    assert "an odd number" in charges.with_charges(known, metal, typed("--born", "predict")).doubt
+    assert "an odd number" in charges.with_charges(known, metal, typed("--born", "predict"))[0].doubt
 
 
 def test_a_study_gives_the_calculator_with_its_charges():

@@ -84,16 +84,17 @@ def _needing(settings: PhononSettings) -> list[str]:
     return [name for name in _NEED_CHARGES if getattr(settings, name) is not None]
 
 
-def with_charges(calc: PhonaxCalculator, atoms: Atoms, settings: PhononSettings) -> PhonaxCalculator:
-    """The calculator of a relaxed crystal, which knows the charges where there are any."""
+def with_charges(calc: PhonaxCalculator, atoms: Atoms, settings: PhononSettings) -> tuple[PhonaxCalculator, str]:
+    """The calculator of a relaxed crystal, which knows the charges where there are any, and why it does or not."""
     from ..phonons.polar import PolarCalculator, PolarLayerCalculator
     from ..structures.layers import vacuum_axis
 
-    charges, _ = usable(settings, atoms, calc.potential)
+    charges, reason = usable(settings, atoms, calc.potential)
     if charges is None:
-        return calc
+        return calc, reason
     polar = PolarCalculator if vacuum_axis(atoms) is None else PolarLayerCalculator
-    return cast("PhonaxCalculator", polar(calc, atoms, charges, settings.dipole_width, settings.symprec))
+    charged = polar(calc, atoms, charges, settings.dipole_width, settings.symprec)
+    return cast("PhonaxCalculator", charged), reason
 
 
 def doubt_of_given(atoms: Atoms, correction: NonAnalyticCorrection) -> str | None:

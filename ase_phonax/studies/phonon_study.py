@@ -100,8 +100,8 @@ def compute(crystal: Crystal, run: Run[PhononSettings]) -> PhononStudy:
     settings, watch = run.settings, run.watch
     with watch.section("relaxation"):
         atoms, relaxation = relaxed(crystal, run)
-    run = replace(run, calc=charges.with_charges(run.calc, atoms, settings))
-    calc = run.calc
+    calc, because = charges.with_charges(run.calc, atoms, settings)
+    run = replace(run, calc=calc)
     with watch.section("supercell"):
         matrix, choice = find_supercell(crystal, atoms, run)
     with watch.section("force_constants"), watch.progress("force constants") as progress:
@@ -114,7 +114,7 @@ def compute(crystal: Crystal, run: Run[PhononSettings]) -> PhononStudy:
         missed = residuals["interpolation_error_thz"] > settings.tolerance and not settings.no_exact
         sampling = _sample(crystal, phonopy, run, missed)
     with watch.section("sections"), watch.progress("symmetries and more") as progress:
-        parts = _parts(crystal, phonopy, run, sampling, progress)
+        parts = _parts(crystal, phonopy, run, sampling, because, progress)
     return PhononStudy(
         **run.facts(),
         crystal=crystal,
@@ -219,13 +219,18 @@ def _sample(crystal: Crystal, phonopy: Phonopy, run: Run[PhononSettings], missed
 
 
 def _parts(
-    crystal: Crystal, phonopy: Phonopy, run: Run[PhononSettings], sampling: Sampling, progress: Progress
+    crystal: Crystal,
+    phonopy: Phonopy,
+    run: Run[PhononSettings],
+    sampling: Sampling,
+    because: str,
+    progress: Progress,
 ) -> tuple[Part, ...]:
     """What the sections say: single wave vectors as exact as the bands, whole meshes where that was asked for."""
     parts = []
     for section in SECTIONS:
         exact = run.settings.exact or (sampling.bands_exact and section.needs_exact)
-        context = Context(run.settings, phonopy, run.calc, crystal.repeated, sampling.noise_thz, exact)
+        context = Context(run.settings, phonopy, run.calc, crystal.repeated, sampling.noise_thz, exact, because)
         with _matrices(exact, phonopy, run.calc, progress):
             parts.append(section.compute(context))
     return tuple(part for part in parts if part is not None)

@@ -29,6 +29,7 @@ class Context:
         repeated: directions that the crystal extends in; not the vacuum of a layer.
         noise_thz: largest acoustic frequency at Gamma, zero but for noise [THz].
         exact: phonopy computes with exact D(q) at this moment.
+        charges_because: why the calculator has charges, or none.
     """
 
     settings: PhononSettings
@@ -37,6 +38,7 @@ class Context:
     repeated: tuple[bool, bool, bool] = (True, True, True)
     noise_thz: float = 0.0
     exact: bool = False
+    charges_because: str = ""
 
     @property
     def is_layer(self) -> bool:

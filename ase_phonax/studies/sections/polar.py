@@ -86,11 +86,10 @@ def compute(context: Context) -> PolarPart | NoChargesPart:
     """Frequencies at Gamma by direction, or why the crystal has no charges."""
     from ...phonons.polar import PolarCalculator, PolarLayerCalculator, get_gamma_splitting
     from ...phonons.supercell.constants import crystal_atoms
-    from ..charges import GIVEN, decided, doubt_of_given
+    from ..charges import GIVEN, doubt_of_given
 
     settings, phonopy, calc = context.settings, context.phonopy, cast(Any, context.calc)
-    atoms = crystal_atoms(phonopy.primitive)
-    _, reason = decided(settings, atoms, calc.potential)
+    reason = context.charges_because
     if not isinstance(calc, PolarCalculator | PolarLayerCalculator):
         return NoChargesPart(reason)
     splits = isinstance(calc, PolarCalculator)
@@ -98,7 +97,9 @@ def compute(context: Context) -> PolarPart | NoChargesPart:
     return PolarPart(
         charges_from=calc.charges_from,
         because=reason,
-        doubt=doubt_of_given(atoms, calc.correction) if reason == GIVEN and splits else calc.doubt,
+        doubt=doubt_of_given(crystal_atoms(phonopy.primitive), calc.correction)
+        if reason == GIVEN and splits
+        else calc.doubt,
         screening=screening,
         correction=calc.correction,
         width=calc.width,
