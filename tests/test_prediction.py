@@ -164,6 +164,8 @@ def test_of_several_networks_the_mean_is_taken_and_the_spread_is_theirs():
     second = replace(first, name="another", parameters=moved)
     one, two, both = (predict_charges(quartz(), members) for members in (first, second, [first, second]))
     assert one.charges_spread is None
+    assert one.expected_error is None
+    assert both.expected_error[0] == pytest.approx(1.3 * np.abs(one.charges - two.charges).mean() / 2**0.5)
     assert both.model == "phonax-polar, another"
     assert both.charges == pytest.approx((one.charges + two.charges) / 2, abs=1e-12)
     assert both.charges_spread == pytest.approx(np.abs(one.charges - two.charges) / 2**0.5, abs=1e-12)
@@ -262,10 +264,13 @@ def test_the_command_predicts_says_where_charges_come_from_and_writes_infrared_f
     assert "charges of phonax-polar" in printed
     assert "nothing speaks for a metal" in printed
     assert "static ε" in printed
+    assert "expected error" in printed
     summary = json.loads((tmp_path / "out/summary.json").read_text())
     assert summary["charges_from"] == "phonax-polar"
     assert summary["charges_doubted"] is None
     assert np.shape(summary["born_charges"]) == (2, 3, 3)
+    assert 0 < summary["charges_expected_error_e"] < 0.1
+    assert 0 < summary["dielectric_expected_error"] < 0.2
     lo = max(summary["gamma_directions"][0]["frequencies_thz"])
     assert lo > max(summary["gamma_frequencies_thz"]) + 5
     assert summary["infrared"]["modes"][0]["label"] == "T1u"

@@ -74,6 +74,7 @@ _PURE = frozenset(
         "depolarization",
         "dielectric_changed_by",
         "dielectric_tensor",
+        "dielectric_expected_error",
         "static_dielectric_tensor",
         "axes",
         "direction",

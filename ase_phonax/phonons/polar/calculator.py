@@ -62,7 +62,9 @@ class _Charged:
         self.crystal.calc = None
         self.charges_from = "nac_params" if isinstance(born, dict) else str(born)
         self.doubt: str | None = None
+        self.expected_error: tuple[float, float] | None = None
         if isinstance(born, PredictedCharges):
+            self.expected_error = born.expected_error
             self.charges_from, self.doubt, born = born.model, born.doubt, born.born
         self.correction: NonAnalyticCorrection = read_correction(
             born, atoms, symprec, method="gonze", layer=self._of_layers
@@ -210,6 +212,7 @@ class PolarCalculator(_Charged):
         correction: charges and dielectric tensor as they are used.
         charges_from: name of the file or of the network.
         doubt: why the crystal may have no charges at all; None where nothing speaks for it, or they were given.
+        expected_error: of predicted charges [e] and of the tensor (`PredictedCharges.expected_error`).
         width: L [1/Å].
         nac_params: what phonopy interpolates with, by Gonze and Lee's method: constants of this calculator contain the
             tail that it takes off first.

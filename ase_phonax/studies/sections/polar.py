@@ -101,6 +101,7 @@ def compute(context: Context) -> PolarPart | NoChargesPart:
         if reason == GIVEN and splits
         else calc.doubt,
         screening=screening,
+        expected_error=calc.expected_error,
         correction=calc.correction,
         width=calc.width,
         splitting=get_gamma_splitting(phonopy, settings.nac_direction, path=settings.path) if splits else None,
@@ -123,6 +124,7 @@ class PolarPart:
         splitting: at Gamma; None of a layer, where nothing splits.
         symbols: of the atoms of the primitive cell.
         supercell: matrix, in whose wave vectors phonopy's D(q) is exact.
+        expected_error: of predicted charges [e], and of the dielectric tensor; None of given ones.
         screening: lengths in the plane of a layer, smaller first [Å].
         unit: of printed frequencies.
     """
@@ -137,6 +139,7 @@ class PolarPart:
     supercell: tuple[tuple[int, ...], ...]
     unit: str = "THz"
     screening: tuple[float, ...] = ()
+    expected_error: tuple[float, float] | None = None
 
     def calculator(self, calc: PhonaxCalculator, atoms: Atoms) -> PhonaxCalculator:
         """A calculator with these charges, for the relaxed crystal."""
@@ -157,6 +160,8 @@ class PolarPart:
             "charges_from": self.charges_from,
             "charges_because": self.because,
             "charges_doubted": self.doubt,
+            "charges_expected_error_e": None if self.expected_error is None else self.expected_error[0],
+            "dielectric_expected_error": None if self.expected_error is None else self.expected_error[1],
             "born_charges": used.charges.tolist(),
             "dielectric_tensor": used.dielectric.tolist(),
             "gamma_directions": [] if splitting is None else _by_direction(splitting),
@@ -196,6 +201,9 @@ class PolarPart:
         if self.doubt is not None:
             text.row("", f"are they right? {self.doubt}", doubt=True)
         text.row("dielectric tensor", ", ".join(f"{x:.3f}" for x in used.dielectric.diagonal()) + " on its diagonal")
+        if self.expected_error is not None:
+            charges, tensor = self.expected_error
+            text.row("expected error", f"{charges:.2g} e and {tensor:.2g}, by how far the networks differ")
         if self.screening:
             text.row("screening length", ", ".join(f"{x:.2f}" for x in self.screening) + " Å in the plane")
         matrix = matrix_in_words(self.supercell)
