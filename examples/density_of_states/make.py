@@ -48,9 +48,8 @@ def crystals(quick: bool) -> list[tuple[str, int, Atoms, np.ndarray]]:
     if quick:
         salts = [bulk("MgO", "rocksalt", a=a) for a in (4.1, 4.2, 4.3, 4.4)]
         density = np.exp(-((GRID_CM1[:KNOWN] - 400) ** 2) / 2 / 100**2)
-        return [
-            (part, k, salt, density) for k, (part, salt) in enumerate(zip(("train", "train", "valid", "test"), salts))
-        ]
+        parts = ("train", "train", "valid", "test")
+        return [(part, k, salt, density) for k, (part, salt) in enumerate(zip(parts, salts, strict=True))]
     if "PHONAX_DATA" not in os.environ:
         sys.exit("PHONAX_DATA is not set: it is the folder that has data/phonon_dos")
     folder = Path(os.environ["PHONAX_DATA"]) / "data/phonon_dos"
@@ -89,7 +88,8 @@ def partial_densities(atoms: Atoms, calc: PhonaxCalculator) -> np.ndarray:
     """(n, N_POINTS) shares of each atom's modes at each frequency, smoothed as the published densities are."""
     phonopy = get_phonopy(atoms, calc, 1)
     numbers = np.maximum(1, np.rint(MESH_LENGTH * np.linalg.norm(atoms.cell.reciprocal(), axis=1))).astype(int)
-    mesh = phonopy.init_mesh(numbers, is_gamma_center=False) or phonopy.mesh
+    phonopy.init_mesh(numbers, is_gamma_center=False)
+    mesh = phonopy.mesh
     matrices = calc.get_dynamical_matrix(atoms, mesh.qpoints)
     found = CM1_PER_THZ * frequencies_thz(matrices)
     _, vectors = np.linalg.eigh(matrices)
