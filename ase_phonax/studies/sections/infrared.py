@@ -127,7 +127,7 @@ class InfraredPart:
         write_dielectric_function(self.response, folder / OWN_FILES[1])
         # Spectra are in 1/cm wherever no other unit is asked for.
         figure = draw_infrared(self.response, self.title, "cm-1" if self.unit == "THz" else self.unit)
-        save_figure(figure, folder / STEM)
+        save_figure(figure, folder / STEM, dpi=200)
 
 
 def _on_diagonal(tensor: NDArray) -> str:
