@@ -251,7 +251,7 @@ def draw_infrared(response: InfraredResponse, title: str = "", unit: str = "cm-1
     shown: list[tuple[int, str]] = []
     for axis in range(3):
         alike = [i for i, _ in shown if np.abs(eps[:, i] - eps[:, axis]).max() < 1e-3 * np.abs(eps).max()]
-        words = "(" + ", ".join(f"{x:.2f}".rstrip("0").rstrip(".") for x in response.axes[axis] + 0.0) + ")"
+        words = "(" + ", ".join(f"{x:g}" for x in np.round(response.axes[axis], 2) + 0.0) + ")"
         shown = [(i, f"{w}, {words}" if i in alike else w) for i, w in shown] if alike else [*shown, (axis, words)]
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.0, 5.0))  # without a layout that is searched for: it would cost a fifth of a second
