@@ -275,5 +275,5 @@ def draw_infrared(response: InfraredResponse, title: str = "", unit: str = "cm-1
         if any(mode.frequency_thz <= 0 for mode in response.modes):
             title = f"{title}   (imaginary polar modes are left out)".strip()
         if title:
-            above.set_title(title, loc="left", pad=18 if len(shown) > 2 else 6)  # above the names of three axes
+            above.set_title(title, loc="left", pad=18)  # above the names of axes
     return figure
