@@ -87,8 +87,9 @@ def label(options: argparse.Namespace) -> None:
 def partial_densities(atoms: Atoms, calc: PhonaxCalculator) -> np.ndarray:
     """(n, N_POINTS) shares of each atom's modes at each frequency, smoothed as the published densities are."""
     phonopy = get_phonopy(atoms, calc, 1)
-    numbers = np.maximum(1, np.rint(MESH_LENGTH * np.linalg.norm(atoms.cell.reciprocal(), axis=1))).astype(int)
-    phonopy.init_mesh(numbers, is_gamma_center=False)
+    # Odd numbers around Gamma: that mesh has the symmetry of every crystal.
+    numbers = 2 * np.rint(MESH_LENGTH * np.linalg.norm(atoms.cell.reciprocal(), axis=1) / 2).astype(int) + 1
+    phonopy.init_mesh(numbers, is_gamma_center=True)
     mesh = phonopy.mesh
     matrices = calc.get_dynamical_matrix(atoms, mesh.qpoints)
     found = CM1_PER_THZ * frequencies_thz(matrices)
