@@ -9,6 +9,7 @@ Z. Chen et al., Adv. Sci. 8, 2004214 (2021), in PHONAX_DATA/data/phonon_dos. Set
 
 `label` asks a potential for the partial densities of the crystals to learn from, by exact D(q) on a mesh: what is
 learned beside DFT's total ones. Half an hour of one core for nequix-mp-1-pft; each crystal is kept, so that it goes on.
+`pack` puts them into data/teacher.npz, from where they are read; what stands there is not computed again.
 """
 
 import argparse
@@ -34,6 +35,7 @@ from ase_phonax.derivatives.conventions import frequencies_thz
 from ase_phonax.models.spectra.densities import GRID_CM1, N_POINTS, UNKNOWN
 
 STEPS = ("label", "train", "measure")
+PACKED, ROUNDED = HERE / "data/teacher.npz", 65535  # shares as whole numbers of 1/65535
 KNOWN = 51  # points of the published densities, up to 1000 1/cm
 COPIES, MOVED = 4, 0.02  # of each crystal to learn from, its atoms moved at random [Å]
 MEMBERS = 2
@@ -72,7 +74,8 @@ def label(options: argparse.Namespace) -> None:
     folder = options.output / "teacher"
     folder.mkdir(parents=True, exist_ok=True)
     calc = PhonaxCalculator(options.teacher, dtype="float32")
-    wanted = [(k, atoms) for part, k, atoms, _ in crystals(options.quick) if part == "train"]
+    there = set() if options.quick else set(taught(options))
+    wanted = [(k, atoms) for part, k, atoms, _ in crystals(options.quick) if part == "train" and k not in there]
     for done, (k, atoms) in enumerate(sorted(wanted, key=lambda pair: len(pair[1]))):
         path = folder / f"{k}.npz"
         if path.exists() or not set(atoms.numbers) <= set(calc.potential.numbers):
@@ -82,6 +85,27 @@ def label(options: argparse.Namespace) -> None:
         part.replace(path)
         if done % 100 == 0:
             print(f"{done} of {len(wanted)}", flush=True)
+
+
+def taught(options: argparse.Namespace) -> dict[int, np.ndarray]:
+    """Number of a crystal -> shares (n, N_POINTS) of its atoms by the teacher, as far as they are made."""
+    found = {}
+    if PACKED.exists() and not options.quick:
+        with np.load(PACKED) as packed:
+            found = {int(k): packed[k] / ROUNDED for k in packed.files}
+    for path in (options.output / "teacher").glob("*[0-9].npz"):
+        found[int(path.stem)] = np.load(path)["shares"].astype(float)
+    return {k: shares / shares.sum(axis=1, keepdims=True) for k, shares in found.items()}
+
+
+def pack(options: argparse.Namespace) -> None:
+    """All of them into one small file."""
+    rounded = {str(k): np.rint(ROUNDED * own).astype(np.uint16) for k, own in sorted(taught(options).items())}
+    part = PACKED.with_suffix(".part.npz")
+    PACKED.parent.mkdir(exist_ok=True)
+    np.savez_compressed(part, **rounded)
+    part.replace(PACKED)
+    print(f"{len(rounded)} crystals, {PACKED.stat().st_size / 1e6:.2f} MB")
 
 
 def partial_densities(atoms: Atoms, calc: PhonaxCalculator) -> np.ndarray:
@@ -106,18 +130,15 @@ def partial_densities(atoms: Atoms, calc: PhonaxCalculator) -> np.ndarray:
 
 def frames(options: argparse.Namespace, parts: tuple[str, ...], seed: int | None = None) -> list[Frame]:
     """Crystals with their labels; with a seed COPIES of each, moved at random."""
-    found = []
+    found, teacher = [], taught(options)
     for part, k, atoms, density in crystals(options.quick):
         if part not in parts:
             continue
         total = np.full(N_POINTS, UNKNOWN)
         total[:KNOWN] = density
-        path, shares = options.output / "teacher" / f"{k}.npz", None
-        if part == "train" and path.exists():
-            shares = np.load(path)["shares"].astype(float)
-            shares /= shares.sum(axis=1, keepdims=True)
-            if shares[:, KNOWN:].sum(axis=1).mean() < ABOVE:
-                total[KNOWN:] = 0
+        shares = teacher.get(k) if part == "train" else None
+        if shares is not None and shares[:, KNOWN:].sum(axis=1).mean() < ABOVE:
+            total[KNOWN:] = 0
         found.append(Frame(atoms, density_of_states=total, partial_densities=shares, origin=str(k)))
     if seed is None:
         return found
@@ -209,8 +230,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.teacher = "phonax-small"
-    if unknown := set(options.steps) - set(STEPS):
-        parser.error(f"there is no step {', '.join(sorted(unknown))}; steps are {', '.join(STEPS)}")
+    if unknown := set(options.steps) - {*STEPS, "pack"}:
+        parser.error(f"there is no step {', '.join(sorted(unknown))}; steps are {', '.join(STEPS)} and pack")
     # JAX takes a processor for one device unless told; set before it is imported.
     count = f"--xla_force_host_platform_device_count={options.workers}"
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {count}".strip()
