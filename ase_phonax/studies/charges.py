@@ -37,7 +37,7 @@ def usable(settings: PhononSettings, atoms: Atoms, potential: Potential | None =
             "it is not clear whether the file is meant, or charges that are predicted from the structure or left out",
             "rename the file, or move it",
         )
-    charges, reason = decided(settings, atoms, potential)
+    charges, reason = _decided(settings, atoms, potential)
     if charges is None:
         if needing := _needing(settings):
             raise InputError(
@@ -56,7 +56,7 @@ def usable(settings: PhononSettings, atoms: Atoms, potential: Potential | None =
     return charges, reason
 
 
-def decided(settings: PhononSettings, atoms: Atoms, potential: Potential | None) -> tuple[Any, str]:
+def _decided(settings: PhononSettings, atoms: Atoms, potential: Potential | None) -> tuple[Any, str]:
     """Charges as asked for; predicted ones unless something speaks against them."""
     from ..base.errors import InputError
     from ..phonons.polar import predict_charges, width_of

@@ -13,7 +13,6 @@ import numpy as np
 
 from ..base.errors import InputError
 from ..base.units import THZ_PER_SQRT_EV_A2_AMU
-from ..models.spectra import densities
 from .values import SecondOrder, Spectrum
 
 if TYPE_CHECKING:
@@ -316,27 +315,6 @@ def check_crystals(frames: Sequence[Frame]) -> None:
                 " tensor or Born charges of one",
                 "a molecule or a layer has no dielectric tensor, and its charges are derivatives of a dipole",
                 "name charges of molecules born_effective_charges; leave layers out",
-            )
-
-
-def check_densities(frames: Sequence[Frame]) -> None:
-    """Refuse densities of states in another normalisation than labels have."""
-    for frame in frames:
-        where = f"{frame.origin or 'a frame'} ({frame.atoms.get_chemical_formula()})"
-        total, parts = frame.density_of_states, frame.partial_densities
-        if total is not None:
-            known = total != densities.UNKNOWN
-            if (total[known] < 0).any() or not known.any() or abs(total.max() - 1) > 1e-3:
-                raise InputError(
-                    f"{where}: the density of states is from {total[known].min(initial=0):.3g} to {total.max():.3g}",
-                    "labels have no unit: their maximum is 1, they are nowhere negative, and -1 stands for unknown",
-                    "divide by the maximum",
-                )
-        if parts is not None and ((parts < 0).any() or np.abs(parts.sum(axis=1) - 1).max() > 1e-3):
-            raise InputError(
-                f"{where}: densities of atoms add up to {parts.sum(axis=1).min():.3g} at least",
-                "each atom has three modes: its shares over all frequencies add up to 1, and none is negative",
-                "divide each atom's by its sum; what lies above 4000 1/cm belongs to the last one",
             )
 
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from ..models import fields, polarity
 from ..models.outputs import Output
-from ..models.spectra import densities
 from . import answers, comparisons, consistency, field_checks, response_checks, values
+from .density_targets import DENSITY_OF_STATES, PARTIAL_DENSITIES
 from .directions import KINDS, WHOLE
 from .target import Limits, Part, Quantity, Source, Target, Term
 
@@ -286,48 +286,6 @@ LOG_SUSCEPTIBILITY = Target(
     smallest=0.05,
     terms=(Term("log_susceptibility", comparisons.values, ("log_susceptibility",)),),
     quantity=Quantity("log_susceptibility", "logarithm of the susceptibility", "1", "1", 1.0, "ln(ε-1)", 4),
-)
-
-PARTIAL_DENSITIES = Target(
-    name="partial_densities",
-    attribute="partial_densities",
-    words="densities of states of atoms",
-    singular="a density of states of an atom",
-    unit="1",
-    per="atom",
-    parts=(Part("densities of states of atoms", lambda n, m: (n, densities.N_POINTS)),),
-    stored="partial_densities",
-    since=7,
-    checks=(consistency.check_densities,),
-    output=densities.DENSITY,
-    of_components=densities.site_densities,
-    smallest=1e-3,
-    terms=(Term("partial_densities", comparisons.values, ("partial_densities",)),),
-    quantity=Quantity("partial_densities", "densities of states of atoms", "1", "%", 100.0, "site DoS %", 3),
-)
-
-DENSITY_OF_STATES = Target(
-    name="density_of_states",
-    attribute="density_of_states",
-    words="density of states",
-    singular="a density of states",
-    unit="1",
-    per="structure",
-    parts=(Part("density of states", lambda n, m: (densities.N_POINTS,)),),
-    stored="density_of_states",
-    since=7,
-    checks=(consistency.check_densities,),
-    output=densities.DENSITY,
-    of_components=densities.site_densities,
-    typical=lambda density: density[density >= 0],
-    smallest=0.05,
-    terms=(
-        Term("density_of_states", comparisons.densities, ("density_of_states",)),
-        Term("integrated_density", comparisons.integrated_densities, ("density_of_states",)),
-    ),
-    errors=comparisons.density_errors,
-    score=answers.density_errors,
-    quantity=Quantity("density_of_states", "density of states", "1", "1", 1.0, "DoS", 4),
 )
 
 # In this order they are hashed, and parts of the loss are summed.
