@@ -46,7 +46,8 @@ def usable(settings: PhononSettings, atoms: Atoms, potential: Potential | None =
                 "give the charges as well (`born`), or leave it out",
             )
         return None, reason
-    read_correction(charges, atoms, settings.symprec, layer=vacuum_axis(atoms) is not None)
+    if potential is None:  # afterwards the calculator with charges reads them
+        read_correction(charges, atoms, settings.symprec, layer=vacuum_axis(atoms) is not None)
     if settings.impose_rotations and (potential is not None or settings.born is not None):
         raise InputError(
             "`impose_rotations` is given for a crystal with charges",
