@@ -37,10 +37,13 @@ if TYPE_CHECKING:
     from .phonons.bands.plane_paths import layer_path as layer_path
     from .phonons.bands.structure import get_band_structure as get_band_structure
     from .phonons.bands.velocities import get_group_velocities as get_group_velocities
+    from .phonons.densities import AlloySeries as AlloySeries
     from .phonons.densities import DensityHeat as DensityHeat
     from .phonons.densities import DensityOfStates as DensityOfStates
+    from .phonons.densities import alloy_series as alloy_series
     from .phonons.densities import debye_temperature as debye_temperature
     from .phonons.densities import density_heat as density_heat
+    from .phonons.densities import exact_density as exact_density
     from .phonons.densities import kinetic_conductivity as kinetic_conductivity
     from .phonons.densities import mean_frequency as mean_frequency
     from .phonons.densities import predict_density as predict_density
@@ -85,6 +88,8 @@ if TYPE_CHECKING:
     from .phonons.volumes.pictures import draw_quasi_harmonic as draw_quasi_harmonic
     from .structures.layers import as_layer as as_layer
     from .structures.relaxation import relax as relax
+    from .studies.density_settings import DensitySettings as DensitySettings
+    from .studies.density_study import density_study as density_study
     from .studies.evaluation import evaluation_study as evaluation_study
     from .studies.gruneisen_study import gruneisen_study as gruneisen_study
     from .studies.labelling import label_structures as label_structures
@@ -152,8 +157,8 @@ _PUBLIC = {
     "phonons.sampling.heat": "converge_mesh get_thermal_properties",
     "phonons.sampling.meshes": "get_densities get_mesh",
     "phonons.densities": (
-        "DensityHeat DensityOfStates debye_temperature density_heat kinetic_conductivity mean_frequency predict_density"
-        " spectral_overlap superconductivity"
+        "AlloySeries DensityHeat DensityOfStates alloy_series debye_temperature density_heat exact_density"
+        " kinetic_conductivity mean_frequency predict_density spectral_overlap superconductivity"
     ),
     "phonons.supercell.choice": "choose_supercell",
     "phonons.supercell.objects": "get_phonopy",
@@ -164,6 +169,8 @@ _PUBLIC = {
     "phonons.volumes.pictures": "draw_gruneisen draw_quasi_harmonic",
     "structures.layers": "as_layer",
     "structures.relaxation": "relax",
+    "studies.density_settings": "DensitySettings",
+    "studies.density_study": "density_study",
     "studies.evaluation": "evaluation_study",
     "studies.gruneisen_study": "gruneisen_study",
     "studies.labelling": "label_structures",

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from ase.data import atomic_numbers
 
+from ase_phonax.structures.periodic_table import likeness, place
 from ase_phonax.training.config import NetworkConfig, TrainingConfig
-from ase_phonax.training.periodic_table import likeness, place
 from ase_phonax.training.setup import new_potential
 
 from .labelled import moved_clusters

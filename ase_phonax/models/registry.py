@@ -35,13 +35,15 @@ def model_folders(package: Path) -> tuple[Path, ...]:
 
 MODEL_FOLDERS = model_folders(Path(__file__).resolve().parents[1])
 DEFAULT = "phonax-small"
-PURPOSES = CRYSTALS, MOLECULES, BOTH, CHARGES = (
+PURPOSES = CRYSTALS, MOLECULES, BOTH, CHARGES, DENSITIES = (
     "crystals",
     "molecules",
     "both",
     "charges",
+    "densities",
 )  # what a model was made for
 TO_CONVERT = ".model"  # PyTorch files, which are pickles
+FOR_DENSITIES = "phonax-dos"  # what `ase-phonax dos` takes unless told
 FOR_MOLECULES = "phonax-molecules"  # what `ase-phonax molecule` takes unless told
 
 
@@ -63,8 +65,8 @@ class ModelCard:
         sha256: of that file; empty where its source states none.
         n_bytes: size of the file; 0 where its source states none.
         citation: what to cite.
-        purpose: what it was made for: energies of "crystals", "molecules" or "both", or "charges" and no energies.
-            Others are not proposed for a structure.
+        purpose: what it was made for: energies of "crystals", "molecules" or "both", or no energies but "charges" or
+            "densities". Others are not proposed for a structure.
         dipole_width: where its reach ends, for the interaction of dipoles (`phonons.polar.widths`) [1/Å]; 0
             where nobody has measured it.
         n_members: how many networks answer together (`committee`); the others lie beside it as NAME-2.h5, ...
@@ -184,18 +186,25 @@ def find_card(name: str) -> ModelCard | None:
     return next((card for card in list_models() if card.name == name), None)
 
 
+_WITHOUT_ENERGIES = {
+    CHARGES: ("Born charges and dielectric tensors", "`--born predict` or predict_charges(atoms)"),
+    DENSITIES: ("densities of states", "`ase-phonax dos` or predict_density(atoms)"),
+}
+
+
 def refuse_without_energies(name: str) -> None:
-    """Refuse a model, by its name, that was made for charges alone.
+    """Refuse a model, by its name, that was made for charges or densities alone.
 
     Raises:
         ModelError: saying what it is for.
     """
     card = find_card(name)
-    if card is not None and card.purpose == CHARGES:
+    known = _WITHOUT_ENERGIES.get(card.purpose) if card is not None else None
+    if known is not None:
         raise ModelError(
             f"the model {name!r} has no energies",
-            "it knows Born charges and dielectric tensors of crystals, and nothing else",
-            "take another model here (`ase-phonax models`), and this one by `--born predict` or predict_charges(atoms)",
+            f"it knows {known[0]} of crystals, and nothing else",
+            f"take another model here (`ase-phonax models`), and this one by {known[1]}",
         )
 
 

@@ -14,9 +14,9 @@ from ase.neighborlist import neighbor_list
 
 from ..base.errors import InputError, StructureError
 from .lattices import cell_heights, is_flat, short_vectors, with_short_vectors
+from .occupancies import amount, mixed_sites
 from .species import warn_of_moments
 
-FULL_OCCUPANCY = 1e-3  # of one atom: files round to about this
 CLOSEST_DISTANCE = 0.4  # [Å] H2 is 0.74: anything nearer is a damaged file, not chemistry
 SMALLEST_HEIGHT = 0.5  # [Å] of the shortest vectors of a lattice: below it they are taken as lying in a plane
 SMALLEST_VOLUME = 1e-9  # [Å³]
@@ -158,33 +158,13 @@ def check_finite(atoms: Atoms) -> None:
         )
 
 
-def is_full(site: dict[str, float]) -> bool:
-    """Whether one element fills a site, of which ASE's CIF reader says how much each has."""
-    return len(site) == 1 and abs(sum(site.values()) - 1) <= FULL_OCCUPANCY
-
-
-def amount(occupancy: float) -> str:
-    """How much of a site is stated, in print; whole numbers of any length come out of damaged files."""
-    return f"{occupancy:g}" if abs(occupancy) < 1e15 else reprlib.repr(occupancy)
-
-
 def _check_occupancies(atoms: Atoms) -> None:
-    # Of a mixed site ASE makes an atom of the most frequent element, and keeps what the file said here.
-    stated = atoms.info.get("occupancy")
-    if not isinstance(stated, dict):
-        return
-    kinds = atoms.arrays.get("spacegroup_kinds")
     partial = []
-    for kind, site in stated.items():
-        if not isinstance(site, dict) or is_full(site):
-            continue
-        where = f"site {kind}"
-        if kinds is not None:
-            members = np.flatnonzero(kinds.astype(str) == str(kind)).tolist()
-            if not members:  # a mixed site is listed once for each of its elements, and has its atoms once
-                continue
+    for name, members, elements in mixed_sites(atoms):
+        where = f"site {name}"
+        if members is not None:
             where = f"atoms {', '.join(map(str, members[:4]))}" + (" ..." if len(members) > 4 else "")
-        partial.append(f"{where}: " + " + ".join(f"{amount(x)} {symbol}" for symbol, x in site.items()))
+        partial.append(f"{where}: " + " + ".join(f"{amount(x)} {symbol}" for symbol, x in elements.items()))
     if partial:
         raise StructureError(
             f"sites are occupied in part (atoms counted from 0): {'; '.join(partial)}",

@@ -15,9 +15,10 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from ..base.errors import StructureError, UnstableWarning, why_unread
-from .checks import FULL_OCCUPANCY, amount, check_cell, check_repeats, is_full
+from .checks import check_cell, check_repeats
 from .cif_symmetry import HALL, NUMBERS, OPERATIONS, SYMBOLS, Operation, first_stated, operations_of, say_contradiction
 from .lattices import with_short_vectors
+from .occupancies import FULL_OCCUPANCY, amount, is_full
 from .species import HYDROGEN_ISOTOPES
 
 CELL = tuple(

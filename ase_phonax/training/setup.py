@@ -14,11 +14,11 @@ from ..models.architectures import ARCHITECTURES, element_parameters, make_poten
 from ..models.fields import DIPOLE, has_output
 from ..models.potential import Potential
 from ..structures.neighbours import find_neighbours
+from ..structures.periodic_table import likeness
 from .answers import Answers, Respondent
 from .config import LossConfig, NetworkConfig, TrainingConfig
 from .first_parameters import Parameters, first_parameters, with_outputs
 from .labels.frames import Frame, count_labels, find_elements
-from .periodic_table import likeness
 from .targets import LABELS, TARGETS, TERMS, wanted_outputs
 
 FITTED = 500  # frames that reference energies are fitted to, spread through all

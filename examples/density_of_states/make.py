@@ -29,9 +29,17 @@ import numpy as np
 from ase import Atoms
 from ase.build import bulk
 
-from ase_phonax import Frame, PhonaxCalculator, density_heat, get_phonopy, load_model, mean_frequency, predict_density
+from ase_phonax import (
+    DensityOfStates,
+    Frame,
+    PhonaxCalculator,
+    density_heat,
+    exact_density,
+    load_model,
+    mean_frequency,
+    predict_density,
+)
 from ase_phonax.base.units import CM1_PER_THZ
-from ase_phonax.derivatives.conventions import frequencies_thz
 from ase_phonax.models.spectra.densities import GRID_CM1, N_POINTS, UNKNOWN
 
 STEPS = ("label", "train", "measure")
@@ -39,8 +47,6 @@ PACKED, ROUNDED = HERE / "data/teacher.npz", 65535  # shares as whole numbers of
 KNOWN = 51  # points of the published densities, up to 1000 1/cm
 COPIES, MOVED = 4, 0.02  # of each crystal to learn from, its atoms moved at random [Å]
 MEMBERS = 2
-SMOOTHING = 15.0  # 1/cm, of the published densities
-MESH_LENGTH = 20.0  # Å
 ABOVE = 5e-3  # share of a teacher's modes above 1000 1/cm, below which there are none
 SMALL = {"hidden_irreps": "4x0e + 4x1o + 4x1e + 2x2e", "radial_sizes": [8], "embedding": 8}  # of --quick
 
@@ -81,10 +87,49 @@ def label(options: argparse.Namespace) -> None:
         if path.exists() or not set(atoms.numbers) <= set(calc.potential.numbers):
             continue
         part = path.with_suffix(".part.npz")
-        np.savez(part, shares=partial_densities(atoms, calc).astype(np.float32))
+        np.savez(part, shares=shares_of(exact_density(atoms, calc)).astype(np.float32))
         part.replace(path)
         if done % 100 == 0:
             print(f"{done} of {len(wanted)}", flush=True)
+
+
+MORE = 3000  # crystals that nobody published
+MORE_LENGTH = 15.0  # Å
+UNSTABLE = 0.01  # share of modes with imaginary frequencies above which a crystal is left out
+
+
+def more(options: argparse.Namespace) -> None:
+    """Crystals made of those to learn from, relaxed by the teacher, and what it says of them: MORE, or till stopped."""
+    from substituted import formula, relaxed, substituted
+
+    folder = options.output / "more"
+    folder.mkdir(parents=True, exist_ok=True)
+    calc = PhonaxCalculator(options.teacher, dtype="float32")
+    all_of_them = crystals(options.quick)
+    kept = {formula(atoms) for part, _, atoms, _ in all_of_them}
+    learned = [atoms for part, _, atoms, _ in all_of_them if part == "train"]
+    for k, atoms in enumerate(
+        substituted(learned, kept, set(calc.potential.numbers), np.random.default_rng(options.seed))
+    ):
+        if k == MORE:
+            break
+        path = folder / f"{options.seed}-{k}.npz"
+        if path.exists():
+            continue
+        try:
+            rest = relaxed(atoms, calc)
+            own = (
+                {} if rest is None else {"numbers": rest.numbers, "positions": rest.positions, "cell": rest.cell.array}
+            )
+            if rest is not None:
+                found = exact_density(rest, calc, mesh_length=MORE_LENGTH)
+                own |= {"unstable": found.imaginary, "shares": shares_of(found).astype(np.float32)}
+        except Exception as error:
+            print(k, atoms.get_chemical_formula(), type(error).__name__, str(error)[:100], flush=True)
+            own = {}
+        part = path.with_suffix(".part.npz")
+        np.savez(part, **own)
+        part.replace(path)
 
 
 def taught(options: argparse.Namespace) -> dict[int, np.ndarray]:
@@ -108,24 +153,9 @@ def pack(options: argparse.Namespace) -> None:
     print(f"{len(rounded)} crystals, {PACKED.stat().st_size / 1e6:.2f} MB")
 
 
-def partial_densities(atoms: Atoms, calc: PhonaxCalculator) -> np.ndarray:
-    """(n, N_POINTS) shares of each atom's modes at each frequency, smoothed as the published densities are."""
-    phonopy = get_phonopy(atoms, calc, 1)
-    # Odd numbers around Gamma: that mesh has the symmetry of every crystal.
-    numbers = 2 * np.rint(MESH_LENGTH * np.linalg.norm(atoms.cell.reciprocal(), axis=1) / 2).astype(int) + 1
-    phonopy.init_mesh(numbers, is_gamma_center=True)
-    mesh = phonopy.mesh
-    matrices = calc.get_dynamical_matrix(atoms, mesh.qpoints)
-    found = CM1_PER_THZ * frequencies_thz(matrices)
-    _, vectors = np.linalg.eigh(matrices)
-    sizes = (np.abs(vectors) ** 2).reshape(len(matrices), len(atoms), 3, -1).sum(axis=2)
-    peaks = np.exp(-((GRID_CM1 - found[..., None]) ** 2) / 2 / SMOOTHING**2)
-    shares = np.einsum("q,qam,qmx->ax", mesh.weights, sizes, peaks)
-    shares[:, 0] = 0  # acoustic modes at rest, and imaginary ones
-    orbits = phonopy.symmetry.get_map_atoms()
-    for first in np.unique(orbits):
-        shares[orbits == first] = shares[orbits == first].mean(axis=0)
-    return shares / shares.sum(axis=1, keepdims=True)
+def shares_of(density: DensityOfStates) -> np.ndarray:
+    """(n, N_POINTS) shares of each atom's modes at each frequency."""
+    return density.by_atom / density.by_atom.sum(axis=1, keepdims=True)
 
 
 def frames(options: argparse.Namespace, parts: tuple[str, ...], seed: int | None = None) -> list[Frame]:
@@ -226,11 +256,12 @@ def main() -> None:
     parser.add_argument("--choose", action="store_true", help="validate, and leave the test part alone")
     parser.add_argument("--teacher", default="nequix-mp-1-pft", help="default: %(default)s")
     parser.add_argument("--output", type=Path, default=Path("runs/dos"), help="default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="of the crystals that are made; default: 0")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="devices to train on; default: all cores")
     options = parser.parse_args()
     if options.quick:
         options.teacher = "phonax-small"
-    if unknown := set(options.steps) - {*STEPS, "pack"}:
+    if unknown := set(options.steps) - {*STEPS, "more", "pack"}:
         parser.error(f"there is no step {', '.join(sorted(unknown))}; steps are {', '.join(STEPS)} and pack")
     # JAX takes a processor for one device unless told; set before it is imported.
     count = f"--xla_force_host_platform_device_count={options.workers}"

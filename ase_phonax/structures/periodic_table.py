@@ -1,4 +1,4 @@
-"""Where elements stand in the periodic table, and first parameters that are alike where elements are."""
+"""Where elements stand in the periodic table, and which are alike."""
 
 import numpy as np
 
@@ -35,3 +35,15 @@ def likeness(numbers: tuple[int, ...], share: float) -> np.ndarray:
     places = np.array([place(z) for z in numbers])
     steps = (places[:, None] - places) / (PERIODS, GROUPS)
     return np.linalg.cholesky(share * np.exp(-np.sum(steps**2, -1) / 2) + (1 - share) * np.eye(len(numbers)))
+
+
+def nearest(number: int, known: tuple[int, ...]) -> int:
+    """Of the elements that are known the one that is most alike: of the same group first, then by distance."""
+    period, position = place(number)
+
+    def distance(other: int) -> tuple[bool, float, int]:
+        own_period, own_position = place(other)
+        apart = ((own_period - period) / PERIODS) ** 2 + ((own_position - position) / GROUPS) ** 2
+        return own_position != position, apart, abs(other - number)
+
+    return min(known, key=distance)

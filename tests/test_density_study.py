@@ -1,0 +1,231 @@
+"""`ase-phonax dos` and what it is made of: many structures, alloys, comparisons, files."""
+
+import csv
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk, molecule
+from ase.io import read, write
+
+from ase_phonax import (
+    PhonaxCalculator,
+    alloy_series,
+    density_heat,
+    density_study,
+    exact_density,
+    get_mesh,
+    get_phonopy,
+    get_thermal_properties,
+    predict_density,
+)
+from ase_phonax.base.errors import InputError, ModelError, StructureError, UnstableWarning
+from ase_phonax.cli import main
+from ase_phonax.phonons.densities.alloys import mixed_on, read_mixture, stated_mixtures
+from ase_phonax.structures.periodic_table import nearest
+
+ALLOY = """data_alloy
+_cell_length_a 5.8
+_cell_length_b 5.8
+_cell_length_c 5.8
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_symmetry_space_group_name_H-M 'F m -3 m'
+_symmetry_Int_Tables_number 225
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_occupancy
+Na1 Na 0 0 0 {0}
+K1 K 0 0 0 {1}
+Cl1 Cl 0.5 0.5 0.5 1
+"""
+
+
+@pytest.fixture
+def inside(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def salts(n: int) -> list[Atoms]:
+    return [bulk("MgO", "rocksalt", a=4.1 + 0.02 * k) for k in range(n)]
+
+
+def test_one_structure_has_every_file_and_phonopy_s_format(inside, capsys):
+    write("MgO.cif", salts(1)[0])
+    assert main(["dos", "MgO.cif"]) == 0
+    shown = capsys.readouterr().out
+    assert "heat capacity" in shown
+    names = {"summary.json", "dos.csv", "dos.png", "dos.pdf", "densities.h5", "total_dos.dat", "projected_dos.dat"}
+    assert {path.name for path in Path("MgO-dos").iterdir()} == names
+    found = predict_density(read("MgO.cif"), "phonax-dos")
+    table = np.loadtxt("MgO-dos/total_dos.dat")
+    assert table[:, 0] == pytest.approx(found.frequencies_thz, abs=1e-9)
+    assert table[:, 1] == pytest.approx(8 * found.total, abs=1e-8)
+    # Of the eight atoms of the cell, in states for the cell, as phonopy has them.
+    assert table[:, 1].sum() * table[1, 0] == pytest.approx(24, rel=1e-6)
+    assert np.loadtxt("MgO-dos/projected_dos.dat")[:, 1:].sum(axis=1) == pytest.approx(table[:, 1], abs=1e-7)
+    summary = json.loads(Path("MgO-dos/summary.json").read_text())
+    heat = density_heat(found.frequencies_thz, found.total, 300.0).heat_capacity[0]
+    assert summary["structures"][0]["heat_capacity_J_K_mol"] == pytest.approx(heat)
+    assert "not stated" not in summary["units"].values()
+    assert summary["model"] == "phonax-dos"
+    assert main(["dos", "MgO.cif"]) == 5  # earlier results
+    assert main(["dos", "MgO.cif", "--overwrite", "--quiet"]) == 0
+
+
+def test_order_is_kept_and_failures_are_listed(inside, capsys):
+    strange = bulk("MgO", "rocksalt", a=4.2)
+    strange.numbers[0] = 94
+    layer = bulk("MgO", "rocksalt", a=4.2)
+    layer.pbc = (True, True, False)
+    structures = salts(3) + [strange] + [layer] + salts(2)
+    write("many.extxyz", structures)
+    assert main(["dos", "many.extxyz"]) == 0
+    shown = capsys.readouterr().out
+    assert "2 of 7 structures could not be computed" in shown
+    with open("many-dos/dos.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["structure"] for row in rows] == [f"many.extxyz@{k}" for k in (0, 1, 2, 5, 6)]
+    with open("many-dos/failures.csv", newline="") as file:
+        failures = list(csv.DictReader(file))
+    assert [row["structure"] for row in failures] == ["many.extxyz@3", "many.extxyz@4"]
+    assert "has never seen Pu" in failures[0]["reason"]
+    with h5py.File("many-dos/densities.h5") as file:
+        assert file["total"].shape == (5, 201)
+        assert file["first_atom"][()].tolist() == [0, 2, 4, 6, 8, 10]
+        first = predict_density(structures[0], "phonax-dos")
+        assert file["total"][0] == pytest.approx(first.total, abs=1e-7)
+        assert file["by_atom"][:2] == pytest.approx(first.by_atom, abs=1e-6)
+    write("bad.extxyz", [strange, layer])
+    assert main(["dos", "bad.extxyz"]) == 2
+    assert not Path("bad-dos").exists()
+
+
+def test_sites_that_a_file_shares_are_alloys_and_vacancies_are_refused(inside, capsys):
+    Path("alloy.cif").write_text(ALLOY.format(0.6, 0.4))
+    assert main(["dos", "alloy.cif"]) == 0
+    assert "sites shared, such as Na0.6 K0.4" in capsys.readouterr().out
+    atoms = read("alloy.cif")
+    mixtures = stated_mixtures(atoms)
+    assert len(mixtures) == 4
+    assert set(np.array(atoms.get_chemical_symbols())[list(mixtures)]) == {"Na"}
+    found = density_study(atoms).rows[0].density
+    atoms.info.pop("occupancy")
+    assert found.total == pytest.approx(predict_density(atoms, "phonax-dos", mixtures).total)
+    assert np.abs(found.total - predict_density(atoms, "phonax-dos").total).max() > 0.01
+    Path("empty.cif").write_text(ALLOY.format(0.6, 0.2))
+    assert main(["dos", "empty.cif"]) == 2
+    assert "vacancies are no element" in capsys.readouterr().err
+    assert main(["phonons", "alloy.cif"]) == 2  # potentials refuse it as before
+
+
+def test_a_series_goes_from_one_crystal_to_the_other(inside):
+    first, last = bulk("NaCl", "rocksalt", a=5.6), bulk("KCl", "rocksalt", a=6.3)
+    series = alloy_series(first, ("Na", "K"), "phonax-dos", fractions=[0, 0.5, 1], end=last)
+    assert series.volumes[[0, 2]] == pytest.approx([first.get_volume(), last.get_volume()])
+    for density, crystal in zip(series.densities[::2], (first, last), strict=True):
+        assert density.total == pytest.approx(predict_density(crystal, "phonax-dos").total, abs=1e-5)
+    write("NaCl.extxyz", first)
+    write("KCl.extxyz", last)
+    given = ["--alloy", "Na-K", "--end", "KCl.extxyz", "--compositions", "5"]
+    assert main(["dos", "NaCl.extxyz", *given]) == 0
+    with open("NaCl-dos/alloy.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["fraction"]) for row in rows] == [0, 0.25, 0.5, 0.75, 1]
+    assert Path("NaCl-dos/alloy.png").exists()
+    with pytest.raises(StructureError, match="the other end has the atoms"):
+        alloy_series(first, ("Na", "K"), "phonax-dos", end=bulk("KBr", "rocksalt", a=6.6))
+    with pytest.raises(InputError, match="no site that would change"):
+        alloy_series(first, ("Mg", "K"), "phonax-dos")
+    with pytest.raises(InputError, match="shares of sites"):
+        alloy_series(first, ("Na", "K"), "phonax-dos", fractions=[0, 2])
+
+
+def test_mixtures_are_read_as_they_are_written():
+    assert read_mixture("Mg0.75Al0.25") == {"Mg": 0.75, "Al": 0.25}
+    for text, words in [
+        ("Mg0.75Al", "is no mixture"),
+        ("Mg-Al", "is no mixture"),
+        ("Mg0.7Al0.2", "add up to 0.9"),
+        ("Mg0.5Xy0.5", "names Xy"),
+        ("Mg0.5Mg0.5", "is no mixture"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            read_mixture(text)
+    with pytest.raises(InputError, match="the structure has no K or Rb"):
+        mixed_on(bulk("MgO", "rocksalt", a=4.2), {"K": 0.5, "Rb": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--end", "MgO.extxyz"], "without a series"),
+        (["--alloy", "Mg0.5"], "add up to 0.5"),
+        (["--alloy", "Mg0.5Ca0.5", "--compare", "phonax-small"], "whole atoms"),
+        (["--model", "phonax-small"], "gives no density_of_states"),
+        (["--model", "nothing"], "nothing"),
+        (["--temperature", "-3"], "not a positive number"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(inside, capsys, options, words):
+    write("MgO.extxyz", salts(1)[0])
+    assert main(["dos", "MgO.extxyz", *options]) in (2, 3)
+    assert words in capsys.readouterr().err
+    assert not Path("MgO-dos").exists()
+
+
+def test_molecules_and_layers_are_refused_with_what_they_are():
+    water = molecule("H2O", vacuum=8)
+    water.pbc = True
+    slab = bulk("MgO", "rocksalt", a=4.2) * (1, 1, 2)
+    slab.center(vacuum=10, axis=2)
+    for atoms, words in ((water, "a molecule in a box"), (slab, "a layer"), (molecule("H2O"), "pbc=")):
+        with pytest.raises(StructureError, match=words):
+            predict_density(atoms, "phonax-dos")
+    with pytest.raises(ModelError, match="has no energies"):
+        PhonaxCalculator("phonax-dos")
+
+
+def test_the_most_similar_element_stands_in_on_request_only():
+    assert [nearest(z, (12, 19, 20, 38, 57, 72)) for z in (56, 37, 94, 88)] == [38, 19, 57, 38]
+    atoms = bulk("MgO", "rocksalt", a=5.0)
+    atoms.numbers[0] = 94
+    with pytest.raises(StructureError, match="never seen Pu"):
+        predict_density(atoms, "phonax-dos")
+    with pytest.warns(UnstableWarning, match="stands for Pu"):
+        found = predict_density(atoms, "phonax-dos", stand_ins=True)
+    other = atoms.copy()
+    other.numbers[0] = nearest(94, tuple(z for z in range(1, 93) if z in _known()))
+    other.set_masses([atoms.get_masses()[0], 15.999])
+    assert found.total == pytest.approx(predict_density(other, "phonax-dos").total)
+
+
+def _known():
+    from ase_phonax import load_model
+
+    return load_model("phonax-dos").numbers
+
+
+def test_the_exact_density_has_the_heat_of_its_modes():
+    atoms = bulk("NaCl", "rocksalt", a=5.6)
+    calc = PhonaxCalculator("phonax-small")
+    found = exact_density(atoms, calc, mesh_length=40)
+    assert found.imaginary == 0
+    assert found.by_atom.sum(axis=1) * found.frequencies_thz[1] == pytest.approx([3, 3])
+    phonopy = get_phonopy(atoms, calc, 4)
+    get_mesh(phonopy, 60)
+    direct = get_thermal_properties(phonopy, [300.0]).heat_capacity[0] / 2
+    # Smoothing by 15 1/cm and a supercell of four cells lie in between.
+    assert density_heat(found.frequencies_thz, found.total, 300.0).heat_capacity[0] == pytest.approx(direct, rel=2e-3)
+    larger = exact_density(atoms * (2, 1, 1), calc, mesh_length=40)
+    assert larger.by_atom[::2] == pytest.approx(np.tile(larger.by_atom[0], (2, 1)), abs=1e-6)
+    assert larger.total == pytest.approx(found.total, abs=0.03 * found.total.max())  # another mesh
