@@ -40,12 +40,16 @@ if TYPE_CHECKING:
     from .phonons.densities import AlloySeries as AlloySeries
     from .phonons.densities import DensityHeat as DensityHeat
     from .phonons.densities import DensityOfStates as DensityOfStates
+    from .phonons.densities import LayerFeatures as LayerFeatures
     from .phonons.densities import alloy_series as alloy_series
     from .phonons.densities import debye_temperature as debye_temperature
     from .phonons.densities import density_heat as density_heat
+    from .phonons.densities import draw_features as draw_features
     from .phonons.densities import exact_density as exact_density
     from .phonons.densities import kinetic_conductivity as kinetic_conductivity
+    from .phonons.densities import learned_features as learned_features
     from .phonons.densities import mean_frequency as mean_frequency
+    from .phonons.densities import phonopy_density as phonopy_density
     from .phonons.densities import predict_density as predict_density
     from .phonons.densities import spectral_overlap as spectral_overlap
     from .phonons.densities import superconductivity as superconductivity
@@ -112,6 +116,7 @@ if TYPE_CHECKING:
     from .training.labels import frame_of_hessian as frame_of_hessian
     from .training.labels import read_frames as read_frames
     from .training.labels import save_frames as save_frames
+    from .training.labels.density_labels import frame_of_density as frame_of_density
     from .training.labels.dipoles import without_dipoles as without_dipoles
     from .training.labels.line_lists import LineList as LineList
     from .training.labels.line_lists import read_lines as read_lines
@@ -157,8 +162,9 @@ _PUBLIC = {
     "phonons.sampling.heat": "converge_mesh get_thermal_properties",
     "phonons.sampling.meshes": "get_densities get_mesh",
     "phonons.densities": (
-        "AlloySeries DensityHeat DensityOfStates alloy_series debye_temperature density_heat exact_density"
-        " kinetic_conductivity mean_frequency predict_density spectral_overlap superconductivity"
+        "AlloySeries DensityHeat DensityOfStates LayerFeatures alloy_series debye_temperature density_heat"
+        " draw_features exact_density kinetic_conductivity learned_features mean_frequency phonopy_density predict_density"
+        " spectral_overlap superconductivity"
     ),
     "phonons.supercell.choice": "choose_supercell",
     "phonons.supercell.objects": "get_phonopy",
@@ -183,6 +189,7 @@ _PUBLIC = {
     "training": "Scores TrainingConfig evaluate fine_tune train",
     "training.imitation.student": "imitate",
     "training.labels": "Frame frame_of_atoms frame_of_hessian read_frames save_frames",
+    "training.labels.density_labels": "frame_of_density",
     "training.labels.dipoles": "without_dipoles",
     "training.labels.line_lists": "LineList read_lines",
     "training.labels.lines": "Line",

@@ -101,6 +101,19 @@ class Evaluator:
         values |= {o.name: values[o.name].astype(float) for o in self.potential.outputs if o.per == "structure"}
         return {output.name: output.given(values[output.name]) for output in self.potential.outputs}
 
+    def features(self, atoms: Atoms) -> list[list[np.ndarray]]:
+        """What leaves each layer of a network: blocks (channels, n, components), one for each of its irreps.
+
+        Raises:
+            InputError: a potential that is no network with a form as arrays.
+        """
+        arrays = self._arrays()
+        if arrays is None:
+            raise InputError(
+                f"{self.potential.name!r} is a function", "nobody can say what is inside it", "take a network"
+            )
+        return arrays.features(self.neighbours(atoms))
+
     def require_neighbours(self, atoms: Atoms) -> None:
         """Refuse a crystal with atoms that have no force constants.
 

@@ -45,6 +45,7 @@ class Architecture(NamedTuple):
         of_elements: (config) -> names, or patterns of names, of parameters with a row or a matrix for each element.
         references: module and name of the energies of isolated atoms (n_species,) [eV].
         layers: (config) -> irreps that enter and leave each layer, of networks that tell what is inside them.
+        layer_of_outputs: (config) -> those of the layer that outputs beside the energy are read from.
     """
 
     config: type
@@ -54,6 +55,7 @@ class Architecture(NamedTuple):
     of_elements: Callable[[Any], tuple[str, ...]]
     references: tuple[str, str] = ("~", "atom_energies")
     layers: Callable[[Any], list[tuple[Irreps, Irreps]]] | None = None
+    layer_of_outputs: Callable[[Any], tuple[Irreps, Irreps]] | None = None
 
     @property
     def from_data(self) -> tuple[str, ...]:

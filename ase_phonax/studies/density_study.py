@@ -19,8 +19,8 @@ from ..models.registry import FOR_DENSITIES
 from ..models.spectra.densities import DENSITY
 from ..phonons.committees import evaluators_of
 from ..phonons.densities.alloys import AlloySeries, alloy_series, mixed_on, read_mixture, stated_mixtures
-from ..phonons.densities.exact import exact_density
 from ..phonons.densities.formulas import debye_temperature
+from ..phonons.densities.from_modes import exact_density
 from ..phonons.densities.heat import density_heat, mean_frequency
 from ..phonons.densities.prediction import DensityOfStates, Mixture, predict_density
 from ..structures.checks import check_structure

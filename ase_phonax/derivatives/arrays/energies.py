@@ -120,14 +120,8 @@ def evaluate(network: NetworkParts, edges: SortedEdges) -> State:
 def evaluate_outputs(network: NetworkParts, edges: SortedEdges) -> dict[str, np.ndarray]:
     """Every output of the network by its name, (n, components) of the atoms; the energy [eV] is one of them."""
     further, last = network.outputs, len(network.layers) - 1
-    layers = network.layers if further is None else (*network.layers, further.layer)
     with one_blas_thread():
-        chunks = _chunks(replace(network, layers=layers), edges)
-        features = [_first_features(network, edges)]
-        for number, layer in enumerate(layers):
-            # The layer of the outputs stands beside the last one.
-            _, gate = _through(layer, number, edges, chunks, features[min(number, last)])
-            features.append(gate.value)
+        features = _all_features(network, edges)
         energies = _energies(network, edges, features[last + 1])
         if network.pairs is not None:
             pairs = network.pairs(np.linalg.norm(edges.vectors, axis=1), 0, edges.kinds)[0]
@@ -142,6 +136,27 @@ def evaluate_outputs(network: NetworkParts, edges: SortedEdges) -> dict[str, np.
             ]
             result[name] = np.sum(shares, axis=0)
     return result
+
+
+def evaluate_features(network: NetworkParts, edges: SortedEdges) -> list[Blocks]:
+    """What leaves each layer, blocks (u, n, i) of its irreps in order; where the network has outputs besides the
+    energy, the last layer is the one that these are read from.
+    """
+    with one_blas_thread():
+        features = _all_features(network, edges)[1:]
+    return features if network.outputs is None else [*features[:-2], features[-1]]
+
+
+def _all_features(network: NetworkParts, edges: SortedEdges) -> list[Blocks]:
+    """First features, those that leave each layer, and those of the layer of the outputs, beside the last one."""
+    last = len(network.layers) - 1
+    layers = network.layers if network.outputs is None else (*network.layers, network.outputs.layer)
+    chunks = _chunks(replace(network, layers=layers), edges)
+    features = [_first_features(network, edges)]
+    for number, layer in enumerate(layers):
+        _, gate = _through(layer, number, edges, chunks, features[min(number, last)])
+        features.append(gate.value)
+    return features
 
 
 def _components_last(blocks: Blocks) -> np.ndarray:

@@ -6,10 +6,10 @@ import numpy as np
 
 from ...base.progress import Progress
 from ...base.sharing import Remembered
-from ...models.parts import NetworkParts
+from ...models.parts import Blocks, NetworkParts
 from ...structures.neighbours import Neighbours
 from .edge_tensors import Expansion, expand
-from .energies import SortedEdges, evaluate, evaluate_outputs
+from .energies import SortedEdges, evaluate, evaluate_features, evaluate_outputs
 from .lattice_matrices import lattice_matrices, lattice_slopes
 
 # Tensors of a structure are kept for the next call up to this size: some thousand edges.
@@ -41,6 +41,10 @@ class ArraysRoute:
 
     def outputs(self, neighbours: Neighbours) -> dict[str, np.ndarray]:
         return evaluate_outputs(self.network, _edges(neighbours))
+
+    def features(self, neighbours: Neighbours) -> list[Blocks]:
+        """What leaves each layer (`evaluate_features`)."""
+        return evaluate_features(self.network, _edges(neighbours))
 
     def lattice_matrices(
         self,

@@ -2,7 +2,7 @@
 
 from ..architecture import Architecture
 from .arrays import nequip_parts
-from .config import NequIPConfig, layer_irreps, nequip_shapes
+from .config import NequIPConfig, layer_irreps, nequip_shapes, output_irreps
 
 
 def _of_elements(config: NequIPConfig) -> tuple[str, ...]:
@@ -16,4 +16,5 @@ ARCHITECTURE = Architecture(
     nequip_shapes,
     _of_elements,
     layers=layer_irreps,
+    layer_of_outputs=output_irreps,
 )
