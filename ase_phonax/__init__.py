@@ -163,8 +163,8 @@ _PUBLIC = {
     "phonons.sampling.meshes": "get_densities get_mesh",
     "phonons.densities": (
         "AlloySeries DensityHeat DensityOfStates LayerFeatures alloy_series debye_temperature density_heat"
-        " draw_features exact_density kinetic_conductivity learned_features mean_frequency phonopy_density predict_density"
-        " spectral_overlap superconductivity"
+        " draw_features exact_density kinetic_conductivity learned_features mean_frequency phonopy_density"
+        " predict_density spectral_overlap superconductivity"
     ),
     "phonons.supercell.choice": "choose_supercell",
     "phonons.supercell.objects": "get_phonopy",

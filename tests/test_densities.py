@@ -10,9 +10,14 @@ from ase.spacegroup import crystal
 from ase_phonax import (
     Frame,
     density_heat,
+    draw_features,
+    exact_density,
+    frame_of_density,
+    get_densities,
     get_mesh,
     get_phonopy,
     get_thermal_properties,
+    learned_features,
     mean_frequency,
     predict_density,
     read_frames,
@@ -161,7 +166,7 @@ def test_mixtures_that_are_none_are_refused(learned, mixtures, words):
 def test_what_is_no_crystal_is_refused(learned):
     with pytest.raises(StructureError, match="pbc="):
         predict_density(molecule("H2O"), learned.potential)
-    with pytest.raises(StructureError, match="does not know"):
+    with pytest.raises(StructureError, match="has never seen Cu"):
         predict_density(bulk("Cu"), learned.potential)
     with pytest.raises(InputError, match="gives no density_of_states"):
         predict_density(bulk("MgO", "rocksalt", a=4.2), "phonax-small")
@@ -181,6 +186,62 @@ def test_labels_in_another_normalisation_are_refused(tmp_path):
     save_frames(frames(), tmp_path / "frames.h5")
     back = read_frames(tmp_path / "frames.h5")
     assert (back[0].density_of_states == frames()[0].density_of_states).all()
+
+
+def test_densities_of_phonopy_are_labels_in_one_normalisation(tmp_path):
+    atoms = bulk("Al", a=3.9) * (1, 1, 2)
+    atoms.numbers[1] = 12
+    phonopy = get_phonopy(atoms, PairCalculator(), (4, 4, 2))
+    get_mesh(phonopy, length=60)
+    get_densities(phonopy)
+    mesh = phonopy.mesh
+    frame = frame_of_density(phonopy)
+    assert phonopy.mesh is mesh
+    exact = exact_density(frame.atoms, PairCalculator())
+    # The pair potential reaches no farther than the supercell: its interpolation is exact.
+    assert frame.partial_densities == pytest.approx(exact.by_atom / exact.by_atom.sum(axis=1, keepdims=True), abs=1e-6)
+    total = get_densities(phonopy)[0]
+    total.write(tmp_path / "total_dos.dat")
+    read = frame_of_density(tmp_path / "total_dos.dat", atoms)
+    check_frames([frame, read])
+    # Another mesh, and what phonopy smooths by.
+    assert np.abs(read.density_of_states - frame.density_of_states).mean() < 0.01
+    table = np.loadtxt(tmp_path / "total_dos.dat")
+    for name, changed, words in [
+        ("in_cm1.dat", table * [33.35641, 1], "counts"),
+        ("per_atom.dat", table * [1, 0.5], "counts"),
+        ("imaginary.dat", table - [3, 0], "imaginary"),
+        ("three.dat", np.hstack([table, table[:, :1]]), "is no density of states"),
+        ("backwards.dat", table[::-1], "do not ascend"),
+    ]:
+        np.savetxt(tmp_path / name, changed)
+        with pytest.raises(InputError, match=words):
+            frame_of_density(tmp_path / name, atoms)
+    with pytest.raises(InputError, match="without atoms"):
+        frame_of_density(tmp_path / "total_dos.dat")
+
+
+def test_features_of_layers_turn_with_the_crystal_and_tell_what_varies(learned):
+    atoms = quartz()
+    (first, last), turned = learned_features(atoms, learned.potential), atoms.copy()
+    assert (first.layer, last.layer) == (1, 2)
+    assert list(first.blocks) == ["0e", "1o"]  # no 1e can come out of one product with scalars
+    turned.rotate(70, (1, -1, 2), rotate_cell=True)
+    after = learned_features(turned, learned.potential)[0]
+    for irrep in first.blocks:
+        assert after.invariants(irrep) == pytest.approx(first.invariants(irrep), abs=1e-5)
+    assert np.abs(after.blocks["1o"] - first.blocks["1o"]).max() > 1e-3
+    # Two crystals, all of whose potassium is alike in each.
+    both = learned_features([atoms, atoms * (1, 1, 2)], learned.potential)[0]
+    between = both.variation("0e")
+    values = both.invariants("0e")
+    whole = ((values - values.mean(axis=0)) ** 2).mean() / (values**2).mean()
+    assert sum(between) == pytest.approx(whole)
+    assert between[1] < 1e-8  # the same crystal twice
+    assert between[0] > 0.01
+    assert len(draw_features(learned_features([atoms], learned.potential)).axes) == 2
+    with pytest.raises(InputError, match="0 structures"):
+        learned_features([], learned.potential)
 
 
 def test_densities_of_atoms_are_learned(tmp_path):
