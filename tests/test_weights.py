@@ -10,7 +10,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from ase_phonax import PhonaxCalculator, list_models, load_model, predict_charges, save_model
+from ase_phonax import PhonaxCalculator, list_models, load_model, predict_charges, predict_density, save_model
 from ase_phonax.base import hdf5
 from ase_phonax.base.errors import InputError, ModelError, OutputError
 from ase_phonax.models.potential import Potential
@@ -172,6 +172,9 @@ def test_every_shipped_model_loads_and_agrees_with_its_card():
         assert not Path(potential.provenance.training["configuration"]["run"]["output"]).is_absolute()
         if card.purpose == "charges":
             assert predict_charges(bulk("MgO", "rocksalt", a=4.21), card.name).doubt is None
+            continue
+        if card.purpose == "densities":
+            assert predict_density(bulk("MgO", "rocksalt", a=4.21), card.name).expected_error < 0.1
             continue
         atoms = Atoms(
             [card.elements[0]] * 2, positions=[[0, 0, 0], [0, 0, 1.2]], calculator=PhonaxCalculator(card.name)

@@ -72,6 +72,8 @@ _PURE = frozenset(
         "acoustic_sum_rule",
         "degeneracy",
         "depolarization",
+        "expected_error",
+        "fraction",
         "dielectric_changed_by",
         "dielectric_tensor",
         "dielectric_expected_error",

@@ -3,6 +3,7 @@
 import ast
 import csv
 import gzip
+import json
 import os
 import sys
 from argparse import Namespace
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from ase.build import bulk
+from substituted import formula
 
 from ase_phonax import DensityOfStates, Frame
 from ase_phonax.models.spectra.densities import GRID_CM1, N_POINTS, UNKNOWN
@@ -22,6 +24,7 @@ ROUNDED = 65535  # shares as whole numbers of 1/65535
 KNOWN = 51  # points of the published densities, up to 1000 1/cm
 COPIES, MOVED = 4, 0.03  # of each published crystal, its atoms moved at random [Å]
 OTHERS = 2  # copies of each crystal that nobody published
+BINARY_ATOMS = 8  # of a binary crystal at most
 ABOVE = 5e-3  # share of a teacher's modes above 1000 1/cm, below which there are none
 UNSTABLE = 0.05  # share of imaginary modes above which such a crystal is left out
 
@@ -57,17 +60,36 @@ def published_folder() -> Path:
     return Path(os.environ["PHONAX_DATA"]) / "data/phonon_dos"
 
 
+def binaries(quick: bool = False) -> dict[str, Atoms]:
+    """Number at the Materials Project -> binary crystal at rest by PBE, of formulas that were not published; mostly
+    metals and alloys, which the published ones are not.
+    """
+    if quick:
+        return {}
+    published = {formula(atoms) for _, _, atoms, _ in crystals()}
+    with gzip.open(published_folder().parent / "elastic_moduli_pbe.json.gz", "rt") as file:
+        rows = json.load(file)
+    read = {
+        row["mp_id"]: Atoms(row["symbols"], scaled_positions=row["scaled_positions"], cell=row["cell"], pbc=True)
+        for row in rows
+        if len(row["symbols"]) <= BINARY_ATOMS
+    }
+    return {name: atoms for name, atoms in read.items() if formula(atoms) not in published}
+
+
 def shares_of(density: DensityOfStates) -> np.ndarray:
     """(n, N_POINTS) shares of each atom's modes at each frequency."""
     return density.by_atom / density.by_atom.sum(axis=1, keepdims=True)
 
 
-def taught(options: Namespace) -> dict[int, np.ndarray]:
-    """Number of a published crystal -> shares (n, N_POINTS) of its atoms by the teacher, as far as they are made."""
-    shares = {int(k): own for k, own in _packed(options).items() if k.isdigit()}
+def taught(options: Namespace) -> dict[str, np.ndarray]:
+    """Number of a crystal -> shares (n, N_POINTS) of its atoms by the teacher, as far as they are made."""
+    shares = {k: own for k, own in _packed(options).items() if "/" not in k}
     for path in (options.output / "teacher").glob("*[0-9].npz"):
-        shares[int(path.stem)] = np.load(path)["shares"]
-    return {k: _whole(own) for k, own in shares.items()}
+        with np.load(path) as own:
+            if "unstable" not in own.files or own["unstable"] <= UNSTABLE:
+                shares[path.stem] = own["shares"]
+    return {k: _whole(own) for k, own in shares.items() if np.isfinite(own).all()}
 
 
 def made(options: Namespace) -> list[Frame]:
@@ -91,7 +113,7 @@ def made(options: Namespace) -> list[Frame]:
 
 def pack(options: Namespace) -> None:
     """All of both into one small file."""
-    arrays = {str(k): _rounded(own) for k, own in sorted(taught(options).items())}
+    arrays = {k: _rounded(own) for k, own in sorted(taught(options).items())}
     others = made(options)
     for frame in others:
         atoms, name = frame.atoms, frame.origin
@@ -105,7 +127,7 @@ def pack(options: Namespace) -> None:
     PACKED.parent.mkdir(exist_ok=True)
     np.savez_compressed(part, **arrays)
     part.replace(PACKED)
-    print(f"{len(taught(options))} published crystals, {len(others)} others, {PACKED.stat().st_size / 1e6:.2f} MB")
+    print(f"{len(taught(options))} crystals, {len(others)} made of them, {PACKED.stat().st_size / 1e6:.2f} MB")
 
 
 def frames(options: Namespace, parts: tuple[str, ...], seed: int | None = None) -> list[Frame]:
@@ -116,14 +138,18 @@ def frames(options: Namespace, parts: tuple[str, ...], seed: int | None = None) 
             continue
         total = np.full(N_POINTS, UNKNOWN)
         total[:KNOWN] = density
-        shares = None if seed is None else teacher.get(k)
+        shares = None if seed is None else teacher.get(str(k))
         if shares is not None and shares[:, KNOWN:].sum(axis=1).mean() < ABOVE:
             total[KNOWN:] = 0
         known.append(Frame(atoms, density_of_states=total, partial_densities=shares, origin=str(k)))
     if seed is None:
         return known
     elements = {z for frame in known for z in frame.atoms.numbers}
-    others = [frame for frame in made(options) if elements.issuperset(frame.atoms.numbers)]
+    others = made(options)
+    for name, atoms in binaries(options.quick).items():
+        if name in teacher:
+            others.append(Frame(atoms, partial_densities=teacher[name], origin=name))
+    others = [frame for frame in others if elements.issuperset(frame.atoms.numbers)]
     rng = np.random.default_rng(seed)
     return [_moved(frame, rng) for frame in known * COPIES + others * OTHERS]
 

@@ -27,7 +27,6 @@ COLUMNS = (
     ("Co", "Rh", "Ir"),
     ("Ni", "Pd", "Pt"),
 )
-MOST_ATOMS = 8
 STEPS, FORCE = 40, 0.03  # of a relaxation; eV/Å
 
 
@@ -36,18 +35,21 @@ def formula(atoms: Atoms) -> str:
     return atoms.get_chemical_formula("metal", empirical=True)
 
 
-def substituted(published: list[Atoms], kept: Set[str], known: Set[int], rng: np.random.Generator) -> Iterator[Atoms]:
+def substituted(
+    published: list[Atoms], kept: Set[str], known: Set[int], most_atoms: int, rng: np.random.Generator
+) -> Iterator[Atoms]:
     """One crystal after the other, in no order, with one or two elements exchanged; never a formula of `kept`.
 
     Args:
-        published: crystals to start from; the small ones are taken.
+        published: crystals to start from.
         kept: formulas that are not made: those to judge by, and those that are there already.
         known: atomic numbers of the elements to exchange for.
+        most_atoms: larger crystals are left alone.
     """
     columns = [[z for z in symbols2numbers(list(column)) if z in known] for column in COLUMNS]
     others = {z: [o for o in column if o != z] for column in columns for z in column}
     made = set(kept)
-    small = [atoms for atoms in published if len(atoms) <= MOST_ATOMS and set(atoms.numbers) <= known]
+    small = [atoms for atoms in published if len(atoms) <= most_atoms and set(atoms.numbers) <= known]
     while True:
         before = small[rng.integers(len(small))]
         atoms = before.copy()

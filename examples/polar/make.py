@@ -28,7 +28,8 @@ from ase.formula import Formula
 from ase.io import read
 from matplotlib.figure import Figure
 
-from ase_phonax import Frame, load_model, predict_charges, save_figure, save_model
+from ase_phonax import Frame, load_model, predict_charges, save_figure
+from ase_phonax.models.committee import save_committee
 from ase_phonax.models.fields import as_components
 from ase_phonax.models.polarity import dielectric_tensor, log_susceptibility
 from ase_phonax.models.potential import Potential
@@ -219,18 +220,7 @@ def card(options: argparse.Namespace) -> None:
         "how_to_make_it_again": "PHONAX_DATA=... python examples/polar/make.py",
         "measured": measured,
     }
-    known = {key: content[key] for key in ("level_of_theory", "training_set", "licence", "citation")}
-    for k, member in enumerate(members, 1):
-        # It has learned no energy: what stands there would be noise.
-        parameters = {module: dict(own) for module, own in member.parameters.items()}
-        for name in ("readout", "atom_energies"):
-            parameters["~"][name] = np.zeros_like(parameters["~"][name])
-        potential = replace(member, name=NAME, parameters=parameters, provenance=replace(member.provenance, **known))
-        save_model(potential, to / (f"{NAME}.h5" if k == 1 else f"{NAME}-{k}.h5"), overwrite=True)
-    part = to / f"{NAME}.part"
-    part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    part.replace(to / f"{NAME}.json")
-    size = sum(file.stat().st_size for file in to.glob(f"{NAME}*.h5"))
+    size = save_committee(members, content, to)
     print(f"{NAME}: {MEMBERS} networks of {learned.n_parameters:,} parameters, {size / 1e6:.2f} MB")
 
 

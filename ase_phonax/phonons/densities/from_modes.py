@@ -12,6 +12,8 @@ from ase import Atoms
 from numpy.typing import NDArray
 from phonopy import Phonopy
 
+from ...base.errors import UnstableWarning
+from ...base.sharing import ignored_warnings
 from ...base.units import CM1_PER_THZ
 from ...derivatives.conventions import frequencies_thz
 from ...models.spectra.densities import GRID_CM1
@@ -42,7 +44,8 @@ def exact_density(
         mesh_length: of the mesh [Å].
         smoothing_cm1: standard deviation of the Gaussian that each mode becomes [1/cm].
     """
-    phonopy = get_phonopy(atoms, calc, 1)
+    with ignored_warnings("The cell is kept with", UnstableWarning):  # densities are for an atom, whatever the cell
+        phonopy = get_phonopy(atoms, calc, 1)
     qpoints, weights = _mesh(phonopy, mesh_length)
     matrices = calc.get_dynamical_matrix(atoms, qpoints)
     return _density(phonopy, matrices, qpoints, weights, smoothing_cm1, calc.potential.name)

@@ -15,7 +15,7 @@ from .heat import density_heat, mean_frequency
 from .prediction import DensityOfStates
 
 _PANELS = 12  # crystals with a panel of their own
-_VISIBLE = 3e-3  # of the maximum, below which nothing is seen
+_BEYOND = 3e-3  # share of the modes that a picture may leave out at the top
 
 
 def draw_density(
@@ -93,7 +93,7 @@ def _draw_map(densities: Sequence[DensityOfStates]) -> Figure:
     means = np.array([mean_frequency(v, own.total) for own in densities])
     order = np.argsort(means)
     shapes = np.array([densities[k].total / densities[k].total.max() for k in order])
-    end = v[np.flatnonzero(shapes.max(axis=0) > 0.05).max(initial=1)]
+    end = float(np.percentile([_end(own) for own in densities], 95))
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     ax, side = figure.subplots(1, 2, width_ratios=(3, 1), sharey=True)
     half = v[1] / 2
@@ -152,6 +152,7 @@ def _name_axes(ax: Axes) -> None:
 
 
 def _end(density: DensityOfStates) -> float:
-    """Just above the highest frequency at which something is seen [THz]."""
-    seen = np.flatnonzero(density.total > _VISIBLE * density.total.max())
-    return float(1.04 * density.frequencies_thz[seen.max(initial=1)])
+    """Just above the frequency that few modes lie beyond [THz]."""
+    below = np.cumsum(density.total) / density.total.sum()
+    last = int(np.searchsorted(below, 1 - _BEYOND)) + 1
+    return float(1.04 * density.frequencies_thz[min(last, len(below) - 1)])
