@@ -24,6 +24,7 @@ ROUNDED = 65535  # shares as whole numbers of 1/65535
 KNOWN = 51  # points of the published densities, up to 1000 1/cm
 COPIES, MOVED = 4, 0.03  # of each published crystal, its atoms moved at random [Å]
 OTHERS = 2  # copies of each crystal that nobody published
+FLOOR, SCALINGS = 0.05, 30  # of the sum of a site's density; turns of scaling (`matched`)
 BINARY_ATOMS = 8  # of a binary crystal at most
 ABOVE = 5e-3  # share of a teacher's modes above 1000 1/cm, below which there are none
 UNSTABLE = 0.05  # share of imaginary modes above which such a crystal is left out
@@ -141,6 +142,7 @@ def frames(options: Namespace, parts: tuple[str, ...], seed: int | None = None) 
         shares = None if seed is None else teacher.get(str(k))
         if shares is not None and shares[:, KNOWN:].sum(axis=1).mean() < ABOVE:
             total[KNOWN:] = 0
+            shares = matched(shares, total)
         known.append(Frame(atoms, density_of_states=total, partial_densities=shares, origin=str(k)))
     if seed is None:
         return known
@@ -152,6 +154,19 @@ def frames(options: Namespace, parts: tuple[str, ...], seed: int | None = None) 
     others = [frame for frame in others if elements.issuperset(frame.atoms.numbers)]
     rng = np.random.default_rng(seed)
     return [_moved(frame, rng) for frame in known * COPIES + others * OTHERS]
+
+
+def matched(shares: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """Densities of sites by the teacher, changed as little as makes their mean that of DFT: rows and columns are scaled
+    in turn (W. E. Deming and F. F. Stephan, Ann. Math. Stat. 11, 427 (1940)).
+    """
+    wanted = len(shares) * total / total.sum()
+    # Where the teacher has nothing all sites alike take part, so that a peak in another place can move there.
+    own = _whole(shares + FLOOR / shares.shape[1])
+    for _ in range(SCALINGS):
+        own = own * wanted / np.maximum(own.sum(axis=0), 1e-12)
+        own = _whole(own)
+    return own
 
 
 def _moved(frame: Frame, rng: np.random.Generator) -> Frame:
