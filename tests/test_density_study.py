@@ -113,7 +113,9 @@ def test_order_is_kept_and_failures_are_listed(inside, capsys):
 def test_sites_that_a_file_shares_are_alloys_and_vacancies_are_refused(inside, capsys):
     Path("alloy.cif").write_text(ALLOY.format(0.6, 0.4))
     assert main(["dos", "alloy.cif"]) == 0
-    assert "sites shared, such as Na0.6 K0.4" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "Density of states of K0.4Na0.6Cl by phonax-dos" in shown
+    assert "sites shared, such as Na0.6 K0.4" in shown
     atoms = read("alloy.cif")
     mixtures = stated_mixtures(atoms)
     assert len(mixtures) == 4
@@ -181,6 +183,16 @@ def test_what_makes_no_sense_is_refused(inside, capsys, options, words):
     assert main(["dos", "MgO.extxyz", *options]) in (2, 3)
     assert words in capsys.readouterr().err
     assert not Path("MgO-dos").exists()
+
+
+def test_what_a_potential_does_not_know_costs_the_comparison_alone(inside, capsys):
+    write("two.extxyz", [bulk("MgO", "rocksalt", a=4.2), bulk("PbS", "rocksalt", a=5.9)])
+    assert main(["dos", "two.extxyz", "--compare", "phonax-small"]) == 0
+    shown = capsys.readouterr().out
+    assert "is not compared" in shown
+    assert "of the highest peak apart" in shown
+    with open("two-dos/dos.csv", newline="") as file:
+        assert [row["formula"] for row in csv.DictReader(file)] == ["MgO", "PbS"]
 
 
 def test_molecules_and_layers_are_refused_with_what_they_are():

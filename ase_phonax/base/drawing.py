@@ -81,10 +81,18 @@ def formula_in_mathtext(formula: str) -> str:
     >>> formula_in_mathtext("Al2O3")
     '$\\\\mathrm{Al}_{2}\\\\mathrm{O}_{3}$'
     """
+    import re
+
     from ase.formula import Formula
 
+    if "." in formula:  # shares of alloys
+        return "$" + re.sub(r"([A-Z][a-z]?)([\d.]*)", _with_subscript, formula) + "$"
     counts = Formula(formula).count()
     return "$" + "".join(rf"\mathrm{{{el}}}" + (f"_{{{n}}}" if n > 1 else "") for el, n in counts.items()) + "$"
+
+
+def _with_subscript(part: Any) -> str:
+    return rf"\mathrm{{{part[1]}}}" + (f"_{{{part[2]}}}" if part[2] else "")
 
 
 def space_group_in_mathtext(symbol: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,12 +14,12 @@ import numpy as np
 from ase import Atoms
 
 from .. import __version__
-from ..base.errors import InputError, PhonaxError, StructureError
+from ..base.errors import InputError, PhonaxError, StructureError, UnstableWarning
 from ..calculator import PhonaxCalculator
 from ..models.registry import FOR_DENSITIES
 from ..models.spectra.densities import DENSITY
 from ..phonons.committees import evaluators_of
-from ..phonons.densities.alloys import AlloySeries, alloy_series, mixed_on, read_mixture, stated_mixtures
+from ..phonons.densities.alloys import AlloySeries, alloy_formula, alloy_series, mixed_on, read_mixture, stated_mixtures
 from ..phonons.densities.formulas import debye_temperature
 from ..phonons.densities.from_modes import exact_density
 from ..phonons.densities.heat import density_heat, mean_frequency
@@ -48,7 +49,7 @@ class DensityRow:
     Attributes:
         name: of the file it came from.
         symbols: of its atoms.
-        formula: reduced; of an alloy that of the atoms in its file.
+        formula: reduced; of an alloy with shares: K0.4Na0.6Cl.
         density: of the network.
         exact: of a potential, where one was to be compared with.
         mixtures: index of an atom -> what its site holds, of alloys.
@@ -270,8 +271,17 @@ def _row(
             "a potential takes whole atoms",
             "leave it out, or give a supercell with the atoms distributed",
         )
-    exact = None if judge is None else exact_density(plain, judge)
-    return DensityRow(name, tuple(plain.symbols), crystal_formula(plain), density, exact, dict(mixtures))
+    formula = alloy_formula(plain, mixtures) if mixtures else crystal_formula(plain)
+    return DensityRow(name, tuple(plain.symbols), formula, density, _judged(name, plain, judge), dict(mixtures))
+
+
+def _judged(name: str, atoms: Atoms, judge: PhonaxCalculator | None) -> DensityOfStates | None:
+    """The exact density; a potential that does not know the elements costs the comparison and no more."""
+    try:
+        return None if judge is None else exact_density(atoms, judge)
+    except StructureError as error:
+        warnings.warn(f"{name} is not compared: {error.what}", UnstableWarning, stacklevel=3)
+        return None
 
 
 def _series(atoms: Atoms, model: Model, settings: DensitySettings) -> AlloySeries:

@@ -8,8 +8,10 @@ crystal; order, and modes of single light atoms among heavy ones, are not in it.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import gcd
 
 import numpy as np
 from ase import Atoms
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 
 from ...base.errors import InputError, StructureError
 from ...models.committee import Model
+from ...structures.formulas import crystal_formula
 from ...structures.occupancies import mixed_sites
 from .prediction import DensityOfStates, Mixture, predict_density
 
@@ -101,6 +104,18 @@ def stated_mixtures(atoms: Atoms) -> dict[int, Mixture]:
         total = sum(elements.values())
         mixtures |= {k: {symbol: share / total for symbol, share in elements.items()} for k in members}
     return mixtures
+
+
+def alloy_formula(atoms: Atoms, mixtures: Mapping[int, Mixture]) -> str:
+    """Formula of an alloy, shares counted: "K0.4Na0.6Cl", in the order of `crystal_formula`."""
+    sites = [tuple(sorted(mixtures.get(k, {symbol: 1.0}).items())) for k, symbol in enumerate(atoms.symbols)]
+    unit = gcd(*Counter(sites).values())
+    counts: dict[str, float] = {}
+    for element, share in (pair for site in sites for pair in site):
+        counts[element] = counts.get(element, 0.0) + share / unit
+    counts = {symbol: count for symbol, count in counts.items() if count > 1e-9}
+    ordered = re.findall("[A-Z][a-z]?", crystal_formula(Atoms(list(counts))))
+    return "".join(symbol + (f"{counts[symbol]:.3g}" if abs(counts[symbol] - 1) > 1e-6 else "") for symbol in ordered)
 
 
 def alloy_series(

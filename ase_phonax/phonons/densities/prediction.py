@@ -27,7 +27,7 @@ GRID_THZ = np.asarray(GRID_CM1 / CM1_PER_THZ, float)
 STEP_THZ = STEP_CM1 / CM1_PER_THZ
 MODES = 3  # of an atom
 KNOWN = 51  # frequencies up to 1000 1/cm, over which errors are counted
-ERROR_OVER_SPREAD = 2.0  # mean absolute error over the spread of the members, on crystals to validate
+ERROR_OVER_SPREAD = 1.7  # mean absolute error over the spread of three networks, on 141 crystals to validate
 
 
 @dataclass(frozen=True)
