@@ -47,7 +47,7 @@ def run(options: Namespace, paths: list[Path]) -> dict:
         result["error_over_spread"] = float(sum(row["mae"] for row in rows) / sum(row["spread"] for row in rows))
     result["by_element"] = by_element(rows)
     result["isotopes"] = isotopes(members, options)
-    result["potentials"] = {name: beside(name, options, part, crystals, rows) for name in options.potentials}
+    result["potentials"] = {Path(name).stem: beside(name, options, part, crystals, rows) for name in options.potentials}
     print(json.dumps({key: value for key, value in result.items() if key != "by_element"}, indent=1))
     result["rows"] = rows
     written = options.output / f"measured_{part}.part"
@@ -113,7 +113,7 @@ def beside(name: str, options: Namespace, part: str, crystals: list, rows: list[
 
     Of the first CORRELATED also the correlation of densities of sites between both.
     """
-    calc = PhonaxCalculator(name)
+    calc = PhonaxCalculator(name, dtype="float32")
     folder = options.output / f"exact-{Path(name).stem}-{part}"
     folder.mkdir(exist_ok=True)
     known = {row["crystal"]: row for row in rows}
@@ -175,5 +175,5 @@ def isotopes(members: list[Potential], options: Namespace) -> dict:
     result = {"network": float(np.mean([ratio(lambda own, m=m: predict_density(own, m)) for m in members]))}
     for name in options.potentials:
         calc = PhonaxCalculator(name)
-        result[name] = ratio(lambda own, calc=calc: exact_density(own, calc))
+        result[Path(name).stem] = ratio(lambda own, calc=calc: exact_density(own, calc))
     return result
