@@ -20,6 +20,8 @@ from ase_phonax import (
     get_mesh,
     get_phonopy,
     get_thermal_properties,
+    learned_features,
+    mean_frequency,
     predict_density,
 )
 from ase_phonax.base.errors import InputError, ModelError, StructureError, UnstableWarning
@@ -108,6 +110,16 @@ def test_order_is_kept_and_failures_are_listed(inside, capsys):
     write("bad.extxyz", [strange, layer])
     assert main(["dos", "bad.extxyz"]) == 2
     assert not Path("bad-dos").exists()
+    # Of several files those that cannot be read are failures; a mass goes to whoever has the element.
+    Path("broken.cif").write_text("data_x\nloop_\n")
+    write("LiH.extxyz", bulk("LiH", "rocksalt", a=4.0))
+    write("MgO.extxyz", salts(1)[0])
+    files = ["MgO.extxyz", "broken.cif", "LiH.extxyz"]
+    assert main(["dos", *files, "--mass", "H=2.014", "--output", "three"]) == 0
+    with open("three/dos.csv", newline="") as file:
+        assert [(row["formula"], row["isotopes"]) for row in csv.DictReader(file)] == [("MgO", ""), ("LiH", "H 2.014")]
+    assert "broken.cif" in Path("three/failures.csv").read_text()
+    assert main(["dos", *files, "--mass", "Pu=200", "--output", "four"]) == 2
 
 
 def test_sites_that_a_file_shares_are_alloys_and_vacancies_are_refused(inside, capsys):
@@ -115,7 +127,7 @@ def test_sites_that_a_file_shares_are_alloys_and_vacancies_are_refused(inside, c
     assert main(["dos", "alloy.cif"]) == 0
     shown = capsys.readouterr().out
     assert "Density of states of K0.4Na0.6Cl by phonax-dos" in shown
-    assert "sites shared, such as Na0.6 K0.4" in shown
+    assert "4 of 8 sites hold Na0.6K0.4" in shown
     atoms = read("alloy.cif")
     mixtures = stated_mixtures(atoms)
     assert len(mixtures) == 4
@@ -150,6 +162,73 @@ def test_a_series_goes_from_one_crystal_to_the_other(inside):
         alloy_series(first, ("Mg", "K"), "phonax-dos")
     with pytest.raises(InputError, match="shares of sites"):
         alloy_series(first, ("Na", "K"), "phonax-dos", fractions=[0, 2])
+    # However the other end lies in space: volumes between the ends, and the same densities.
+    turned = last.copy()
+    turned.rotate(70, (1, 2, 3), rotate_cell=True)
+    again = alloy_series(first, ("Na", "K"), fractions=[0, 0.5, 1], end=turned)
+    assert again.volumes == pytest.approx(series.volumes)
+    for one, other in zip(series.densities, again.densities, strict=True):
+        assert other.total == pytest.approx(one.total, abs=1e-9)
+
+
+def test_a_series_keeps_what_other_sites_share_and_what_it_starts_from():
+    atoms = bulk("NaCl", "rocksalt", a=5.9)
+    shared = {0: {"Na": 0.4, "K": 0.6}}
+    series = alloy_series(atoms, ("Cl", "Br"), fractions=[0, 1], mixtures=shared)
+    assert series.densities[0].total == pytest.approx(predict_density(atoms, mixtures=shared).total, abs=1e-6)
+    both = predict_density(atoms, mixtures={0: shared[0], 1: {"Br": 1.0}})
+    assert series.densities[1].total == pytest.approx(both.total, abs=1e-6)
+    # Of a shared site the first element's part goes over.
+    gone = alloy_series(atoms, ("Na", "K"), fractions=[0.5], mixtures=shared).densities[0]
+    assert gone.total == pytest.approx(predict_density(atoms, mixtures={0: {"Na": 0.2, "K": 0.8}}).total, abs=1e-6)
+
+
+def test_masses_count_and_are_refused_where_they_mean_nothing():
+    atoms = bulk("LiH", "rocksalt", a=4.0)
+    light = predict_density(atoms)
+    heavy = atoms.copy()
+    heavy.set_masses([6.94, 2.014])
+    ratios = mean_frequency(light.frequencies_thz, light.by_atom[1]) / mean_frequency(
+        light.frequencies_thz, predict_density(heavy).by_atom[1]
+    )
+    assert ratios == pytest.approx(np.sqrt(2.014 / 1.008), rel=2e-3)  # of the grid
+    far = atoms.copy()
+    far.set_masses([6.94, 1e-4])  # beyond the grid: on its last frequency
+    assert predict_density(far).by_atom[1, -1] * light.frequencies_thz[1] == pytest.approx(3, rel=1e-2)
+    for masses in ([6.94, 0], [np.nan, 1], [-1, 1]):
+        strange = atoms.copy()
+        strange.set_masses(masses)
+        with pytest.raises(StructureError, match="the masses are"):
+            predict_density(strange)
+    with pytest.raises(InputError, match="on sites that several elements share"):
+        predict_density(heavy, mixtures={1: {"H": 0.5, "F": 0.5}})
+
+
+def test_atoms_without_neighbours_are_refused():
+    with pytest.raises(StructureError, match="neighbour"):
+        predict_density(bulk("NaCl", "rocksalt", a=14))
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda a: predict_density("MgO.cif"), "a str"),
+        (lambda a: predict_density(Atoms(cell=np.eye(3), pbc=True)), "no atoms"),
+        (lambda a: predict_density(a, mixtures={0: "Na0.5K0.5"}), "the mixtures are"),
+        (lambda a: predict_density(a, mixtures={True: {"Mg": 1.0}}), "the mixtures are"),
+        (lambda a: density_study("MgO.cif"), "a str"),
+        (lambda a: density_study(a, settings={"temperature": 3}), "the settings are"),
+        (lambda a: density_study([a, a], names=["one"]), "1 names for 2"),
+        (lambda a: alloy_series(a, "Mg-Ca"), "the series is 'Mg-Ca'"),
+        (lambda a: alloy_series(a, ("Mg", "Ca"), fractions=[]), "shares of sites"),
+        (lambda a: exact_density(a, PhonaxCalculator(), mesh_length=-5), "above zero"),
+        (lambda a: exact_density(a, PhonaxCalculator(), smoothing_cm1=0), "above zero"),
+        (lambda a: learned_features(molecule("H2O")), "pbc="),
+    ],
+)
+def test_natural_mistakes_are_answered_in_words(call, words):
+    with pytest.raises((InputError, StructureError), match=words):
+        call(salts(1)[0])
 
 
 def test_mixtures_are_read_as_they_are_written():
@@ -172,10 +251,13 @@ def test_mixtures_are_read_as_they_are_written():
     [
         (["--end", "MgO.extxyz"], "without a series"),
         (["--alloy", "Mg0.5"], "add up to 0.5"),
-        (["--alloy", "Mg0.5Ca0.5", "--compare", "phonax-small"], "whole atoms"),
         (["--model", "phonax-small"], "gives no density_of_states"),
         (["--model", "nothing"], "nothing"),
         (["--temperature", "-3"], "not a positive number"),
+        (["--alloy", ""], "is no mixture"),
+        (["--alloy", "Mg-"], "is no series"),
+        (["--alloy", "MgCa"], "is no mixture"),
+        (["--alloy", "Mg-Ca", "--compositions", "1"], "are no series"),
     ],
 )
 def test_what_makes_no_sense_is_refused(inside, capsys, options, words):
@@ -190,7 +272,7 @@ def test_what_a_potential_does_not_know_costs_the_comparison_alone(inside, capsy
     assert main(["dos", "two.extxyz", "--compare", "phonax-small"]) == 0
     shown = capsys.readouterr().out
     assert "is not compared" in shown
-    assert "of the highest peak apart" in shown
+    assert "of the modes at other frequencies" in shown
     with open("two-dos/dos.csv", newline="") as file:
         assert [row["formula"] for row in csv.DictReader(file)] == ["MgO", "PbS"]
 
@@ -219,6 +301,10 @@ def test_the_most_similar_element_stands_in_on_request_only():
     other.numbers[0] = nearest(94, tuple(z for z in range(1, 93) if z in _known()))
     other.set_masses([atoms.get_masses()[0], 15.999])
     assert found.total == pytest.approx(predict_density(other, "phonax-dos").total)
+    assert found.stand_ins == {"Pu": other.get_chemical_symbols()[0]}
+    assert found.expected_error is None  # its spread knows nothing of Pu
+    with pytest.warns(UnstableWarning, match="stands for Pu"):
+        predict_density(bulk("MgO", "rocksalt", a=5.0), mixtures={0: {"Pu": 0.1, "Mg": 0.9}}, stand_ins=True)
 
 
 def _known():

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from ..base.errors import StructureError
+from ..base.errors import InputError, StructureError
 from .arguments import add_options, add_reporting, reporting, settings_of
 from .config import add_config
 from .parser import add_command
@@ -14,6 +14,10 @@ from .provenance import command_of
 from .wording import as_typed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ase import Atoms
+
     from .parser import Commands
 
 _DESCRIPTION = """\
@@ -68,6 +72,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Predict, write and print."""
+    from dataclasses import replace
+
     from ..models.registry import FOR_DENSITIES
     from ..studies.density_settings import DensitySettings
     from ..studies.notes import collected_warnings
@@ -79,20 +85,11 @@ def run(arguments: argparse.Namespace) -> int:
     with reporting(arguments) as watch:
         settings = settings_of(DensitySettings, arguments)
         with watch.section("imports"):
-            from ..structures.files import read_structures
-            from ..structures.species import set_isotopes
             from ..studies.density_study import DensityStudy, density_study
 
         with collected_warnings() as notes:
             with watch.section("structures"):
-                named = [
-                    (f"{file}@{k}" if len(images) > 1 else file, atoms)
-                    for file in arguments.structures
-                    for images in [read_structures(file)]
-                    for k, atoms in enumerate(images)
-                ]
-                for _, atoms in named:
-                    set_isotopes(atoms, arguments.mass)
+                named, unread = _read_all(arguments)
             read = [name for name in (arguments.config, settings.end) if name is not None]
             origin = Origin(
                 structure=arguments.structures[0],
@@ -108,15 +105,65 @@ def run(arguments: argparse.Namespace) -> int:
                     arguments.model or FOR_DENSITIES,
                     settings,
                     names=[name for name, _ in named],
+                    unread=unread,
                     watch=watch,
                     origin=origin,
                     notes=notes,
                 )
                 with watch.section("files"), watch.progress("pictures and files"), writing(output):
                     study.write_into(folder)
+        study = replace(study, timings_s=watch.rounded())
         watch.note("results", {"folder": str(output), **study.to_dict()})
         if not arguments.quiet:
             print_report(study.report(output))
         elif study.failures:
-            print(f"error: {as_typed(study.failures_in_words())}", file=sys.stderr)
-    return StructureError.exit_code if study.failures and not study.rows else 0
+            print(f"warning: {as_typed(study.failures_in_words())}", file=sys.stderr)
+    return 0
+
+
+def _read_all(arguments: argparse.Namespace) -> tuple[list[tuple[str, Atoms]], list[tuple[str, str]]]:
+    """Structures by name, with their isotopes; and names of files that cannot be read, each with the reason.
+
+    Raises:
+        StructureError: no file can be read.
+        InputError: masses of what no structure has.
+    """
+    from ..structures.files import read_structures
+
+    named: list[tuple[str, Atoms]] = []
+    unread: list[tuple[str, str]] = []
+    for file in arguments.structures:
+        try:
+            images = read_structures(file)
+            if not images:
+                raise StructureError(f"{file} holds no structure", "there is nothing to compute", "get the whole file")
+        except StructureError as error:
+            if len(arguments.structures) == 1:
+                raise
+            unread.append((file, f"{error.what}: {error.why}; {error.remedy}"))
+            continue
+        sliced = "@" in file and len(images) > 1
+        named += [
+            (file if len(images) == 1 else f"{file} #{k}" if sliced else f"{file}@{k}", atoms)
+            for k, atoms in enumerate(images)
+        ]
+    if not named:
+        name, reason = unread[0]
+        raise StructureError(f"no file can be read; {name}: {reason}", "there is nothing to compute", "check the names")
+    _set_masses([atoms for _, atoms in named], arguments.mass)
+    return named, unread
+
+
+def _set_masses(structures: list[Atoms], masses: Sequence[tuple[str, float]]) -> None:
+    """Each mass on the structures that have what it names; there is one at least."""
+    from ..structures.species import set_isotopes
+
+    for mass in masses:
+        refusals = []
+        for atoms in structures:
+            try:
+                set_isotopes(atoms, [mass])
+            except InputError as error:
+                refusals.append(error)
+        if len(refusals) == len(structures):
+            raise refusals[0]

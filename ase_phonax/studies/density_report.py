@@ -6,21 +6,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from ase.data import chemical_symbols
 
 from .model_facts import describe_model
 from .report import Report
 from .study import describe_end
 
 if TYPE_CHECKING:
+    from .density_rows import DensityRow
     from .density_study import DensityStudy
 
 _MOST = 12  # structures that are listed one by one
+_UNSTABLE = 0.01  # share of imaginary modes above which an exact density is marked
 _COLUMNS = (
     ("mean THz", "mean_frequency_thz", ".2f"),
     ("C_V J/K/mol", "heat_capacity_J_K_mol", ".2f"),
     ("S J/K/mol", "entropy_J_K_mol", ".2f"),
     ("Debye K", "debye_temperature_K", ".0f"),
+    ("expected error", "expected_error", ".0%"),
 )
+_DOUBTFUL = 0.25  # expected share of modes at other frequencies, above which a density is marked
 
 
 def describe(study: DensityStudy, folder: Path | None) -> Report:
@@ -52,18 +57,25 @@ def describe(study: DensityStudy, folder: Path | None) -> Report:
 
 def _describe_one(text: Report, study: DensityStudy) -> None:
     facts, row = study.facts[0], study.rows[0]
-    if row.mixtures:
-        first = next(iter(row.mixtures.values()))
-        shares = " ".join(f"{symbol}{share:g}" for symbol, share in first.items())
-        text.row("alloy", f"{len(row.mixtures)} of {len(row.symbols)} sites shared, such as {shares}: an average")
+    shared = [site for site, z in zip(row.sites, row.numbers, strict=True) if site != chemical_symbols[z]]
+    if shared:
+        text.row(
+            "alloy", f"{len(shared)} of {len(row.sites)} sites hold {', '.join(dict.fromkeys(shared))}: an average"
+        )
+    if row.isotopes:
+        text.row("isotopes", f"{row.isotopes} amu")
     text.row("mean frequency", f"{facts['mean_frequency_thz']:.2f} THz, of logarithms {_log(facts)} THz")
     text.row("heat capacity", f"{facts['heat_capacity_J_K_mol']:.2f} J/K/mol at constant volume")
     text.row("entropy", f"{facts['entropy_J_K_mol']:.2f} J/K/mol")
     text.row("zero point", f"{facts['zero_point_kJ_mol']:.3f} kJ/mol")
-    if facts["debye_temperature_K"] is not None:
+    if facts["debye_temperature_K"] is None:
+        text.row("Debye temperature", "none: at this temperature heat is that of no mode, or of all")
+    else:
         text.row("Debye temperature", f"{facts['debye_temperature_K']:.0f} K, of this heat capacity")
     if facts["expected_error"] is not None:
-        text.row("expected error", f"{facts['expected_error']:.3f} of the highest peak, on average over frequencies")
+        expected = facts["expected_error"]
+        words = f"{100 * expected:.0f} % of the modes at other frequencies, by how far the networks differ"
+        text.row("expected error", words, doubt=expected > _DOUBTFUL)
 
 
 def _log(facts: dict) -> str:
@@ -72,10 +84,15 @@ def _log(facts: dict) -> str:
 
 def _describe_some(text: Report, study: DensityStudy) -> None:
     rows = [
-        [row.formula, *(_cell(facts[key], form) for _, key, form in _COLUMNS)]
+        [_named(row), *(_cell(facts[key], form) for _, key, form in _COLUMNS)]
         for row, facts in zip(study.rows, study.facts, strict=True)
     ]
-    text.columns(["", *(head for head, _, _ in _COLUMNS)], rows, left=(0,))
+    doubtful = [k for k, facts in enumerate(study.facts) if (facts["expected_error"] or 0) > _DOUBTFUL]
+    text.columns(["", *(head for head, _, _ in _COLUMNS)], rows, left=(0,), doubtful=doubtful)
+
+
+def _named(row: DensityRow) -> str:
+    return row.formula + (f" ({row.isotopes})" if row.isotopes else "")
 
 
 def _cell(value: float | None, form: str) -> str:
@@ -87,22 +104,22 @@ def _describe_many(text: Report, study: DensityStudy) -> None:
     for head, key, form in _COLUMNS:
         values = np.array([facts[key] for facts in study.facts if facts[key] is not None])
         if len(values):
-            low, middle, high = np.percentile(values, [10, 50, 90])
+            low, middle, high = np.percentile(np.asarray(values, float), [10, 50, 90])
             rows.append([head, *(format(float(x), form) for x in (low, middle, high))])
     text.columns(["", "tenth", "median", "nine tenths"], rows, left=(0,))
 
 
 def _describe_comparison(text: Report, study: DensityStudy) -> None:
-    judged = [(row, row.exact) for row in study.rows if row.exact is not None]
-    text.group(f"beside the exact density of {judged[0][1].model}, of the structure as it is")
-    for row, second in judged[:_MOST]:
-        first = row.density
-        shapes = [own.total / own.total.max() for own in (first, second)]
-        reach = int(np.flatnonzero(second.total > 0).max(initial=1)) + 1
-        words = f"{np.abs(shapes[0] - shapes[1])[:reach].mean():.3f} of the highest peak apart, on average"
-        if second.imaginary:
-            words += f"; {100 * second.imaginary:.2g} % of the potential's modes are imaginary and left out"
-        text.row(row.formula, words, doubt=second.imaginary > 0.01)
+    judged = [(row, facts, row.exact) for row, facts in zip(study.rows, study.facts, strict=True) if row.exact]
+    text.group(f"beside the exact density of {judged[0][2].model}, of the structure as it is")
+    for row, facts, exact in judged[:_MOST]:
+        words = f"{100 * facts['misplaced']:.0f} % of the modes at other frequencies; exact mean frequency"
+        words += f" {facts['exact_mean_frequency_thz']:.2f} THz, C_V {facts['exact_heat_capacity_J_K_mol']:.2f} J/K/mol"
+        if exact.imaginary:
+            words += f"; {100 * exact.imaginary:.2g} % of its modes are imaginary and left out"
+        text.row(row.formula, words, doubt=exact.imaginary > _UNSTABLE)
+    if len(judged) > _MOST:
+        text.paragraph(f"{len(judged) - _MOST} more in dos.csv")
 
 
 def _describe_series(text: Report, study: DensityStudy, elements: tuple[str, str]) -> None:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from .options import Settings, flag, option, path, positive, positive_integer, text
+from ..base.settings import Given
+from .options import Settings, Unfit, flag, integer, option, path, positive, text
+
+
+def several(value: Given) -> int:
+    """A whole number of 2 at least."""
+    count = integer(value)
+    if count < 2:
+        raise Unfit(f"{value!r} compositions are no series: both ends are among them")
+    return count
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,7 @@ class DensitySettings(Settings):
         metavar="FILE",
     )
     compositions: int = option(
-        11, positive_integer, "alloys", "how many, both ends among them (default: %(default)s)", metavar="N"
+        11, several, "alloys", "how many, both ends among them (default: %(default)s)", metavar="N"
     )
     stand_ins: bool = flag(
         "elements",

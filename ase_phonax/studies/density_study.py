@@ -19,16 +19,20 @@ from ..calculator import PhonaxCalculator
 from ..models.registry import FOR_DENSITIES
 from ..models.spectra.densities import DENSITY
 from ..phonons.committees import evaluators_of
-from ..phonons.densities.alloys import AlloySeries, alloy_formula, alloy_series, mixed_on, read_mixture, stated_mixtures
-from ..phonons.densities.formulas import debye_temperature
-from ..phonons.densities.from_modes import exact_density
-from ..phonons.densities.heat import density_heat, mean_frequency
-from ..phonons.densities.prediction import DensityOfStates, Mixture, predict_density
-from ..structures.checks import check_structure
+from ..phonons.densities.alloys import (
+    AlloySeries,
+    alloy_series,
+    read_mixture,
+    read_series,
+    stated_mixtures,
+)
+from ..phonons.densities.prediction import STEP_THZ
+from ..structures.checks import check_atoms_given
 from ..structures.files import read_structure
 from ..structures.formulas import crystal_formula
 from .density_files import ALLOY_FILES, FAILURES, HDF5, ONE_FILES, TABLE, write_files
 from .density_report import describe
+from .density_rows import DensityRow, density_row, facts_of, without_occupancies
 from .density_settings import DensitySettings
 from .model_facts import model_facts
 from .notes import collected_warnings
@@ -41,50 +45,8 @@ from .watch import Watch
 if TYPE_CHECKING:
     from ..models.committee import Model
 
-
-@dataclass(frozen=True)
-class DensityRow:
-    """One structure with its density.
-
-    Attributes:
-        name: of the file it came from.
-        symbols: of its atoms.
-        formula: reduced; of an alloy with shares: K0.4Na0.6Cl.
-        density: of the network.
-        exact: of a potential, where one was to be compared with.
-        mixtures: index of an atom -> what its site holds, of alloys.
-    """
-
-    name: str
-    symbols: tuple[str, ...]
-    formula: str
-    density: DensityOfStates
-    exact: DensityOfStates | None
-    mixtures: dict[int, Mixture]
-
-    def facts(self, temperature_k: float) -> dict[str, Any]:
-        """What follows from its density, per mole of atoms; units are in the names."""
-        return facts_of(self.density, temperature_k)
-
-
-def facts_of(density: DensityOfStates, temperature_k: float) -> dict[str, Any]:
-    """What follows from a density, per mole of atoms; units are in the names."""
-    along = density.frequencies_thz, density.total
-    heat = density_heat(*along, temperature_k)
-    try:
-        debye = debye_temperature(*along, temperature_k)
-    except InputError:  # heat says nothing of it at this temperature
-        debye = None
-    return {
-        "mean_frequency_thz": mean_frequency(*along),
-        "mean_log_frequency_thz": mean_frequency(*along, logarithmic=True),
-        "heat_capacity_J_K_mol": float(heat.heat_capacity[0]),
-        "entropy_J_K_mol": float(heat.entropy[0]),
-        "free_energy_kJ_mol": float(heat.free_energy[0]),
-        "zero_point_kJ_mol": heat.zero_point,
-        "debye_temperature_K": debye,
-        "expected_error": density.expected_error,
-    }
+MOST_IN_SUMMARY = 20
+COLDEST = 50.0  # K: below it heat depends on frequencies between the first points of the grid
 
 
 @dataclass(frozen=True)
@@ -130,13 +92,14 @@ class DensityStudy(Study):
         ]
 
     def to_dict(self) -> Summary:
-        """The contents of summary.json: of thousands of structures the numbers stand in dos.csv alone."""
+        """The contents of summary.json: numbers of the first `MOST_IN_SUMMARY` structures; dos.csv has those of all."""
         numbers: Summary = {
             "n_structures": len(self.rows),
+            "n_structures_listed": min(len(self.rows), MOST_IN_SUMMARY),
             "n_failures": len(self.failures),
             "temperature_K": self.settings.temperature,
             "structures": [
-                {"structure": row.name, "formula": row.formula, **facts}
+                {"structure": row.name, "formula": row.formula, "isotopes": row.isotopes, **facts}
                 for row, facts in zip(self.rows[:MOST_IN_SUMMARY], self.facts, strict=False)
             ],
             "series": self.series_facts,
@@ -168,15 +131,13 @@ class DensityStudy(Study):
         write_files(self, folder)
 
 
-MOST_IN_SUMMARY = 20
-
-
 def density_study(
     structures: Atoms | Sequence[Atoms],
     model: Model = FOR_DENSITIES,
     settings: DensitySettings | None = None,
     *,
     names: Sequence[str] | None = None,
+    unread: Sequence[tuple[str, str]] = (),
     watch: Watch | None = None,
     origin: Origin | None = None,
     notes: list[str] | None = None,
@@ -190,6 +151,7 @@ def density_study(
         model: as of `predict_density`.
         settings: what is asked for.
         names: of the structures, in results; formulas unless given.
+        unread: name and reason of others that could not be read; they are listed among the failures.
         watch: is told of sections and progress.
         origin: what the results shall say of the files they come from.
         notes: texts of warnings met so far.
@@ -198,9 +160,9 @@ def density_study(
         StructureError: the only structure, or all of them, cannot be computed.
         InputError, ModelError: a model without densities; settings that make no sense for these structures.
     """
-    asked, watch = settings or DensitySettings(), watch or Watch()
+    asked, watch = DensitySettings() if settings is None else settings, watch or Watch()
     given = [structures] if isinstance(structures, Atoms) else list(structures)
-    _check_asked(asked, len(given))
+    series_of = _check_asked(asked, given, names)
     file = model if isinstance(model, (str, PathLike)) else None
     origin = replace(origin or Origin(model_file=file), model=None if file is None else str(file))
     called = list(names) if names is not None else [crystal_formula(atoms) for atoms in given]
@@ -208,21 +170,26 @@ def density_study(
         with watch.section("model"), watch.progress("loading the model"):
             potential = evaluators_of(model, DENSITY)[0].potential
             judge = PhonaxCalculator(asked.compare) if asked.compare else None
-        rows, failures, first = [], [], None
+        series = None if series_of is None else _series(given[0], series_of, model, asked)
+        rows, failures, error_of_first = [], list(unread), None
         with watch.section("densities"), watch.progress("densities") as progress:
             for done, (name, atoms) in enumerate(zip(called, given, strict=True)):
                 progress(done, len(given))
                 try:
-                    rows.append(_row(name, atoms, model, asked, judge))
+                    rows.append(density_row(name, atoms, model, asked, judge))
                 except PhonaxError as error:
-                    if not isinstance(error, StructureError) and len(given) == 1:
-                        raise
-                    first = first or error
-                    failures.append((name, f"{error.what}: {error.why}"))
+                    error_of_first = error_of_first or error
+                    failures.append((name, f"{error.what}: {error.why}; {error.remedy}"))
             progress(len(given), len(given))
-        if first is not None and not rows:
-            raise first
-        series = _series(given[0], model, asked) if asked.alloy and "-" in asked.alloy else None
+        if error_of_first is not None and not rows:
+            raise error_of_first
+        if asked.temperature < COLDEST:
+            warnings.warn(
+                f"At {asked.temperature:g} K heat depends on frequencies between the first points of the grid, of"
+                f" {STEP_THZ:.2g} THz: it is not to be trusted below {COLDEST:g} K.",
+                UnstableWarning,
+                stacklevel=2,
+            )
     return DensityStudy(
         origin=origin,
         dtype="float64",
@@ -237,10 +204,26 @@ def density_study(
     )
 
 
-def _check_asked(settings: DensitySettings, n: int) -> None:
+def _check_asked(
+    settings: DensitySettings, given: Sequence[Atoms], names: Sequence[str] | None
+) -> tuple[str, str] | None:
+    """The elements of a series, if one is asked for; what makes no sense is refused."""
+    if not isinstance(settings, DensitySettings):
+        raise InputError(
+            f"the settings are {settings!r}"[:200],
+            "they are checked when made",
+            "give DensitySettings(temperature=300)",
+        )
+    for atoms in given:
+        check_atoms_given(atoms)
+    n = len(given)
     if n == 0:
         raise StructureError("there are no structures", "there is nothing to compute", "give one or more")
-    series = settings.alloy is not None and "-" in settings.alloy
+    if names is not None and len(names) != n:
+        raise InputError(f"{len(names)} names for {n} structures", "each has its own", "give as many")
+    series = None if settings.alloy is None else read_series(settings.alloy)
+    if series is None and settings.alloy is not None:
+        read_mixture(settings.alloy)
     if series and n > 1:
         raise InputError(
             f"`alloy` is the series {settings.alloy}, of {n} structures",
@@ -253,41 +236,19 @@ def _check_asked(settings: DensitySettings, n: int) -> None:
             "it is the crystal at the other end of one",
             "give two elements as well, such as `alloy='Sb-Bi'`",
         )
+    return series
 
 
-def _row(
-    name: str, atoms: Atoms, model: Model, settings: DensitySettings, judge: PhonaxCalculator | None
-) -> DensityRow:
-    mixtures = stated_mixtures(atoms)
-    plain = atoms.copy()
-    plain.info.pop("occupancy", None)
-    check_structure(plain)
-    if settings.alloy and "-" not in settings.alloy:
-        mixtures |= mixed_on(plain, read_mixture(settings.alloy))
-    density = predict_density(plain, model, mixtures or None, stand_ins=settings.stand_ins)
-    if judge is not None and mixtures:
-        raise InputError(
-            "`compare` was given with sites that several elements share",
-            "a potential takes whole atoms",
-            "leave it out, or give a supercell with the atoms distributed",
-        )
-    formula = alloy_formula(plain, mixtures) if mixtures else crystal_formula(plain)
-    return DensityRow(name, tuple(plain.symbols), formula, density, _judged(name, plain, judge), dict(mixtures))
-
-
-def _judged(name: str, atoms: Atoms, judge: PhonaxCalculator | None) -> DensityOfStates | None:
-    """The exact density; a potential that does not know the elements costs the comparison and no more."""
-    try:
-        return None if judge is None else exact_density(atoms, judge)
-    except StructureError as error:
-        warnings.warn(f"{name} is not compared: {error.what}", UnstableWarning, stacklevel=3)
-        return None
-
-
-def _series(atoms: Atoms, model: Model, settings: DensitySettings) -> AlloySeries:
-    first, _, second = str(settings.alloy).partition("-")
-    end = None
+def _series(atoms: Atoms, elements: tuple[str, str], model: Model, settings: DensitySettings) -> AlloySeries:
+    mixtures, end = stated_mixtures(atoms), None
     if settings.end is not None:
         end = read_structure(str(settings.end))
-    fractions = np.linspace(0, 1, max(2, settings.compositions))
-    return alloy_series(atoms, (first, second), model, fractions=fractions, end=end)
+    return alloy_series(
+        without_occupancies(atoms),
+        elements,
+        model,
+        fractions=np.linspace(0, 1, settings.compositions),
+        end=end,
+        mixtures=mixtures,
+        stand_ins=settings.stand_ins,
+    )

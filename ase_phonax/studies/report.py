@@ -141,7 +141,8 @@ class Report:
 def _row_in_lines(width: int, row: Row) -> list[str]:
     if row.label is None:
         return _wrapped(width, row.text, "  ", "  ")
-    return _wrapped(width, row.text, f"  {row.label:<{_LABEL}}", " " * (_LABEL + 2)) or [f"  {row.label}"]
+    label = f"  {row.label:<{_LABEL}}" + "  " * (len(row.label) >= _LABEL)
+    return _wrapped(width, row.text, label, " " * (_LABEL + 2)) or [f"  {row.label}"]
 
 
 def _columns_in_lines(width: int, columns: Columns) -> list[str]:

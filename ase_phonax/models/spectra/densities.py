@@ -18,7 +18,7 @@ UNKNOWN = -1.0  # in labels: frequencies that were not computed
 _SOFT = 0.05  # where the map onto positive numbers turns, in units of the network's numbers
 
 
-# Below, a density is that of Debye: it goes with the square of the frequency, and is zero at zero.
+# Zero at zero, and small below the first step; of Debye's law the grid is too coarse to hold more.
 _DEBYE = GRID_CM1**2 / (GRID_CM1**2 + STEP_CM1**2)
 
 

@@ -20,6 +20,7 @@ from ...models.committee import Model
 from ...models.registry import FOR_DENSITIES
 from ...models.spectra.densities import DENSITY
 from ..committees import evaluators_of
+from .prediction import check_periodic
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,11 @@ def learned_features(structures: Atoms | Sequence[Atoms], model: Model = FOR_DEN
 
     Raises:
         InputError: no structures, or a model that does not tell what is inside.
+        StructureError: no crystals in three dimensions, or elements that the network does not know.
     """
     given = [structures] if isinstance(structures, Atoms) else list(structures)
+    for atoms in given:
+        check_periodic(atoms)
     evaluator = evaluators_of(model, DENSITY)[0]
     potential = evaluator.potential
     kind = ARCHITECTURES.get(potential.architecture or "")

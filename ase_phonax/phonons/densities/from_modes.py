@@ -12,22 +12,23 @@ from ase import Atoms
 from numpy.typing import NDArray
 from phonopy import Phonopy
 
-from ...base.errors import UnstableWarning
+from ...base.errors import InputError, UnstableWarning
 from ...base.sharing import ignored_warnings
 from ...base.units import CM1_PER_THZ
 from ...derivatives.conventions import frequencies_thz
 from ...models.spectra.densities import GRID_CM1
 from ..sampling.meshes import gamma_acoustics, sampled_mesh
 from ..supercell.constants import interpolated_dynamical_matrices
+from ..supercell.door import checked, dynamical_matrix, require_our_units
 from ..supercell.objects import get_phonopy
-from .prediction import GRID_THZ, MODES, STEP_THZ, DensityOfStates
+from .prediction import GRID_THZ, MODES, STEP_THZ, DensityOfStates, check_periodic
 
 if TYPE_CHECKING:
     from ..calculators import ModelCalculator
 
 SMOOTHING_CM1 = 15.0  # standard deviation, found in the densities that networks learn from
 MESH_LENGTH = 20.0  # [Å] times the length of a reciprocal vector: wave vectors along it
-IMAGINARY_CM1 = 5.0  # below minus this a frequency is imaginary, and above it is noise of a translation
+IMAGINARY_CM1 = 5.0  # modes below minus this count as imaginary; those up to zero are left out without a word
 
 
 def exact_density(
@@ -43,7 +44,13 @@ def exact_density(
         calc: gives D(q), as `PhonaxCalculator` does.
         mesh_length: of the mesh [Å].
         smoothing_cm1: standard deviation of the Gaussian that each mode becomes [1/cm].
+
+    Raises:
+        StructureError: no crystal in three dimensions, or one that the potential cannot compute.
+        InputError: lengths that are not positive.
     """
+    _check_sizes(mesh_length, smoothing_cm1)
+    check_periodic(atoms)
     with ignored_warnings("The cell is kept with", UnstableWarning):  # densities are for an atom, whatever the cell
         phonopy = get_phonopy(atoms, calc, 1)
     qpoints, weights = _mesh(phonopy, mesh_length)
@@ -62,11 +69,23 @@ def phonopy_density(
         smoothing_cm1: standard deviation of the Gaussian that each mode becomes [1/cm].
 
     Raises:
-        InputError: no force constants.
+        InputError: no force constants, or lengths that are not positive.
     """
+    _check_sizes(mesh_length, smoothing_cm1)
+    require_our_units(checked(phonopy))
+    dynamical_matrix(phonopy)
     qpoints, weights = _mesh(phonopy, mesh_length)
     matrices = interpolated_dynamical_matrices(phonopy, qpoints)
     return _density(phonopy, matrices, qpoints, weights, smoothing_cm1, "phonopy")
+
+
+def _check_sizes(*sizes: float) -> None:
+    if not all(np.isfinite(size) and size > 0 for size in sizes):
+        raise InputError(
+            f"mesh_length and smoothing_cm1 are {sizes}",
+            "modes are counted on a mesh, and each is smoothed",
+            "give both above zero",
+        )
 
 
 def _mesh(phonopy: Phonopy, length: float) -> tuple[NDArray[np.float64], NDArray[np.int_]]:

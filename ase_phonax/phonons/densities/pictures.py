@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -15,7 +17,7 @@ from .heat import density_heat, mean_frequency
 from .prediction import DensityOfStates
 
 _PANELS = 12  # crystals with a panel of their own
-_BEYOND = 3e-3  # share of the modes that a picture may leave out at the top
+_BEYOND = 5e-3  # share of the modes that a picture may leave out at the top
 
 
 def draw_density(
@@ -26,7 +28,7 @@ def draw_density(
     Args:
         density: to draw; where its members differ, a band of one standard deviation is behind it.
         ax: to draw on.
-        symbols: of its atoms; each element then has its part.
+        symbols: of its atoms, or other names of its sites; each then has its part.
         exact: another, to be compared with.
     """
     v = density.frequencies_thz
@@ -38,14 +40,17 @@ def draw_density(
             ax.plot(v, own, color=color, linewidth=0.9, label=element)
     if density.spread is not None:
         low, high = density.total - density.spread, density.total + density.spread
-        ax.fill_between(v, np.maximum(low, 0), high, color=QUIET, alpha=0.3, linewidth=0)
+        label = "spread of its networks"
+        ax.fill_between(v, np.maximum(low, 0), high, color=QUIET, alpha=0.3, linewidth=0, label=label)
     ax.plot(v, density.total, color=INK, linewidth=1.1, label=as_plain_text(density.model))
     shown = [density]
     if exact is not None:
         ax.plot(v, exact.total, color=IMAGINARY, linewidth=1.1, linestyle="--", label=as_plain_text(exact.model))
         shown.append(exact)
     ax.set_xlim(0, max(_end(own) for own in shown))
-    ax.set_ylim(0, 1.08 * max(own.total.max() for own in shown))
+    tops = [own.total if own.spread is None else own.total + own.spread for own in shown]
+    ax.set_ylim(0, 1.05 * max(top.max() for top in tops))
+    ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     ax.tick_params(direction="in", color=INK)
     return ax
 
@@ -63,27 +68,36 @@ def draw_one(
 
 
 def draw_many(
-    densities: Sequence[DensityOfStates], formulas: Sequence[str], exact: Sequence[DensityOfStates | None] = ()
+    densities: Sequence[DensityOfStates],
+    formulas: Sequence[str],
+    exact: Sequence[DensityOfStates | None] = (),
+    symbols: Sequence[Sequence[str]] = (),
 ) -> Figure:
     """The picture of several crystals: a panel for each of a dozen, a map of more."""
     if len(densities) > _PANELS:
         return _draw_map(densities)
     columns = min(3, len(densities))
     lines = -(-len(densities) // columns)
-    figure = Figure(figsize=(2.6 * columns, 1.7 * lines + 0.4), layout="constrained")
+    figure = Figure(figsize=(2.6 * columns, 1.8 * lines + 1.0), layout="constrained")
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
     others = list(exact) or [None] * len(densities)
-    for ax, density, formula, other in zip(panels, densities, formulas, others, strict=False):
-        draw_density(density, ax, exact=other)
+    named = list(symbols) or [()] * len(densities)
+    for ax, density, formula, other, own in zip(panels, densities, formulas, others, named, strict=False):
+        draw_density(density, ax, own, exact=other)
+        handles, labels = ax.get_legend_handles_labels()
+        sites = [k for k, label in enumerate(labels) if label in own]
+        ax.legend([handles[k] for k in sites], [labels[k] for k in sites], frameon=False, fontsize=6, handlelength=1)
         ax.set_title(formula_in_mathtext(formula), fontsize=9)
         ax.yaxis.set_major_locator(MaxNLocator(3))
     for ax in panels[len(densities) :]:
         ax.set_visible(False)
     figure.supxlabel("Frequency (THz)", fontsize=9)
     figure.supylabel("Density of states (1/THz per atom)", fontsize=9)
-    if any(other is not None for other in others):
-        handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper right", ncols=2, frameon=False, fontsize=8)
+    first = next((k for k, other in enumerate(others) if other is not None), 0)
+    handles, labels = panels[first].get_legend_handles_labels()
+    whole = [k for k, label in enumerate(labels) if label not in named[first]]
+    key = [handles[k] for k in whole], [labels[k] for k in whole]
+    figure.legend(*key, loc="outside upper right", ncols=3, frameon=False, fontsize=8)
     return figure
 
 
@@ -93,7 +107,8 @@ def _draw_map(densities: Sequence[DensityOfStates]) -> Figure:
     means = np.array([mean_frequency(v, own.total) for own in densities])
     order = np.argsort(means)
     shapes = np.array([densities[k].total / densities[k].total.max() for k in order])
-    end = float(np.percentile([_end(own) for own in densities], 95))
+    whole = np.mean([own.total for own in densities], axis=0)[None]
+    end = _end(DensityOfStates(v, whole, ""))
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     ax, side = figure.subplots(1, 2, width_ratios=(3, 1), sharey=True)
     half = v[1] / 2
@@ -125,13 +140,12 @@ def draw_alloy(series: AlloySeries, temperature_k: float = 300.0) -> Figure:
     figure = Figure(figsize=(7.2, 3.2), layout="constrained")
     left, middle, right = figure.subplots(1, 3, width_ratios=(1.6, 1, 1))
     colors = colormaps["viridis"](np.linspace(0.05, 0.9, len(series.fractions)))
-    for k, (share, density) in enumerate(zip(series.fractions, series.densities, strict=True)):
-        ends = k in (0, len(series.fractions) - 1)
-        name = f"{series.elements[1]} {share:.2g}" if ends else None
-        left.plot(density.frequencies_thz, density.total, color=colors[k], linewidth=1.4 if ends else 0.8, label=name)
+    for color, density in zip(colors, series.densities, strict=True):
+        left.plot(density.frequencies_thz, density.total, color=color, linewidth=1.0)
+    key = ScalarMappable(Normalize(series.fractions.min(), series.fractions.max()), ListedColormap(colors))
+    figure.colorbar(key, ax=left, location="top", shrink=0.7, label=f"Share of {series.elements[1]}")
     left.set_xlim(0, max(_end(own) for own in series.densities))
     left.set_ylim(0)
-    left.legend(frameon=False, fontsize=8, handlelength=1.2)
     _name_axes(left)
     along = [(own.frequencies_thz, own.total) for own in series.densities]
     means = [mean_frequency(*own) for own in along]
