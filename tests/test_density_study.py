@@ -271,7 +271,8 @@ def test_what_a_potential_does_not_know_costs_the_comparison_alone(inside, capsy
     write("two.extxyz", [bulk("MgO", "rocksalt", a=4.2), bulk("PbS", "rocksalt", a=5.9)])
     assert main(["dos", "two.extxyz", "--compare", "phonax-small"]) == 0
     shown = capsys.readouterr().out
-    assert "is not compared" in shown
+    said = "1 of 2 structures are not compared; the first, two.extxyz@1: the model 'phonax-small' does not know"
+    assert said in " ".join(shown.split())
     assert "of the modes at other frequencies" in shown
     with open("two-dos/dos.csv", newline="") as file:
         assert [row["formula"] for row in csv.DictReader(file)] == ["MgO", "PbS"]

@@ -25,6 +25,7 @@ _COLUMNS = (
     ("Debye K", "debye_temperature_K", ".0f"),
     ("expected error", "expected_error", ".0%"),
 )
+_EXPECTED = "expected error: share of the modes at other frequencies, by how far the networks differ"
 _DOUBTFUL = 0.25  # expected share of modes at other frequencies, above which a density is marked
 
 
@@ -89,6 +90,7 @@ def _describe_some(text: Report, study: DensityStudy) -> None:
     ]
     doubtful = [k for k, facts in enumerate(study.facts) if (facts["expected_error"] or 0) > _DOUBTFUL]
     text.columns(["", *(head for head, _, _ in _COLUMNS)], rows, left=(0,), doubtful=doubtful)
+    text.paragraph(_EXPECTED)
 
 
 def _named(row: DensityRow) -> str:
@@ -107,6 +109,7 @@ def _describe_many(text: Report, study: DensityStudy) -> None:
             low, middle, high = np.percentile(np.asarray(values, float), [10, 50, 90])
             rows.append([head, *(format(float(x), form) for x in (low, middle, high))])
     text.columns(["", "tenth", "median", "nine tenths"], rows, left=(0,))
+    text.paragraph(_EXPECTED)
 
 
 def _describe_comparison(text: Report, study: DensityStudy) -> None:

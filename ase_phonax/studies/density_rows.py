@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ase import Atoms
 from ase.data import atomic_masses
 
-from ..base.errors import InputError, StructureError, UnstableWarning
+from ..base.errors import InputError, StructureError
 from ..phonons.densities.alloys import alloy_formula, mixed_on, read_mixture, read_series, stated_mixtures
 from ..phonons.densities.formulas import debye_temperature
 from ..phonons.densities.from_modes import exact_density
@@ -36,6 +35,7 @@ class DensityRow:
         isotopes: masses that are not those of the elements, "H 2.014"; empty where there are none.
         density: of the network.
         exact: of a potential, where one was to be compared with.
+        uncompared: why there is none though one was asked for.
     """
 
     name: str
@@ -45,6 +45,7 @@ class DensityRow:
     isotopes: str
     density: DensityOfStates
     exact: DensityOfStates | None
+    uncompared: str = ""
 
     def facts(self, temperature_k: float) -> dict[str, Any]:
         """What follows from its density, and how far it is from the exact one; units are in the names."""
@@ -94,6 +95,7 @@ def density_row(
     if settings.alloy is not None and read_series(settings.alloy) is None:
         mixtures |= mixed_on(plain, read_mixture(settings.alloy))
     density = predict_density(plain, model, mixtures or None, stand_ins=settings.stand_ins)
+    exact, uncompared = _judged(plain, bool(mixtures), judge)
     return DensityRow(
         name=name,
         sites=tuple(_site(mixtures.get(k), symbol) for k, symbol in enumerate(plain.get_chemical_symbols())),
@@ -101,7 +103,8 @@ def density_row(
         formula=alloy_formula(plain, mixtures) if mixtures else crystal_formula(plain),
         isotopes=_isotopes(plain),
         density=density,
-        exact=None if judge is None else _judged(name, plain, bool(mixtures), judge),
+        exact=exact,
+        uncompared=uncompared,
     )
 
 
@@ -123,12 +126,13 @@ def _isotopes(atoms: Atoms) -> str:
     return ", ".join(dict.fromkeys(strange))
 
 
-def _judged(name: str, atoms: Atoms, shared: bool, judge: PhonaxCalculator) -> DensityOfStates | None:
-    """The exact density. What a potential cannot compute costs the comparison, and not the density at hand."""
+def _judged(atoms: Atoms, shared: bool, judge: PhonaxCalculator | None) -> tuple[DensityOfStates | None, str]:
+    """The exact density, or why there is none: that costs the comparison, and not the density at hand."""
+    if judge is None:
+        return None, ""
+    if shared:
+        return None, "sites are shared, and a potential takes whole atoms"
     try:
-        if shared:
-            raise StructureError("sites are shared, and a potential takes whole atoms", "", "")
-        return exact_density(atoms, judge)
+        return exact_density(atoms, judge), ""
     except StructureError as error:
-        warnings.warn(f"{name} is not compared: {error.what}", UnstableWarning, stacklevel=3)
-        return None
+        return None, error.what

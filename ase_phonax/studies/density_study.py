@@ -183,6 +183,7 @@ def density_study(
             progress(len(given), len(given))
         if error_of_first is not None and not rows:
             raise error_of_first
+        _say_uncompared(rows)
         if asked.temperature < COLDEST:
             warnings.warn(
                 f"At {asked.temperature:g} K heat depends on frequencies between the first points of the grid, of"
@@ -202,6 +203,17 @@ def density_study(
         failures=tuple(failures),
         series=series,
     )
+
+
+def _say_uncompared(rows: Sequence[DensityRow]) -> None:
+    others = [row for row in rows if row.uncompared]
+    if others:
+        warnings.warn(
+            f"{len(others)} of {len(rows)} structures are not compared; the first, {others[0].name}: "
+            f"{others[0].uncompared}",
+            UnstableWarning,
+            stacklevel=3,
+        )
 
 
 def _check_asked(
