@@ -37,14 +37,14 @@ def run(options: Namespace, paths: list[Path]) -> dict:
     result |= errors([row["shape"] for row in rows], [row["label"] for row in rows])
     singles = [errors([row["single"][k] for row in rows], [row["label"] for row in rows]) for k in range(len(members))]
     result["single_networks"] = singles
-    names = ("mae", "r2", "heat_capacity_300K_mae", "mean_frequency_cm1_mae")
+    names = ("mae", "misplaced", "r2", "heat_capacity_300K_mae", "mean_frequency_cm1_mae")
     result["single"] = {
         name: [float(np.mean(of := [own[name] for own in singles])), float(np.std(of, ddof=1) if len(of) > 1 else 0)]
         for name in names
     }
     result["milliseconds"] = 1000 * float(np.median([row["seconds"] for row in rows]))
     if len(members) > 1:
-        result["error_over_spread"] = float(sum(row["mae"] for row in rows) / sum(row["spread"] for row in rows))
+        result["misplaced_over_spread"] = result["misplaced"] / float(np.mean([row["spread"] for row in rows]))
     result["by_element"] = by_element(rows)
     result["isotopes"] = isotopes(members, options)
     result["potentials"] = {Path(name).stem: beside(name, options, part, crystals, rows) for name in options.potentials}
@@ -73,7 +73,7 @@ def row_of(k: int, atoms: Atoms, density: np.ndarray, members: list[Potential]) 
         "elements": [chemical_symbols[z] for z in np.unique(atoms.numbers)],
         "n_atoms": len(atoms),
         "mae": float(np.abs(shapes[-1] - density).mean()),
-        "spread": float(np.std(alone, axis=0, ddof=1).mean() / total.max()) if len(alone) > 1 else 0.0,
+        "spread": float(np.std(alone, axis=0, ddof=1).sum() / total.sum() / 2) if len(alone) > 1 else 0.0,
         "seconds": seconds,
         "label": density.tolist(),
         "shape": shapes[-1].tolist(),
@@ -86,8 +86,10 @@ def errors(found: list, labels: list) -> dict:
     p, y = np.array(found), np.array(labels)
     heat = [[heat_of(own) for own in both] for both in (p, y)]
     means = [[CM1_PER_THZ * mean_frequency(GRID, own) for own in both] for both in (p, y)]
+    shares = [own / own.sum(axis=1, keepdims=True) for own in (p, y)]
     return {
         "mae": float(np.abs(p - y).mean()),
+        "misplaced": float(np.abs(np.subtract(*shares)).sum(axis=1).mean() / 2),
         "r2": float(1 - ((p - y) ** 2).sum() / ((y - y.mean()) ** 2).sum()),
         "heat_capacity_300K_mae": float(np.abs(np.subtract(*heat)).mean()),
         "mean_frequency_cm1_mae": float(np.abs(np.subtract(*means)).mean()),
