@@ -135,6 +135,7 @@ def alloy(options: Namespace, path: Path) -> Figure:
         row = next(csv.DictReader(file))
     v, published = (np.array(ast.literal_eval(row[key])) for key in ("phfreq", "phdos"))
     one = alloy_series(ends[0], ("Sb", "Bi"), path, end=ends[1], fractions=[0.75]).densities[0]
+    figure.axes[-1].remove()  # the key of the curves that were drawn there
     ax = figure.axes[0]
     ax.cla()
     ax.fill_between(v * GRID[1] / 20, published, color=INK, alpha=0.15, linewidth=0)

@@ -179,8 +179,8 @@ def card(options: argparse.Namespace) -> None:
         " arXiv:2601.07742",
         "purpose": "densities",
         "summary": "densities of states of crystals from their structure, total and by atom; no energies",
-        "errors": f"on {measured['crystals']} crystals it never saw: {100 * measured['misplaced']:.0f} % of the modes at"
-        f" other frequencies ({measured['mae']:.3f} of the highest peak); heat capacity at 300 K"
+        "errors": f"on {measured['crystals']} crystals it never saw: {100 * measured['misplaced']:.0f} % of the modes"
+        f" at other frequencies ({measured['mae']:.3f} of the highest peak); heat capacity at 300 K"
         f" {measured['heat_capacity_300K_mae']:.2f} J/K/mol, mean frequency"
         f" {measured['mean_frequency_cm1_mae'] / CM1_PER_THZ:.2f} THz",
         "how_to_make_it_again": "PHONAX_DATA=... python examples/density_of_states/make.py",
