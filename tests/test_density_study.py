@@ -251,7 +251,7 @@ def test_mixtures_are_read_as_they_are_written():
     [
         (["--end", "MgO.extxyz"], "without a series"),
         (["--alloy", "Mg0.5"], "add up to 0.5"),
-        (["--model", "phonax-small"], "gives no density_of_states"),
+        (["--model", "phonax-small"], "take phonax-dos, which ships"),
         (["--model", "nothing"], "nothing"),
         (["--temperature", "-3"], "not a positive number"),
         (["--alloy", ""], "is no mixture"),

@@ -17,6 +17,7 @@ from .functionals import functional
 from .o3.spherical import clebsch_gordan
 from .outputs import Output
 from .potential import Potential
+from .registry import FOR_OUTPUTS
 
 DIPOLE = Output("dipole", "1o", per="structure", unit="eÅ")
 POLARIZABILITY = Output("polarizability", "0e + 2e", per="structure", unit="e²Å²/eV")
@@ -63,10 +64,12 @@ def require_output(potential: Potential, output: Output) -> None:
 
 def not_given(potential: Potential, output: Output) -> InputError:
     """What to say of a quantity that a potential does not give."""
+    shipped = FOR_OUTPUTS.get(output.name)
     return InputError(
         f"the model {potential.name!r} gives no {output.name}",
         f"it knows nothing of the {output.name}: no label of it was among what it learned from",
-        "train one with that label (docs/training.md); `calc.potential.outputs` lists what a model gives",
+        (f"take {shipped}, which ships; or " if shipped else "")
+        + "train one with that label (docs/training.md); `calc.potential.outputs` lists what a model gives",
     )
 
 

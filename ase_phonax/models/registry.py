@@ -43,7 +43,13 @@ PURPOSES = CRYSTALS, MOLECULES, BOTH, CHARGES, DENSITIES = (
     "densities",
 )  # what a model was made for
 TO_CONVERT = ".model"  # PyTorch files, which are pickles
+FOR_CHARGES = "phonax-polar"  # what Born charges are asked of
 FOR_DENSITIES = "phonax-dos"  # what `ase-phonax dos` takes unless told
+FOR_OUTPUTS = {
+    "charges": FOR_CHARGES,
+    "log_susceptibility": FOR_CHARGES,
+    "density_of_states": FOR_DENSITIES,
+}  # output -> the model that ships for it
 FOR_MOLECULES = "phonax-molecules"  # what `ase-phonax molecule` takes unless told
 
 

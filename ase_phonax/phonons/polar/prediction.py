@@ -16,6 +16,7 @@ from ...base.errors import StructureError
 from ...models.committee import Model, mean_and_spread
 from ...models.polarity import CHARGES, SUSCEPTIBILITY, as_charges, dielectric_tensor
 from ...models.potential import Potential
+from ...models.registry import FOR_CHARGES
 from ...structures.layers import vacuum_axis
 from ...structures.oxidation import is_always_positive, why_not_an_insulator
 from ...structures.space_groups import reduce_to_primitive
@@ -23,7 +24,6 @@ from ..committees import evaluators_of
 from ..supercell.constants import crystal_atoms
 from .charges import refuse_boxes
 
-FOR_CHARGES = "phonax-polar"
 # Of the two networks of phonax-polar, the median over 137 crystals never learned from (examples/polar).
 ERROR_OVER_SPREAD = 1.3
 LARGEST = 30.0  # of the mean of eps: 98 of 100 insulators that the network learned from are below
