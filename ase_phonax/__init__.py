@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from .phonons.densities import predict_density as predict_density
     from .phonons.densities import spectral_overlap as spectral_overlap
     from .phonons.densities import superconductivity as superconductivity
+    from .phonons.elastic import ElasticConstants as ElasticConstants
+    from .phonons.elastic import elastic_constants as elastic_constants
     from .phonons.formats import phonon_website as phonon_website
     from .phonons.formats import to_ase_bands as to_ase_bands
     from .phonons.formats import to_crystal_thermo as to_crystal_thermo
@@ -94,6 +96,8 @@ if TYPE_CHECKING:
     from .structures.relaxation import relax as relax
     from .studies.density_settings import DensitySettings as DensitySettings
     from .studies.density_study import density_study as density_study
+    from .studies.elastic_settings import ElasticSettings as ElasticSettings
+    from .studies.elastic_study import elastic_study as elastic_study
     from .studies.evaluation import evaluation_study as evaluation_study
     from .studies.gruneisen_study import gruneisen_study as gruneisen_study
     from .studies.labelling import label_structures as label_structures
@@ -151,6 +155,7 @@ _PUBLIC = {
     "phonons.bands.plane_paths": "layer_path",
     "phonons.bands.structure": "get_band_structure",
     "phonons.bands.velocities": "get_group_velocities",
+    "phonons.elastic": "ElasticConstants elastic_constants",
     "phonons.formats": "phonon_website to_ase_bands to_crystal_thermo",
     "phonons.instabilities.frozen": "follow_mode",
     "phonons.instabilities.imaginary": "find_imaginary_modes",
@@ -177,6 +182,8 @@ _PUBLIC = {
     "structures.relaxation": "relax",
     "studies.density_settings": "DensitySettings",
     "studies.density_study": "density_study",
+    "studies.elastic_settings": "ElasticSettings",
+    "studies.elastic_study": "elastic_study",
     "studies.evaluation": "evaluation_study",
     "studies.gruneisen_study": "gruneisen_study",
     "studies.labelling": "label_structures",

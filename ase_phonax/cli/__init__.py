@@ -11,13 +11,30 @@ from typing import TextIO
 
 from .. import __version__
 from ..base.errors import OutputError, PhonaxError, in_words, is_failure
-from . import completion, convert, dos, evaluate, fine_tune, gruneisen, label, models, molecule, phonons, qha, train
+from . import (
+    completion,
+    convert,
+    dos,
+    elastic,
+    evaluate,
+    fine_tune,
+    gruneisen,
+    label,
+    models,
+    molecule,
+    phonons,
+    qha,
+    train,
+)
 from .config import apply_config
 from .interruption import stopped_by_signals
 from .parser import Parser, parse
 from .wording import error_as_typed
 
-_COMMANDS = (phonons, dos, gruneisen, qha, molecule, train, fine_tune, evaluate, label, models, convert, completion)
+_COMMANDS = (
+    *(phonons, dos, elastic, gruneisen, qha, molecule),
+    *(train, fine_tune, evaluate, label, models, convert, completion),
+)
 _INTERRUPTED = (130, 143)  # 128 + SIGINT, 128 + SIGTERM
 
 _DESCRIPTION = """\
@@ -31,6 +48,7 @@ examples:
   ase-phonax phonons NaCl.cif                        relax, bands, densities of states, heat
   ase-phonax phonons POSCAR --model my.h5 --supercell 4 4 4
   ase-phonax dos thousands.extxyz                    densities of states, milliseconds each
+  ase-phonax elastic NaCl.cif                        elastic constants, moduli, sound
   ase-phonax molecule water.xyz                      normal modes, their symmetry and activity
   ase-phonax convert MACE.model mace.h5 --trust      a PyTorch MACE model into plain numbers
   ase-phonax train config.yaml                       a potential from labels, second derivatives included

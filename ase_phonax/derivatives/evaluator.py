@@ -17,7 +17,7 @@ from ..structures.neighbours import Alternatives, Neighbours, check_atoms, find_
 from .arrays.route import ArraysRoute
 from .compiled.devices import DeviceLike, device_name, find_device, is_cpu
 from .compiled.route import CompiledRoute
-from .route import ARRAYS, COMPILED, ROUTES, Route
+from .route import ARRAYS, COMPILED, ROUTES, Route, StrainDerivatives
 
 
 class Evaluator:
@@ -139,6 +139,10 @@ class Evaluator:
     def hessian(self, atoms: Atoms, rows: np.ndarray, progress: Progress | None = None) -> np.ndarray:
         """Rows of the Hessian (`Route.hessian`)."""
         return self.route.hessian(self.neighbours(atoms), rows, progress)
+
+    def strain_derivatives(self, atoms: Atoms) -> StrainDerivatives:
+        """Second derivatives by strains, and by strains and positions (`Route.strain_derivatives`)."""
+        return self.route.strain_derivatives(self.neighbours(atoms))
 
     def forget(self) -> None:
         """Drop what is remembered of the last structure's second derivatives."""

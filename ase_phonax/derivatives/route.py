@@ -1,6 +1,7 @@
 """What every way to derivatives offers, whatever computes them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -11,6 +12,20 @@ from ..structures.neighbours import Neighbours
 # Names by which users choose.
 ARRAYS, COMPILED = "arrays", "compiled"
 ROUTES = (ARRAYS, COMPILED)
+
+
+@dataclass(frozen=True, eq=False)
+class StrainDerivatives:
+    """Second derivatives of a crystal's energy by strains, at fixed reduced positions, and by strains and positions.
+
+    Attributes:
+        of_strains: (3, 3, 3, 3) d²E / d eps_xy d eps_zw [eV]. Clamped-ion elastic constants of a crystal without
+            stress are these, made symmetric in x y and in z w, by its volume.
+        of_positions_and_strains: (n, 3, 3, 3) d²E / d x_iz d eps_xy = -dF_iz / d eps_xy [eV/Å].
+    """
+
+    of_strains: np.ndarray
+    of_positions_and_strains: np.ndarray
 
 
 class Route(Protocol):
@@ -51,6 +66,9 @@ class Route(Protocol):
 
         In a periodic cell all images of an atom move together (the constants at q = 0).
         """
+
+    def strain_derivatives(self, neighbours: Neighbours) -> StrainDerivatives:
+        """Second derivatives of this cell's energy by strains, and by strains and positions, at q = 0."""
 
     def forget(self) -> None:
         """Drop what is remembered of the last structure's second derivatives."""

@@ -8,9 +8,11 @@ from ...base.progress import Progress
 from ...base.sharing import Remembered
 from ...models.parts import Blocks, NetworkParts
 from ...structures.neighbours import Neighbours
+from ..route import StrainDerivatives
 from .edge_tensors import Expansion, expand
 from .energies import SortedEdges, evaluate, evaluate_features, evaluate_outputs
 from .lattice_matrices import lattice_matrices, lattice_slopes
+from .strains import strain_derivatives
 
 # Tensors of a structure are kept for the next call up to this size: some thousand edges.
 REMEMBERED_BYTES = 512e6
@@ -68,6 +70,9 @@ class ArraysRoute:
         moved = np.eye(3 * n).reshape(n, 3, -1)[np.asarray(rows)].reshape(-1, 3 * n).T
         columns = lattice_matrices(self.expansion(neighbours), np.zeros((1, 3)), [moved], progress)[0]
         return columns.real.T.reshape(len(rows), 3, n, 3)
+
+    def strain_derivatives(self, neighbours: Neighbours) -> StrainDerivatives:
+        return strain_derivatives(self.expansion(neighbours))
 
     def expansion(self, neighbours: Neighbours) -> Expansion:
         """Tensors of the last structure, or of a new one."""

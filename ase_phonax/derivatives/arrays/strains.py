@@ -11,6 +11,7 @@ import numpy as np
 
 from ...base.cores import one_blas_thread
 from ...models.parts import Blocks
+from ..route import StrainDerivatives
 from .columns import Columns, flat_columns
 from .displacement_waves import DisplacementWaves
 from .edge_tensors import Expansion, LayerTensors
@@ -90,20 +91,6 @@ class Strains:
     def _blocks(self, sums: np.ndarray, irreps: tuple[tuple[int, int], ...]) -> Blocks:
         """Sums (n, 9, D) times all strains, in blocks (u, n, i, z)."""
         return self.columns.blocks((sums.swapaxes(1, 2) @ self._strains)[None, :, :, None], irreps)
-
-
-@dataclass(frozen=True, eq=False)
-class StrainDerivatives:
-    """Second derivatives of a crystal's energy by strains, at fixed reduced positions, and by strains and positions.
-
-    Attributes:
-        of_strains: (3, 3, 3, 3) d²E / d eps_xy d eps_zw [eV]. Clamped-ion elastic constants of a crystal without
-            stress are these, made symmetric in x y and in z w, by its volume.
-        of_positions_and_strains: (n, 3, 3, 3) d²E / d x_iz d eps_xy = -dF_iz / d eps_xy [eV/Å].
-    """
-
-    of_strains: np.ndarray
-    of_positions_and_strains: np.ndarray
 
 
 def strain_derivatives(expansion: Expansion) -> StrainDerivatives:

@@ -125,6 +125,34 @@ def hessian_vector_products(
     return jax.vmap(lambda u: jax.jvp(gradient, (graph.nodes["positions"],), (u,))[1])(directions)
 
 
+@partial(jax.jit, static_argnums=(0, 1))
+def strain_derivatives(
+    function: NodeEnergies, cutoff: float, parameters: Tree, graph: jraph.GraphsTuple
+) -> tuple[Array, Array]:
+    """Second derivatives by positions and strains (n_nodes, 3, 3, 3) [eV/Å], and by strains (3, 3, 3, 3) [eV].
+
+    Edges are r (1 + strain) + u_j - u_x: displacements are in the axes of the strained crystal.
+    """
+    real_nodes, real_edges = masks(graph)
+    positions, species = graph.nodes["positions"], graph.nodes["species"]
+    exchange = Exchange(graph.senders, graph.receivers, positions.shape[0])
+    vectors = edge_vectors(positions, _offsets(graph, positions.dtype), real_edges, cutoff, exchange)
+
+    def total(u, strain):
+        changes = vectors @ strain + exchange.gather(u) - exchange.at_receivers(u)
+        moved = vectors + jnp.where(real_edges[:, None], changes, 0.0)
+        return jnp.sum(jnp.where(real_nodes, function(parameters, moved, species, exchange), 0.0))
+
+    at_rest = jnp.zeros_like(positions), jnp.zeros((3, 3), positions.dtype)
+    gradient = jax.grad(total, argnums=(0, 1))
+
+    def along(strain):
+        return jax.jvp(gradient, at_rest, (at_rest[0], strain))[1]
+
+    of_positions, of_strains = jax.vmap(along)(jnp.eye(9, dtype=positions.dtype).reshape(9, 3, 3))
+    return jnp.moveaxis(of_positions, 0, -1).reshape(-1, 3, 3, 3), of_strains.reshape(3, 3, 3, 3)
+
+
 def lattice_columns(
     function: NodeEnergies, cutoff: float, parameters: Tree, graph: jraph.GraphsTuple, q: Array, directions: Array
 ) -> Array:

@@ -11,6 +11,7 @@ from ...base.errors import StructureError
 from ...base.progress import Progress
 from ...models.potential import NodeEnergies, Potential
 from ...structures.neighbours import Neighbours
+from ..route import StrainDerivatives
 from .blocks import Room
 from .devices import find_device, is_cpu, memory_for_blocks
 from .graphs import graph_of, pad, size_class
@@ -81,6 +82,13 @@ class CompiledRoute:
         with self._computing(len(neighbours.species)) as (responses, room):
             function = *self._function(responses), self._graph(responses, neighbours)
             return responses.hessian(*function, rows, progress, room)
+
+    def strain_derivatives(self, neighbours: Neighbours) -> StrainDerivatives:
+        n = len(neighbours.species)
+        with self._computing(n) as (responses, _):
+            function = *self._function(responses), self._graph(responses, neighbours)
+            of_positions, of_strains = (np.array(own, float) for own in responses.strain_derivatives(*function))
+        return StrainDerivatives(of_strains, of_positions[:n])
 
     def forget(self) -> None:
         """Nothing is remembered but what was compiled."""
