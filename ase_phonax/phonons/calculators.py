@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from phonopy.structure.atoms import PhonopyAtoms
 
     from ..base.progress import Progress
+    from ..derivatives.evaluator import Evaluator
     from ..models.potential import Potential
 
 
@@ -81,6 +82,12 @@ class ModelCalculator(SlopeCalculator, ForceConstantsCalculator, Protocol):
     """All of it, and the model behind it."""
 
     potential: Potential
+
+
+class EvaluatedCalculator(Protocol):
+    """What gives every second derivative of a model, by strain as well: `PhonaxCalculator`."""
+
+    evaluator: Evaluator
 
 
 def charges_on_one_side(of_calculator: bool) -> InputError:

@@ -34,7 +34,7 @@ from .moduli import (
 )
 
 if TYPE_CHECKING:
-    from ...calculator import PhonaxCalculator
+    from ..calculators import EvaluatedCalculator
 
 MAX_STRESS = 0.1  # GPa, beyond which derivatives by strain are no elastic constants; forces pull a thousandth of it
 MAX_FORCE = 0.01  # eV/Å
@@ -122,7 +122,7 @@ class ElasticConstants:
         return self.relaxed_ion
 
 
-def elastic_constants(atoms: Atoms, calc: PhonaxCalculator) -> ElasticConstants:
+def elastic_constants(atoms: Atoms, calc: EvaluatedCalculator) -> ElasticConstants:
     """Exact elastic constants of a crystal at rest.
 
     Args:
@@ -181,7 +181,7 @@ def _answers(hessian: NDArray[np.float64], coupling: NDArray[np.float64]) -> NDA
     return np.asarray(-(apart @ np.linalg.solve(inner, apart.T @ coupling.T)).T)
 
 
-def _stress_at_rest(atoms: Atoms, calc: PhonaxCalculator) -> NDArray[np.float64]:
+def _stress_at_rest(atoms: Atoms, calc: EvaluatedCalculator) -> NDArray[np.float64]:
     """(3, 3) [GPa]; forces and stresses beyond rest are refused."""
     still = atoms.copy()
     still.calc = calc
