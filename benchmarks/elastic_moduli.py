@@ -12,6 +12,7 @@ import gzip
 import json
 import os
 import sys
+import warnings
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -20,7 +21,7 @@ import numpy as np
 from ase import Atoms
 
 from ase_phonax import PhonaxCalculator, elastic_constants, relax
-from ase_phonax.base.errors import PhonaxError
+from ase_phonax.base.errors import PhonaxError, UnstableWarning
 
 SEED = 0
 MOST_ATOMS = 12
@@ -61,6 +62,7 @@ def main() -> None:
     parser.add_argument("--crystals", type=int, default=200)
     parser.add_argument("--output", type=Path, default=Path("runs/elastic_moduli"))
     options = parser.parse_args()
+    warnings.simplefilter("ignore", UnstableWarning)  # of volumes and symmetries that change
     options.output.mkdir(parents=True, exist_ok=True)
     for model in options.models:
         calc = PhonaxCalculator(model)
