@@ -79,6 +79,8 @@ TAKERS = {
     "draw_bands": lambda p, calc: pictures.draw_bands(p, Figure().subplots()),
     "draw_densities": lambda p, calc: pictures.draw_densities(p, Figure().subplots()),
     "frame_of_phonopy": lambda p, calc: phonopy_labels.frame_of_phonopy(p),
+    "phonopy_density": lambda p, calc: ase_phonax.phonopy_density(p),
+    "frame_of_density": lambda p, calc: ase_phonax.frame_of_density(p),
 }
 NEED_NO_CONSTANTS = ("special_points", "directions_of_path")
 

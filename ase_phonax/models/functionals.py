@@ -150,6 +150,11 @@ class _ReadAt:
         moved = [f[..., None] * moved_bar[0] for f in self.factors]
         return self.gate.back_response(kept, self._spread(bar), moved)
 
+    def third(self, bar: Blocks, bars: tuple[Blocks, ...], moved: tuple[Blocks, ...]) -> np.ndarray:
+        """Third derivative of the values times their cotangents."""
+        inner = tuple([f[..., None] * own[0] for f in self.factors] for own in bars)
+        return self.gate.third(self._spread(bar), inner, moved)
+
     def _spread(self, bar: Blocks) -> Blocks:
         """Cotangents of what leaves the gate inside. Gates know a question again by its list, so that is kept."""
         last = self._last
@@ -235,6 +240,13 @@ class _BothAt:
         (one, other), n = self._split(bar), len(self.one.value[0])
         first = self.one.back_response(kept[0], one, [moved_bar[0][:n]])
         return [*first, *self.other.back_response(kept[1], other, [moved_bar[0][n:]])]
+
+    def third(self, bar: Blocks, bars: tuple[Blocks, ...], moved: tuple[Blocks, ...]) -> np.ndarray:
+        """Third derivative of the values times their cotangents."""
+        (one, other), n = self._split(bar), len(self.one.value[0])
+        first = self.one.third(one, tuple([own[0][:n]] for own in bars), tuple(own[: self.n_blocks] for own in moved))
+        rest = tuple([own[0][n:]] for own in bars), tuple(own[self.n_blocks :] for own in moved)
+        return np.asarray(first + self.other.third(other, *rest))
 
     def _split(self, bar: Blocks) -> tuple[Blocks, Blocks]:
         """Cotangents for each gate. Gates know a question again by its list, so these are kept."""

@@ -119,6 +119,15 @@ class GateAt(Protocol):
     def back_response(self, kept: Any, bar: Blocks, moved_bar: Blocks) -> Blocks:
         """Change of `pull_back` with what enters, as kept by `response`, and with the cotangents themselves."""
 
+    def third(self, bar: Blocks, bars: tuple[Blocks, ...], moved: tuple[Blocks, ...]) -> np.ndarray:
+        """Third derivative of the values times their cotangents, along three sets of changes of both: (c1, c2, c3).
+
+        Args:
+            bar: cotangents (u, n, i) of what leaves.
+            bars: changes (u, n, i, c) of these, of each set.
+            moved: changes (u, n, i, c) of what enters, real or complex.
+        """
+
 
 @dataclass(frozen=True, eq=False)
 class LayerParts:

@@ -38,6 +38,7 @@ class LayerForward:
         maps: Bloch sums of T for each group of receivers; None where they are too large to keep.
         kept_by_perturbation: of `Perturbation.messages`.
         kept_by_gate: of `GateAt.response`.
+        entering: response of what enters the gate.
     """
 
     layer: LayerTensors
@@ -45,15 +46,25 @@ class LayerForward:
     maps: list[list[BlockMaps]] | None
     kept_by_perturbation: Kept
     kept_by_gate: Any
+    entering: Blocks
 
 
 @dataclass(frozen=True, eq=False)
 class LayerResponse:
-    """The response of a layer's features h, None in the first one, and of the cotangents of its messages a."""
+    """The response of a layer's features h, None in the first one, and of the cotangents of its messages a.
+
+    Attributes:
+        layer: which.
+        dh, da_bar: see above.
+        entering: response of what enters the gate.
+        value_bar: response of the cotangents of what leaves it.
+    """
 
     layer: LayerTensors
     dh: Blocks | None
     da_bar: Blocks
+    entering: Blocks
+    value_bar: Blocks
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +82,8 @@ class Response:
 
 def second_derivatives(perturbation: Perturbation) -> np.ndarray:
     """Second derivatives of the energy, by all amplitudes and by those of each column: (q, rows, c) complex."""
-    return respond(perturbation).rows.swapaxes(0, 1).astype(complex)
+    rows, _ = _responses(perturbation, keep=False)
+    return rows.swapaxes(0, 1).astype(complex)
 
 
 def wave_vector_slopes(waves: DisplacementWaves) -> np.ndarray:
@@ -98,14 +110,20 @@ def wave_vector_slopes(waves: DisplacementWaves) -> np.ndarray:
 
 def respond(perturbation: Perturbation) -> Response:
     """The response of all layers, and what it adds up to."""
+    return Response(*_responses(perturbation, keep=True))
+
+
+def _responses(perturbation: Perturbation, keep: bool) -> tuple[np.ndarray, list[LayerResponse]]:
+    """Second derivatives, and the layers where they are to be kept."""
     df, forward = _forward(perturbation)
     df_bar = [np.zeros_like(z) for z in df]  # the energy is linear in the last features
     rows, layers = perturbation.curvature(), []
     for own in reversed(forward):
         df_bar, response, more = _layer_backward(perturbation, own, df_bar)
-        layers.append(response)
+        if keep:
+            layers.append(response)
         rows += more
-    return Response(rows, layers)
+    return rows, layers
 
 
 def _forward(perturbation: Perturbation) -> tuple[Blocks, list[LayerForward]]:
@@ -126,7 +144,7 @@ def _forward(perturbation: Perturbation) -> tuple[Blocks, list[LayerForward]]:
         if df is not None:
             entering = [a + b for a, b in zip(entering, parts.skip(df, species), strict=True)]
         df, kept_by_gate = layer.state.gate.response(entering)
-        layers.append(LayerForward(layer, dh, maps, kept, kept_by_gate))
+        layers.append(LayerForward(layer, dh, maps, kept, kept_by_gate, entering))
     assert df is not None, "a network has layers"
     return df, layers
 
@@ -141,7 +159,7 @@ def _layer_backward(
         df_bar: cotangents of the features that leave, blocks (u, n, i, z).
     """
     species, layer = perturbation.expansion.edges.species, own.layer
-    state, parts = layer.state, layer.state.parts
+    state, parts, value_bar = layer.state, layer.state.parts, df_bar
     before = state.gate.back_response(own.kept_by_gate, state.value_bar, df_bar)
     da_bar = parts.collect.transposed(before, species)
     rows = perturbation.rows_of_messages(layer, own.kept_by_perturbation, da_bar)
@@ -153,7 +171,7 @@ def _layer_backward(
         _add_cotangents(dh_bar, perturbation, da_bar, maps)
         through, skip = parts.mix.transposed(dh_bar, species), parts.skip.transposed(before, species)
         df_bar = [a + b for a, b in zip(through, skip, strict=True)]
-    return df_bar, LayerResponse(layer, own.dh, da_bar), rows
+    return df_bar, LayerResponse(layer, own.dh, da_bar, own.entering, value_bar), rows
 
 
 def _fresh_maps(perturbation: Perturbation, layer: LayerTensors) -> Iterator[Iterator[BlockMaps]]:

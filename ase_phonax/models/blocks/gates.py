@@ -59,7 +59,7 @@ class GateAtValues:
         affine,
         activations: Mapping[int, Callable[..., Any]],
     ):
-        self.irreps_out = irreps_out
+        self.irreps_out, self.activations = irreps_out, activations
         self.x, self.affine = blocks, None
         if affine is not None:
             self.affine = [a[:, None, None] for a in affine]
@@ -119,6 +119,12 @@ class GateAtValues:
         if self.n_gates:
             change[self.even] = np.concatenate([change[self.even], gates])
         return self._unnormed_response(moved, inner, self._ungated(bar), change)
+
+    def third(self, bar: Blocks, bars: tuple[Blocks, ...], moved: tuple[Blocks, ...]) -> np.ndarray:
+        """The third derivative of the values times their cotangents (`gate_third`)."""
+        from .gate_third import third_derivative
+
+        return np.asarray(third_derivative(self, bar, bars, moved))
 
     def _place(self, b: int) -> slice:
         """Where the gates of a block lie among the even scalars."""

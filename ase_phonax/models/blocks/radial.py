@@ -1,6 +1,6 @@
 """The radial network of edges: a basis in the distance, closed by an envelope, through a perceptron.
 
-Every function of a distance stands here once, with two derivatives and for any array module: NumPy for the network as
+Every function of a distance stands here once, with three derivatives and for any array module: NumPy for the network as
 arrays, JAX for it as a function.
 """
 
@@ -61,7 +61,7 @@ def closed_basis(
     Args:
         lengths: (e,) [Å], positive; of NumPy in double precision: rounding a length, the slope of a basis function
             makes it several times worse.
-        order: how many derivatives, 0 to 2.
+        order: how many derivatives, 0 to 3.
         kinds: of edges, all alike here.
         dtype: of the result.
     """
@@ -84,6 +84,8 @@ def bessel(r: AnyArray, order: int, n_basis: int, cutoff: float) -> Jet:
         b.append((f * xp.cos(f * r) - b[0]) / r)
     if order > 1:
         b.append(-(f**2 * sine + 2 * b[1]) / r)
+    if order > 2:
+        b.append(-(f**3 * xp.cos(f * r) + 3 * b[2]) / r)
     return scaled(b, 2 / cutoff)
 
 
@@ -92,7 +94,8 @@ def gaussians(r: AnyArray, order: int, n_basis: int, cutoff: float) -> Jet:
     inverse = (n_basis - 1) / cutoff
     x = (r - np.linspace(0.0, cutoff, n_basis).astype(r.dtype)) * inverse
     value = r.__array_namespace__().exp(-0.5 * x**2)
-    return [value, -inverse * x * value, inverse**2 * (x**2 - 1) * value][: order + 1]
+    third = [inverse**3 * (3 * x - x**3) * value] if order > 2 else []
+    return [value, -inverse * x * value, inverse**2 * (x**2 - 1) * value, *third][: order + 1]
 
 
 def envelope(r: AnyArray, order: int, cutoff: AnyArray, p: int) -> Jet:
@@ -109,5 +112,8 @@ def envelope(r: AnyArray, order: int, cutoff: AnyArray, p: int) -> Jet:
         e.append(head * x ** (p - 1) * (1 - x) ** 2 / cutoff)
     if order > 1:
         e.append(head * x ** (p - 2) * (1 - x) * (p - 1 - (p + 1) * x) / cutoff**2)
+    if order > 2:
+        bent = (p - 2) * (p - 1) - 2 * p * (p - 1) * x + p * (p + 1) * x**2
+        e.append(head * x ** (p - 3) * bent / cutoff**3)
     # Chosen, not multiplied: far beyond the cutoff the polynomial overflows, and 0 times infinity is none.
     return [xp.where(x < 1, z, 0) for z in e]

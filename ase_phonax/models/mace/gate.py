@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..parts import Blocks, Linear
+from .gate_third import third_derivative
 from .products import Products
 
 
@@ -25,12 +26,13 @@ class Readout:
 
     Attributes:
         first: (u, h); second: (h,).
-        activation: x -> value, slope, curvature; None for a linear readout, whose `first` is (u, 1).
+        activation: (x, order) -> value and derivatives, two unless told; None for a linear readout, whose `first` is
+            (u, 1).
     """
 
     first: np.ndarray
     second: np.ndarray
-    activation: Callable[[np.ndarray], Sequence[np.ndarray]] | None
+    activation: Callable[..., Sequence[np.ndarray]] | None
 
     def at(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Value (n,), slope (u, n), and the curvature (h, n) along rows of `first`; None if linear."""
@@ -103,7 +105,9 @@ class MACEGateAt:
         if gate.residual:
             z = [a + b for a, b in zip(z, entering.old, strict=True)]
         energy, self.bend = entering.energy, None
+        self.hidden: np.ndarray | None = None
         if gate.readout is not None:
+            self.hidden = gate.readout.first.T @ z[gate.scalars][:, :, 0]  # (h, n)
             value, slope, self.bend = gate.readout.at(z[gate.scalars])
             energy, self.read = energy + value[None, :, None], slope[:, :, None]
         self.value = self._leaving(z, energy)
@@ -153,6 +157,10 @@ class MACEGateAt:
         sums = 2 * s * ds * pulled * messages + s**2 * (entering.factors * pulled + messages * x_bar)
         density = -np.sum(sums, axis=(0, 2), keepdims=True)
         return self._unsorted(s * x_bar + ds * pulled, density, total, energy)
+
+    def third(self, bar: Blocks, bars: tuple[Blocks, ...], moved: tuple[Blocks, ...]) -> np.ndarray:
+        """The third derivative of the values times their cotangents (`gate_third`)."""
+        return np.asarray(third_derivative(self, bar, bars, moved))
 
     def _factors_response(self, moved: _Entering) -> np.ndarray:
         """Change of x (u, n, D, z)."""

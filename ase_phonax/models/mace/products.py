@@ -64,6 +64,25 @@ class Products:
                     result[:, here] += own[:, :, m, None, None] * h.reshape(*h.shape[:2], n_d, n_d)
         return result
 
+    def curvature_tensors(self, x: np.ndarray, species: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Second and third derivatives at x, (u, n, M, D, D) and (u, n, M, D, D, D); None where all vanish."""
+        n_m, n_d = sum(ir.dim for _, ir in self.outputs), x.shape[2]
+        result: list[np.ndarray | None] = []
+        for order in (2, 3):
+            if max(self.degrees) < order:
+                result.append(None)
+                continue
+            tensors = np.zeros((*x.shape[:2], n_m, *[n_d] * order), x.dtype)
+            for kind in np.unique(species):
+                here = species == kind
+                below = powers(x[:, here][..., None], max(self.degrees) - order)
+                for degree in self.degrees:
+                    if degree >= order:
+                        own = _at(below[degree - order], self._table(int(kind), degree, order))
+                        tensors[:, here] += own.reshape(*own.shape[:2], n_m, *[n_d] * order)
+            result.append(tensors)
+        return result[0], result[1]
+
     def _table(self, kind: int, degree: int, order: int) -> np.ndarray:
         """Coefficients (u, monomials of degree - order, M D^order) of the derivatives, for one species."""
         key = kind, degree, order

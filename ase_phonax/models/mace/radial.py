@@ -30,7 +30,7 @@ def distance_basis(config: MACEConfig, r: AnyArray, order: int, radii: AnyArray 
 def transformed(config: MACEConfig, r: AnyArray, order: int, radii: AnyArray) -> Jet:
     """What the basis is evaluated at, in the shape of r: the distance or a function of it."""
     xp = r.__array_namespace__()
-    x: Jet = [r, xp.ones_like(r), xp.zeros_like(r)][: order + 1]
+    x: Jet = [r, xp.ones_like(r), xp.zeros_like(r), xp.zeros_like(r)][: order + 1]
     if config.distance_transform == "none":
         return x
     assert radii is not None, "transforms of the distance need the elements"

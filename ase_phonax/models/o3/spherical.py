@@ -80,38 +80,64 @@ def harmonics_and_derivatives(vectors: np.ndarray, l_max: int, order: int = 2) -
 
     Args:
         vectors: (n, 3), none of them zero.
-        order: 1 or 2 derivatives.
+        order: 1 to 3 derivatives.
 
     Returns:
-        for each degree l: (n, 2l + 1), (n, 3, 2l + 1) and (n, 3, 3, 2l + 1).
+        for each degree l: (n, 2l + 1), (n, 3, 2l + 1), (n, 3, 3, 2l + 1) and (n, 3, 3, 3, 2l + 1).
     """
     length = np.linalg.norm(vectors, axis=1)[:, None]
     n = vectors / length
-    # Solid harmonics R(n), homogeneous of degree l, with R_x and R_xy from the product rule of the recursion.
+    # Solid harmonics R(n), homogeneous of degree l, with R_x, R_xy and R_xyz from the product rule of the recursion.
     value = np.ones((len(n), 1), n.dtype)
     first = np.zeros((len(n), 3, 1), n.dtype)
     second = np.zeros((len(n), 3, 3, 1), n.dtype)
+    third = np.zeros((len(n), 3, 3, 3, 1), n.dtype)
     result: list[tuple[np.ndarray, ...]] = []
     for l in range(l_max + 1):
         norm = sqrt(2 * l + 1)
-        # Y(r) = R(r) / |r|^l, differentiated twice; one power of 1/|r| for each derivative.
+        # Y(r) = R(r) / |r|^l, differentiated; one power of 1/|r| for each derivative.
         along = n[:, :, None] * value[:, None]
         slope = first - l * along
         result.append((norm * value, norm * slope / length[:, None]))
-        if order == 2:
+        if order >= 2:
             bend = second - l * (n[:, :, None, None] * first[:, None] + n[:, None, :, None] * first[:, :, None])
             bend += value[:, None, None] * (
                 l * (l + 2) * n[:, :, None, None] * n[:, None, :, None] - l * np.eye(3, dtype=n.dtype)[:, :, None]
             )
             result[-1] += (norm * bend / length[:, None, None] ** 2,)
+        if order >= 3:
+            twist = _third_over_power(l, n, value, first, second, third)
+            result[-1] += (norm * twist / length[:, None, None, None] ** 3,)
         if l == l_max:
             break
         step = _step(l).astype(n.dtype)
         by_vector = np.einsum("ijk,nj->nik", step, n)  # (n, 2l + 1, 2l + 3)
         turned = step.transpose(1, 0, 2)  # (3, 2l + 1, 2l + 3)
-        if order == 2:
+        if order >= 3:
+            from_second = np.einsum("nxyi,zik->nxyzk", second, turned)
+            third = third @ by_vector[:, None, None] + _on_each_axis(from_second)
+        if order >= 2:
             from_first = np.einsum("nxi,yik->nxyk", first, turned)
             second = second @ by_vector[:, None] + from_first + from_first.transpose(0, 2, 1, 3)
         first = first @ by_vector + np.einsum("ni,xik->nxk", value, turned)
         value = np.einsum("ni,nik->nk", value, by_vector)
     return result
+
+
+def _on_each_axis(z: np.ndarray) -> np.ndarray:
+    """(n, x, y, z, m), symmetric in x and y, plus the same with the last axis in place of the other two."""
+    return z + z.transpose(0, 1, 3, 2, 4) + z.transpose(0, 3, 2, 1, 4)
+
+
+def _third_over_power(
+    l: int, n: np.ndarray, value: np.ndarray, first: np.ndarray, second: np.ndarray, third: np.ndarray
+) -> np.ndarray:
+    """d³/dr³ of R(r) / |r|^l at unit vectors, from R and its derivatives there: (n, 3, 3, 3, 2l + 1)."""
+    eye = np.eye(3, dtype=n.dtype)
+    nn = n[:, :, None] * n[:, None, :]
+    power_2 = l * (l + 2) * nn - l * eye  # of |r|^-l; the first derivative is -l n
+    power_3 = -l * (l + 2) * (l + 4) * nn[..., None] * n[:, None, None, :]
+    power_3 = power_3 + l * (l + 2) * _on_each_axis((eye[None, :, :, None] * n[:, None, None, :])[..., None])[..., 0]
+    mixed = _on_each_axis(second[:, :, :, None] * (-l * n)[:, None, None, :, None])
+    mixed += _on_each_axis(power_2[:, :, :, None, None] * first[:, None, None])
+    return np.asarray(third + mixed + power_3[..., None] * value[:, None, None, None])
