@@ -91,3 +91,16 @@ def test_they_are_linear_in_each_amplitude(case):
     waves = [case.wave(q, own) for q, own in zip((Q1, Q2, -Q1 - Q2), amplitudes, strict=True)]
     expected = np.einsum("xyz,xa,yb,zc->abc", whole, *amplitudes)
     assert third_derivatives(tuple(waves)) == pytest.approx(expected, abs=1e-10 * np.abs(expected).max())
+
+
+def test_both_routes_give_the_same_slopes_by_strain(case):
+    basis = symmetric_strains()[[0, 4]]
+    moved = np.random.default_rng(1).normal(size=(2, case.n, 3))
+    q = np.array([Q1, Q2])
+    potential = case.calc.potential
+    arrays, jax = (
+        PhonaxCalculator(potential, route=route).evaluator.strain_slopes(crystal(), q, basis, moved)
+        for route in ("arrays", "compiled")
+    )
+    assert arrays.shape == (2, 2, 3 * case.n, 3 * case.n)
+    assert np.abs(arrays - jax).max() < 1e-9 * np.abs(jax).max()

@@ -144,6 +144,19 @@ class Evaluator:
         """Second derivatives by strains, and by strains and positions (`Route.strain_derivatives`)."""
         return self.route.strain_derivatives(self.neighbours(atoms))
 
+    def strain_slopes(
+        self,
+        atoms: Atoms,
+        qpoints: np.ndarray,
+        strains: np.ndarray,
+        displacements: np.ndarray | None = None,
+        progress: Progress | None = None,
+    ) -> np.ndarray:
+        """Derivatives of lattice matrices by strains (`Route.strain_slopes`); atoms stay where none move beside."""
+        moved = np.zeros((len(strains), len(atoms), 3)) if displacements is None else np.asarray(displacements, float)
+        given = _rows_of_three(qpoints), np.asarray(strains, float), moved
+        return self.route.strain_slopes(self.neighbours(atoms), *given, progress)
+
     def forget(self) -> None:
         """Drop what is remembered of the last structure's second derivatives."""
         self._chosen.forget()

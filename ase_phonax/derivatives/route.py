@@ -70,5 +70,24 @@ class Route(Protocol):
     def strain_derivatives(self, neighbours: Neighbours) -> StrainDerivatives:
         """Second derivatives of this cell's energy by strains, and by strains and positions, at q = 0."""
 
+    def strain_slopes(
+        self,
+        neighbours: Neighbours,
+        qpoints: np.ndarray,
+        strains: np.ndarray,
+        displacements: np.ndarray,
+        progress: Progress | None,
+    ) -> np.ndarray:
+        """Exact derivatives of whole lattice matrices by strains that atoms follow: (n_q, c, 3n, 3n) complex [eV/Å²].
+
+        At fixed reduced wave vectors, amplitudes in the axes of the strained crystal.
+
+        Args:
+            qpoints: (n_q, 3) reduced.
+            strains: (c, 3, 3), r -> r (1 + strain).
+            displacements: (c, n, 3) of atoms beside each [Å].
+            progress: called with (done, total) wave vectors.
+        """
+
     def forget(self) -> None:
         """Drop what is remembered of the last structure's second derivatives."""

@@ -13,6 +13,7 @@ from .edge_tensors import Expansion, expand
 from .energies import SortedEdges, evaluate, evaluate_features, evaluate_outputs
 from .lattice_matrices import lattice_matrices, lattice_slopes
 from .strains import strain_derivatives
+from .third_order import strain_slopes
 
 # Tensors of a structure are kept for the next call up to this size: some thousand edges.
 REMEMBERED_BYTES = 512e6
@@ -73,6 +74,16 @@ class ArraysRoute:
 
     def strain_derivatives(self, neighbours: Neighbours) -> StrainDerivatives:
         return strain_derivatives(self.expansion(neighbours))
+
+    def strain_slopes(
+        self,
+        neighbours: Neighbours,
+        qpoints: np.ndarray,
+        strains: np.ndarray,
+        displacements: np.ndarray,
+        progress: Progress | None = None,
+    ) -> np.ndarray:
+        return strain_slopes(self.expansion(neighbours), qpoints, strains, displacements, progress)
 
     def expansion(self, neighbours: Neighbours) -> Expansion:
         """Tensors of the last structure, or of a new one."""

@@ -24,12 +24,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...base.cores import one_blas_thread
+from ...base.progress import Progress
 from ...models.o3.spherical import harmonics_and_derivatives
 from ...models.parts import Blocks
 from .columns import Columns
+from .displacement_waves import DisplacementWaves
 from .edge_tensors import Expansion
 from .linear_response import LayerResponse, respond
-from .perturbations import Perturbation
+from .perturbations import Perturbation, Phases, Together
+from .strains import Strains
 
 _CLOSED = 1e-6  # how far the product of three phases may be from 1
 
@@ -55,11 +58,11 @@ class _Along:
         return [self.columns.as_numbers(z)[..., 0, :] for z in blocks]
 
 
-def third_derivatives(perturbations: tuple[Perturbation, Perturbation, Perturbation]) -> np.ndarray:
+def third_derivatives(perturbations: tuple[Perturbation, ...]) -> np.ndarray:
     """d³E of a cell along all triples of columns: (c1, c2, c3) complex.
 
     Args:
-        perturbations: of one structure, each at one wave vector; their sum is a reciprocal vector.
+        perturbations: three of one structure, each at one wave vector; their sum is a reciprocal vector.
     """
     with one_blas_thread():
         along = [_along(own) for own in perturbations]
@@ -70,6 +73,32 @@ def third_derivatives(perturbations: tuple[Perturbation, Perturbation, Perturbat
         for number in range(len(expansion.layers)):
             result = result + _of_gate(expansion, along, number) + _of_edges(expansion, along, number)
     return np.asarray(result)
+
+
+def strain_slopes(
+    expansion: Expansion,
+    qpoints: np.ndarray,
+    strains: np.ndarray,
+    displacements: np.ndarray,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """Derivatives of lattice matrices by strains, and displacements beside them (`Route.strain_slopes`)."""
+    n = expansion.edges.n_atoms
+    at_rest = Phases.at(np.zeros((1, 3)), expansion, real=True)
+    beside = DisplacementWaves.of(expansion, at_rest, displacements.reshape(1, len(strains), 3 * n).swapaxes(1, 2))
+    strained = Together((Strains(expansion, at_rest, strains.transpose(1, 2, 0).copy()), beside))
+
+    def at(q: np.ndarray) -> np.ndarray:
+        moved = np.eye(3 * n)[None]
+        waves = (DisplacementWaves.of(expansion, Phases.at(own[None], expansion), moved) for own in (q, -q))
+        return third_derivatives((strained, *waves)).swapaxes(1, 2)
+
+    slopes = []
+    for q in qpoints:
+        slopes.append(at(q))
+        if progress:
+            progress(len(slopes), len(qpoints))
+    return np.array(slopes)
 
 
 def _along(perturbation: Perturbation) -> _Along:

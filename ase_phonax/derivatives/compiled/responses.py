@@ -214,6 +214,36 @@ def _columns_of_waves(
     return jax.vmap(partial(_column, function, cutoff, parameters, graph, with_slopes))(qpoints, directions)
 
 
+@partial(jax.jit, static_argnums=(0, 1))
+def strain_slopes(
+    function: NodeEnergies,
+    cutoff: float,
+    parameters: Tree,
+    graph: jraph.GraphsTuple,
+    q: Array,
+    strains: Array,
+    displacements: Array,
+    directions: Array,
+) -> Array:
+    """Derivatives of `lattice_columns` by strains (c, 3, 3) with displacements (c, n_nodes, 3) beside them.
+
+    Returns:
+        (c, n_directions, 2, n_nodes, 3).
+    """
+
+    def columns(positions: Array, cell: Array) -> Array:
+        moved = graph._replace(nodes=graph.nodes | {"positions": positions}, globals=graph.globals | {"cell": cell})
+        return lattice_columns(function, cutoff, parameters, moved, q, directions)
+
+    at_rest = graph.nodes["positions"], graph.globals["cell"]
+
+    def along(strain: Array, displacement: Array) -> Array:
+        changes = at_rest[0] @ strain + displacement, at_rest[1] @ strain
+        return jax.jvp(columns, at_rest, changes)[1]
+
+    return jax.lax.map(lambda own: along(*own), (strains, displacements))
+
+
 def unit_directions(graph: jraph.GraphsTuple, atoms: np.ndarray) -> np.ndarray:
     """(3 len(atoms), n_nodes, 3): each Cartesian displacement of each of the atoms."""
     basis = np.zeros((len(atoms), 3, graph.nodes["species"].shape[0], 3), graph.nodes["positions"].dtype)

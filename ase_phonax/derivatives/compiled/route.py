@@ -90,6 +90,30 @@ class CompiledRoute:
             of_positions, of_strains = (np.array(own, float) for own in responses.strain_derivatives(*function))
         return StrainDerivatives(of_strains, of_positions[:n])
 
+    def strain_slopes(
+        self,
+        neighbours: Neighbours,
+        qpoints: np.ndarray,
+        strains: np.ndarray,
+        displacements: np.ndarray,
+        progress: Progress | None = None,
+    ) -> np.ndarray:
+        n, slopes = len(neighbours.species), []
+        with self._computing(n) as (responses, _):
+            graph = self._graph(responses, neighbours)
+            moved = np.zeros((len(strains), graph.nodes["species"].shape[0], 3), self.dtype)
+            moved[:, :n] = displacements
+            directions = responses.unit_directions(graph, np.arange(n))
+            given = strains.astype(self.dtype), moved, directions
+            for q in qpoints.astype(self.dtype):
+                own = np.array(responses.strain_slopes(*self._function(responses), graph, q, *given), float)
+                # (c, columns, parts, nodes, 3) -> (c, rows, columns)
+                whole = (own[:, :, 0] + 1j * own[:, :, 1])[:, :, :n]
+                slopes.append(whole.reshape(len(strains), 3 * n, 3 * n).swapaxes(1, 2))
+                if progress:
+                    progress(len(slopes), len(qpoints))
+        return np.array(slopes)
+
     def forget(self) -> None:
         """Nothing is remembered but what was compiled."""
 
