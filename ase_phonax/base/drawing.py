@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -81,8 +82,6 @@ def formula_in_mathtext(formula: str) -> str:
     >>> formula_in_mathtext("Al2O3")
     '$\\\\mathrm{Al}_{2}\\\\mathrm{O}_{3}$'
     """
-    import re
-
     from ase.formula import Formula
 
     if "." in formula:  # shares of alloys

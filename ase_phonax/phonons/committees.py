@@ -35,4 +35,11 @@ def _evaluators(model: str | Potential, changed: int, outputs: tuple[Output, ...
     for potential in members:
         for output in outputs:
             require_output(potential, output)
-    return tuple(Evaluator(potential, np.dtype("float64")) for potential in members)
+    first = Evaluator(members[0], np.dtype("float64"))
+    return first, *(beside(first, potential) for potential in members[1:])
+
+
+def beside(first: Evaluator, potential: Potential) -> Evaluator:
+    """Another member, evaluated alike; both find the neighbours of a structure once where they have the same."""
+    same = (potential.cutoff, potential.numbers) == (first.potential.cutoff, first.potential.numbers)
+    return first.of(potential) if same else Evaluator(potential, first.dtype)

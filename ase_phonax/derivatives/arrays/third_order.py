@@ -64,14 +64,18 @@ def third_derivatives(perturbations: tuple[Perturbation, ...]) -> np.ndarray:
     Args:
         perturbations: three of one structure, each at one wave vector; their sum is a reciprocal vector.
     """
+    expansion = perturbations[0].expansion
+    assert all(own.expansion is expansion for own in perturbations), "perturbations of one structure"
     with one_blas_thread():
-        along = [_along(own) for own in perturbations]
-        expansion = perturbations[0].expansion
-        assert all(own.expansion is expansion for own in perturbations), "perturbations of one structure"
-        assert np.abs(np.prod([own.phases for own in along], axis=0) - 1).max() < _CLOSED, "wave vectors close"
-        result = _of_pairs(expansion, along)
-        for number in range(len(expansion.layers)):
-            result = result + _of_gate(expansion, along, number) + _of_edges(expansion, along, number)
+        return _contracted(expansion, _Edges.of(expansion), [_along(own) for own in perturbations])
+
+
+def _contracted(expansion: Expansion, edges: _Edges, along: list[_Along]) -> np.ndarray:
+    """All local terms along three perturbations whose responses are known."""
+    assert np.abs(np.prod([own.phases for own in along], axis=0) - 1).max() < _CLOSED, "wave vectors close"
+    result = _of_pairs(expansion, edges, along)
+    for number in range(len(expansion.layers)):
+        result = result + _of_gate(expansion, along, number) + _of_edges(expansion, edges, along, number)
     return np.asarray(result)
 
 
@@ -86,18 +90,15 @@ def strain_slopes(
     n = expansion.edges.n_atoms
     at_rest = Phases.at(np.zeros((1, 3)), expansion, real=True)
     beside = DisplacementWaves.of(expansion, at_rest, displacements.reshape(1, len(strains), 3 * n).swapaxes(1, 2))
-    strained = Together((Strains(expansion, at_rest, strains.transpose(1, 2, 0).copy()), beside))
-
-    def at(q: np.ndarray) -> np.ndarray:
-        moved = np.eye(3 * n)[None]
-        waves = (DisplacementWaves.of(expansion, Phases.at(own[None], expansion), moved) for own in (q, -q))
-        return third_derivatives((strained, *waves)).swapaxes(1, 2)
-
-    slopes = []
-    for q in qpoints:
-        slopes.append(at(q))
-        if progress:
-            progress(len(slopes), len(qpoints))
+    moved, slopes = np.eye(3 * n)[None], []
+    with one_blas_thread():
+        edges = _Edges.of(expansion)
+        strained = _along(Together((Strains(expansion, at_rest, strains.transpose(1, 2, 0).copy()), beside)))
+        for q in qpoints:
+            waves = [DisplacementWaves.of(expansion, Phases.at(own[None], expansion), moved) for own in (q, -q)]
+            slopes.append(_contracted(expansion, edges, [strained, *map(_along, waves)]).swapaxes(1, 2))
+            if progress:
+                progress(len(slopes), len(qpoints))
     return np.array(slopes)
 
 
@@ -116,11 +117,11 @@ def _of_gate(expansion: Expansion, along: list[_Along], number: int) -> np.ndarr
     return state.gate.third(state.value_bar, bars, moved)
 
 
-def _of_edges(expansion: Expansion, along: list[_Along], number: int) -> np.ndarray:
+def _of_edges(expansion: Expansion, edges: _Edges, along: list[_Along], number: int) -> np.ndarray:
     """d³(A . m) of all edges of a layer."""
-    state, edges = expansion.layers[number].state, expansion.edges
-    parts, receivers, senders = state.parts, edges.receivers, edges.senders
-    products = _Products(expansion, number)
+    state = expansion.layers[number].state
+    parts, receivers, senders = state.parts, expansion.edges.receivers, expansion.edges.senders
+    radial = parts.radial(edges.basis, expansion.edges.kinds)
     n_e = len(receivers)
     counts = [own.edges.shape[2] for own in along]
     # Derivatives along vectors of edges only, and the same with one response in B, and with two.
@@ -129,9 +130,9 @@ def _of_edges(expansion: Expansion, along: list[_Along], number: int) -> np.ndar
     pairs = [(0, 1), (0, 2), (1, 2)]
     with_two = [np.zeros((n_e, counts[a], counts[b], 3), complex) for a, b in pairs]
     messages_bar = [own.blocks(own.layers[number].da_bar) for own in along]
-    features = [None if own.layers[number].dh is None else own.blocks(own.layers[number].dh or []) for own in along]
+    features = [None if (dh := own.layers[number].dh) is None else own.blocks(dh) for own in along]
     for path in parts.paths:
-        first, second, third = products.of(path.degree, path.weights)
+        first, second, third = edges.products(path.degree, [z[:, path.weights] for z in radial])
         coupling = path.coupling
         h = state.mixed[path.block][:, senders].swapaxes(0, 1)  # (e, i, u)
         bar = state.out_bar[path.out][:, receivers, path.rows].swapaxes(0, 1)  # (e, k, u)
@@ -169,41 +170,49 @@ def _of_edges(expansion: Expansion, along: list[_Along], number: int) -> np.ndar
     return np.asarray(result)
 
 
-def _of_pairs(expansion: Expansion, along: list[_Along]) -> np.ndarray:
+def _of_pairs(expansion: Expansion, edges: _Edges, along: list[_Along]) -> np.ndarray:
     """Of energies of edges that depend on their lengths alone."""
     counts = tuple(own.edges.shape[2] for own in along)
     pairs = expansion.network.pairs
     if pairs is None:
         return np.zeros(counts, complex)
-    lengths = np.linalg.norm(expansion.edges.vectors, axis=1)
-    _, slope, bend, twist = pairs(lengths, 3, expansion.edges.kinds)
-    tensors = _third_of_length(expansion.edges.vectors, lengths, slope, bend, twist)
+    tensors = edges.third_of_length(*pairs(edges.lengths, 3, expansion.edges.kinds)[1:])
     return np.asarray(np.einsum("exyz,exa,eyb,ezc->abc", tensors, *(own.edges for own in along), optimize=True))
 
 
-class _Products:
-    """Derivatives of harmonics times radial weights of a layer, by vectors of edges."""
+@dataclass(frozen=True, eq=False)
+class _Edges:
+    """Functions of edges with three derivatives, in double precision; the same for all layers.
 
-    def __init__(self, expansion: Expansion, number: int) -> None:
+    Attributes:
+        lengths: (e,); along: (e, 3) unit vectors.
+        harmonics: of each degree, with derivatives by the vector.
+        basis: of all layers' radial weights, with derivatives by the length.
+    """
+
+    lengths: np.ndarray
+    along: np.ndarray
+    harmonics: list[tuple[np.ndarray, ...]]
+    basis: list[np.ndarray]
+
+    @classmethod
+    def of(cls, expansion: Expansion) -> _Edges:
+        """Of a structure."""
         edges, network = expansion.edges, expansion.network
         vectors = edges.vectors.astype(float)
-        self.lengths = np.linalg.norm(vectors, axis=1)
-        self.harmonics = harmonics_and_derivatives(vectors, network.l_max, order=3)
-        basis = network.basis(self.lengths, 3, edges.kinds)
-        self.radial = expansion.layers[number].state.parts.radial(basis, edges.kinds)
-        n = vectors / self.lengths[:, None]
-        self.along = n
-        self.across = (np.eye(3) - n[:, :, None] * n[:, None]) / self.lengths[:, None, None]
-        self.vectors = vectors
+        lengths = np.linalg.norm(vectors, axis=1)
+        harmonics = harmonics_and_derivatives(vectors, network.l_max, order=3)
+        return cls(lengths, vectors / lengths[:, None], harmonics, network.basis(lengths, 3, edges.kinds))
 
-    def of(self, degree: int, weights: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def products(self, degree: int, weights: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """First, second and third derivatives of Y_m w_u: (e, 3, m, u), (e, 3, 3, m, u), (e, 3, 3, 3, m, u)."""
         y, y1, y2, y3 = self.harmonics[degree]
-        w, d1, d2, d3 = (z[:, weights] for z in self.radial)
-        n, across = self.along, self.across
+        w, d1, d2, d3 = weights
+        n = self.along
+        across = (np.eye(3) - n[:, :, None] * n[:, None]) / self.lengths[:, None, None]
         w1 = n[:, :, None] * d1[:, None]
         w2 = n[:, :, None, None] * n[:, None, :, None] * d2[:, None, None] + across[..., None] * d1[:, None, None]
-        w3 = _third_of_length(self.vectors, self.lengths, d1, d2, d3)
+        w3 = self.third_of_length(d1, d2, d3)
         first = np.einsum("exm,eu->exmu", y1, w) + np.einsum("em,exu->exmu", y, w1)
         second = np.einsum("exym,eu->exymu", y2, w) + np.einsum("em,exyu->exymu", y, w2)
         mixed = np.einsum("exm,eyu->exymu", y1, w1)
@@ -213,17 +222,13 @@ class _Products:
             third += part + part.transpose(0, 1, 3, 2, 4, 5) + part.transpose(0, 3, 2, 1, 4, 5)
         return first, second, third
 
-
-def _third_of_length(
-    vectors: np.ndarray, lengths: np.ndarray, d1: np.ndarray, d2: np.ndarray, d3: np.ndarray
-) -> np.ndarray:
-    """d³f(|r|)/dr³ from derivatives (e, ...) by the length: (e, 3, 3, 3, ...)."""
-    n = vectors / lengths[:, None]
-    eye = np.eye(3)
-    nnn = n[:, :, None, None] * n[:, None, :, None] * n[:, None, None, :]
-    own = eye[None, :, :, None] * n[:, None, None, :]
-    tilted = own + own.transpose(0, 1, 3, 2) + own.transpose(0, 3, 2, 1) - 3 * nnn
-    shape = (..., *([None] * (d1.ndim - 1)))
-    wide = lengths.reshape(-1, *([1] * (d1.ndim - 1)))
-    bent = d2 / wide - d1 / wide**2
-    return np.asarray(nnn[shape] * d3[:, None, None, None] + tilted[shape] * bent[:, None, None, None])
+    def third_of_length(self, d1: np.ndarray, d2: np.ndarray, d3: np.ndarray) -> np.ndarray:
+        """d³f(|r|)/dr³ from derivatives (e, ...) by the length: (e, 3, 3, 3, ...)."""
+        n, eye = self.along, np.eye(3)
+        nnn = n[:, :, None, None] * n[:, None, :, None] * n[:, None, None, :]
+        own = eye[None, :, :, None] * n[:, None, None, :]
+        tilted = own + own.transpose(0, 1, 3, 2) + own.transpose(0, 3, 2, 1) - 3 * nnn
+        shape = (..., *([None] * (d1.ndim - 1)))
+        wide = self.lengths.reshape(-1, *([1] * (d1.ndim - 1)))
+        bent = d2 / wide - d1 / wide**2
+        return np.asarray(nnn[shape] * d3[:, None, None, None] + tilted[shape] * bent[:, None, None, None])

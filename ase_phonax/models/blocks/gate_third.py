@@ -6,12 +6,14 @@ subscripts name the changes that a derivative is along. Changes may be complex: 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..parts import Blocks
-from .gates import GateAtValues
+
+if TYPE_CHECKING:
+    from .gates import GateAtValues
 
 
 class _Moved(NamedTuple):

@@ -13,6 +13,7 @@ import numpy as np
 from ..o3.irreps import EVEN_SCALAR, Irreps
 from ..parts import Blocks
 from .activations import NORMED
+from .gate_third import third_derivative
 
 _SMALLEST_SQUARE = 1e-12
 BY_PARITY = {1: NORMED["silu"], -1: NORMED["tanh"]}  # an odd scalar must change sign with what it is made of
@@ -122,8 +123,6 @@ class GateAtValues:
 
     def third(self, bar: Blocks, bars: tuple[Blocks, ...], moved: tuple[Blocks, ...]) -> np.ndarray:
         """The third derivative of the values times their cotangents (`gate_third`)."""
-        from .gate_third import third_derivative
-
         return np.asarray(third_derivative(self, bar, bars, moved))
 
     def _place(self, b: int) -> slice:

@@ -44,7 +44,7 @@ def third_derivative(gate: MACEGateAt, bar: Blocks, bars: tuple[Blocks, ...], mo
         if gate.s is not None:
             x = _scaled(gate, messages, [wide(own.density, k) for k, own in enumerate(entering)])
         outputs = _polynomials(gate.slopes, bent, twisted, x)
-        z = {name: gate.gate.after(_split(gate, own), gate.species) for name, own in outputs.items()}
+        z = {name: gate.gate.after(gate._split_outputs(own), gate.species) for name, own in outputs.items()}
         if gate.gate.residual:
             for k, own in enumerate(entering):
                 z[str(k + 1)] = [a + wide(b, k) for a, b in zip(z[str(k + 1)], own.old, strict=True)]
@@ -101,10 +101,6 @@ def _polynomials(slopes: np.ndarray, bent: Any, twisted: Any, x: _Moved) -> _Mov
     shape = np.broadcast_shapes(*(own.shape for own in b.values()))
     b["123"] = total if not np.isscalar(total) else np.zeros(shape)
     return {name: own if not np.isscalar(own) else np.zeros(shape) for name, own in b.items()}
-
-
-def _split(gate: MACEGateAt, values: Any) -> Blocks:
-    return gate._split_outputs(values)
 
 
 def _read(gate: MACEGateAt, z: _Moved) -> _Moved | None:

@@ -14,7 +14,7 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import ArrayLike, NDArray
 
-from ...derivatives.conventions import frequencies_thz, wave_vectors
+from ...derivatives.conventions import mass_weighted, signed_roots_thz, wave_vectors
 from ..calculators import EvaluatedCalculator
 from ..elastic.constants import elastic_constants
 from ..elastic.moduli import VOIGT
@@ -90,20 +90,17 @@ def gruneisen_tensors(
     internal = elastic_constants(atoms, calc).internal_strain.transpose(2, 0, 1)
     evaluator = calc.evaluator
     slopes = evaluator.strain_slopes(atoms, vectors, strains, np.zeros((6, n, 3)) if clamped else internal)
-    weights = np.repeat(1 / np.sqrt(atoms.get_masses()), 3)
     frequencies = np.zeros((len(vectors), 3 * n))
     elements = np.zeros((len(vectors), 6, 3 * n, 3 * n), complex)
     for k, (matrix, own) in enumerate(zip(evaluator.lattice_matrices(atoms, vectors), slopes, strict=True)):
-        weighted = weights[:, None] * (matrix + matrix.conj().T) / 2 * weights
-        squares, modes = np.linalg.eigh(weighted)
-        frequencies[k] = frequencies_thz(weighted[None])[0]
+        squares, modes = np.linalg.eigh(mass_weighted(matrix, atoms.get_masses()))
+        frequencies[k] = signed_roots_thz(squares)
         for level in _levels(frequencies[k]):
             if np.abs(frequencies[k, level]).min() < ZERO_THZ:
                 elements[k][:, level, level] = np.nan
                 continue
-            inside = modes[:, level] * weights[:, None]
-            changes = inside.conj().T @ (own + own.conj().swapaxes(1, 2)) @ inside / 2
-            elements[k][:, level, level] = -changes / 2 / squares[level].mean()
+            inside = modes[:, level].conj().T @ mass_weighted(own, atoms.get_masses()) @ modes[:, level]
+            elements[k][:, level, level] = -inside / 2 / squares[level].mean()
     return GruneisenTensors(vectors, frequencies, elements)
 
 

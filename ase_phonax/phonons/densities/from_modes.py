@@ -15,7 +15,7 @@ from phonopy import Phonopy
 from ...base.errors import InputError, UnstableWarning
 from ...base.sharing import ignored_warnings
 from ...base.units import CM1_PER_THZ
-from ...derivatives.conventions import frequencies_thz
+from ...derivatives.conventions import signed_roots_thz
 from ...models.spectra.densities import GRID_CM1
 from ..sampling.meshes import gamma_acoustics, sampled_mesh
 from ..supercell.constants import interpolated_dynamical_matrices
@@ -115,12 +115,12 @@ def _density(
     name: str,
 ) -> DensityOfStates:
     """Of D(q) of a primitive cell, each mode a Gaussian, atoms that symmetry exchanges alike."""
-    frequencies = CM1_PER_THZ * frequencies_thz(matrices)
+    eigenvalues, vectors = np.linalg.eigh(matrices)
+    frequencies = CM1_PER_THZ * signed_roots_thz(eigenvalues)
     counts = np.repeat(weights[:, None], frequencies.shape[1], axis=1).astype(float)
     counts[gamma_acoustics(qpoints, frequencies)] = 0
     imaginary = float(counts[frequencies < -IMAGINARY_CM1].sum() / counts.sum())
     counts[frequencies <= 0] = 0
-    _, vectors = np.linalg.eigh(matrices)
     sizes = (np.abs(vectors) ** 2).reshape(len(matrices), len(phonopy.primitive), 3, -1).sum(axis=2)
     by_atom = np.zeros((sizes.shape[1], len(GRID_CM1)))
     for count, size, own in zip(counts, sizes, frequencies, strict=True):

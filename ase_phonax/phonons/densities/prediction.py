@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,7 +21,7 @@ from ...models.spectra.mixtures import with_mixtures
 from ...structures.checks import check_atoms_given, check_cell, check_elements, check_finite
 from ...structures.layers import VACUUM_GAP, empty_gaps
 from ...structures.periodic_table import nearest
-from ..committees import evaluators_of
+from ..committees import beside, evaluators_of
 
 Mixture = Mapping[str, float]  # chemical symbol -> share of a site
 GRID_THZ = np.asarray(GRID_CM1 / CM1_PER_THZ, float)
@@ -117,7 +117,7 @@ def predict_density(
     shared = {k: _renamed(mixture, replaced) for k, mixture in shared.items()}
     pairs = [(evaluator, crystal) for evaluator in evaluators]
     if shared:
-        pairs = [_mixed(evaluator, crystal, shared) for evaluator in evaluators]
+        pairs = _mixed(evaluators, crystal, shared)
     for evaluator, own in pairs:
         evaluator.require_neighbours(own)
     shares = [np.asarray(site_densities(evaluator.outputs(own)[DENSITY.name])) for evaluator, own in pairs]
@@ -142,8 +142,8 @@ def check_periodic(atoms: Atoms) -> None:
     if kind:
         raise StructureError(
             f"a density of states was asked for of {kind}",
-            "the network learned crystals in three dimensions: a molecule has levels, and a layer bends",
-            "take a potential: ase-phonax molecule, or phonons for layers",
+            "densities here are of crystals in three dimensions: a molecule has levels, and a layer bends",
+            "take ase-phonax molecule, or phonons for layers",
         )
 
 
@@ -224,18 +224,24 @@ def _renamed(mixture: Mixture, replaced: Mapping[int, int]) -> dict[str, float]:
     return shares
 
 
-def _mixed(evaluator: Evaluator, atoms: Atoms, mixtures: Mapping[int, Mixture]) -> tuple[Evaluator, Atoms]:
-    """A network that knows the mixtures, and the crystal with their numbers on its sites."""
+def _mixed(
+    evaluators: Sequence[Evaluator], atoms: Atoms, mixtures: Mapping[int, Mixture]
+) -> list[tuple[Evaluator, Atoms]]:
+    """Networks that know the mixtures, each with the crystal that has their numbers on its sites."""
     by_number = {k: {atomic_numbers[symbol]: x for symbol, x in mixture.items()} for k, mixture in mixtures.items()}
     different: list[dict[int, float]] = []
     for mixture in by_number.values():
         if mixture not in different:
             different.append(mixture)
-    potential, numbers = with_mixtures(evaluator.potential, different)
-    renumbered = atoms.copy()
-    for k, mixture in by_number.items():
-        renumbered.numbers[k] = numbers[different.index(mixture)]
-    return Evaluator(potential, evaluator.dtype), renumbered
+    pairs: list[tuple[Evaluator, Atoms]] = []
+    for evaluator in evaluators:
+        potential, numbers = with_mixtures(evaluator.potential, different)
+        renumbered = atoms.copy()
+        for k, mixture in by_number.items():
+            renumbered.numbers[k] = numbers[different.index(mixture)]
+        own = beside(pairs[0][0], potential) if pairs else Evaluator(potential, evaluator.dtype)
+        pairs.append((own, renumbered))
+    return pairs
 
 
 def _rescaled(shares: NDArray[np.float64], factors: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -123,7 +123,7 @@ class ElasticConstants:
 
 
 def elastic_constants(atoms: Atoms, calc: EvaluatedCalculator) -> ElasticConstants:
-    """Exact elastic constants of a crystal at rest.
+    """Exact elastic constants of a crystal at rest, (6, 6) in GPa (`ElasticConstants`); equation and source above.
 
     Args:
         atoms: a crystal, relaxed: cell and positions; not changed.
@@ -132,6 +132,7 @@ def elastic_constants(atoms: Atoms, calc: EvaluatedCalculator) -> ElasticConstan
     Raises:
         StructureError: no crystal in three dimensions; forces or stress; a crystal that is unstable at Gamma, whose
             atoms do not follow a strain but leave.
+        InputError: a calculator without a network.
     """
     check_atoms_given(atoms)
     require_crystal(atoms)
