@@ -63,6 +63,11 @@ def empty_gaps(atoms: Atoms) -> NDArray[np.float64]:
     return steps.max(axis=0) * cell_heights(atoms.cell[:])
 
 
+def kind_in_vacuum(atoms: Atoms) -> str | None:
+    """What a cell of three vectors holds where it is empty along one, two or three of them; None for a crystal."""
+    return (None, "a layer", "a chain", "a molecule")[int(np.count_nonzero(empty_gaps(atoms) > VACUUM_GAP))]
+
+
 def vacuum_axis(atoms: Atoms, gap: float = VACUUM_GAP) -> int | None:
     """Which cell vector of a layer crosses vacuum; None for whatever is not a layer.
 

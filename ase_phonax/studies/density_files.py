@@ -37,9 +37,9 @@ def write_files(study: DensityStudy, folder: Path) -> None:
                 "n_atoms": len(row.sites),
                 "isotopes": row.isotopes,
                 "stand_ins": " ".join(f"{other} for {symbol}" for symbol, other in row.density.stand_ins.items()),
-                **facts,
+                **row.facts,
             }
-            for row, facts in zip(study.rows, study.facts, strict=True)
+            for row in study.rows
         ],
     )
     if study.failures:

@@ -57,7 +57,8 @@ def describe(study: DensityStudy, folder: Path | None) -> Report:
 
 
 def _describe_one(text: Report, study: DensityStudy) -> None:
-    facts, row = study.facts[0], study.rows[0]
+    row = study.rows[0]
+    facts = row.facts
     shared = [site for site, z in zip(row.sites, row.numbers, strict=True) if site != chemical_symbols[z]]
     if shared:
         text.row(
@@ -65,7 +66,8 @@ def _describe_one(text: Report, study: DensityStudy) -> None:
         )
     if row.isotopes:
         text.row("isotopes", f"{row.isotopes} amu")
-    text.row("mean frequency", f"{facts['mean_frequency_thz']:.2f} THz, of logarithms {_log(facts)} THz")
+    mean, of_logarithms = facts["mean_frequency_thz"], facts["mean_log_frequency_thz"]
+    text.row("mean frequency", f"{mean:.2f} THz, of logarithms {of_logarithms:.2f} THz")
     text.row("heat capacity", f"{facts['heat_capacity_J_K_mol']:.2f} J/K/mol at constant volume")
     text.row("entropy", f"{facts['entropy_J_K_mol']:.2f} J/K/mol")
     text.row("zero point", f"{facts['zero_point_kJ_mol']:.3f} kJ/mol")
@@ -79,16 +81,9 @@ def _describe_one(text: Report, study: DensityStudy) -> None:
         text.row("expected error", words, doubt=expected > _DOUBTFUL)
 
 
-def _log(facts: dict) -> str:
-    return f"{facts['mean_log_frequency_thz']:.2f}"
-
-
 def _describe_some(text: Report, study: DensityStudy) -> None:
-    rows = [
-        [_named(row), *(_cell(facts[key], form) for _, key, form in _COLUMNS)]
-        for row, facts in zip(study.rows, study.facts, strict=True)
-    ]
-    doubtful = [k for k, facts in enumerate(study.facts) if (facts["expected_error"] or 0) > _DOUBTFUL]
+    rows = [[_named(row), *(_cell(row.facts[key], form) for _, key, form in _COLUMNS)] for row in study.rows]
+    doubtful = [k for k, row in enumerate(study.rows) if (row.facts["expected_error"] or 0) > _DOUBTFUL]
     text.columns(["", *(head for head, _, _ in _COLUMNS)], rows, left=(0,), doubtful=doubtful)
     text.paragraph(_EXPECTED)
 
@@ -104,18 +99,19 @@ def _cell(value: float | None, form: str) -> str:
 def _describe_many(text: Report, study: DensityStudy) -> None:
     rows = []
     for head, key, form in _COLUMNS:
-        values = np.array([facts[key] for facts in study.facts if facts[key] is not None])
+        values = np.array([row.facts[key] for row in study.rows if row.facts[key] is not None])
         if len(values):
-            low, middle, high = np.percentile(np.asarray(values, float), [10, 50, 90])
+            low, middle, high = np.percentile(values.astype(float), [10, 50, 90])
             rows.append([head, *(format(float(x), form) for x in (low, middle, high))])
     text.columns(["", "tenth", "median", "nine tenths"], rows, left=(0,))
     text.paragraph(_EXPECTED)
 
 
 def _describe_comparison(text: Report, study: DensityStudy) -> None:
-    judged = [(row, facts, row.exact) for row, facts in zip(study.rows, study.facts, strict=True) if row.exact]
-    text.group(f"beside the exact density of {judged[0][2].model}, of the structure as it is")
-    for row, facts, exact in judged[:_MOST]:
+    judged = [(row, row.exact) for row in study.rows if row.exact is not None]
+    text.group(f"beside the exact density of {judged[0][1].model}, of the structure as it is")
+    for row, exact in judged[:_MOST]:
+        facts = row.facts
         words = f"{100 * facts['misplaced']:.0f} % of the modes at other frequencies; exact mean frequency"
         words += f" {facts['exact_mean_frequency_thz']:.2f} THz, C_V {facts['exact_heat_capacity_J_K_mol']:.2f} J/K/mol"
         if exact.imaginary:

@@ -9,7 +9,7 @@ from ase import Atoms
 from ase.data import atomic_masses
 
 from ..base.errors import InputError, StructureError
-from ..phonons.densities.alloys import alloy_formula, mixed_on, read_mixture, read_series, stated_mixtures
+from ..phonons.densities.alloys import alloy_formula, mixed_on, stated_mixtures
 from ..phonons.densities.formulas import debye_temperature
 from ..phonons.densities.from_modes import exact_density
 from ..phonons.densities.heat import density_heat, mean_frequency
@@ -20,7 +20,6 @@ from ..structures.formulas import crystal_formula
 if TYPE_CHECKING:
     from ..calculator import PhonaxCalculator
     from ..models.committee import Model
-    from .density_settings import DensitySettings
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,7 @@ class DensityRow:
         density: of the network.
         exact: of a potential, where one was to be compared with.
         uncompared: why there is none though one was asked for.
+        facts: what follows from its density, and how far it is from the exact one; units are in the names.
     """
 
     name: str
@@ -45,20 +45,8 @@ class DensityRow:
     isotopes: str
     density: DensityOfStates
     exact: DensityOfStates | None
-    uncompared: str = ""
-
-    def facts(self, temperature_k: float) -> dict[str, Any]:
-        """What follows from its density, and how far it is from the exact one; units are in the names."""
-        facts = facts_of(self.density, temperature_k)
-        if self.exact is None:
-            return facts
-        exact = facts_of(self.exact, temperature_k)
-        return facts | {
-            "misplaced": self.density.misplaced(self.exact),
-            "exact_mean_frequency_thz": exact["mean_frequency_thz"],
-            "exact_heat_capacity_J_K_mol": exact["heat_capacity_J_K_mol"],
-            "exact_imaginary": self.exact.imaginary,
-        }
+    uncompared: str
+    facts: dict[str, Any]
 
 
 def facts_of(density: DensityOfStates, temperature_k: float) -> dict[str, Any]:
@@ -81,10 +69,34 @@ def facts_of(density: DensityOfStates, temperature_k: float) -> dict[str, Any]:
     }
 
 
+def _beside(density: DensityOfStates, exact: DensityOfStates | None, temperature_k: float) -> dict[str, Any]:
+    """What an exact density says instead, and how far it is; empty without one."""
+    if exact is None:
+        return {}
+    facts = facts_of(exact, temperature_k)
+    return {
+        "misplaced": density.misplaced(exact),
+        "exact_mean_frequency_thz": facts["mean_frequency_thz"],
+        "exact_heat_capacity_J_K_mol": facts["heat_capacity_J_K_mol"],
+        "exact_imaginary": exact.imaginary,
+    }
+
+
 def density_row(
-    name: str, atoms: Atoms, model: Model, settings: DensitySettings, judge: PhonaxCalculator | None
+    name: str,
+    atoms: Atoms,
+    model: Model,
+    *,
+    temperature_k: float,
+    mixture: Mixture | None = None,
+    stand_ins: bool = False,
+    judge: PhonaxCalculator | None = None,
 ) -> DensityRow:
     """What a network says of a structure, and a potential where one is to be compared with.
+
+    Args:
+        mixture: on every site of its elements.
+        judge: the potential.
 
     Raises:
         StructureError, InputError: as of `predict_density`, and sites that are empty in part.
@@ -92,9 +104,9 @@ def density_row(
     mixtures = stated_mixtures(atoms)
     plain = without_occupancies(atoms)
     check_structure(plain)
-    if settings.alloy is not None and read_series(settings.alloy) is None:
-        mixtures |= mixed_on(plain, read_mixture(settings.alloy))
-    density = predict_density(plain, model, mixtures or None, stand_ins=settings.stand_ins)
+    if mixture is not None:
+        mixtures |= mixed_on(plain, mixture)
+    density = predict_density(plain, model, mixtures or None, stand_ins=stand_ins)
     exact, uncompared = _judged(plain, bool(mixtures), judge)
     return DensityRow(
         name=name,
@@ -105,6 +117,7 @@ def density_row(
         density=density,
         exact=exact,
         uncompared=uncompared,
+        facts=facts_of(density, temperature_k) | _beside(density, exact, temperature_k),
     )
 
 

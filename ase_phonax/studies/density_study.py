@@ -76,11 +76,6 @@ class DensityStudy(Study):
         return tuple(names + [FAILURES] * bool(self.failures))
 
     @cached_property
-    def facts(self) -> tuple[dict[str, Any], ...]:
-        """What follows from the density of each row."""
-        return tuple(row.facts(self.settings.temperature) for row in self.rows)
-
-    @cached_property
     def series_facts(self) -> list[dict[str, Any]]:
         """What follows from each density of the series."""
         if self.series is None:
@@ -99,8 +94,8 @@ class DensityStudy(Study):
             "n_failures": len(self.failures),
             "temperature_K": self.settings.temperature,
             "structures": [
-                {"structure": row.name, "formula": row.formula, "isotopes": row.isotopes, **facts}
-                for row, facts in zip(self.rows[:MOST_IN_SUMMARY], self.facts, strict=False)
+                {"structure": row.name, "formula": row.formula, "isotopes": row.isotopes, **row.facts}
+                for row in self.rows[:MOST_IN_SUMMARY]
             ],
             "series": self.series_facts,
             "failures": [{"structure": name, "reason": reason} for name, reason in self.failures],
@@ -162,7 +157,7 @@ def density_study(
     """
     asked, watch = DensitySettings() if settings is None else settings, watch or Watch()
     given = [structures] if isinstance(structures, Atoms) else list(structures)
-    series_of = _check_asked(asked, given, names)
+    series_of, mixture = _check_asked(asked, given, names)
     file = model if isinstance(model, (str, PathLike)) else None
     origin = replace(origin or Origin(model_file=file), model=None if file is None else str(file))
     called = list(names) if names is not None else [crystal_formula(atoms) for atoms in given]
@@ -176,7 +171,16 @@ def density_study(
             for done, (name, atoms) in enumerate(zip(called, given, strict=True)):
                 progress(done, len(given))
                 try:
-                    rows.append(density_row(name, atoms, model, asked, judge))
+                    row = density_row(
+                        name,
+                        atoms,
+                        model,
+                        temperature_k=asked.temperature,
+                        mixture=mixture,
+                        stand_ins=asked.stand_ins,
+                        judge=judge,
+                    )
+                    rows.append(row)
                 except PhonaxError as error:
                     error_of_first = error_of_first or error
                     failures.append((name, f"{error.what}: {error.why}; {error.remedy}"))
@@ -218,8 +222,8 @@ def _say_uncompared(rows: Sequence[DensityRow]) -> None:
 
 def _check_asked(
     settings: DensitySettings, given: Sequence[Atoms], names: Sequence[str] | None
-) -> tuple[str, str] | None:
-    """The elements of a series, if one is asked for; what makes no sense is refused."""
+) -> tuple[tuple[str, str] | None, dict[str, float] | None]:
+    """The elements of a series, or a mixture, if one is asked for; what makes no sense is refused."""
     if not isinstance(settings, DensitySettings):
         raise InputError(
             f"the settings are {settings!r}"[:200],
@@ -234,8 +238,7 @@ def _check_asked(
     if names is not None and len(names) != n:
         raise InputError(f"{len(names)} names for {n} structures", "each has its own", "give as many")
     series = None if settings.alloy is None else read_series(settings.alloy)
-    if series is None and settings.alloy is not None:
-        read_mixture(settings.alloy)
+    mixture = read_mixture(settings.alloy) if series is None and settings.alloy is not None else None
     if series and n > 1:
         raise InputError(
             f"`alloy` is the series {settings.alloy}, of {n} structures",
@@ -248,7 +251,7 @@ def _check_asked(
             "it is the crystal at the other end of one",
             "give two elements as well, such as `alloy='Sb-Bi'`",
         )
-    return series
+    return series, mixture
 
 
 def _series(atoms: Atoms, elements: tuple[str, str], model: Model, settings: DensitySettings) -> AlloySeries:

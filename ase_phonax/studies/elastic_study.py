@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..base.errors import StructureError, check_calculator
-from .crystal import find_crystal, with_plain_results
+from ..base.errors import check_calculator
+from . import volume_study
+from .crystal import with_plain_results
 from .elastic_settings import ElasticSettings
 from .model_facts import describe_model
 from .output import write_summary
 from .report import Report
+from .settings import VolumeSettings
 from .study import Run, Study, describe_end, run_study
 from .summary_units import Summary, units_of
 
@@ -59,17 +61,8 @@ def prepare(
     Raises:
         StructureError: not a crystal, or a layer with vacuum.
     """
-    from .settings import VolumeSettings
-
     same = VolumeSettings(keep_cell=settings.keep_cell, symprec=settings.symprec)
-    crystal = find_crystal(atoms, same, lambda: 0.0, name)  # a layer is refused whatever the potential reaches
-    if not all(crystal.repeated):
-        raise StructureError(
-            "the structure is a layer with vacuum",
-            "elastic constants are energies per volume, and that of its cell is mostly vacuum",
-            "give a crystal that fills space",
-        )
-    return crystal
+    return volume_study.prepare(atoms, same, cutoff, name)
 
 
 def compute(crystal: Crystal, run: Run[ElasticSettings]) -> ElasticStudy:

@@ -19,7 +19,7 @@ from ...models.registry import FOR_DENSITIES
 from ...models.spectra.densities import DENSITY, GRID_CM1, STEP_CM1, site_densities
 from ...models.spectra.mixtures import with_mixtures
 from ...structures.checks import check_atoms_given, check_cell, check_elements, check_finite
-from ...structures.layers import VACUUM_GAP, empty_gaps
+from ...structures.layers import kind_in_vacuum
 from ...structures.periodic_table import nearest
 from ..committees import beside, evaluators_of
 
@@ -135,11 +135,11 @@ def check_periodic(atoms: Atoms) -> None:
     check_elements(atoms)
     if atoms.pbc.all():
         check_cell(atoms)
-        empty = int(np.count_nonzero(empty_gaps(atoms) > VACUUM_GAP))
-        kind = ("", "a layer, with vacuum on both sides", "a chain in a box", "a molecule in a box")[empty]
+        empty = kind_in_vacuum(atoms)
+        kind = None if empty is None else f"{empty} in a box"
     else:
         kind = f"a structure with pbc={atoms.pbc.tolist()}"
-    if kind:
+    if kind is not None:
         raise StructureError(
             f"a density of states was asked for of {kind}",
             "densities here are of crystals in three dimensions: a molecule has levels, and a layer bends",

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ...base.errors import InputError, StructureError
 from ...structures.checks import check_atoms_given, require_crystal
-from ...structures.layers import VACUUM_GAP, empty_gaps
+from ...structures.layers import kind_in_vacuum
 from .moduli import (
     VOIGT,
     Moduli,
@@ -198,9 +198,7 @@ def _stress_at_rest(atoms: Atoms, calc: EvaluatedCalculator) -> NDArray[np.float
 
 
 def _refuse_vacuum(atoms: Atoms) -> None:
-    empty = int(np.count_nonzero(empty_gaps(atoms) > VACUUM_GAP))
-    if empty:
-        kind = ("a layer", "a chain", "a molecule")[empty - 1]
+    if (kind := kind_in_vacuum(atoms)) is not None:
         raise StructureError(
             f"the structure is {kind} with vacuum around it",
             "elastic constants are energies per volume, and that of its cell is mostly vacuum",
