@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...models.parts import Path
+from ...models.parts import LayerParts, Path
 from .edge_tensors import Expansion, LayerTensors
 from .perturbations import Phases
 
@@ -51,23 +51,31 @@ class BlockMaps(NamedTuple):
 
 
 def message_maps(expansion: Expansion, phases: Phases, layer: LayerTensors, group: int) -> Iterator[BlockMaps]:
-    """Bloch sums of T to a group of receivers, for each input irrep that has paths.
+    """Bloch sums of T to a group of receivers, for each input irrep that has paths."""
+    tensors = layer.groups[group].weights, expansion.pairs[group].harmonics
+    yield from summed_maps(layer.state.parts, phases.of_pairs[group], *tensors, phases.n_q)
 
-    Harmonics times radial weights are summed; the coupling coefficients, the same for all edges, follow.
+
+def summed_maps(
+    parts: LayerParts, of_pairs: np.ndarray, weights: list[np.ndarray], harmonics: list[np.ndarray], n_q: int
+) -> Iterator[BlockMaps]:
+    """Bloch sums of harmonics times radial weights; the coupling coefficients, the same for all edges, follow.
+
+    Args:
+        of_pairs: phases (g, p, q parts, s).
+        weights: per degree (g, p, U, s); harmonics: per degree (g, p, s, m).
     """
-    parts, of_pairs = layer.state.parts, phases.of_pairs[group]
-    n_g, n_p, _, n_s = of_pairs.shape
-    n_q, dtype = phases.n_q, of_pairs.dtype
+    n_g, n_p, n_waves, n_s = of_pairs.shape
+    n_parts, dtype = n_waves // n_q, of_pairs.dtype
     turned = of_pairs.swapaxes(2, 3)[..., None]
     merged = [
-        np.empty((mul, n_q, phases.parts, n_p, n_g, len(coupling)), dtype)
+        np.empty((mul, n_q, n_parts, n_p, n_g, len(coupling)), dtype)
         for (mul, _), (_, coupling) in zip(parts.inputs, parts.by_block, strict=True)
     ]
     begins = [0] * len(merged)
-    harmonics = expansion.pairs[group].harmonics
-    for own, w, y in zip(parts.by_degree, layer.groups[group].weights, harmonics, strict=False):
+    for own, w, y in zip(parts.by_degree, weights, harmonics, strict=False):
         waves = (turned * y[..., None, :]).reshape(n_g, n_p, n_s, -1)  # (g, p, s, q parts m)
-        sums = (w @ waves).reshape(n_g, n_p, w.shape[2], n_q, phases.parts, -1).transpose(2, 3, 4, 1, 0, 5)
+        sums = (w @ waves).reshape(n_g, n_p, w.shape[2], n_q, n_parts, -1).transpose(2, 3, 4, 1, 0, 5)
         first = 0
         for path in own:
             into, begin, mul = merged[path.block], begins[path.block], len(merged[path.block])
@@ -78,7 +86,7 @@ def message_maps(expansion: Expansion, phases: Phases, layer: LayerTensors, grou
             m, n_i, n_k = coupling.shape
             maps = sums.reshape(-1, m) @ coupling.reshape(m, -1).astype(dtype, copy=False)
             maps = maps.reshape(-1, n_g, n_i, n_k).swapaxes(1, 2)
-            yield BlockMaps(block, paths, maps.reshape(len(sums), n_q, phases.parts, n_p * n_i, n_g * n_k))
+            yield BlockMaps(block, paths, maps.reshape(len(sums), n_q, n_parts, n_p * n_i, n_g * n_k))
 
 
 def map_numbers(expansion: Expansion) -> int:

@@ -156,6 +156,16 @@ def _contracted(coupling: np.ndarray, features: np.ndarray) -> np.ndarray:
     return (coupling.reshape(i, m * k).T @ features).reshape(len(features), m, k, -1)
 
 
+def frames_of(vectors: np.ndarray) -> np.ndarray:
+    """Two directions across each vector (e, 3), and the one along it: (e, 3, 3)."""
+    along = vectors / np.linalg.norm(vectors, axis=1)[:, None]
+    # The axis least along the edge starts the directions across it.
+    axes = np.eye(3, dtype=vectors.dtype)[np.abs(along).argmin(axis=1)]
+    first = np.cross(along, axes)
+    first /= np.linalg.norm(first, axis=1)[:, None]
+    return np.stack([first, np.cross(along, first), along], 1)
+
+
 @dataclass(frozen=True)
 class _Geometry:
     """Lengths (e,) of edges, frames (e, 3, 3) whose last row is along the edge, harmonics with their derivatives."""
@@ -167,12 +177,7 @@ class _Geometry:
     @classmethod
     def of(cls, vectors: np.ndarray, l_max: int, dtype: np.dtype) -> "_Geometry":
         lengths = np.linalg.norm(vectors, axis=1)
-        along = vectors / lengths[:, None]
-        # The axis least along the edge starts the directions across it.
-        axes = np.eye(3, dtype=vectors.dtype)[np.abs(along).argmin(axis=1)]
-        first = np.cross(along, axes)
-        first /= np.linalg.norm(first, axis=1)[:, None]
-        frames = np.stack([first, np.cross(along, first), along], 1)
+        frames = frames_of(vectors)
         harmonics = harmonics_and_derivatives(vectors, l_max)
         return cls(
             lengths, frames.astype(dtype), [tuple(part.astype(dtype) for part in orders) for orders in harmonics]

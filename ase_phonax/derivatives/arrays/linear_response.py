@@ -56,7 +56,7 @@ class LayerResponse:
     Attributes:
         layer: which.
         dh, da_bar: see above.
-        entering: response of what enters the gate.
+        entering, entering_bar: responses of what enters the gate, and of its cotangents.
         value_bar: response of the cotangents of what leaves it.
     """
 
@@ -64,6 +64,7 @@ class LayerResponse:
     dh: Blocks | None
     da_bar: Blocks
     entering: Blocks
+    entering_bar: Blocks
     value_bar: Blocks
 
 
@@ -101,7 +102,7 @@ def wave_vector_slopes(waves: DisplacementWaves) -> np.ndarray:
         for own in response.layers:
             messages, _ = turned.messages(own.layer)
             if own.dh is not None:
-                _add_messages(messages, turned, own.layer, own.dh, _fresh_maps(turned, own.layer))
+                add_messages(messages, turned, own.layer, own.dh, _fresh_maps(turned, own.layer))
                 m += waves.columns.overlaps(own.dh, turned.cotangents(own.layer, None)[0])
             m += waves.columns.overlaps(own.da_bar, messages)
         slopes.append(turned.curvature().swapaxes(0, 1) + m + m.conj().transpose(0, 2, 1))
@@ -139,7 +140,7 @@ def _forward(perturbation: Perturbation) -> tuple[Blocks, list[LayerForward]]:
         maps: list[list[BlockMaps]] | None = [] if keep else None
         if df is not None:
             dh = parts.mix(df, species)
-            _add_messages(da, perturbation, layer, dh, _recorded(_fresh_maps(perturbation, layer), maps))
+            add_messages(da, perturbation, layer, dh, _recorded(_fresh_maps(perturbation, layer), maps))
         entering = parts.collect(da, species)
         if df is not None:
             entering = [a + b for a, b in zip(entering, parts.skip(df, species), strict=True)]
@@ -168,10 +169,10 @@ def _layer_backward(
         assert more is not None
         rows += more
         maps = own.maps if own.maps is not None else _fresh_maps(perturbation, layer)
-        _add_cotangents(dh_bar, perturbation, da_bar, maps)
+        add_cotangents(dh_bar, perturbation, da_bar, maps)
         through, skip = parts.mix.transposed(dh_bar, species), parts.skip.transposed(before, species)
         df_bar = [a + b for a, b in zip(through, skip, strict=True)]
-    return df_bar, LayerResponse(layer, own.dh, da_bar, own.entering, value_bar), rows
+    return df_bar, LayerResponse(layer, own.dh, da_bar, own.entering, before, value_bar), rows
 
 
 def _fresh_maps(perturbation: Perturbation, layer: LayerTensors) -> Iterator[Iterator[BlockMaps]]:
@@ -191,7 +192,7 @@ def _recorded(
         yield group
 
 
-def _add_messages(
+def add_messages(
     da: Blocks, perturbation: Perturbation, layer: LayerTensors, dh: Blocks, maps: Iterable[Iterable[BlockMaps]]
 ) -> None:
     """Adds T p dh, summed onto the receivers, to responses of messages; dh (u, n, i, z), da (u, n, k, z)."""
@@ -209,7 +210,7 @@ def _add_messages(
                 da[path.out][path.rows, pairs.receivers] += y[:, :, path.columns]
 
 
-def _add_cotangents(
+def add_cotangents(
     dh_bar: Blocks, perturbation: Perturbation, da_bar: Blocks, maps: Iterable[Iterable[BlockMaps]]
 ) -> None:
     """Adds (p T)^H da', summed onto the senders, to cotangents of features (u, n, i, z); da' (u, n, k, z)."""

@@ -102,9 +102,14 @@ class GateAtValues:
 
     def back_response(self, kept: _Kept, bar: Blocks, moved_bar: Blocks) -> Blocks:
         """Change of `pull_back`."""
-        moved, inner, dy = kept
+        change = self._pulled(kept, bar, moved_bar)
+        return self._unnormed_response(kept.moved, kept.inner, self._ungated(bar), change)
+
+    def _pulled(self, kept: _Kept, bar: Blocks, moved_bar: Blocks) -> Blocks:
+        """Change of the cotangents of the normed blocks."""
+        dy = kept.dy
         change: Blocks = []
-        gates = np.zeros((self.n_gates, moved[0].shape[1], 1, moved[0].shape[3]), moved[0].dtype)
+        gates = np.zeros((self.n_gates, dy[0].shape[1], 1, dy[0].shape[3]), dy[0].dtype)
         for b, (mul, _) in enumerate(self.irreps_out):
             acted = self.acted[b]
             if acted is not None:
@@ -119,7 +124,7 @@ class GateAtValues:
             gates[self._rows(b)] = slope[..., None] * across + bent[..., None] * dg
         if self.n_gates:
             change[self.even] = np.concatenate([change[self.even], gates])
-        return self._unnormed_response(moved, inner, self._ungated(bar), change)
+        return change
 
     def third(self, bar: Blocks, bars: tuple[Blocks, ...], moved: tuple[Blocks, ...]) -> np.ndarray:
         """The third derivative of the values times their cotangents (`gate_third`)."""

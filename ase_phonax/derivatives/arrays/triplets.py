@@ -1,0 +1,172 @@
+"""Third derivatives of the energy along three waves of displacements: Phi(q1, q2, q3) with q1 + q2 + q3 = G.
+
+    Phi(q1, q2, q3)[i, j, k] = sum over R, R' of Phi(i 0, j R, k R') exp 2 pi i (q2.R + q3.R')
+
+by the 2n + 1 theorem (`third_order`), without a supercell and at any wave vectors. Responses to single wave vectors
+are computed once (`wave_responses`); opposite ones are conjugates. A triplet then costs products of matrices.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...base.cores import n_cores, on_cores
+from ...base.progress import Progress
+from .edge_functions import EdgeFunctions, third_of_edges
+from .edge_tensors import Expansion
+from .wave_responses import WaveResponse, wave_responses
+
+_CLOSED = 1e-6  # how far three wave vectors may be from a reciprocal vector
+# Wave vectors whose responses are computed together.
+_AT_ONCE = 4
+
+
+def triplet_matrices(
+    expansion: Expansion, qpoints: np.ndarray, triplets: np.ndarray, progress: Progress | None = None
+) -> np.ndarray:
+    """What `Route.triplet_matrices` describes, of a structure with these tensors."""
+    distinct, sources, opposite = _half(qpoints)
+    functions = EdgeFunctions.of(expansion)
+    at_once = max(1, min(_AT_ONCE, -(-len(distinct) // n_cores())))
+    blocks = [distinct[begin : begin + at_once] for begin in range(0, len(distinct), at_once)]
+    # A response costs some thirty triplets.
+    total, done = 30 * len(distinct) + len(triplets), 0
+    known: list[WaveResponse] = []
+    with closing(on_cores(lambda block: wave_responses(expansion, functions, block), blocks)) as responses:
+        for own in responses:
+            known.extend(own)
+            if progress:
+                progress(30 * len(known), total)
+    contraction = _Contraction.of(expansion, functions)
+
+    def matrix(triplet: np.ndarray) -> np.ndarray:
+        assert np.abs((q := qpoints[triplet].sum(axis=0)) - np.rint(q)).max() < _CLOSED, "wave vectors close"
+        own = [known[sources[k]].reversed() if opposite[k] else known[sources[k]] for k in triplet]
+        return contraction(own)
+
+    result = np.empty((len(triplets), *(3 * (3 * expansion.edges.n_atoms,))), complex)
+    with closing(on_cores(matrix, triplets)) as matrices:
+        for done, own in enumerate(matrices):
+            result[done] = own
+            if progress:
+                progress(30 * len(distinct) + done + 1, total)
+    return result
+
+
+def _half(qpoints: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One of each wave vector and its opposite: these, which of them each one is, and whether opposite.
+
+    Only those that are equal or opposite as they stand: responses know phases of cells.
+    """
+    places: dict[tuple[int, ...], tuple[int, bool]] = {}
+    distinct, sources, opposite = [], [], []
+    for q in qpoints:
+        key = tuple(np.rint(q * 2**40).astype(np.int64).tolist())
+        if key not in places:
+            places[tuple(-x for x in key)] = len(distinct), True
+            places[key] = len(distinct), False
+            distinct.append(q)
+        source, turned = places[key]
+        sources.append(source)
+        opposite.append(turned)
+    return np.array(distinct).reshape(-1, 3), np.array(sources), np.array(opposite)
+
+
+@dataclass(frozen=True, eq=False)
+class _Contraction:
+    """What all triplets share.
+
+    Attributes:
+        expansion: the structure.
+        order: edges sorted by the pair they join; starts: where pairs begin; ends: (2, pairs) receivers and senders.
+        alone: third derivatives of edges alone (e, 27).
+        at_ends: (n, 3, 3, 3) of these where all displacements are of one atom.
+    """
+
+    expansion: Expansion
+    order: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+    alone: np.ndarray
+    at_ends: np.ndarray
+
+    @classmethod
+    def of(cls, expansion: Expansion, functions: EdgeFunctions) -> _Contraction:
+        edges = expansion.edges
+        alone = third_of_edges(expansion, functions)
+        at_ends = np.zeros((edges.n_atoms, 3, 3, 3))
+        np.add.at(at_ends, edges.senders, alone)
+        np.subtract.at(at_ends, edges.receivers, alone)
+        order = np.lexsort((edges.senders, edges.receivers))
+        ends = np.stack([edges.receivers, edges.senders])[:, order]
+        starts = np.flatnonzero(np.diff(ends, axis=1, prepend=-1).any(axis=0))
+        return cls(expansion, order, starts, ends[:, starts], alone.reshape(-1, 27), at_ends)
+
+    def __call__(self, waves: list[WaveResponse]) -> np.ndarray:
+        """Phi of three wave vectors, (3n, 3n, 3n) complex."""
+        n = self.expansion.edges.n_atoms
+        result = self._of_gates(waves).astype(complex).reshape(n, 3, n, 3, n, 3)
+        self._add_alone(result, waves)
+        for k, (i, j) in enumerate(((1, 2), (0, 2), (0, 1))):
+            self._add_two_responses(result, waves, i, j, k)
+            self._add_one_response(result, waves, k, i, j)
+        return result.reshape(3 * n, 3 * n, 3 * n)
+
+    def _of_gates(self, waves: list[WaveResponse]) -> np.ndarray:
+        total: np.ndarray | float = 0.0
+        for number, layer in enumerate(self.expansion.layers):
+            # Responses know the last layer first.
+            place = len(self.expansion.layers) - 1 - number
+            bars, moved = (tuple(kind(own)[place] for own in waves) for kind in (_value_bar, _entering))
+            total = total + layer.state.gate.third(layer.state.value_bar, bars, moved)
+        return np.asarray(total)
+
+    def _add_alone(self, result: np.ndarray, waves: list[WaveResponse]) -> None:
+        """Of edges alone: all three displacements at one end, or one of them at the other end."""
+        n = np.arange(result.shape[0])
+        result[n, :, n, :, n] += self.at_ends
+        receivers, senders = self.ends
+        for k, wave in enumerate(waves):
+            sums = self._of_pairs(wave.phases[:, None] * self.alone).reshape(-1, 3, 3, 3)
+            for ends, own in (((senders, receivers), sums), ((receivers, senders), -sums.conj())):
+                # The displacement k at the first of the two ends, both others at the second.
+                places = [ends[0] if k == axis else ends[1] for axis in range(3)]
+                np.add.at(result, (places[0], slice(None), places[1], slice(None), places[2]), own)
+
+    def _add_two_responses(self, result: np.ndarray, waves: list[WaveResponse], i: int, j: int, k: int) -> None:
+        """Responses to i and j, displacement k; axes of the result are (n, 3) of each."""
+        one, two = waves[i], waves[j]
+        n, _, _, n_c = one.slopes.shape
+        both = one.slopes.swapaxes(2, 3).reshape(n, 3 * n_c, -1) @ two.features
+        back = two.slopes.swapaxes(2, 3).reshape(n, 3 * n_c, -1) @ one.features
+        both = both.reshape(n, 3, n_c, n_c) + back.reshape(n, 3, n_c, n_c).swapaxes(2, 3)
+        own = both.reshape(n, 3, -1, 3, n_c // 3, 3)  # (n, 3) of k, of i, of j
+        result += np.moveaxis(own, (0, 1), (2 * k, 2 * k + 1))
+
+    def _add_one_response(self, result: np.ndarray, waves: list[WaveResponse], i: int, j: int, k: int) -> None:
+        """The response to i, displacements j and k."""
+        own, n, n_c = waves[i], result.shape[0], waves[i].edges.shape[2]
+        tensors = np.zeros((n, n, 3, 3, n_c), complex)  # atoms and axes of j and k
+        here = np.arange(n)
+        tensors[here, here] += own.at_ends.reshape(n, 3, 3, n_c)
+        receivers, senders = self.ends
+        for wave, places in ((waves[j], (senders, receivers)), (waves[k], (receivers, senders))):
+            sums = self._of_pairs(wave.phases[:, None] * own.edges.reshape(len(own.edges), -1))
+            tensors[places] -= sums.reshape(-1, 3, 3, n_c)  # every pair is there once
+        spread = tensors.transpose(4, 0, 2, 1, 3).reshape(n, 3, n, 3, n, 3)
+        result += np.moveaxis(spread, (0, 1), (2 * i, 2 * i + 1))
+
+    def _of_pairs(self, of_edges: np.ndarray) -> np.ndarray:
+        """Sums (pairs, x) over the edges (e, x) that join two atoms."""
+        return np.asarray(np.add.reduceat(of_edges[self.order], self.starts, axis=0))
+
+
+def _value_bar(wave: WaveResponse) -> list:
+    return wave.value_bar
+
+
+def _entering(wave: WaveResponse) -> list:
+    return wave.entering
