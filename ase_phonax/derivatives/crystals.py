@@ -11,6 +11,7 @@ from ..structures.space_groups import SYMPREC
 from .conventions import phonopy_dynamical_gradients, phonopy_dynamical_matrices, wave_vectors
 from .evaluator import Evaluator
 from .stars import Stars, exact_operations, obeyed_operations
+from .triplet_stars import compute_all
 
 
 class Crystals:
@@ -87,6 +88,33 @@ class Crystals:
             )
 
         return self.stars.of(structure, find_stars).lattice_matrices(qpoints, compute)
+
+    def triplet_matrices(
+        self,
+        atoms: Atoms,
+        qpoints: np.ndarray,
+        progress: Progress | None,
+        operations: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> np.ndarray:
+        """Phi(q1, q2, q3) of all triplets of wave vectors that close: (n_q, n_q, 3n, 3n, 3n) complex [eV/Å³].
+
+        Args:
+            qpoints: (n_q, 3) reduced, closed under sums, as those that fit a supercell are.
+            progress: called with (done, total).
+            operations: as of `lattice_matrices`.
+        """
+        self.evaluator.require_neighbours(atoms)
+        given = atoms
+        atoms, qpoints = in_short_vectors(atoms, qpoints)
+        if operations is None or atoms is not given:
+            found = exact_operations(atoms, SYMPREC)
+        else:
+            found = obeyed_operations(atoms, *operations)
+
+        def compute(qpoints: np.ndarray, triplets: np.ndarray) -> np.ndarray:
+            return self.evaluator.triplet_matrices(atoms, qpoints, triplets, progress)
+
+        return compute_all(qpoints, found, compute)
 
     def forget(self) -> None:
         """Drop what is remembered of the last structure's second derivatives."""

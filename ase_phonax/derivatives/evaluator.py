@@ -157,6 +157,13 @@ class Evaluator:
         given = _rows_of_three(qpoints), np.asarray(strains, float), moved
         return self.route.strain_slopes(self.neighbours(atoms), *given, progress)
 
+    def triplet_matrices(
+        self, atoms: Atoms, qpoints: np.ndarray, triplets: np.ndarray, progress: Progress | None = None
+    ) -> np.ndarray:
+        """Third derivatives along three waves (`Route.triplet_matrices`)."""
+        given = _rows_of_three(qpoints), np.asarray(triplets).reshape(-1, 3)
+        return self.route.triplet_matrices(self.neighbours(atoms), *given, progress)
+
     def forget(self) -> None:
         """Drop what is remembered of the last structure's second derivatives."""
         self._chosen.forget()

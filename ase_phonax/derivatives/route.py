@@ -89,5 +89,16 @@ class Route(Protocol):
             progress: called with (done, total) wave vectors.
         """
 
+    def triplet_matrices(
+        self, neighbours: Neighbours, qpoints: np.ndarray, triplets: np.ndarray, progress: Progress | None
+    ) -> np.ndarray:
+        """Exact sum_RR' Phi_i0,jR,kR' exp 2 pi i (q2.R + q3.R'), no masses: (m, 3n, 3n, 3n) complex [eV/Å³].
+
+        Args:
+            qpoints: (n_q, 3) reduced.
+            triplets: (m, 3) indices of wave vectors whose sum is a reciprocal vector.
+            progress: called with (done, total).
+        """
+
     def forget(self) -> None:
         """Drop what is remembered of the last structure's second derivatives."""

@@ -109,14 +109,14 @@ class Stars:
             (n_q, 3n, 3n) [eV/Å²].
         """
         qpoints = np.asarray(qpoints, float)
-        keys = _keys(qpoints)
+        keys = wave_vector_keys(qpoints)
         known = {key: self._known[key] for key in keys if key in self._known}
         new: list[np.ndarray] = []
         places: dict[tuple[int, ...], tuple[int, int]] = {}  # members of new stars: which star, which operation
         for q, key in zip(qpoints, keys, strict=True):
             if key not in known and key not in places:
                 # All members of a new star, each with the first operation that leads back to q.
-                star = _keys(self._forth @ q)
+                star = wave_vector_keys(self._forth @ q)
                 places.update(
                     zip(reversed(star), zip(repeat(len(new)), reversed(range(len(star))), strict=False), strict=True)
                 )
@@ -161,7 +161,7 @@ class Stars:
         return _moved(matrices, operations, g, phases)
 
 
-def _keys(qpoints: np.ndarray) -> list[tuple[int, ...]]:
+def wave_vector_keys(qpoints: np.ndarray) -> list[tuple[int, ...]]:
     """Keys of wave vectors (n, 3), equal where these differ by a reciprocal lattice vector."""
     return list(map(tuple, (np.rint(qpoints * _GRID).astype(np.int64) % _GRID).tolist()))
 

@@ -14,6 +14,7 @@ from .energies import SortedEdges, evaluate, evaluate_features, evaluate_outputs
 from .lattice_matrices import lattice_matrices, lattice_slopes
 from .strains import strain_derivatives
 from .third_order import strain_slopes
+from .triplets import triplet_matrices
 
 # Tensors of a structure are kept for the next call up to this size: some thousand edges.
 REMEMBERED_BYTES = 512e6
@@ -84,6 +85,11 @@ class ArraysRoute:
         progress: Progress | None = None,
     ) -> np.ndarray:
         return strain_slopes(self.expansion(neighbours), qpoints, strains, displacements, progress)
+
+    def triplet_matrices(
+        self, neighbours: Neighbours, qpoints: np.ndarray, triplets: np.ndarray, progress: Progress | None = None
+    ) -> np.ndarray:
+        return triplet_matrices(self.expansion(neighbours), qpoints, triplets, progress)
 
     def expansion(self, neighbours: Neighbours) -> Expansion:
         """Tensors of the last structure, or of a new one."""
