@@ -25,19 +25,14 @@ from .models.fields import DIPOLE, checked_field, has_output, in_field, not_give
 from .models.loading import load_model
 from .models.potential import Potential
 from .models.registry import DEFAULT, models_with, refuse_without_energies
-from .phonons.supercell.constants import (
-    commensurate_qpoints,
-    constants_from_lattice_matrices,
-    crystal_atoms,
-    known_operations,
-    validate_constants,
-)
-from .phonons.supercell.door import checked_for_potential
-from .phonons.supercell.objects import build_phonopy, warn_of_order
+from .phonons.anharmonic.third_order import exact_third_order
+from .phonons.supercell.constants import crystal_atoms, exact_constants
+from .phonons.supercell.objects import cells_asked_for
 from .structures.checks import refuse_partial_constraints
 
 if TYPE_CHECKING:
     from ase.vibrations import VibrationsData
+    from phono3py import Phono3py
 
 
 class PhonaxCalculator(SharedCalculator):
@@ -268,31 +263,36 @@ class PhonaxCalculator(SharedCalculator):
         Returns:
             (n_primitive, n_supercell, 3, 3) compact constants in phonopy's order [eV/Å²].
         """
-        if isinstance(atoms, Phonopy):
-            if supercell_matrix is not None:
-                raise InputError(
-                    "a supercell matrix was given beside a Phonopy object",
-                    "the object has its own, and the two could differ",
-                    "leave supercell_matrix out",
-                )
-            phonopy = checked_for_potential(atoms)
-        elif supercell_matrix is None:
-            raise InputError(
-                "no supercell matrix was given",
-                "force constants are those of a supercell",
-                "give the repeats, for example 3, or a Phonopy object; choose_supercell finds a good one",
-            )
-        else:
-            phonopy = build_phonopy(atoms, supercell_matrix, primitive_matrix=primitive_matrix)
-            warn_of_order(atoms, phonopy)
-        primitive = crystal_atoms(phonopy.primitive)
-        qpoints, weights = commensurate_qpoints(phonopy.primitive.cell, phonopy.supercell.cell)
-        operations = known_operations(phonopy)
-        lattice = self._crystals.lattice_matrices(primitive, qpoints, True, progress, operations)
-        constants = constants_from_lattice_matrices(lattice, qpoints, weights, phonopy)
-        constants = validate_constants(constants, phonopy)
-        if isinstance(atoms, Phonopy):
+        phonopy = cells_asked_for(atoms, supercell_matrix, primitive_matrix)
+        constants = exact_constants(self._crystals, phonopy, progress)
+        if phonopy is atoms:
             phonopy.force_constants = constants
+        return constants
+
+    def get_third_order(
+        self,
+        atoms: "Atoms | Phonopy | Phono3py",
+        supercell_matrix: ArrayLike | None = None,
+        primitive_matrix: str | ArrayLike = "P",
+        *,
+        progress: Progress | None = None,
+    ) -> np.ndarray:
+        """Exact third-order force constants of a supercell, computed on its primitive cell alone.
+
+        They are what displacements on this supercell give in the limit of zero step.
+
+        Args:
+            atoms: a crystal; or a `Phono3py` object, which is then filled as well.
+            supercell_matrix, primitive_matrix: those of `get_force_constants`.
+            progress: called with (done, total).
+
+        Returns:
+            (n_primitive, n_supercell, n_supercell, 3, 3, 3) compact constants in phono3py's order [eV/Å³].
+        """
+        cells = cells_asked_for(atoms, supercell_matrix, primitive_matrix)
+        constants = exact_third_order(self._crystals, cells, progress)
+        if cells is atoms and not isinstance(cells, Phonopy):
+            cells.fc3 = constants
         return constants
 
     def get_dynamical_matrix(

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..base.errors import InputError
 
 if TYPE_CHECKING:
+    from phono3py import Phono3py
     from phonopy import Phonopy
     from phonopy.harmonic.dynamical_matrix import NacParams
     from phonopy.structure.atoms import PhonopyAtoms
@@ -25,6 +26,14 @@ class ForceConstantsCalculator(Protocol):
 
     def get_force_constants(self, phonopy: Phonopy, *, progress: Progress | None = None) -> NDArray[np.float64]:
         """(n_primitive, n_supercell, 3, 3) compact constants in phonopy's order [eV/Å²]."""
+        ...
+
+
+class ThirdOrderCalculator(ForceConstantsCalculator, Protocol):
+    """It fills phono3py's supercells as well."""
+
+    def get_third_order(self, phono3py: Phono3py, *, progress: Progress | None = None) -> NDArray[np.float64]:
+        """(n_primitive, n_supercell, n_supercell, 3, 3, 3) compact constants in phono3py's order [eV/Å³]."""
         ...
 
 

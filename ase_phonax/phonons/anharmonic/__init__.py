@@ -1,5 +1,6 @@
-"""How phonons change with strain, by exact derivatives."""
+"""Beyond harmonic crystals, by exact third derivatives: phono3py's constants, and how phonons change with strain."""
 
 from .gruneisen_tensors import GruneisenTensors, gruneisen_tensors
+from .objects import get_phono3py
 
-__all__ = ["GruneisenTensors", "gruneisen_tensors"]
+__all__ = ["GruneisenTensors", "get_phono3py", "gruneisen_tensors"]

@@ -13,7 +13,9 @@ from phonopy.harmonic.dynmat_to_fc import get_commensurate_points_in_integers
 from phonopy.structure.atoms import PhonopyAtoms
 from phonopy.structure.cells import Primitive
 
-from ..supercell.constants import images_of
+from ...base.progress import Progress
+from ...derivatives.crystals import Crystals
+from ..supercell.constants import crystal_atoms, images_of
 
 
 class Cells(Protocol):
@@ -24,6 +26,13 @@ class Cells(Protocol):
 
     @property
     def supercell(self) -> PhonopyAtoms: ...
+
+
+def exact_third_order(crystals: Crystals, cells: Cells, progress: Progress | None) -> np.ndarray:
+    """What `third_order_constants` returns, from exact derivatives of the primitive cell."""
+    qpoints = closed_qpoints(cells)
+    matrices = crystals.triplet_matrices(crystal_atoms(cells.primitive), qpoints, progress)
+    return third_order_constants(matrices, qpoints, cells)
 
 
 def closed_qpoints(cells: Cells) -> np.ndarray:

@@ -14,7 +14,9 @@ from phonopy.structure.atoms import PhonopyAtoms
 from spglib import SpglibDataset
 
 from ...base.errors import InputError, StructureError
+from ...base.progress import Progress
 from ...derivatives.conventions import frequencies_thz
+from ...derivatives.crystals import Crystals
 from .door import dynamical_matrix
 
 
@@ -76,6 +78,15 @@ def _commensurate_qpoints(repeats: tuple[tuple[int, ...], ...]) -> tuple[np.ndar
             weights.append(1 if q == minus else 2)
     assert sum(weights) == size, "the commensurate points do not close under inversion"
     return np.array(kept) / size, np.array(weights)
+
+
+def exact_constants(crystals: Crystals, phonopy: Phonopy, progress: Progress | None) -> np.ndarray:
+    """Constants (n_primitive, n_supercell, 3, 3) of a supercell from exact D(q) of its primitive cell [eV/Å²]."""
+    primitive, operations = crystal_atoms(phonopy.primitive), known_operations(phonopy)
+    qpoints, weights = commensurate_qpoints(phonopy.primitive.cell, phonopy.supercell.cell)
+    lattice = crystals.lattice_matrices(primitive, qpoints, True, progress, operations)
+    constants = constants_from_lattice_matrices(lattice, qpoints, weights, phonopy)
+    return validate_constants(constants, phonopy)
 
 
 def constants_from_lattice_matrices(

@@ -97,6 +97,27 @@ def checked_for_potential(phonopy: Phonopy) -> Phonopy:
     return checked(phonopy)
 
 
+def checked_phono3py(phono3py: Any) -> Any:
+    """A `Phono3py` object itself, which is known by what it has: the package is an extra.
+
+    Raises:
+        InputError: something else, or units that are not ours.
+    """
+    if not hasattr(phono3py, "fc3") or not hasattr(phono3py, "phonon_supercell"):
+        raise InputError(
+            f"force constants were asked for a {type(phono3py).__name__}",
+            "they belong to a supercell, and its atoms have an order",
+            "give ASE Atoms with a supercell matrix, or a Phonopy or Phono3py object",
+        )
+    if phono3py.calculator not in (None, "vasp"):
+        raise InputError(
+            f"the phono3py object is made for {phono3py.calculator}",
+            "cell and force constants would be taken for Å and eV",
+            "convert the cell to Å and make the object without `calculator`",
+        )
+    return phono3py
+
+
 def dynamical_matrix(phonopy: Phonopy) -> DynamicalMatrix:
     """What gives D(q) of an object with force constants.
 

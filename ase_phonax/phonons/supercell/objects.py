@@ -29,7 +29,7 @@ from ...structures.permutations import operation_permutations
 from ...structures.space_groups import SYMPREC
 from ..calculators import ForceConstantsCalculator
 from .constants import validate_constants
-from .door import checked, set_primitive_symmetry
+from .door import checked, checked_for_potential, checked_phono3py, set_primitive_symmetry
 
 Permutations = Callable[..., NDArray[np.int64]]  # of the atoms of a cell, one for each operation
 _CENTRINGS = ("P", "F", "I", "A", "C", "R")
@@ -137,6 +137,33 @@ def get_phonopy(
     # The setter copies and rebuilds the dynamical matrix: not again where the calculator has filled it.
     if phonopy.force_constants is None or not np.array_equal(phonopy.force_constants, force_constants):
         phonopy.force_constants = force_constants
+    return phonopy
+
+
+def cells_asked_for(
+    given: Any, supercell_matrix: ArrayLike | None, primitive_matrix: str | ArrayLike
+) -> Any:
+    """The object whose constants are asked for: the `Phonopy` or `Phono3py` one given, or phonopy's of a crystal.
+
+    Raises:
+        InputError: a supercell matrix beside an object, or none for a crystal; an object of other units.
+    """
+    if not isinstance(given, Atoms):
+        if supercell_matrix is not None:
+            raise InputError(
+                f"a supercell matrix was given beside a {type(given).__name__} object",
+                "the object has its own, and the two could differ",
+                "leave supercell_matrix out",
+            )
+        return checked_for_potential(given) if isinstance(given, Phonopy) else checked_phono3py(given)
+    if supercell_matrix is None:
+        raise InputError(
+            "no supercell matrix was given",
+            "force constants are those of a supercell",
+            "give the repeats, for example 3, or a Phonopy object; choose_supercell finds a good one",
+        )
+    phonopy = build_phonopy(given, supercell_matrix, primitive_matrix=primitive_matrix)
+    warn_of_order(given, phonopy)
     return phonopy
 
 
