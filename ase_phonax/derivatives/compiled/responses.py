@@ -19,13 +19,14 @@ from ...base.progress import Progress
 from ...models.potential import NodeEnergies, NodeOutputs
 from .blocks import NO_LIMIT, Room, in_blocks
 from .exchange import Exchange, TwistedExchange, twisted_exchange
+from .nested_exchange import NestedExchange
 
 # Arrays in whatever nested containers a function takes: the parameters of a potential, above all.
 Tree = Any
 
 
 def edge_vectors(
-    positions: Array, offsets: Array, mask: Array, cutoff: float, exchange: Exchange | TwistedExchange
+    positions: Array, offsets: Array, mask: Array, cutoff: float, exchange: Exchange | TwistedExchange | NestedExchange
 ) -> Array:
     """Receiver to sender (n_edges, 3) [Å]; padded edges get a harmless vector beyond the cutoff.
 
@@ -54,7 +55,8 @@ def masks(graph: jraph.GraphsTuple) -> tuple[Array, Array]:
     )
 
 
-def _offsets(graph: jraph.GraphsTuple, dtype: np.dtype) -> Array:
+def cell_offsets(graph: jraph.GraphsTuple, dtype: np.dtype) -> Array:
+    """Where the senders' cells lie: (n_edges, 3) [Å]."""
     return graph.edges["shifts"].astype(dtype) @ graph.globals["cell"][0].astype(dtype)
 
 
@@ -74,7 +76,7 @@ def node_energies(
     """
     real_nodes, real_edges = masks(graph)
     exchange = Exchange(graph.senders, graph.receivers, positions.shape[0])
-    vectors = edge_vectors(positions, _offsets(graph, positions.dtype), real_edges, cutoff, exchange)
+    vectors = edge_vectors(positions, cell_offsets(graph, positions.dtype), real_edges, cutoff, exchange)
     if strain is not None:
         vectors = vectors + jnp.where(real_edges[:, None], vectors @ strain, 0.0)
     return jnp.where(real_nodes, function(parameters, vectors, graph.nodes["species"], exchange), 0.0)
@@ -85,7 +87,7 @@ def outputs(function: NodeOutputs, cutoff: float, parameters: Tree, graph: jraph
     """Every output of a potential by its name: (n_nodes, components), with arbitrary numbers on padding."""
     positions = graph.nodes["positions"]
     exchange = Exchange(graph.senders, graph.receivers, positions.shape[0])
-    vectors = edge_vectors(positions, _offsets(graph, positions.dtype), masks(graph)[1], cutoff, exchange)
+    vectors = edge_vectors(positions, cell_offsets(graph, positions.dtype), masks(graph)[1], cutoff, exchange)
     return function(parameters, vectors, graph.nodes["species"], exchange)
 
 
@@ -136,7 +138,7 @@ def strain_derivatives(
     real_nodes, real_edges = masks(graph)
     positions, species = graph.nodes["positions"], graph.nodes["species"]
     exchange = Exchange(graph.senders, graph.receivers, positions.shape[0])
-    vectors = edge_vectors(positions, _offsets(graph, positions.dtype), real_edges, cutoff, exchange)
+    vectors = edge_vectors(positions, cell_offsets(graph, positions.dtype), real_edges, cutoff, exchange)
 
     def total(u, strain):
         changes = vectors @ strain + exchange.gather(u) - exchange.at_receivers(u)
@@ -188,7 +190,7 @@ def _column(
         graph.senders, graph.receivers, graph.edges["shifts"], q.astype(positions.dtype), n, with_slopes=with_slopes
     )
     copies = exchange.n_copies
-    offsets, species = jnp.tile(_offsets(graph, positions.dtype), (copies, 1)), jnp.tile(graph.nodes["species"], copies)
+    offsets, species = jnp.tile(cell_offsets(graph, positions.dtype), (copies, 1)), jnp.tile(graph.nodes["species"], copies)
     real_nodes, real_edges = jnp.tile(real_nodes, copies), jnp.tile(real_edges, copies)
 
     def energy(x):

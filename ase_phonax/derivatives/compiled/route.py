@@ -114,6 +114,16 @@ class CompiledRoute:
                     progress(len(slopes), len(qpoints))
         return np.array(slopes)
 
+    def triplet_matrices(
+        self, neighbours: Neighbours, qpoints: np.ndarray, triplets: np.ndarray, progress: Progress | None = None
+    ) -> np.ndarray:
+        """Third derivatives along three waves, by nested derivatives."""
+        from .triplets import triplet_matrices
+
+        with self._computing(len(neighbours.species)) as (responses, _):
+            function = *self._function(responses), self._graph(responses, neighbours)
+            return triplet_matrices(*function, qpoints.astype(self.dtype), triplets, progress)
+
     def forget(self) -> None:
         """Nothing is remembered but what was compiled."""
 
