@@ -27,14 +27,14 @@ ROUNDING = 1e-11
 ANY_Q = np.array([[0.13, -0.29, 0.41], [0.31, 0.07, -0.2]])
 
 
-def random_weights(architecture: str, config):
-    """A potential of C and Si with random weights, made without compiling anything."""
+def random_weights(architecture: str, config, numbers: tuple[int, ...] = (6, 14)):
+    """A potential, of C and Si unless told otherwise, with random weights, made without compiling anything."""
     rng = np.random.default_rng(3)
     parameters = {
         module: {name: rng.standard_normal(shape) for name, shape in own.items()}
         for module, own in ARCHITECTURES[architecture].shapes(config).items()
     }
-    return make_potential(architecture, config, parameters, (6, 14), "random")
+    return make_potential(architecture, config, parameters, numbers, "random")
 
 
 @pytest.fixture(scope="module", params=CASES)
