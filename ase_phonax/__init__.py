@@ -35,7 +35,10 @@ if TYPE_CHECKING:
     from .molecules.stationary import stationary_modes as stationary_modes
     from .molecules.thermochemistry import gas_properties as gas_properties
     from .phonons.anharmonic import GruneisenTensors as GruneisenTensors
+    from .phonons.anharmonic import ThermalConductivity as ThermalConductivity
+    from .phonons.anharmonic import choose_third_order_supercell as choose_third_order_supercell
     from .phonons.anharmonic import get_phono3py as get_phono3py
+    from .phonons.anharmonic import get_thermal_conductivity as get_thermal_conductivity
     from .phonons.anharmonic import gruneisen_tensors as gruneisen_tensors
     from .phonons.bands.plane_paths import layer_path as layer_path
     from .phonons.bands.structure import get_band_structure as get_band_structure
@@ -155,7 +158,8 @@ _PUBLIC = {
     "molecules.spectrum_pictures": "draw_spectra",
     "molecules.stationary": "follow_imaginary stationary_modes",
     "molecules.thermochemistry": "gas_properties",
-    "phonons.anharmonic": "GruneisenTensors get_phono3py gruneisen_tensors",
+    "phonons.anharmonic": "GruneisenTensors ThermalConductivity choose_third_order_supercell get_phono3py get_thermal_conductivity"
+    " gruneisen_tensors",
     "phonons.bands.plane_paths": "layer_path",
     "phonons.bands.structure": "get_band_structure",
     "phonons.bands.velocities": "get_group_velocities",

@@ -30,7 +30,7 @@ import numpy as np
 from ase import Atoms
 from ase.io import read
 
-from ase_phonax import PhonaxCalculator, get_phono3py, relax
+from ase_phonax import PhonaxCalculator, get_phono3py, get_thermal_conductivity, relax
 from ase_phonax.base.errors import PhonaxError, UnstableWarning
 
 TEMPERATURE = 300.0  # [K]
@@ -68,18 +68,11 @@ def displaced(phono3py, calc: PhonaxCalculator) -> None:
     phono3py.produce_fc3(is_compact_fc=True)
 
 
-def solve(phono3py, mesh) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def solve(phono3py, mesh) -> tuple[float, np.ndarray, np.ndarray]:
     """Total conductivity, that of modes (q, bands), averaged over directions, and frequencies; at TEMPERATURE."""
-    phono3py.mesh_numbers = mesh
-    phono3py.init_phph_interaction()
-    phono3py.run_thermal_conductivity(
-        temperatures=[TEMPERATURE], is_isotope=True, boundary_mfp=BOUNDARY, transport_type="smm19"
-    )
-    found = phono3py.thermal_conductivity
-    # Bands and pairs of bands: half of what a pair carries belongs to one of the two.
-    modes = found.mode_kappa_matrix[0, 0].sum(axis=2)
-    weights = np.asarray(found.grid_weights)
-    return modes[..., :3].mean(axis=-1).sum() / weights.sum(), modes[..., :3].mean(axis=-1), found.frequencies
+    found = get_thermal_conductivity(phono3py, mesh, [TEMPERATURE], method="wigner", boundary_um=BOUNDARY)
+    modes = np.trace(found.modes[0], axis1=2, axis2=3) / 3
+    return np.trace(found.kappa[0]) / 3, modes, found.frequencies
 
 
 def compared(total: float, modes: np.ndarray, reference: dict) -> dict[str, float]:

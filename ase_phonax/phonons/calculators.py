@@ -99,6 +99,10 @@ class EvaluatedCalculator(Protocol):
     evaluator: Evaluator
 
 
+class EvaluatedThirdOrderCalculator(EvaluatedCalculator, ThirdOrderCalculator, Protocol):
+    """It knows derivatives at any triplet of wave vectors, and fills supercells with them."""
+
+
 def charges_on_one_side(of_calculator: bool) -> InputError:
     """The error where of a Phonopy object and a calculator one alone has charges.
 

@@ -12,3 +12,6 @@ EQUATIONS = ("vinet", "birch_murnaghan", "murnaghan")
 T_MAX, T_STEP = 1000.0, 10.0  # [K]
 # [%] of the volume, both ends among them: heat swells crystals, so more room above than below
 LOWEST_PERCENT, HIGHEST_PERCENT, N_VOLUMES = -4.0, 8.0, 7
+THIRD_ORDER_TOLERANCE = 0.01  # of Phi(q1, q2, q3) interpolated from a supercell, relative RMS
+MAX_THIRD_ORDER_ATOMS = 250  # of a supercell that is chosen for constants of third order
+METHODS = (RTA, LBTE, WIGNER) = ("rta", "lbte", "wigner")  # equations of transport

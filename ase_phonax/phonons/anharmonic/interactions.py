@@ -23,22 +23,28 @@ if TYPE_CHECKING:
     from phono3py import Phono3py
     from phono3py.phonon3.interaction import Interaction
 
+    from ...base.progress import Progress
+
 
 class MeshInteraction:
     """Interaction strengths of all triplets with one grid point, as `phono3py.phonon3.interaction.Interaction` has them.
 
     Args:
         interaction: of a `Phono3py` object, on a mesh along the reciprocal vectors.
+        progress: called with (done, total) irreducible wave vectors.
     """
 
-    def __init__(self, interaction: Interaction):
-        self._interaction = interaction
+    def __init__(self, interaction: Interaction, progress: Progress | None = None):
+        self._interaction, self._progress, self._done = interaction, progress, 0
+        from phonopy.phonon.grid import get_ir_grid_points
+
         primitive, constants = interaction.primitive, _compact(interaction)
         self._n, self._places = len(primitive), primitive.scaled_positions
         images = images_of_primitive(primitive)
         lattice, weights = _lattice_vectors(primitive, images)
         self._lattice = lattice
         n, n_l = self._n, len(lattice)
+        self._total = len(get_ir_grid_points(interaction.bz_grid)[0])
         # From the atom that vectors begin at: (a, L, L', axis of a, b, axis, c, axis), b in L and c in L'.
         own = np.zeros((n, n_l, n_l, 3, n, 3, n, 3))
         for a in range(n):
@@ -81,6 +87,9 @@ class MeshInteraction:
         strengths *= np.divide(interaction.unit_conversion_factor, product, out=np.zeros_like(product), where=counts)
         interaction._interaction_strength[:] = strengths
         interaction._g_zero = g_zero
+        self._done += 1
+        if self._progress:
+            self._progress(min(self._done, self._total), self._total)
 
     def _amplitudes(self, points: NDArray[np.int64], eigenvectors: NDArray[np.complex128]) -> NDArray[np.complex128]:
         """Eigenvectors over square roots of masses, with the phases of the atoms' places: (points, 3n, bands)."""
@@ -165,7 +174,7 @@ def images_of_primitive(primitive) -> NDArray[np.int64]:
     return np.array([primitive.p2p_map[s] for s in primitive.s2p_map])
 
 
-def use_fourier_transforms(phono3py: Phono3py) -> None:
+def use_fourier_transforms(phono3py: Phono3py, progress: Progress | None = None) -> None:
     """Let a `Phono3py` object, after `init_phph_interaction`, compute interactions here.
 
     phono3py offers no other door: it is asked for whole interactions (`is_full_pp`), and calls this in their place.
@@ -174,4 +183,4 @@ def use_fourier_transforms(phono3py: Phono3py) -> None:
     interaction = phono3py.phph_interaction
     aligned = np.array_equal(interaction.bz_grid.Q, np.eye(3))
     if aligned and not interaction._symmetrize_fc3q and interaction.make_r0_average:
-        interaction._run_rust = interaction._run_c = MeshInteraction(interaction)
+        interaction._run_rust = interaction._run_c = MeshInteraction(interaction, progress)

@@ -1,0 +1,279 @@
+"""The lattice thermal conductivity of a crystal: phono3py's solutions, with interactions by Fourier transforms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...base.errors import InputError, StructureError
+from ..defaults import METHODS, RTA, LBTE, WIGNER
+from ..sampling.meshes import numbers_of_length
+from .interactions import use_fourier_transforms
+
+if TYPE_CHECKING:
+    from phono3py import Phono3py
+
+    from ...base.progress import Progress
+
+IMAGINARY_THZ = -0.05  # below this a mode is imaginary, and no noise of acoustic ones
+REFERENCE_K = 300.0
+_FIRST_LENGTH, _LENGTH_STEP = 30.0, 12.0  # [Å] of meshes on the way to convergence
+_VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))  # phono3py's order of tensors
+
+
+@dataclass(frozen=True)
+class MeshOfConductivity:
+    """One mesh on the way to a converged one.
+
+    Attributes:
+        numbers: of wave vectors along the reciprocal vectors.
+        kappa: its trace over three at `REFERENCE_K` [W/m/K].
+    """
+
+    numbers: tuple[int, int, int]
+    kappa: float
+
+
+@dataclass(frozen=True, eq=False)
+class ThermalConductivity:
+    """What phono3py finds on a mesh.
+
+    Attributes:
+        temperatures: (t,) [K].
+        kappa: (t, 3, 3) in Cartesian axes [W/m/K].
+        method: "rta", "lbte" or "wigner".
+        mesh: numbers of wave vectors.
+        isotopes: whether natural isotopes scatter.
+        boundary_um: mean free path that boundaries allow [µm]; None for no boundary.
+        modes: (t, q, bands, 3, 3) parts of kappa times `n_qpoints`, each counted for its star [W/m/K].
+        weights: (q,) of the irreducible wave vectors; qpoints: (q, 3) reduced.
+        frequencies: (q, bands) [THz]; linewidths: (t, q, bands), 2 gamma of phonon scattering [THz].
+        coherence: (t, 3, 3) part of kappa between bands, for Wigner's transport [W/m/K]; else None.
+        convergence: meshes on the way, where the mesh was not given.
+        solved: phono3py's own object.
+    """
+
+    temperatures: NDArray[np.float64]
+    kappa: NDArray[np.float64]
+    method: str
+    mesh: tuple[int, int, int]
+    isotopes: bool
+    boundary_um: float | None
+    modes: NDArray[np.float64]
+    weights: NDArray[np.int64]
+    qpoints: NDArray[np.float64]
+    frequencies: NDArray[np.float64]
+    linewidths: NDArray[np.float64]
+    coherence: NDArray[np.float64] | None
+    convergence: tuple[MeshOfConductivity, ...]
+    solved: Any
+
+    @property
+    def n_qpoints(self) -> int:
+        """How many wave vectors the mesh has."""
+        return int(self.weights.sum())
+
+    def at(self, temperature: float) -> NDArray[np.float64]:
+        """Kappa (3, 3) at one of the temperatures, or between two of them, on a line of logarithms' slope [W/m/K]."""
+        where = np.flatnonzero(np.isclose(self.temperatures, temperature))
+        if len(where):
+            return self.kappa[where[0]]
+        low, high = self.temperatures[0], self.temperatures[-1]
+        if not low <= temperature <= high:
+            raise InputError(
+                f"{temperature:g} K lies outside the temperatures that were solved, {low:g} to {high:g} K",
+                "conductivities are not continued beyond them",
+                "ask for it when the conductivity is computed",
+            )
+        flat = self.kappa.reshape(len(self.kappa), 9)
+        return np.array([np.interp(temperature, self.temperatures, own) for own in flat.T]).reshape(3, 3)
+
+    def cumulative(self, temperature: float = REFERENCE_K) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Frequencies [THz] in ascending order, and the part of the mean kappa below each [W/m/K]."""
+        k = int(np.abs(self.temperatures - temperature).argmin())
+        order = np.argsort(self.frequencies.ravel())
+        parts = np.trace(self.modes[k], axis1=2, axis2=3).ravel()[order] / 3 / self.n_qpoints
+        return self.frequencies.ravel()[order], np.cumsum(parts)
+
+
+def get_thermal_conductivity(
+    phono3py: Phono3py,
+    mesh: ArrayLike | None = None,
+    temperatures: Sequence[float] = (REFERENCE_K,),
+    *,
+    method: str = RTA,
+    isotopes: bool = True,
+    boundary_um: float | None = None,
+    tolerance: float = 0.03,
+    max_qpoints: int = 8000,
+    progress: Callable[[str], Progress] | None = None,
+) -> ThermalConductivity:
+    """Lattice thermal conductivity, solved by phono3py.
+
+    Args:
+        phono3py: with constants of both orders, as `get_phono3py` returns it.
+        mesh: (3,) numbers of wave vectors; None for a series of meshes, until kappa at 300 K by relaxation times
+            changes by less than `tolerance`.
+        temperatures: [K], ascending, all above 0.
+        method: "rta" (relaxation times), "lbte" (the linearised equation, solved directly) or "wigner" (relaxation
+            times and what tunnels between bands: Simoncelli, Marzari, Mauri, Nat. Phys. 15, 809 (2019)).
+        isotopes: scattering by natural isotopes (Tamura, Phys. Rev. B 27, 858 (1983)).
+        boundary_um: mean free path that boundaries allow [µm].
+        tolerance: of the series of meshes, relative.
+        max_qpoints: where the series ends at the latest.
+        progress: progress(what) is called for each mesh, and what it returns with (done, total) wave vectors.
+
+    Raises:
+        InputError: constants are missing; temperatures, mesh or method are none.
+        StructureError: a crystal with imaginary modes.
+    """
+    checked_temperatures, method = _checked(phono3py, temperatures, method, boundary_um)
+    steps: list[MeshOfConductivity] = []
+    if mesh is None:
+        numbers, steps = _converged_mesh(phono3py, tolerance, max_qpoints, isotopes, boundary_um, progress)
+    else:
+        numbers = _checked_mesh(mesh)
+    options = {"is_isotope": isotopes, "boundary_mfp": boundary_um}
+    solved = _solve(phono3py, numbers, checked_temperatures, method, options, progress)
+    found = _read(solved, checked_temperatures, method, numbers)
+    return replace(found, isotopes=isotopes, boundary_um=boundary_um, convergence=tuple(steps))
+
+
+def _converged_mesh(
+    phono3py: Phono3py,
+    tolerance: float,
+    max_qpoints: int,
+    isotopes: bool,
+    boundary_um: float | None,
+    progress: Callable[[str], Progress] | None,
+) -> tuple[tuple[int, int, int], list[MeshOfConductivity]]:
+    """The first mesh of a series on which kappa has settled, and the series."""
+    steps: list[MeshOfConductivity] = []
+    length = _FIRST_LENGTH
+    while True:
+        numbers = tuple(int(n) for n in numbers_of_length(phono3py.primitive.cell, length))
+        too_many = bool(steps) and np.prod(numbers) > max_qpoints
+        settled = len(steps) > 1 and abs(steps[-1].kappa / steps[-2].kappa - 1) < tolerance
+        if too_many or settled:
+            return steps[-1].numbers, steps
+        length += _LENGTH_STEP
+        if steps and numbers == steps[-1].numbers:
+            continue
+        options = {"is_isotope": isotopes, "boundary_mfp": boundary_um}
+        solved = _solve(phono3py, numbers, [REFERENCE_K], RTA, options, progress)
+        steps.append(MeshOfConductivity(numbers, float(np.mean(solved.kappa[0, 0, :3]))))
+
+
+def _solve(
+    phono3py: Phono3py,
+    mesh: tuple[int, int, int],
+    temperatures: Sequence[float],
+    method: str,
+    options: dict[str, Any],
+    progress: Callable[[str], Progress] | None,
+) -> Any:
+    """phono3py's solution on a mesh."""
+    phono3py.mesh_numbers = list(mesh)
+    phono3py.init_phph_interaction()
+    phono3py.run_phonon_solver()
+    frequencies = phono3py.get_phonon_data()[0]
+    if frequencies.min() < IMAGINARY_THZ:
+        raise StructureError(
+            f"the crystal has imaginary modes, down to {frequencies.min():.2f} THz on the mesh {mesh}",
+            "phonons that do not exist carry no heat: a conductivity would be a number without a meaning",
+            "look at its phonons (`ase-phonax phonons`), and follow the modes to a stable crystal",
+        )
+    name = f"mesh {'x'.join(map(str, mesh))}"
+    use_fourier_transforms(phono3py, None if progress is None else progress(name))
+    kind = {RTA: {}, LBTE: {"is_LBTE": True}, WIGNER: {"transport_type": "smm19"}}[method]
+    phono3py.run_thermal_conductivity(temperatures=list(temperatures), is_full_pp=True, **kind, **options)
+    return phono3py.thermal_conductivity
+
+
+def _read(solved: Any, temperatures: NDArray[np.float64], method: str, mesh: tuple[int, int, int]) -> ThermalConductivity:
+    """Numbers of phono3py's object."""
+    coherence = None
+    if method == WIGNER:
+        modes = _tensors(solved.mode_kappa_matrix[0].sum(axis=3))
+        coherence = _tensors(solved.kappa_inter[0])
+    else:
+        modes = _tensors(solved.mode_kappa[0])
+    return ThermalConductivity(
+        temperatures=temperatures,
+        kappa=_tensors(solved.kappa[0]),
+        method=method,
+        mesh=mesh,
+        isotopes=False,
+        boundary_um=None,
+        modes=modes,
+        weights=np.asarray(solved.grid_weights),
+        qpoints=np.array(solved.qpoints),
+        frequencies=np.array(_of_points(solved.frequencies, solved)),
+        linewidths=2 * np.array(solved.gamma[0]),
+        coherence=coherence,
+        convergence=(),
+        solved=solved,
+    )
+
+
+def _of_points(values: NDArray[np.float64], solved: Any) -> NDArray[np.float64]:
+    """Values (points, bands) of the irreducible wave vectors, where phono3py has them of all."""
+    return values if len(values) == len(solved.grid_weights) else values[solved.grid_points]
+
+
+def _tensors(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(..., 6) in phono3py's order -> (..., 3, 3)."""
+    result = np.empty((*values.shape[:-1], 3, 3))
+    for k, (i, j) in enumerate(_VOIGT):
+        result[..., i, j] = result[..., j, i] = values[..., k]
+    return result
+
+
+def _checked_mesh(mesh: ArrayLike) -> tuple[int, int, int]:
+    numbers = np.asarray(mesh)
+    if numbers.shape != (3,) or not np.all(numbers == np.rint(numbers)) or numbers.min() < 1:
+        raise InputError(f"the mesh is {mesh}", "it counts wave vectors along three directions", "give three numbers")
+    if numbers.max() < 2:
+        raise InputError(
+            "the mesh is one wave vector, Γ",
+            "no three phonons meet there but optical ones, and none of them moves",
+            "give a mesh such as 11 11 11, or none for a converged one",
+        )
+    first, second, third = (int(n) for n in numbers)
+    return first, second, third
+
+
+def _checked(
+    phono3py: Phono3py, temperatures: Sequence[float], method: str, boundary_um: float | None
+) -> tuple[NDArray[np.float64], str]:
+    """Temperatures (t,) and the method.
+
+    Raises:
+        InputError: what cannot be solved.
+    """
+    if getattr(phono3py, "fc3", None) is None or getattr(phono3py, "fc2", None) is None:
+        raise InputError(
+            f"the {type(phono3py).__name__} object has no force constants of both orders",
+            "phonons and what scatters them are made of these",
+            "take it from ase_phonax.get_phono3py, or fill its fc2 and fc3",
+        )
+    values = np.atleast_1d(np.asarray(temperatures, float))
+    if values.ndim != 1 or not len(values) or not np.all(values > 0) or np.any(np.diff(values) <= 0):
+        raise InputError(
+            f"the temperatures are {np.asarray(temperatures).tolist()}",
+            "they ascend, and at 0 K nothing carries heat",
+            "give them like [100, 200, 300]",
+        )
+    if method not in METHODS:
+        raise InputError(
+            f"the method is {method!r}",
+            "it says which equation of transport is solved",
+            f"give one of {', '.join(METHODS)}",
+        )
+    if boundary_um is not None and not boundary_um > 0:
+        raise InputError(f"the boundary is {boundary_um} µm", "it is a mean free path", "give a positive length")
+    return values, method
