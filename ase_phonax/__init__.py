@@ -100,6 +100,8 @@ if TYPE_CHECKING:
     from .phonons.volumes.pictures import draw_quasi_harmonic as draw_quasi_harmonic
     from .structures.layers import as_layer as as_layer
     from .structures.relaxation import relax as relax
+    from .studies.conductivity_settings import ConductivitySettings as ConductivitySettings
+    from .studies.conductivity_study import conductivity_study as conductivity_study
     from .studies.density_settings import DensitySettings as DensitySettings
     from .studies.density_study import density_study as density_study
     from .studies.elastic_settings import ElasticSettings as ElasticSettings
@@ -188,6 +190,8 @@ _PUBLIC = {
     "phonons.volumes.pictures": "draw_gruneisen draw_quasi_harmonic",
     "structures.layers": "as_layer",
     "structures.relaxation": "relax",
+    "studies.conductivity_settings": "ConductivitySettings",
+    "studies.conductivity_study": "conductivity_study",
     "studies.density_settings": "DensitySettings",
     "studies.density_study": "density_study",
     "studies.elastic_settings": "ElasticSettings",

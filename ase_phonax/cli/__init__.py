@@ -13,6 +13,7 @@ from .. import __version__
 from ..base.errors import OutputError, PhonaxError, in_words, is_failure
 from . import (
     completion,
+    conductivity,
     convert,
     dos,
     elastic,
@@ -32,7 +33,7 @@ from .parser import Parser, parse
 from .wording import error_as_typed
 
 _COMMANDS = (
-    *(phonons, dos, elastic, gruneisen, qha, molecule),
+    *(phonons, dos, elastic, conductivity, gruneisen, qha, molecule),
     *(train, fine_tune, evaluate, label, models, convert, completion),
 )
 _INTERRUPTED = (130, 143)  # 128 + SIGINT, 128 + SIGTERM
@@ -49,6 +50,7 @@ examples:
   ase-phonax phonons POSCAR --model my.h5 --supercell 4 4 4
   ase-phonax dos thousands.extxyz                    densities of states, milliseconds each
   ase-phonax elastic NaCl.cif                        elastic constants, moduli, sound
+  ase-phonax conductivity NaCl.cif                   lattice thermal conductivity, with phono3py
   ase-phonax molecule water.xyz                      normal modes, their symmetry and activity
   ase-phonax convert MACE.model mace.h5 --trust      a PyTorch MACE model into plain numbers
   ase-phonax train config.yaml                       a potential from labels, second derivatives included

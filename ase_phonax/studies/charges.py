@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ..calculator import PhonaxCalculator
     from ..models.potential import Potential
     from ..phonons.polar import NonAnalyticCorrection
+    from .conductivity_settings import ConductivitySettings
     from .settings import PhononSettings
 
 PREDICT, NONE = WORDS = ("predict", "none")  # in the place of a file
@@ -19,7 +20,7 @@ _NEED_CHARGES = ("nac_direction", "dipole_width", "infrared_damping")
 _ELSEWHERE = 0.5  # of a predicted charge, and e: given ones that are further from it may be another crystal's
 
 
-def usable(settings: PhononSettings, atoms: Atoms, potential: Potential | None = None) -> tuple[Any, str]:
+def usable(settings: PhononSettings | ConductivitySettings, atoms: Atoms, potential: Potential | None = None) -> tuple[Any, str]:
     """Charges and why they are taken, or None and why there are none.
 
     Before anything is computed the potential does not count: what it decides is no reason to refuse a setting.
@@ -48,7 +49,7 @@ def usable(settings: PhononSettings, atoms: Atoms, potential: Potential | None =
         return None, reason
     if potential is None:  # afterwards the calculator with charges reads them
         read_correction(charges, atoms, settings.symprec, layer=vacuum_axis(atoms) is not None)
-    if settings.impose_rotations and (potential is not None or settings.born is not None):
+    if getattr(settings, "impose_rotations", False) and (potential is not None or settings.born is not None):
         raise InputError(
             "`impose_rotations` is given for a crystal with charges",
             "moments of the interaction of dipoles depend on how far one sums, and conditions on macroscopic fields",
@@ -57,7 +58,7 @@ def usable(settings: PhononSettings, atoms: Atoms, potential: Potential | None =
     return charges, reason
 
 
-def _decided(settings: PhononSettings, atoms: Atoms, potential: Potential | None) -> tuple[Any, str]:
+def _decided(settings: PhononSettings | ConductivitySettings, atoms: Atoms, potential: Potential | None) -> tuple[Any, str]:
     """Charges as asked for; predicted ones unless something speaks against them."""
     from ..base.errors import InputError
     from ..phonons.polar import predict_charges, width_of
@@ -80,12 +81,12 @@ def _decided(settings: PhononSettings, atoms: Atoms, potential: Potential | None
     return (found, "nothing speaks for a metal") if found.doubt is None else (None, found.doubt)
 
 
-def _needing(settings: PhononSettings) -> list[str]:
+def _needing(settings: PhononSettings | ConductivitySettings) -> list[str]:
     """Settings that make sense with charges only."""
-    return [name for name in _NEED_CHARGES if getattr(settings, name) is not None]
+    return [name for name in _NEED_CHARGES if getattr(settings, name, None) is not None]
 
 
-def with_charges(calc: PhonaxCalculator, atoms: Atoms, settings: PhononSettings) -> tuple[PhonaxCalculator, str]:
+def with_charges(calc: PhonaxCalculator, atoms: Atoms, settings: PhononSettings | ConductivitySettings) -> tuple[PhonaxCalculator, str]:
     """The calculator of a relaxed crystal, which knows the charges where there are any, and why it does or not."""
     from ..phonons.polar import PolarCalculator, PolarLayerCalculator
     from ..structures.layers import vacuum_axis

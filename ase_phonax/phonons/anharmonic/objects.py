@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ...base.errors import InputError, check_calculator
 from ...base.progress import Progress
@@ -97,22 +97,32 @@ def get_phono3py(
         `fc3` (n_primitive, n_supercell, n_supercell, 3, 3, 3) [eV/Å³].
     """
     check_calculator(calc, "get_third_order")
-    phono3py = build_phono3py(
-        atoms,
-        fc3_supercell,
-        fc2_supercell,
-        primitive_matrix=primitive_matrix,
-        symprec=symprec,
-        masses=masses,
-        **phono3py_kwargs,
-    )
+    options = {"primitive_matrix": primitive_matrix, "symprec": symprec, "masses": masses, "progress": progress}
+    return phono3py_with(None, atoms, calc, fc3_supercell, fc2_supercell, **options, **phono3py_kwargs)
+
+
+def phono3py_with(
+    constants: NDArray[np.float64] | None,
+    atoms: Atoms,
+    calc: ThirdOrderCalculator,
+    fc3_supercell: int | ArrayLike,
+    fc2_supercell: int | ArrayLike | None = None,
+    *,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Phono3py:
+    """What `get_phono3py` returns, with third-order constants that are known; None for those of the calculator."""
+    phono3py = build_phono3py(atoms, fc3_supercell, fc2_supercell, **options)
     matrix = phono3py.supercell_matrix if fc2_supercell is None else phono3py.phonon_supercell_matrix
-    cell = {"primitive_matrix": phono3py.primitive_matrix, "symprec": symprec, "masses": masses}
-    phonopy = build_phonopy(atoms, matrix, **cell)
+    same = {name: options[name] for name in ("symprec", "masses") if name in options}
+    phonopy = build_phonopy(atoms, matrix, primitive_matrix=phono3py.primitive_matrix, **same)
     phono3py.fc2 = calc.get_force_constants(phonopy)
     if phonopy.nac_params is not None:  # of a calculator with charges
         phono3py.nac_params = phonopy.nac_params
-    calc.get_third_order(phono3py, progress=progress)
+    if constants is None:
+        calc.get_third_order(phono3py, progress=progress)
+    else:
+        phono3py.fc3 = constants
     return phono3py
 
 

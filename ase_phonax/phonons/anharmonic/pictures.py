@@ -1,0 +1,67 @@
+"""Pictures of the thermal conductivity."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from ...base.drawing import BANDS, ELEMENTS, INK
+from .conductivity import REFERENCE_K, ThermalConductivity
+
+_COLORS = (INK, ELEMENTS[1], BANDS)
+_SMALL = 1e-3  # of the largest conductivity: directions that differ by less are one line
+
+
+def draw_conductivity(found: ThermalConductivity, title: str = "") -> Figure:
+    """Conductivity over temperature by direction, what phonons below a frequency carry, and how long they live.
+
+    Args:
+        found: of `get_thermal_conductivity`.
+        title: above the picture.
+    """
+    figure = Figure(figsize=(9.6, 3.2), layout="constrained")
+    over_temperature, cumulative, lives = figure.subplots(1, 3)
+    diagonal = np.diagonal(found.kappa, axis1=1, axis2=2)
+    for own, name, color in _directions(diagonal):
+        over_temperature.plot(found.temperatures, own, color=color, label=name, linewidth=1.3, marker=".", markersize=4)
+    if len(found.temperatures) > 1:
+        over_temperature.set(xscale="log", yscale="log")
+        ticks = [t for t in (50, 100, 200, 300, 500, 1000, 2000) if found.temperatures[0] <= t <= found.temperatures[-1]]
+        over_temperature.set_xticks(ticks, [str(t) for t in ticks])
+        over_temperature.xaxis.set_minor_locator(NullLocator())
+        over_temperature.yaxis.set_major_formatter("{x:g}")
+        over_temperature.yaxis.set_minor_formatter(lambda x, _: f"{x:g}" if f"{x:e}"[0] in "25" else "")
+        over_temperature.tick_params(axis="y", which="both", labelsize=8)
+    over_temperature.set(xlabel="Temperature (K)", ylabel="Conductivity (W/m/K)")
+    if len(over_temperature.lines) > 1:
+        over_temperature.legend(frameon=False, fontsize=8)
+    k = int(np.abs(found.temperatures - REFERENCE_K).argmin())
+    frequencies, parts = found.cumulative(float(found.temperatures[k]))
+    cumulative.plot(frequencies, parts, color=INK, linewidth=1.3)
+    cumulative.set(xlabel="Frequency (THz)", ylabel=f"Cumulative, {found.temperatures[k]:g} K (W/m/K)")
+    cumulative.set_xlim(0, None)
+    cumulative.set_ylim(0, None)
+    widths = found.linewidths[k].ravel()
+    seen = (widths > 0) & (found.frequencies.ravel() > 0.01)
+    lives.scatter(found.frequencies.ravel()[seen], widths[seen], s=4, color=ELEMENTS[2], alpha=0.5, linewidths=0)
+    lives.set(xlabel="Frequency (THz)", ylabel=f"Linewidth, {found.temperatures[k]:g} K (THz)", yscale="log")
+    lives.set_xlim(0, None)
+    if seen.any():
+        # Acoustic modes near Gamma hardly scatter: their tail would leave no room for the others.
+        lives.set_ylim(np.quantile(widths[seen], 0.01) / 2, 2 * widths[seen].max())
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def _directions(diagonal: np.ndarray) -> list[tuple[np.ndarray, str, str]]:
+    """Conductivities (t, 3) along axes, those that are the same as one line."""
+    lines: list[tuple[np.ndarray, str]] = []
+    for own, name in zip(diagonal.T, "xyz", strict=True):
+        same = next((k for k, (known, _) in enumerate(lines) if np.all(np.abs(known - own) <= _SMALL * own.max())), None)
+        if same is None:
+            lines.append((own, name))
+        else:
+            lines[same] = (lines[same][0], f"{lines[same][1]}, {name}")
+    return [(own, f"along {name}", color) for (own, name), color in zip(lines, _COLORS, strict=False)]
+

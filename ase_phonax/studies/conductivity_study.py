@@ -1,0 +1,278 @@
+"""The lattice thermal conductivity of a crystal: what `ase-phonax conductivity` does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..base.errors import StructureError, check_calculator
+from . import charges
+from .conductivity_files import FIRST_FILES, YAML, kappa_file, write_files
+from .conductivity_settings import ConductivitySettings
+from .crystal import find_crystal, find_supercell, refuse_enormous, refuse_large_mesh, relaxed, with_plain_results
+from .model_facts import describe_model
+from .output import write_summary
+from .report import Report
+from .study import Run, Study, describe_end, run_study
+from .summary_units import Summary, units_of
+from .words import matrix_in_words
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from phono3py import Phono3py
+
+    from ..calculator import PhonaxCalculator
+    from ..phonons.anharmonic import ThermalConductivity, ThirdOrderChoice
+    from ..structures.relaxation import RelaxationReport
+    from .crystal import Crystal
+    from .watch import Watch
+
+_PICTURES = ("conductivity.png", "conductivity.pdf")
+_METHODS = {"rta": "relaxation times", "lbte": "linearised equation of transport", "wigner": "Wigner's transport"}
+
+
+def conductivity_study(
+    atoms: Atoms, calc: PhonaxCalculator, settings: ConductivitySettings | None = None, watch: Watch | None = None
+) -> ConductivityStudy:
+    """All that `ase-phonax conductivity` computes, in one call.
+
+    The crystal is relaxed, the supercells of second- and third-order constants are chosen by their errors, the mesh by
+    convergence; constants are exact ones, and phono3py solves for the conductivity.
+
+    Args:
+        atoms: a crystal; not changed.
+        calc: a `PhonaxCalculator`.
+        settings: those of `ase-phonax conductivity`; the defaults unless given.
+        watch: is told of sections and progress.
+
+    Raises:
+        InputError: phono3py is not installed.
+        StructureError: what is no crystal, or unstable.
+        RelaxationError: the crystal does not come to rest.
+    """
+    check_calculator(calc, "get_third_order")
+    return run_study(prepare, compute, atoms, calc, ConductivitySettings.checked(settings), watch)
+
+
+def prepare(
+    atoms: Atoms, settings: ConductivitySettings, cutoff: Callable[[], float], name: str = "the structure"
+) -> Crystal:
+    """The crystal, primitive unless told otherwise.
+
+    Raises:
+        InputError: phono3py is not installed.
+        StructureError: not a crystal, or a layer with vacuum.
+    """
+    from ..phonons.anharmonic.objects import phono3py_class
+    from ..structures.supercells import as_supercell_matrix
+
+    phono3py_class()
+    crystal = find_crystal(atoms, settings, cutoff, name)
+    if crystal.layer is not None:
+        raise StructureError(
+            "the structure is a layer with vacuum",
+            "conductivities are per area of a cross-section, and that of the cell is mostly vacuum",
+            "give a crystal that fills space",
+        )
+    refuse_large_mesh(crystal, None, settings.mesh)
+    if settings.third_supercell is not None:
+        refuse_enormous(len(crystal.atoms), as_supercell_matrix(list(settings.third_supercell)))
+    charges.usable(settings, crystal.atoms)
+    return crystal
+
+
+def compute(crystal: Crystal, run: Run[ConductivitySettings]) -> ConductivityStudy:
+    """What is asked of a crystal that was prepared."""
+    from ..phonons.anharmonic import choose_third_order_supercell, get_thermal_conductivity
+    from ..phonons.anharmonic.objects import phono3py_with
+
+    settings, watch = run.settings, run.watch
+    with watch.section("relaxation"):
+        atoms, relaxation = relaxed(crystal, run)
+    calc, because = charges.with_charges(run.calc, atoms, settings)
+    run = replace(run, calc=calc)
+    with watch.section("supercell"):
+        second, _ = find_supercell(crystal, atoms, run)
+        _refuse_unstable(atoms, run, second)
+    choice = None
+    with watch.section("third_order"), watch.progress("third-order constants") as progress:
+        if settings.third_supercell is None:
+            limits = settings.third_tolerance, settings.third_max_atoms
+            choice = choose_third_order_supercell(atoms, calc, *limits, progress=progress)
+        third = choice.matrix if choice else settings.third_supercell
+        constants = choice.constants if choice else None
+        phono3py = phono3py_with(constants, atoms, calc, third, second, symprec=settings.symprec, progress=progress)
+    with watch.section("conductivity"), watch.progress("conductivity") as progress:
+        found = get_thermal_conductivity(
+            phono3py,
+            settings.mesh,
+            settings.temperatures_k,
+            method=settings.method,
+            isotopes=not settings.no_isotopes,
+            boundary_um=settings.boundary,
+            tolerance=settings.mesh_tolerance,
+            progress=lambda what: progress,
+        )
+    return ConductivityStudy(
+        **run.facts(),
+        crystal=crystal,
+        atoms=with_plain_results(atoms),
+        relaxation=relaxation,
+        charges_because=because if phono3py.nac_params is not None else f"none: {because}",
+        choice=choice,
+        phono3py=phono3py,
+        conductivity=found,
+    )
+
+
+def _refuse_unstable(atoms: Atoms, run: Run[ConductivitySettings], matrix: np.ndarray) -> None:
+    """Refuse imaginary modes before third-order constants are computed for nothing."""
+    from ..phonons.sampling.meshes import get_mesh
+    from ..phonons.sampling.stability import get_frequency_range
+    from ..phonons.supercell.objects import get_phonopy
+
+    phonopy = get_phonopy(atoms, run.calc, matrix, symprec=run.settings.symprec)
+    get_mesh(phonopy, 30.0)
+    found = get_frequency_range(phonopy)
+    if found.imaginary:
+        raise StructureError(
+            f"the crystal has imaginary modes, down to {found.minimum_thz:.2f} THz",
+            "phonons that do not exist carry no heat: a conductivity would be a number without a meaning",
+            "look at its phonons (`ase-phonax phonons`), and follow the modes to a stable crystal",
+        )
+
+
+@dataclass(frozen=True)
+class ConductivityStudy(Study):
+    """Results of `conductivity_study`.
+
+    Attributes:
+        settings: what was asked for.
+        crystal: as read.
+        atoms: relaxed, in whose axes the conductivity is.
+        relaxation: what the relaxation did.
+        charges_because: which charges harmonic phonons know, and why.
+        choice: of the supercell of third order; None where it was given.
+        phono3py: with constants of both orders.
+        conductivity: what phono3py found.
+    """
+
+    OWN_FILES = ("summary.json", "relaxed.extxyz", YAML, *_PICTURES, *FIRST_FILES, "kappa-m*.hdf5")
+
+    settings: ConductivitySettings
+    crystal: Crystal
+    atoms: Atoms
+    relaxation: RelaxationReport
+    charges_because: str
+    choice: ThirdOrderChoice | None
+    phono3py: Phono3py
+    conductivity: ThermalConductivity
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of all files that `write` writes."""
+        kappa = kappa_file(self.conductivity.mesh)
+        return ("summary.json", "relaxed.extxyz", YAML, *_PICTURES, *FIRST_FILES, kappa)
+
+    @property
+    def formula(self) -> str:
+        """Of a formula unit."""
+        from ..structures.formulas import crystal_formula
+
+        return crystal_formula(self.atoms)
+
+    def to_dict(self) -> Summary:
+        """The contents of summary.json: built-in types only."""
+        from .. import __version__
+
+        found, choice = self.conductivity, self.choice
+        summary: Summary = {
+            "version": __version__,
+            **self.model,
+            "dtype": self.dtype,
+            "structure_file": self.origin.structure,
+            "formula": self.formula,
+            "space_group": self.crystal.space_group.international,
+            "space_group_number": self.crystal.space_group.number,
+            "n_atoms_given": self.crystal.n_atoms_given,
+            "n_atoms": len(self.atoms),
+            "volume": float(self.atoms.get_volume()),
+            "relaxation_steps": self.relaxation.n_steps,
+            "max_force": self.relaxation.max_force,
+            "charges": self.charges_because,
+            "supercell_matrix": self.phono3py.phonon_supercell_matrix.tolist(),
+            "third_order_supercell_matrix": self.phono3py.supercell_matrix.tolist(),
+            "n_atoms_third_order": len(self.phono3py.supercell),
+            "third_order_error": None if choice is None else choice.error,
+            "method": found.method,
+            "isotopes": found.isotopes,
+            "boundary_um": found.boundary_um,
+            "mesh": list(found.mesh),
+            "conductivity_convergence": [
+                {"mesh": list(step.numbers), "kappa_W_mK": step.kappa} for step in found.convergence
+            ],
+            "kappa_300K_W_mK": found.at(300.0).tolist(),
+            "temperatures_K": found.temperatures.tolist(),
+            "kappa_W_mK": found.kappa.tolist(),
+            "warnings": self.notes,
+            "files": list(self.files),
+            "timings_s": self.timings_s,
+            "provenance": self.provenance,
+        }
+        if found.coherence is not None:
+            summary["kappa_coherence_W_mK"] = found.coherence.tolist()
+        return summary | {"units": units_of(summary)}
+
+    def report(self, folder: Path | None = None) -> Report:
+        """The results as a table for people."""
+        found = self.conductivity
+        text = Report(f"{self.formula}   {self.crystal.space_group}   {self.model['model']}, {self.dtype}")
+        describe_model(text, self.model)
+        text.group("structure")
+        change = f"volume {100 * self.relaxation.volume_change:+.2f} %" if self.relaxation.volume_change else "cell kept"
+        text.row("relaxation", f"{self.relaxation.n_steps} steps, symmetry kept, {change}")
+        text.row("charges", self.charges_because)
+        phono3py = self.phono3py
+        for name, matrix, cell in (
+            ("second order", phono3py.phonon_supercell_matrix, phono3py.phonon_supercell),
+            ("third order", phono3py.supercell_matrix, phono3py.supercell),
+        ):
+            text.row(name, f"{matrix_in_words(matrix.tolist())}, {len(cell)} atoms")
+        if self.choice is not None:
+            words = f"{100 * self.choice.error:.2g} % of third-order constants, between its wave vectors"
+            text.row("its error", words, doubt=not self.choice.reached)
+        text.group(f"thermal conductivity (W/m/K), {_METHODS[found.method]}")
+        isotopes = "natural isotopes scatter" if found.isotopes else "isotopes do not scatter"
+        edge = "" if found.boundary_um is None else f", boundaries at {found.boundary_um:g} µm"
+        text.row("mesh", f"{'x'.join(map(str, found.mesh))}; {isotopes}{edge}")
+        if found.convergence:
+            steps = ", ".join(f"{'x'.join(map(str, s.numbers))} {s.kappa:.4g}" for s in found.convergence)
+            text.row("its series", f"{steps} at 300 K")
+        rows = [
+            [f"{t:g}", *(f"{own[i, j]:.4g}" for i, j in ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)))]
+            for t, own in zip(found.temperatures, np.where(abs(found.kappa) < 1e-6, 0, found.kappa), strict=True)
+        ]
+        text.columns(["K", "xx", "yy", "zz", "yz", "xz", "xy"], rows)
+        describe_end(text, self, folder)
+        return text
+
+    def write_into(self, folder: Path) -> None:
+        """Write all files into an existing folder."""
+        from ase.io import write
+
+        from ..base.drawing import save_figure
+        from ..phonons.anharmonic.pictures import draw_conductivity
+        from ..phonons.pictures import crystal_title
+
+        title = crystal_title(self.formula, self.crystal.space_group.international, self.model["model"])
+        save_figure(draw_conductivity(self.conductivity, title), folder / "conductivity")
+        write(folder / "relaxed.extxyz", self.atoms, format="extxyz")
+        write_files(folder, self.phono3py, self.conductivity)
+        write_summary(self.to_dict(), folder)
+
+
+STUDY = ConductivityStudy
