@@ -160,8 +160,8 @@ _PUBLIC = {
     "molecules.spectrum_pictures": "draw_spectra",
     "molecules.stationary": "follow_imaginary stationary_modes",
     "molecules.thermochemistry": "gas_properties",
-    "phonons.anharmonic": "GruneisenTensors ThermalConductivity choose_third_order_supercell get_phono3py get_thermal_conductivity"
-    " gruneisen_tensors",
+    "phonons.anharmonic": "GruneisenTensors ThermalConductivity choose_third_order_supercell get_phono3py"
+    " get_thermal_conductivity gruneisen_tensors",
     "phonons.bands.plane_paths": "layer_path",
     "phonons.bands.structure": "get_band_structure",
     "phonons.bands.velocities": "get_group_velocities",

@@ -265,8 +265,8 @@ class PhonaxCalculator(SharedCalculator):
         """
         phonopy = cells_asked_for(atoms, supercell_matrix, primitive_matrix)
         constants = exact_constants(self._crystals, phonopy, progress)
-        if phonopy is atoms:
-            phonopy.force_constants = constants
+        if isinstance(atoms, Phonopy):
+            atoms.force_constants = constants
         return constants
 
     def get_third_order(
@@ -291,8 +291,8 @@ class PhonaxCalculator(SharedCalculator):
         """
         cells = cells_asked_for(atoms, supercell_matrix, primitive_matrix)
         constants = exact_third_order(self._crystals, cells, progress)
-        if cells is atoms and not isinstance(cells, Phonopy):
-            cells.fc3 = constants
+        if not isinstance(atoms, Atoms | Phonopy):
+            atoms.fc3 = constants
         return constants
 
     def get_dynamical_matrix(

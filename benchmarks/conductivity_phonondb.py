@@ -122,7 +122,9 @@ def main() -> None:
         own = done.setdefault(Path(model).stem, {})
         for atoms in structures():
             name, number = atoms.info["name"], atoms.info["mp_id"]
-            if (options.names and not {name, number} & set(options.names)) or set(atoms.numbers) - set(calc.potential.numbers):
+            if (options.names and not {name, number} & set(options.names)) or set(atoms.numbers) - set(
+                calc.potential.numbers
+            ):
                 continue
             for route in ("exact", "displacements") if options.displacements else ("exact",):
                 entry = own.setdefault(number, {"name": name, "pbe_W_mK": known[number]["kappa_TOT_ave"][0]})

@@ -152,8 +152,8 @@ def main() -> None:
     for process in sides.values():
         process.stdout.readline()  # nobody is timed while another one still imports
     print(
-        f"{'crystal':9}{'atoms':>6}{'cells':>7}{'peer s':>9}{'forces s':>10}{'ours s':>8}{'to peer':>9}{'to forces':>10}"
-        f"{'peer MB':>9}{'ours MB':>9}  difference"
+        f"{'crystal':9}{'atoms':>6}{'cells':>7}{'peer s':>9}{'forces s':>10}{'ours s':>8}{'to peer':>9}"
+        f"{'to forces':>10}{'peer MB':>9}{'ours MB':>9}  difference"
     )
     ratios = []
     for name in options.only or known():

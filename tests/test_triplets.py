@@ -69,7 +69,9 @@ def test_they_are_what_responses_contracted_directly_give(name):
         assert np.abs(matrix - expected).max() < ROUNDING * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("name", ["nequip, as Nequix", pytest.param("nequip, odd irreps", marks=pytest.mark.slow), "mace"])
+@pytest.mark.parametrize(
+    "name", ["nequip, as Nequix", pytest.param("nequip, odd irreps", marks=pytest.mark.slow), "mace"]
+)
 def test_nested_derivatives_of_the_function_give_the_same(name):
     arrays, compiled = of_two(name), of_two(name, route="compiled")
     expected = compiled.triplet_matrices(crystal(), QPOINTS, TRIPLETS)

@@ -64,7 +64,8 @@ class TripletStars:
         n_q, n_operations = len(qpoints), len(chosen)
         forth = np.argsort(back, axis=1)
         star_of = np.full((n_q, n_q), -1)
-        triplets, members = [], []
+        triplets: list[np.ndarray] = []
+        members: list[np.ndarray] = []
         operation, order = (z.ravel() for z in np.indices((n_operations, len(_ORDERS))))
         for first in range(n_q):
             for second in range(n_q):

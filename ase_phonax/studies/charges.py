@@ -20,7 +20,9 @@ _NEED_CHARGES = ("nac_direction", "dipole_width", "infrared_damping")
 _ELSEWHERE = 0.5  # of a predicted charge, and e: given ones that are further from it may be another crystal's
 
 
-def usable(settings: PhononSettings | ConductivitySettings, atoms: Atoms, potential: Potential | None = None) -> tuple[Any, str]:
+def usable(
+    settings: PhononSettings | ConductivitySettings, atoms: Atoms, potential: Potential | None = None
+) -> tuple[Any, str]:
     """Charges and why they are taken, or None and why there are none.
 
     Before anything is computed the potential does not count: what it decides is no reason to refuse a setting.
@@ -58,7 +60,9 @@ def usable(settings: PhononSettings | ConductivitySettings, atoms: Atoms, potent
     return charges, reason
 
 
-def _decided(settings: PhononSettings | ConductivitySettings, atoms: Atoms, potential: Potential | None) -> tuple[Any, str]:
+def _decided(
+    settings: PhononSettings | ConductivitySettings, atoms: Atoms, potential: Potential | None
+) -> tuple[Any, str]:
     """Charges as asked for; predicted ones unless something speaks against them."""
     from ..base.errors import InputError
     from ..phonons.polar import predict_charges, width_of
@@ -86,7 +90,9 @@ def _needing(settings: PhononSettings | ConductivitySettings) -> list[str]:
     return [name for name in _NEED_CHARGES if getattr(settings, name, None) is not None]
 
 
-def with_charges(calc: PhonaxCalculator, atoms: Atoms, settings: PhononSettings | ConductivitySettings) -> tuple[PhonaxCalculator, str]:
+def with_charges(
+    calc: PhonaxCalculator, atoms: Atoms, settings: PhononSettings | ConductivitySettings
+) -> tuple[PhonaxCalculator, str]:
     """The calculator of a relaxed crystal, which knows the charges where there are any, and why it does or not."""
     from ..phonons.polar import PolarCalculator, PolarLayerCalculator
     from ..structures.layers import vacuum_axis

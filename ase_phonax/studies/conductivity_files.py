@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 import yaml
+
+from ..base.hdf5 import pack
 
 if TYPE_CHECKING:
     from phono3py import Phono3py
@@ -68,12 +68,7 @@ def _kappa(found: ThermalConductivity) -> bytes:
         "weight": found.weights,
         "kappa_unit_conversion": _unit_conversion(solved),
     }
-    memory = io.BytesIO()
-    with h5py.File(memory, "w") as file:
-        for name, values in arrays.items():
-            if values is not None:
-                file[name] = values
-    return memory.getvalue()
+    return pack({name: values for name, values in arrays.items() if values is not None})
 
 
 def _unit_conversion(solved: Any) -> float | None:

@@ -89,6 +89,7 @@ def compute(crystal: Crystal, run: Run[ConductivitySettings]) -> ConductivityStu
     """What is asked of a crystal that was prepared."""
     from ..phonons.anharmonic import choose_third_order_supercell, get_thermal_conductivity
     from ..phonons.anharmonic.objects import phono3py_with
+    from ..structures.supercells import as_supercell_matrix
 
     settings, watch = run.settings, run.watch
     with watch.section("relaxation"):
@@ -103,8 +104,8 @@ def compute(crystal: Crystal, run: Run[ConductivitySettings]) -> ConductivityStu
         if settings.third_supercell is None:
             limits = settings.third_tolerance, settings.third_max_atoms
             choice = choose_third_order_supercell(atoms, calc, *limits, progress=progress)
-        third = choice.matrix if choice else settings.third_supercell
-        constants = choice.constants if choice else None
+        third = as_supercell_matrix(list(settings.third_supercell or ())) if choice is None else choice.matrix
+        constants = None if choice is None else choice.constants
         phono3py = phono3py_with(constants, atoms, calc, third, second, symprec=settings.symprec, progress=progress)
     with watch.section("conductivity"), watch.progress("conductivity") as progress:
         found = get_thermal_conductivity(
@@ -233,7 +234,9 @@ class ConductivityStudy(Study):
         text = Report(f"{self.formula}   {self.crystal.space_group}   {self.model['model']}, {self.dtype}")
         describe_model(text, self.model)
         text.group("structure")
-        change = f"volume {100 * self.relaxation.volume_change:+.2f} %" if self.relaxation.volume_change else "cell kept"
+        change = (
+            f"volume {100 * self.relaxation.volume_change:+.2f} %" if self.relaxation.volume_change else "cell kept"
+        )
         text.row("relaxation", f"{self.relaxation.n_steps} steps, symmetry kept, {change}")
         text.row("charges", self.charges_because)
         phono3py = self.phono3py

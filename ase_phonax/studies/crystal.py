@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..structures.layers import Layer
     from ..structures.relaxation import RelaxationReport
     from ..structures.space_groups import SpaceGroup
+    from .conductivity_settings import ConductivitySettings
     from .settings import PhononSettings, SupercellSettings, VolumeSettings
     from .study import Run
 
@@ -43,7 +44,7 @@ class Crystal:
 
 def find_crystal(
     given: Atoms,
-    settings: PhononSettings | VolumeSettings,
+    settings: PhononSettings | VolumeSettings | ConductivitySettings,
     cutoff: Callable[[], float],
     name: str = "the structure",
 ) -> Crystal:
@@ -144,7 +145,7 @@ def _unskewed(atoms: Atoms, name: str) -> Atoms:
     return with_short_vectors(atoms)
 
 
-def relaxed(crystal: Crystal, run: Run[PhononSettings]) -> tuple[Atoms, RelaxationReport]:
+def relaxed(crystal: Crystal, run: Run[PhononSettings] | Run[ConductivitySettings]) -> tuple[Atoms, RelaxationReport]:
     """The relaxed structure with its report; or the structure as it is, and the forces on it."""
     from ..structures.relaxation import relax, report_unrelaxed
 

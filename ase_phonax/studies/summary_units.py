@@ -38,6 +38,8 @@ _ENDINGS = {
     "_e2_amu": "e²/amu",
     "_per_angstrom": "1/Å",
     "_nm": "nm",
+    "_um": "µm",
+    "_W_mK": "W/m/K",
 }
 _COUNTS = ("n_", "formula_units", "modulated_n_")
 # The others; "1" is a pure number: counts, ratios, reduced coordinates, numbers of modes.
@@ -72,6 +74,8 @@ UNITS = {
 }
 _PURE = frozenset(
     (
+        "third_order_error",
+        "third_order_supercell_matrix",
         "acoustic_sum_rule",
         "degeneracy",
         "depolarization",

@@ -36,8 +36,8 @@ def triplet_matrices(
     total, done = 30 * len(distinct) + len(triplets), 0
     known: list[WaveResponse] = []
     with closing(on_cores(lambda block: wave_responses(expansion, functions, block), blocks)) as responses:
-        for own in responses:
-            known.extend(own)
+        for some in responses:
+            known.extend(some)
             if progress:
                 progress(30 * len(known), total)
     contraction = _Contraction.of(expansion, functions)
@@ -62,7 +62,8 @@ def _half(qpoints: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     Only those that are equal or opposite as they stand: responses know phases of cells.
     """
     places: dict[tuple[int, ...], tuple[int, bool]] = {}
-    distinct, sources, opposite = [], [], []
+    distinct: list[np.ndarray] = []
+    sources, opposite = [], []
     for q in qpoints:
         key = tuple(np.rint(q * 2**40).astype(np.int64).tolist())
         if key not in places:
@@ -128,13 +129,14 @@ class _Contraction:
         """Of edges alone: all three displacements at one end, or one of them at the other end."""
         n = np.arange(result.shape[0])
         result[n, :, n, :, n] += self.at_ends
+        blocks = result.transpose(0, 2, 4, 1, 3, 5)
         receivers, senders = self.ends
         for k, wave in enumerate(waves):
             sums = self._of_pairs(wave.phases[:, None] * self.alone).reshape(-1, 3, 3, 3)
             for ends, own in (((senders, receivers), sums), ((receivers, senders), -sums.conj())):
                 # The displacement k at the first of the two ends, both others at the second.
-                places = [ends[0] if k == axis else ends[1] for axis in range(3)]
-                np.add.at(result, (places[0], slice(None), places[1], slice(None), places[2]), own)
+                places = tuple(ends[0] if k == axis else ends[1] for axis in range(3))
+                np.add.at(blocks, places, own)
 
     def _add_two_responses(self, result: np.ndarray, waves: list[WaveResponse], i: int, j: int, k: int) -> None:
         """Responses to i and j, displacement k; axes of the result are (n, 3) of each."""

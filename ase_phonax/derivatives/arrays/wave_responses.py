@@ -51,9 +51,15 @@ class WaveResponse:
 
     def reversed(self) -> WaveResponse:
         """That to the opposite wave vector: amplitudes are real."""
-        arrays = (np.conj(z) for z in (self.phases, self.features, self.slopes, self.edges, self.at_ends))
-        blocks = ([[np.conj(z) for z in own] for own in layers] for layers in (self.entering, self.value_bar))
-        return WaveResponse(*arrays, *blocks)
+        return WaveResponse(
+            np.conj(self.phases),
+            np.conj(self.features),
+            np.conj(self.slopes),
+            np.conj(self.edges),
+            np.conj(self.at_ends),
+            [[np.conj(z) for z in own] for own in self.entering],
+            [[np.conj(z) for z in own] for own in self.value_bar],
+        )
 
 
 def wave_responses(expansion: Expansion, functions: EdgeFunctions, qpoints: np.ndarray) -> list[WaveResponse]:
@@ -79,12 +85,17 @@ def wave_responses(expansion: Expansion, functions: EdgeFunctions, qpoints: np.n
         at_ends = np.zeros((n, *bent.shape[1:2], bent.shape[3]), bent.dtype)
         np.add.at(at_ends, expansion.edges.receivers, bent[:, :, q])
         np.add.at(at_ends, expansion.edges.senders, p[:, q, None, None].conj() * bent[:, :, q])
-        blocks = (
-            [[numbers(z)[..., q, :].copy() for z in kind(own)] for own in layers]
-            for kind in (lambda own: own.entering, lambda own: own.value_bar)
+        result.append(
+            WaveResponse(
+                p[:, q].copy(),
+                np.ascontiguousarray(all_features[..., q, :]),
+                np.ascontiguousarray(all_slopes[..., q, :]),
+                np.ascontiguousarray(bent[:, :, q]),
+                at_ends,
+                [[numbers(z)[..., q, :].copy() for z in own.entering] for own in layers],
+                [[numbers(z)[..., q, :].copy() for z in own.value_bar] for own in layers],
+            )
         )
-        arrays = all_features[..., q, :], all_slopes[..., q, :], bent[:, :, q]
-        result.append(WaveResponse(p[:, q].copy(), *map(np.ascontiguousarray, arrays), at_ends, *blocks))
     return result
 
 
@@ -105,7 +116,9 @@ def _slopes(functions: EdgeFunctions, waves: DisplacementWaves, own: LayerRespon
             for degree, own_paths in enumerate(parts.by_degree):
                 y, y1 = functions.harmonics[degree][:2]
                 # Two products for each edge: slopes of Y times w, and Y times the slope of w.
-                both = np.concatenate([y1[pairs.table, axis], y[pairs.table] * functions.along[pairs.table, axis, None]], 2)
+                both = np.concatenate(
+                    [y1[pairs.table, axis], y[pairs.table] * functions.along[pairs.table, axis, None]], 2
+                )
                 harmonics.append(both.astype(dtype))
                 chosen = [np.concatenate([z[pairs.table][..., p.weights] for p in own_paths], 3) for z in radial[:2]]
                 weights.append(np.concatenate(chosen, 2).swapaxes(2, 3).astype(dtype))

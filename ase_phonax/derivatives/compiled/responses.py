@@ -190,7 +190,10 @@ def _column(
         graph.senders, graph.receivers, graph.edges["shifts"], q.astype(positions.dtype), n, with_slopes=with_slopes
     )
     copies = exchange.n_copies
-    offsets, species = jnp.tile(cell_offsets(graph, positions.dtype), (copies, 1)), jnp.tile(graph.nodes["species"], copies)
+    offsets, species = (
+        jnp.tile(cell_offsets(graph, positions.dtype), (copies, 1)),
+        jnp.tile(graph.nodes["species"], copies),
+    )
     real_nodes, real_edges = jnp.tile(real_nodes, copies), jnp.tile(real_edges, copies)
 
     def energy(x):

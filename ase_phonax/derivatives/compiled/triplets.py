@@ -38,8 +38,9 @@ def _columns(
     phases = 2 * jnp.pi * q.astype(positions.dtype) @ graph.edges["shifts"].astype(positions.dtype).T
     exchange = NestedExchange(graph.senders, graph.receivers, jnp.cos(phases), jnp.sin(phases), n)
     copies = exchange.n_copies
-    offsets, species = jnp.tile(cell_offsets(graph, positions.dtype), (copies, 1)), jnp.tile(
-        graph.nodes["species"], copies
+    offsets, species = (
+        jnp.tile(cell_offsets(graph, positions.dtype), (copies, 1)),
+        jnp.tile(graph.nodes["species"], copies),
     )
     real_nodes, real_edges = (jnp.tile(own, copies) for own in masks(graph))
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...base.errors import InputError, StructureError
-from ..defaults import METHODS, RTA, LBTE, WIGNER
+from ..defaults import LBTE, METHODS, RTA, WIGNER
 from ..sampling.meshes import numbers_of_length
 from .interactions import use_fourier_transforms
 
@@ -155,7 +155,7 @@ def _converged_mesh(
     steps: list[MeshOfConductivity] = []
     length = _FIRST_LENGTH
     while True:
-        numbers = tuple(int(n) for n in numbers_of_length(phono3py.primitive.cell, length))
+        numbers = _three(numbers_of_length(phono3py.primitive.cell, length))
         too_many = bool(steps) and np.prod(numbers) > max_qpoints
         settled = len(steps) > 1 and abs(steps[-1].kappa / steps[-2].kappa - 1) < tolerance
         if too_many or settled:
@@ -171,7 +171,7 @@ def _converged_mesh(
 def _solve(
     phono3py: Phono3py,
     mesh: tuple[int, int, int],
-    temperatures: Sequence[float],
+    temperatures: Sequence[float] | NDArray[np.float64],
     method: str,
     options: dict[str, Any],
     progress: Callable[[str], Progress] | None,
@@ -189,12 +189,14 @@ def _solve(
         )
     name = f"mesh {'x'.join(map(str, mesh))}"
     use_fourier_transforms(phono3py, None if progress is None else progress(name))
-    kind = {RTA: {}, LBTE: {"is_LBTE": True}, WIGNER: {"transport_type": "smm19"}}[method]
-    phono3py.run_thermal_conductivity(temperatures=list(temperatures), is_full_pp=True, **kind, **options)
+    kinds: dict[str, dict[str, Any]] = {RTA: {}, LBTE: {"is_LBTE": True}, WIGNER: {"transport_type": "smm19"}}
+    phono3py.run_thermal_conductivity(temperatures=list(temperatures), is_full_pp=True, **kinds[method], **options)
     return phono3py.thermal_conductivity
 
 
-def _read(solved: Any, temperatures: NDArray[np.float64], method: str, mesh: tuple[int, int, int]) -> ThermalConductivity:
+def _read(
+    solved: Any, temperatures: NDArray[np.float64], method: str, mesh: tuple[int, int, int]
+) -> ThermalConductivity:
     """Numbers of phono3py's object."""
     coherence = None
     if method == WIGNER:
@@ -236,13 +238,19 @@ def _tensors(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def _checked_mesh(mesh: ArrayLike) -> tuple[int, int, int]:
     numbers = np.asarray(mesh)
     if numbers.shape != (3,) or not np.all(numbers == np.rint(numbers)) or numbers.min() < 1:
-        raise InputError(f"the mesh is {mesh}", "it counts wave vectors along three directions", "give three numbers")
+        raise InputError(
+            f"the mesh is {numbers.tolist()}", "it counts wave vectors along three directions", "give three numbers"
+        )
     if numbers.max() < 2:
         raise InputError(
             "the mesh is one wave vector, Γ",
             "no three phonons meet there but optical ones, and none of them moves",
             "give a mesh such as 11 11 11, or none for a converged one",
         )
+    return _three(numbers)
+
+
+def _three(numbers: NDArray[np.int64]) -> tuple[int, int, int]:
     first, second, third = (int(n) for n in numbers)
     return first, second, third
 

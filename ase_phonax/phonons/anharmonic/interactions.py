@@ -1,7 +1,7 @@
 """Interactions of three phonons on phono3py's meshes, by Fourier transforms instead of sums for every triplet.
 
 phono3py sums over all pairs of atoms of the supercell anew for each triplet of wave vectors, which makes large
-supercells slow. But for one wave vector q1 the constants are a function of the other one alone, on a few lattice vectors,
+supercells slow. But for one wave vector q1 the constants depend on the other one alone, through a few lattice vectors,
 
     Phi(q1, q2) = sum_L B_q1(L) exp 2 pi i q2.L,
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class MeshInteraction:
-    """Interaction strengths of all triplets with one grid point, as `phono3py.phonon3.interaction.Interaction` has them.
+    """Interaction strengths of all triplets with one grid point, those of phono3py's `Interaction`.
 
     Args:
         interaction: of a `Phono3py` object, on a mesh along the reciprocal vectors.
@@ -40,7 +40,7 @@ class MeshInteraction:
 
         primitive, constants = interaction.primitive, _compact(interaction)
         self._n, self._places = len(primitive), primitive.scaled_positions
-        images = images_of_primitive(primitive)
+        images = np.array([primitive.p2p_map[s] for s in primitive.s2p_map])
         lattice, weights = _lattice_vectors(primitive, images)
         self._lattice = lattice
         n, n_l = self._n, len(lattice)
@@ -69,7 +69,8 @@ class MeshInteraction:
         triplets = interaction.get_triplets_at_q()[0]
         addresses, mesh = interaction.bz_grid.addresses, interaction.mesh_numbers
         phonons = interaction.phonons
-        assert triplets is not None and phonons is not None
+        assert triplets is not None
+        assert phonons is not None
         first = addresses[triplets[0, 0]] / mesh
         frequencies, bands = phonons.frequencies, interaction.band_indices
         one = self._amplitudes(triplets[0, :1], phonons.eigenvectors)[0][:, bands]
@@ -167,11 +168,6 @@ def _lattice_vectors(primitive, images: NDArray[np.int64]) -> tuple[NDArray[np.i
     for a, atom, place, weight in entries:
         weights[a, atom, place] += weight
     return np.array(list(found)), weights
-
-
-def images_of_primitive(primitive) -> NDArray[np.int64]:
-    """(n_supercell,) which primitive atom each atom of the supercell is an image of."""
-    return np.array([primitive.p2p_map[s] for s in primitive.s2p_map])
 
 
 def use_fourier_transforms(phono3py: Phono3py, progress: Progress | None = None) -> None:

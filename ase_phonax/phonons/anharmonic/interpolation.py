@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..supercell.checks import PROBES
-from ..supercell.constants import crystal_atoms, images_of
-from .third_order import Cells
+from ..supercell.constants import Cells, crystal_atoms, images_of
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -21,7 +20,7 @@ N_TRIPLETS = 6
 
 
 def probe_triplets() -> NDArray[np.float64]:
-    """Triplets of wave vectors that fit no supercell, (m, 3, 3) reduced: the first two are `supercell.checks.PROBES`."""
+    """Triplets of wave vectors that fit no supercell, two of each from `supercell.checks.PROBES`: (m, 3, 3) reduced."""
     first, second = PROBES[:N_TRIPLETS], np.roll(PROBES, 3, axis=0)[:N_TRIPLETS]
     return np.stack([first, second, -first - second], 1)
 

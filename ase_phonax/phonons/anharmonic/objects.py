@@ -44,13 +44,11 @@ def build_phono3py(
 
     Raises:
         StructureError, SupercellError: as `build_phonopy`.
-        InputError: phono3py is not installed; or atoms of one element that differ in mass, which phono3py does not tell apart.
+        InputError: phono3py is not installed; or atoms of one element differ in mass, which it does not tell apart.
     """
     make = phono3py_class()
     # It refuses what is no crystal or no supercell, warns where symmetry is lost, and knows the primitive cell.
-    phonopy = build_phonopy(
-        atoms, fc3_supercell, primitive_matrix=primitive_matrix, symprec=symprec, masses=masses
-    )
+    phonopy = build_phonopy(atoms, fc3_supercell, primitive_matrix=primitive_matrix, symprec=symprec, masses=masses)
     cell = phonopy.unitcell
     for symbol in set(cell.symbols):
         own = cell.masses[[other == symbol for other in cell.symbols]]
@@ -97,7 +95,12 @@ def get_phono3py(
         `fc3` (n_primitive, n_supercell, n_supercell, 3, 3, 3) [eV/Å³].
     """
     check_calculator(calc, "get_third_order")
-    options = {"primitive_matrix": primitive_matrix, "symprec": symprec, "masses": masses, "progress": progress}
+    options: dict[str, Any] = {
+        "primitive_matrix": primitive_matrix,
+        "symprec": symprec,
+        "masses": masses,
+        "progress": progress,
+    }
     return phono3py_with(None, atoms, calc, fc3_supercell, fc2_supercell, **options, **phono3py_kwargs)
 
 

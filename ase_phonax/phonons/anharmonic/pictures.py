@@ -27,12 +27,13 @@ def draw_conductivity(found: ThermalConductivity, title: str = "") -> Figure:
         over_temperature.plot(found.temperatures, own, color=color, label=name, linewidth=1.3, marker=".", markersize=4)
     if len(found.temperatures) > 1:
         over_temperature.set(xscale="log", yscale="log")
-        ticks = [t for t in (50, 100, 200, 300, 500, 1000, 2000) if found.temperatures[0] <= t <= found.temperatures[-1]]
+        ticks = [
+            t for t in (50, 100, 200, 300, 500, 1000, 2000) if found.temperatures[0] <= t <= found.temperatures[-1]
+        ]
         over_temperature.set_xticks(ticks, [str(t) for t in ticks])
         over_temperature.xaxis.set_minor_locator(NullLocator())
         over_temperature.yaxis.set_major_formatter("{x:g}")
         over_temperature.yaxis.set_minor_formatter(lambda x, _: f"{x:g}" if f"{x:e}"[0] in "25" else "")
-        over_temperature.tick_params(axis="y", which="both", labelsize=8)
     over_temperature.set(xlabel="Temperature (K)", ylabel="Conductivity (W/m/K)")
     if len(over_temperature.lines) > 1:
         over_temperature.legend(frameon=False, fontsize=8)
@@ -58,10 +59,11 @@ def _directions(diagonal: np.ndarray) -> list[tuple[np.ndarray, str, str]]:
     """Conductivities (t, 3) along axes, those that are the same as one line."""
     lines: list[tuple[np.ndarray, str]] = []
     for own, name in zip(diagonal.T, "xyz", strict=True):
-        same = next((k for k, (known, _) in enumerate(lines) if np.all(np.abs(known - own) <= _SMALL * own.max())), None)
+        same = next(
+            (k for k, (known, _) in enumerate(lines) if np.all(np.abs(known - own) <= _SMALL * own.max())), None
+        )
         if same is None:
             lines.append((own, name))
         else:
             lines[same] = (lines[same][0], f"{lines[same][1]}, {name}")
     return [(own, f"along {name}", color) for (own, name), color in zip(lines, _COLORS, strict=False)]
-

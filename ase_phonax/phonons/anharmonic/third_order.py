@@ -6,26 +6,12 @@ crystal's constants: what displacements on this supercell give in the limit of z
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 from phonopy.harmonic.dynmat_to_fc import get_commensurate_points_in_integers
-from phonopy.structure.atoms import PhonopyAtoms
-from phonopy.structure.cells import Primitive
 
 from ...base.progress import Progress
 from ...derivatives.crystals import Crystals
-from ..supercell.constants import crystal_atoms, images_of
-
-
-class Cells(Protocol):
-    """A primitive cell and a supercell of it: a `Phono3py` object, or a `Phonopy` one."""
-
-    @property
-    def primitive(self) -> Primitive: ...
-
-    @property
-    def supercell(self) -> PhonopyAtoms: ...
+from ..supercell.constants import Cells, crystal_atoms, images_of
 
 
 def exact_third_order(crystals: Crystals, cells: Cells, progress: Progress | None) -> np.ndarray:

@@ -5,12 +5,14 @@ nothing is written and nothing is repaired.
 """
 
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 from ase import Atoms
 from phonopy import Phonopy
 from phonopy.harmonic.dynmat_to_fc import get_commensurate_points_in_integers
 from phonopy.structure.atoms import PhonopyAtoms
+from phonopy.structure.cells import Primitive
 from spglib import SpglibDataset
 
 from ...base.errors import InputError, StructureError
@@ -18,6 +20,16 @@ from ...base.progress import Progress
 from ...derivatives.conventions import frequencies_thz
 from ...derivatives.crystals import Crystals
 from .door import dynamical_matrix
+
+
+class Cells(Protocol):
+    """A primitive cell and a supercell of it: a `Phonopy` object, or a `Phono3py` one."""
+
+    @property
+    def primitive(self) -> Primitive: ...
+
+    @property
+    def supercell(self) -> PhonopyAtoms: ...
 
 
 def crystal_atoms(cell: Atoms | PhonopyAtoms) -> Atoms:
@@ -126,9 +138,9 @@ def constants_from_lattice_matrices(
     return constants
 
 
-def images_of(phonopy: Phonopy) -> np.ndarray:
+def images_of(cells: Cells) -> np.ndarray:
     """(n_supercell,) which primitive atom each atom of the supercell is an image of."""
-    return np.array([phonopy.primitive.p2p_map[s] for s in phonopy.primitive.s2p_map])
+    return np.array([cells.primitive.p2p_map[s] for s in cells.primitive.s2p_map])
 
 
 def validate_constants(constants: np.ndarray, phonopy: Phonopy) -> np.ndarray:

@@ -140,9 +140,7 @@ def get_phonopy(
     return phonopy
 
 
-def cells_asked_for(
-    given: Any, supercell_matrix: ArrayLike | None, primitive_matrix: str | ArrayLike
-) -> Any:
+def cells_asked_for(given: Any, supercell_matrix: ArrayLike | None, primitive_matrix: str | ArrayLike) -> Any:
     """The object whose constants are asked for: the `Phonopy` or `Phono3py` one given, or phonopy's of a crystal.
 
     Raises:
