@@ -12,8 +12,8 @@ from ..route import StrainDerivatives
 from .edge_tensors import Expansion, expand
 from .energies import SortedEdges, evaluate, evaluate_features, evaluate_outputs
 from .lattice_matrices import lattice_matrices, lattice_slopes
+from .strain_slopes import strain_slopes
 from .strains import strain_derivatives
-from .third_order import strain_slopes
 from .triplets import triplet_matrices
 
 # Tensors of a structure are kept for the next call up to this size: some thousand edges.

@@ -15,6 +15,7 @@ import numpy as np
 
 from ...base.cores import n_cores, on_cores
 from ...base.progress import Progress
+from ...models.parts import Blocks
 from .edge_functions import EdgeFunctions, third_of_edges
 from .edge_tensors import Expansion
 from .wave_responses import WaveResponse, wave_responses
@@ -77,20 +78,81 @@ def _half(qpoints: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @dataclass(frozen=True, eq=False)
+class PairsOfAtoms:
+    """Edges sorted by the pair of atoms that they join.
+
+    Attributes:
+        n_atoms: of the structure.
+        order: of the edges; starts: where pairs begin among them; ends: (2, pairs) receivers and senders.
+    """
+
+    n_atoms: int
+    order: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+
+    @classmethod
+    def of(cls, expansion: Expansion) -> PairsOfAtoms:
+        """Of a structure."""
+        edges = expansion.edges
+        order = np.lexsort((edges.senders, edges.receivers))
+        ends = np.stack([edges.receivers, edges.senders])[:, order]
+        starts = np.flatnonzero(np.diff(ends, axis=1, prepend=-1).any(axis=0))
+        return cls(edges.n_atoms, order, starts, ends[:, starts])
+
+    def sums(self, of_edges: np.ndarray) -> np.ndarray:
+        """Sums (pairs, x) over the edges (e, x) that join two atoms."""
+        return np.asarray(np.add.reduceat(of_edges[self.order], self.starts, axis=0))
+
+
+def of_gates(expansion: Expansion, waves: list[WaveResponse]) -> np.ndarray:
+    """Of the gates of all layers: (c1, c2, c3)."""
+    total: np.ndarray | float = 0.0
+    for number, layer in enumerate(reversed(expansion.layers)):  # responses know the last layer first
+        bars, moved = (tuple(own[number] for own in kind) for kind in zip(*map(_of_gate, waves), strict=True))
+        total = total + layer.state.gate.third(layer.state.value_bar, bars, moved)
+    return np.asarray(total)
+
+
+def _of_gate(wave: WaveResponse) -> tuple[list[Blocks], list[Blocks]]:
+    return wave.value_bar, wave.entering
+
+
+def of_two_responses(one: WaveResponse, two: WaveResponse) -> np.ndarray:
+    """Of two responses, and the displacement of each atom along x in the third wave: (c1, c2, n, 3)."""
+    n, n_one, n_two = len(one.slopes), one.features.shape[2], two.features.shape[2]
+    first = one.slopes.swapaxes(2, 3).reshape(n, 3 * n_one, -1) @ two.features
+    second = two.slopes.swapaxes(2, 3).reshape(n, 3 * n_two, -1) @ one.features
+    both = first.reshape(n, 3, n_one, n_two) + second.reshape(n, 3, n_two, n_one).swapaxes(2, 3)
+    return both.transpose(2, 3, 0, 1)
+
+
+def of_one_response(own: WaveResponse, pairs: PairsOfAtoms, second: WaveResponse, third: WaveResponse) -> np.ndarray:
+    """Of one response, and displacements of atoms in the second and the third wave: (c, n, 3, n, 3)."""
+    n, n_c = pairs.n_atoms, own.edges.shape[2]
+    tensors = np.zeros((n, n, 3, 3, n_c), complex)
+    here = np.arange(n)
+    tensors[here, here] += own.at_ends.reshape(n, 3, 3, n_c)
+    receivers, senders = pairs.ends
+    for wave, places in ((second, (senders, receivers)), (third, (receivers, senders))):
+        sums = pairs.sums(wave.phases[:, None] * own.edges.reshape(len(own.edges), -1))
+        tensors[places] -= sums.reshape(-1, 3, 3, n_c)  # every pair is there once
+    return tensors.transpose(4, 0, 2, 1, 3)
+
+
+@dataclass(frozen=True, eq=False)
 class _Contraction:
     """What all triplets share.
 
     Attributes:
         expansion: the structure.
-        order: edges sorted by the pair they join; starts: where pairs begin; ends: (2, pairs) receivers and senders.
+        pairs: of its atoms.
         alone: third derivatives of edges alone (e, 27).
         at_ends: (n, 3, 3, 3) of these where all displacements are of one atom.
     """
 
     expansion: Expansion
-    order: np.ndarray
-    starts: np.ndarray
-    ends: np.ndarray
+    pairs: PairsOfAtoms
     alone: np.ndarray
     at_ends: np.ndarray
 
@@ -101,74 +163,30 @@ class _Contraction:
         at_ends = np.zeros((edges.n_atoms, 3, 3, 3))
         np.add.at(at_ends, edges.senders, alone)
         np.subtract.at(at_ends, edges.receivers, alone)
-        order = np.lexsort((edges.senders, edges.receivers))
-        ends = np.stack([edges.receivers, edges.senders])[:, order]
-        starts = np.flatnonzero(np.diff(ends, axis=1, prepend=-1).any(axis=0))
-        return cls(expansion, order, starts, ends[:, starts], alone.reshape(-1, 27), at_ends)
+        return cls(expansion, PairsOfAtoms.of(expansion), alone.reshape(-1, 27), at_ends)
 
     def __call__(self, waves: list[WaveResponse]) -> np.ndarray:
         """Phi of three wave vectors, (3n, 3n, 3n) complex."""
-        n = self.expansion.edges.n_atoms
-        result = self._of_gates(waves).astype(complex).reshape(n, 3, n, 3, n, 3)
+        n = self.pairs.n_atoms
+        result = of_gates(self.expansion, waves).astype(complex).reshape(n, 3, n, 3, n, 3)
         self._add_alone(result, waves)
         for k, (i, j) in enumerate(((1, 2), (0, 2), (0, 1))):
-            self._add_two_responses(result, waves, i, j, k)
-            self._add_one_response(result, waves, k, i, j)
+            # Axes (n, 3) of each wave in turn: those of the displacement stand last there, those of the response first.
+            two = of_two_responses(waves[i], waves[j]).reshape(n, 3, n, 3, n, 3)
+            result += np.moveaxis(two, (4, 5), (2 * k, 2 * k + 1))
+            one = of_one_response(waves[k], self.pairs, waves[i], waves[j]).reshape(n, 3, n, 3, n, 3)
+            result += np.moveaxis(one, (0, 1), (2 * k, 2 * k + 1))
         return result.reshape(3 * n, 3 * n, 3 * n)
-
-    def _of_gates(self, waves: list[WaveResponse]) -> np.ndarray:
-        total: np.ndarray | float = 0.0
-        for number, layer in enumerate(self.expansion.layers):
-            # Responses know the last layer first.
-            place = len(self.expansion.layers) - 1 - number
-            bars, moved = (tuple(kind(own)[place] for own in waves) for kind in (_value_bar, _entering))
-            total = total + layer.state.gate.third(layer.state.value_bar, bars, moved)
-        return np.asarray(total)
 
     def _add_alone(self, result: np.ndarray, waves: list[WaveResponse]) -> None:
         """Of edges alone: all three displacements at one end, or one of them at the other end."""
         n = np.arange(result.shape[0])
         result[n, :, n, :, n] += self.at_ends
         blocks = result.transpose(0, 2, 4, 1, 3, 5)
-        receivers, senders = self.ends
+        receivers, senders = self.pairs.ends
         for k, wave in enumerate(waves):
-            sums = self._of_pairs(wave.phases[:, None] * self.alone).reshape(-1, 3, 3, 3)
+            sums = self.pairs.sums(wave.phases[:, None] * self.alone).reshape(-1, 3, 3, 3)
             for ends, own in (((senders, receivers), sums), ((receivers, senders), -sums.conj())):
                 # The displacement k at the first of the two ends, both others at the second.
                 places = tuple(ends[0] if k == axis else ends[1] for axis in range(3))
                 np.add.at(blocks, places, own)
-
-    def _add_two_responses(self, result: np.ndarray, waves: list[WaveResponse], i: int, j: int, k: int) -> None:
-        """Responses to i and j, displacement k; axes of the result are (n, 3) of each."""
-        one, two = waves[i], waves[j]
-        n, _, _, n_c = one.slopes.shape
-        both = one.slopes.swapaxes(2, 3).reshape(n, 3 * n_c, -1) @ two.features
-        back = two.slopes.swapaxes(2, 3).reshape(n, 3 * n_c, -1) @ one.features
-        both = both.reshape(n, 3, n_c, n_c) + back.reshape(n, 3, n_c, n_c).swapaxes(2, 3)
-        own = both.reshape(n, 3, -1, 3, n_c // 3, 3)  # (n, 3) of k, of i, of j
-        result += np.moveaxis(own, (0, 1), (2 * k, 2 * k + 1))
-
-    def _add_one_response(self, result: np.ndarray, waves: list[WaveResponse], i: int, j: int, k: int) -> None:
-        """The response to i, displacements j and k."""
-        own, n, n_c = waves[i], result.shape[0], waves[i].edges.shape[2]
-        tensors = np.zeros((n, n, 3, 3, n_c), complex)  # atoms and axes of j and k
-        here = np.arange(n)
-        tensors[here, here] += own.at_ends.reshape(n, 3, 3, n_c)
-        receivers, senders = self.ends
-        for wave, places in ((waves[j], (senders, receivers)), (waves[k], (receivers, senders))):
-            sums = self._of_pairs(wave.phases[:, None] * own.edges.reshape(len(own.edges), -1))
-            tensors[places] -= sums.reshape(-1, 3, 3, n_c)  # every pair is there once
-        spread = tensors.transpose(4, 0, 2, 1, 3).reshape(n, 3, n, 3, n, 3)
-        result += np.moveaxis(spread, (0, 1), (2 * i, 2 * i + 1))
-
-    def _of_pairs(self, of_edges: np.ndarray) -> np.ndarray:
-        """Sums (pairs, x) over the edges (e, x) that join two atoms."""
-        return np.asarray(np.add.reduceat(of_edges[self.order], self.starts, axis=0))
-
-
-def _value_bar(wave: WaveResponse) -> list:
-    return wave.value_bar
-
-
-def _entering(wave: WaveResponse) -> list:
-    return wave.entering

@@ -19,13 +19,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...models.parts import Blocks
-from .bloch_sums import summed_maps
+from .bloch_sums import BlockMaps, summed_maps
 from .columns import flat_columns
 from .displacement_waves import DisplacementWaves
 from .edge_functions import EdgeFunctions
-from .edge_tensors import Expansion
+from .edge_tensors import Expansion, LayerTensors
 from .linear_response import LayerResponse, add_cotangents, add_messages, respond
-from .perturbations import Phases
+from .perturbations import Perturbation, Phases
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,10 +64,25 @@ class WaveResponse:
 
 def wave_responses(expansion: Expansion, functions: EdgeFunctions, qpoints: np.ndarray) -> list[WaveResponse]:
     """Responses to waves of all atoms' axes at some wave vectors (q, 3), reduced."""
-    n_q, n = len(qpoints), expansion.edges.n_atoms
-    phases = Phases.at(qpoints, expansion)
-    waves = DisplacementWaves.of(expansion, phases, np.broadcast_to(np.eye(3 * n), (n_q, 3 * n, 3 * n)))
-    layers = respond(waves).layers
+    waves = all_waves(expansion, qpoints)
+    return responses(waves, functions, respond(waves).layers)
+
+
+def all_waves(expansion: Expansion, qpoints: np.ndarray) -> DisplacementWaves:
+    """Waves of all atoms' axes."""
+    n_q, size = len(qpoints), 3 * expansion.edges.n_atoms
+    everything = np.broadcast_to(np.eye(size), (n_q, size, size))
+    return DisplacementWaves.of(expansion, Phases.at(qpoints, expansion), everything)
+
+
+def responses(waves: Perturbation, functions: EdgeFunctions, layers: list[LayerResponse]) -> list[WaveResponse]:
+    """What third derivatives need of perturbations at each of their wave vectors, which is 0 for those without.
+
+    Args:
+        layers: of `respond`.
+    """
+    expansion, n_q, n_c = waves.expansion, waves.columns.n_q, waves.columns.n_columns
+    n, phases = expansion.edges.n_atoms, waves.phases
     bent = _bent_edges(expansion, functions, waves, layers)
     features, slopes = [], []
     for own in layers:
@@ -76,7 +91,7 @@ def wave_responses(expansion: Expansion, functions: EdgeFunctions, qpoints: np.n
             features.append(np.concatenate([flat_columns(own.dh), flat_columns(own.entering_bar)], 1))
             slopes.append(own_slopes)
     numbers = waves.columns.as_numbers
-    empty = np.zeros((n, 0, n_q, 3 * n), waves.columns.number)
+    empty = np.zeros((n, 0, n_q, n_c), waves.columns.number)
     all_features = numbers(np.concatenate(features, 1)) if features else empty
     all_slopes = numbers(np.concatenate(slopes, 2)) if features else np.stack([empty] * 3, 1)
     p = phases.as_complex()
@@ -99,31 +114,16 @@ def wave_responses(expansion: Expansion, functions: EdgeFunctions, qpoints: np.n
     return result
 
 
-def _slopes(functions: EdgeFunctions, waves: DisplacementWaves, own: LayerResponse) -> np.ndarray:
+def _slopes(functions: EdgeFunctions, waves: Perturbation, own: LayerResponse) -> np.ndarray:
     """What multiplies features of another wave, for displacements of each atom along x: (n, 3, F, z).
 
     That is d/dr of what cotangents da' give to senders, and, less, of what features dh give to receivers.
     """
     expansion, parts = waves.expansion, own.layer.state.parts
     assert own.dh is not None, "the first features do not change"
-    dtype, species = expansion.network.dtype, expansion.edges.species
-    radial = parts.radial(functions.basis, expansion.edges.kinds)
-    result = []
-    for axis in range(3):
-        maps = []
-        for group, pairs in enumerate(expansion.pairs):
-            weights, harmonics = [], []
-            for degree, own_paths in enumerate(parts.by_degree):
-                y, y1 = functions.harmonics[degree][:2]
-                # Two products for each edge: slopes of Y times w, and Y times the slope of w.
-                both = np.concatenate(
-                    [y1[pairs.table, axis], y[pairs.table] * functions.along[pairs.table, axis, None]], 2
-                )
-                harmonics.append(both.astype(dtype))
-                chosen = [np.concatenate([z[pairs.table][..., p.weights] for p in own_paths], 3) for z in radial[:2]]
-                weights.append(np.concatenate(chosen, 2).swapaxes(2, 3).astype(dtype))
-            of_pairs = np.concatenate([waves.phases.of_pairs[group]] * 2, 3)
-            maps.append(list(summed_maps(parts, of_pairs, weights, harmonics, waves.columns.n_q)))
+    species, result = expansion.edges.species, []
+    for along in np.eye(3):
+        maps = directed_maps(functions, waves, own.layer, np.broadcast_to(along, functions.frames[:, 2].shape))
         da = [np.zeros_like(z) for z in own.da_bar]
         add_messages(da, waves, own.layer, own.dh, maps)
         dh_bar = [np.zeros_like(z) for z in own.dh]
@@ -132,8 +132,32 @@ def _slopes(functions: EdgeFunctions, waves: DisplacementWaves, own: LayerRespon
     return np.stack(result, 1)
 
 
+def directed_maps(
+    functions: EdgeFunctions, waves: Perturbation, layer: LayerTensors, directions: np.ndarray
+) -> list[list[BlockMaps]]:
+    """Bloch sums of dT/dr along directions of edges (e, 3), for each group of receivers."""
+    expansion, parts = waves.expansion, layer.state.parts
+    dtype = expansion.network.dtype
+    radial = parts.radial(functions.basis, expansion.edges.kinds)
+    lengths = np.einsum("ex,ex->e", functions.along, directions)[:, None]
+    turned = [np.einsum("ex,exm->em", directions, y1) for _, y1, _, _ in functions.harmonics]
+    result = []
+    for group, pairs in enumerate(expansion.pairs):
+        weights, harmonics = [], []
+        for degree, paths in enumerate(parts.by_degree):
+            # Two products for each edge: slopes of Y times w, and Y times the slope of w.
+            y = functions.harmonics[degree][0]
+            both = np.concatenate([turned[degree][pairs.table], (y * lengths)[pairs.table]], 2)
+            harmonics.append(both.astype(dtype))
+            chosen = [np.concatenate([z[pairs.table][..., p.weights] for p in paths], 3) for z in radial[:2]]
+            weights.append(np.concatenate(chosen, 2).swapaxes(2, 3).astype(dtype))
+        of_pairs = np.concatenate([waves.phases.of_pairs[group]] * 2, 3)
+        result.append(list(summed_maps(parts, of_pairs, weights, harmonics, waves.columns.n_q)))
+    return result
+
+
 def _bent_edges(
-    expansion: Expansion, functions: EdgeFunctions, waves: DisplacementWaves, layers: list[LayerResponse]
+    expansion: Expansion, functions: EdgeFunctions, waves: Perturbation, layers: list[LayerResponse]
 ) -> np.ndarray:
     """W = d²(dA . m(h, r) + A . m(p dh, r))/dr², summed over layers: (e, 9, q, c) complex."""
     edges, columns = expansion.edges, waves.columns
