@@ -93,6 +93,7 @@ if TYPE_CHECKING:
     from .phonons.supercell.rotations import measure_rotations as measure_rotations
     from .phonons.symmetry.irreps import find_irreps as find_irreps
     from .phonons.symmetry.irreps import write_irreps as write_irreps
+    from .phonons.volumes import get_exact_gruneisen as get_exact_gruneisen
     from .phonons.volumes import get_gruneisen as get_gruneisen
     from .phonons.volumes import get_quasi_harmonic as get_quasi_harmonic
     from .phonons.volumes import phonons_at_volumes as phonons_at_volumes
@@ -186,7 +187,7 @@ _PUBLIC = {
     "phonons.supercell.patches": "exact_matrices",
     "phonons.supercell.rotations": "RotationalInvariance impose_rotations measure_rotations",
     "phonons.symmetry.irreps": "find_irreps write_irreps",
-    "phonons.volumes": "get_gruneisen get_quasi_harmonic phonons_at_volumes",
+    "phonons.volumes": "get_exact_gruneisen get_gruneisen get_quasi_harmonic phonons_at_volumes",
     "phonons.volumes.pictures": "draw_gruneisen draw_quasi_harmonic",
     "structures.layers": "as_layer",
     "structures.relaxation": "relax",

@@ -133,6 +133,29 @@ def test_stars_of_triplets_are_triplets_by_themselves(structure):
         assert np.abs(whole[a, b] - expected).max() < 1e-10 * np.abs(whole).max()
 
 
+def test_a_strain_is_a_long_wave_of_displacements():
+    """dD/d eps is the slope of Phi(-q - d, q, d) by d, weighted by lattice vectors: two routes to third order."""
+    own, atoms = of_two("nequip, as Nequix"), crystal()
+    places = np.linalg.solve(atoms.cell.array.T, atoms.positions.T)
+
+    def summed(shift: np.ndarray) -> np.ndarray:
+        q = np.array([-Q1 - shift, Q1, shift])
+        matrix = own.triplet_matrices(atoms, q, np.array([[0, 1, 2]]))[0]
+        one, two, three = np.repeat(np.exp(2j * np.pi * q @ places), 3, axis=1)
+        placed = matrix * one[:, None, None] * two[:, None] * three
+        return placed.reshape(9, 9, 3, 3).sum(axis=2)  # over atoms of the long wave
+
+    steps = np.eye(3) * 1e-3
+    slopes = [sum(w * (summed(k * s) - summed(-k * s)) for k, w in ORDER_6.items()) / 1e-3 for s in steps]
+    weighted = np.einsum("aijx,ay->yxij", np.array(slopes) / 2j / np.pi, atoms.cell.array)
+    strains = np.zeros((9, 3, 3))
+    strains.reshape(9, 9)[range(9), range(9)] = 1
+    expected = own.strain_slopes(atoms, Q1[None], strains)[0]
+    gauge = np.repeat(np.exp(2j * np.pi * Q1 @ places), 3)
+    expected = (expected * gauge.conj()[:, None] * gauge).reshape(3, 3, 9, 9)
+    assert np.abs(weighted - expected).max() < 1e-7 * np.abs(expected).max()
+
+
 def cubic_springs(parameters, vectors, species, exchange):
     """1/2 [k/2 (r - a)² + g/6 (r - a)³] of each directed edge, to which a smooth end is put."""
     r = jnp.sqrt(jnp.sum(vectors**2, -1))

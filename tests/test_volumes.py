@@ -488,7 +488,7 @@ def test_defaults_of_the_commands_are_those_of_the_library():
 
 
 def test_the_command_gruneisen_writes_what_it_announces(ase_phonax, tmp_path):
-    table = ase_phonax("gruneisen", "Cu.vasp", "--supercell", "3", "--mesh-length", "30")
+    table = ase_phonax("gruneisen", "Cu.vasp", "--finite", "--supercell", "3", "--mesh-length", "30")
     folder = tmp_path / "Cu-gruneisen"
     assert sorted(path.name for path in folder.iterdir()) == sorted(gruneisen_study.FILES)
     summary = json.loads((folder / "summary.json").read_text())
@@ -559,7 +559,7 @@ def test_the_volume_of_the_file_counts_where_that_is_asked(ase_phonax, tmp_path)
 
 
 def test_reports_can_be_logged_silenced_and_configured(ase_phonax, tmp_path):
-    words = ("gruneisen", "Cu.vasp", "--supercell", "2", "--mesh-length", "20")
+    words = ("gruneisen", "Cu.vasp", "--finite", "--supercell", "2", "--mesh-length", "20")
     assert ase_phonax(*words, "--quiet", "--log", "run.jsonl", "--unit", "cm-1") == ""
     events = [json.loads(line) for line in (tmp_path / "run.jsonl").read_text().splitlines()]
     result = next(event for event in events if event["event"] == "results")
@@ -571,7 +571,7 @@ def test_reports_can_be_logged_silenced_and_configured(ase_phonax, tmp_path):
 
 
 def test_the_supercell_is_chosen_by_tolerance_where_none_is_given(ase_phonax, tmp_path):
-    ase_phonax("gruneisen", "Cu.vasp", "--mesh-length", "20", "--tolerance", "0.2")
+    ase_phonax("gruneisen", "Cu.vasp", "--finite", "--mesh-length", "20", "--tolerance", "0.2")
     summary = json.loads((tmp_path / "Cu-gruneisen" / "summary.json").read_text())
     assert summary["supercell_meets_tolerance"] is True
     assert np.linalg.det(summary["supercell_matrix"]) > 1

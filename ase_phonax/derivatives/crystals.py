@@ -1,5 +1,7 @@
 """D(q) of crystals in phonopy's convention, computed at one member of each star of wave vectors."""
 
+from collections.abc import Callable
+
 import numpy as np
 from ase import Atoms
 from numpy.typing import ArrayLike
@@ -120,6 +122,44 @@ class Crystals:
         """Drop what is remembered of the last structure's second derivatives."""
         self.stars.forget()
         self.evaluator.forget()
+
+
+def invariant_strain_slopes(
+    evaluator: Evaluator,
+    atoms: Atoms,
+    qpoints: np.ndarray,
+    strains: np.ndarray,
+    displacements: np.ndarray,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """Derivatives of lattice matrices by strains that the crystal's symmetry leaves as they are.
+
+    They have the symmetry of D(q), so that one member of each star of wave vectors is computed.
+
+    Args:
+        qpoints: (n_q, 3) reduced.
+        strains: (c, 3, 3) invariant under the point group, r -> r (1 + strain).
+        displacements: (c, n, 3) of atoms beside each, invariant as well [Å].
+        progress: called with (done, total) wave vectors.
+
+    Returns:
+        (c, n_q, 3n, 3n) complex [eV/Å²].
+    """
+    atoms, qpoints = in_short_vectors(atoms, qpoints)
+    operations = exact_operations(atoms, SYMPREC)
+    known: dict[bytes, np.ndarray] = {}
+
+    def products_of(number: int) -> Callable[[np.ndarray, list[np.ndarray]], list[np.ndarray]]:
+        def compute(qpoints: np.ndarray, columns: list[np.ndarray]) -> list[np.ndarray]:
+            key = qpoints.tobytes()  # the same representatives for every strain
+            if key not in known:
+                known[key] = evaluator.strain_slopes(atoms, qpoints, strains, displacements, progress)
+            return [own[number] @ u for own, u in zip(known[key], columns, strict=True)]
+
+        return compute
+
+    each = range(len(strains))
+    return np.array([Stars(operations).lattice_matrices(qpoints, products_of(number)) for number in each])
 
 
 def scaled_positions(atoms: Atoms) -> np.ndarray:

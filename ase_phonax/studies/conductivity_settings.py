@@ -21,7 +21,7 @@ class ThirdOrderSettings(SupercellSettings):
         None,
         integer,
         _THIRD,
-        "of third-order constants, as --supercell, which is that of second-order ones",
+        "of third-order constants, written as `supercell`, which is that of second-order ones",
         metavar="N",
         n_values="+",
         either=_THIRD,
@@ -61,7 +61,7 @@ class ConductivitySettings(ThirdOrderSettings, RelaxationSettings, CellSettings)
         mesh_number,
         _SOLUTION,
         "wave vectors along the three reciprocal vectors (default: a series of meshes, until the conductivity at 300 K"
-        " changes by less than --mesh-tolerance)",
+        " changes by less than `mesh_tolerance`)",
         metavar=("NA", "NB", "NC"),
         n_values=3,
         either="mesh",
@@ -85,8 +85,8 @@ class ConductivitySettings(ThirdOrderSettings, RelaxationSettings, CellSettings)
         None,
         path,
         _CHARGES,
-        "Born charges and dielectric tensor in phonopy's format, for harmonic phonons; `predict` and `none` as for"
-        " `ase-phonax phonons`",
+        "Born charges and dielectric tensor in phonopy's format, for harmonic phonons; `predict` has them predicted,"
+        " `none` leaves them out (default: as for phonons)",
         metavar="BORN",
     )
     dipole_width: float | None = option(

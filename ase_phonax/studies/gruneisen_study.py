@@ -74,14 +74,20 @@ def prepare(
 
 def compute(crystal: Crystal, run: Run[GruneisenSettings]) -> GruneisenStudy:
     """What is asked of a crystal that was prepared."""
-    from ..phonons.volumes import get_gruneisen
+    from ..phonons.volumes import get_exact_gruneisen, get_gruneisen
 
     settings = run.settings
+    finite = settings.finite or settings.keep_volume
     reference = volume_study.relaxed_reference(crystal, run)
-    ratios = (1 - settings.strain, 1.0, 1 + settings.strain)
+    ratios = (1 - settings.strain, 1.0, 1 + settings.strain) if finite else (1.0,)
     points = volume_study.compute_volumes(reference, run, ratios)
-    with run.watch.section("gruneisen"), run.watch.progress("Grüneisen parameters"):
-        gruneisen = get_gruneisen(points, settings.path, mesh_length=settings.mesh_length)
+    with run.watch.section("gruneisen"), run.watch.progress("Grüneisen parameters") as progress:
+        if finite:
+            gruneisen = get_gruneisen(points, settings.path, mesh_length=settings.mesh_length)
+        else:
+            gruneisen = get_exact_gruneisen(
+                points[0], run.calc, settings.path, mesh_length=settings.mesh_length, progress=progress
+            )
     supercell = volume_study.supercell_errors(run.calc, gruneisen.points, settings.tolerance)
     return GruneisenStudy(
         **run.facts(), reference=reference, points=gruneisen.points, supercell=supercell, gruneisen=gruneisen
@@ -114,6 +120,7 @@ class GruneisenStudy(VolumeStudy):
         low, high = gruneisen.range
         summary = {
             **self.shared_summary(),
+            "exact": gruneisen.exact,
             "strain": gruneisen.strain,
             "temperature_k": temperature,
             "gruneisen_average": gruneisen.average(temperature),
@@ -124,6 +131,8 @@ class GruneisenStudy(VolumeStudy):
             "left_out": "three acoustic modes at Γ, and modes at zero; of the average also imaginary ones",
             **self.end_of_summary(),
         }
+        if gruneisen.strained is not None:
+            summary["thermal_expansion_tensor_per_k"] = gruneisen.strained.expansion([temperature])[0].tolist()
         return summary | {"units": units_of(summary)}
 
     def report(self, folder: Path | None = None) -> Report:
@@ -134,10 +143,18 @@ class GruneisenStudy(VolumeStudy):
         text.row(
             f"mean at {summary['temperature_k']:g} K", f"{summary['gruneisen_average']:.3f}, weighted by heat capacity"
         )
+        text.row(
+            "from", "exact dD/dε" if self.gruneisen.exact else f"two volumes, ±{100 * self.gruneisen.strain:.2g} %"
+        )
         text.row("range", f"{summary['gruneisen_minimum']:.3f} to {summary['gruneisen_maximum']:.3f}")
         text.row("mesh", " × ".join(map(str, summary["mesh"])))
         text.row("band path", summary["band_path"])
         text.row("left out", summary["left_out"])
+        if self.gruneisen.strained is not None:
+            alpha = 1e6 * self.gruneisen.strained.expansion([self.settings.temperature])[0]
+            text.group(f"thermal expansion at {self.settings.temperature:g} K (1e-6/K), heat over stiffness")
+            axes = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
+            text.columns(["xx", "yy", "zz", "yz", "xz", "xy"], [[f"{alpha[i, j] + 0.0:.2f}" for i, j in axes]])
         describe_end(text, self, folder)
         return text
 

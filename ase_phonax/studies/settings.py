@@ -202,11 +202,16 @@ class VolumeSettings(SupercellSettings, ReferenceSettings, CellSettings):
 class GruneisenSettings(VolumeSettings):
     """Everything that `gruneisen_study` can be told; names and values are those of `ase-phonax gruneisen --help`."""
 
+    finite: bool = flag(
+        _GRUNEISEN,
+        "from the difference of two volumes, both relaxed (default: exact derivatives of D(q) by strain; where the"
+        " volume is kept, and the crystal is not at rest, differences in any case)",
+    )
     strain: float = option(
         STRAIN,
         positive,
         _GRUNEISEN,
-        "relative change of the volume to both sides (default: %(default)g; exact constants allow small ones)",
+        "of differences: relative change of the volume to both sides (default: %(default)g)",
         metavar="X",
     )
     temperature: float = option(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from phonopy import Phonopy
 from phonopy.phonon.mesh import Mesh
 from phonopy.phonon.thermal_properties import ThermalProperties
+from phonopy.physical_units import get_physical_units
 
 from ..defaults import EVERYWHERE, MESH_LENGTH
 from .meshes import ZERO_THZ, gamma_acoustics, get_mesh, sampled_mesh
@@ -98,3 +99,17 @@ def thermal_cutoff(mesh: Mesh) -> float:
     """Frequency at or below which modes have no heat [THz]: ZERO_THZ, or what acoustic modes at Gamma have as noise."""
     noise = np.abs(mesh.frequencies[gamma_acoustics(mesh.qpoints, mesh.frequencies)]).max(initial=0.0)
     return max(ZERO_THZ, 1.01 * float(noise))
+
+
+def mode_heat_capacities(frequencies_thz: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+    """Heat capacity of harmonic modes, (x / 2 sinh(x/2))² with x = hν/kT, in units of k; 0 for imaginary ones.
+
+    Args:
+        frequencies_thz: any shape.
+        temperature: [K], above 0.
+    """
+    units = get_physical_units()
+    half = np.asarray(frequencies_thz) * units.THzToEv / (2 * units.KB * temperature)
+    real = (half > 0) & (half < 300)  # sinh overflows at 700, where the heat has long been zero
+    safe = np.where(real, half, 1.0)
+    return np.where(real, (safe / np.sinh(safe)) ** 2, 0.0)

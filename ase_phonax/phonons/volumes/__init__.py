@@ -5,6 +5,7 @@ supercell (`points`); phonopy's own classes make of them mode Grüneisen paramet
 free energies against volume (`quasi_harmonic`); `pictures` draws both.
 """
 
+from .exact_gruneisen import get_exact_gruneisen
 from .gruneisen import Gruneisen, get_gruneisen
 from .points import VolumePoint, phonons_at_volumes
 from .quasi_harmonic import QuasiHarmonic, get_quasi_harmonic
@@ -13,6 +14,7 @@ __all__ = [
     "Gruneisen",
     "QuasiHarmonic",
     "VolumePoint",
+    "get_exact_gruneisen",
     "get_gruneisen",
     "get_quasi_harmonic",
     "phonons_at_volumes",

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 from ase.dft.kpoints import BandPath
 from numpy.typing import NDArray
-from phonopy import Phonopy
 from phonopy.gruneisen.band_structure import GruneisenBandStructure
 from phonopy.gruneisen.mesh import GruneisenMesh
-from phonopy.physical_units import get_physical_units
 
 from ...base.errors import InputError, UnstableWarning
+from ..anharmonic.expansion import StrainedModes
 from ..bands.structure import get_band_structure
 from ..defaults import STRAIN as STRAIN
 from ..defaults import VOLUME_MESH_LENGTH as MESH_LENGTH
 from ..sampling import meshes
+from ..sampling.heat import mode_heat_capacities
 from ..sampling.meshes import ZERO_THZ
 from ..supercell.door import dynamical_matrix
 from .points import VolumePoint
@@ -34,8 +34,8 @@ class Gruneisen:
     """Mode Grüneisen parameters γ = -(V / 2 ω²) <e| dD/dV |e> of a crystal.
 
     Attributes:
-        points: the crystal at V - dV, V and V + dV.
-        strain: dV / V, mean of both sides.
+        points: the crystal at V - dV, V and V + dV; or at V alone, where dD/dV is exact.
+        strain: dV / V, mean of both sides; 0 where dD/dV is exact.
         mesh: phonopy's γ on the mesh.
         bands: phonopy's γ along the path, bands connected by their eigenvectors.
         labels, path_connections: of that path, as in phonopy's band structure.
@@ -44,9 +44,10 @@ class Gruneisen:
         frequencies_thz: (n_qpoints, 3 n_atoms), imaginary as negative.
         gamma: (n_qpoints, 3 n_atoms); NaN for the three acoustic modes at Γ and for others at zero, where γ is
             0/0: a limit along a direction, not a number.
+        strained: how the mesh's modes change with each strain that symmetry allows, where dD/dV is exact.
     """
 
-    points: tuple[VolumePoint, VolumePoint, VolumePoint]
+    points: tuple[VolumePoint, ...]
     strain: float
     mesh: GruneisenMesh
     bands: GruneisenBandStructure
@@ -56,6 +57,17 @@ class Gruneisen:
     weights: NDArray[np.int64]
     frequencies_thz: NDArray[np.float64]
     gamma: NDArray[np.float64]
+    strained: StrainedModes | None = None
+
+    @property
+    def exact(self) -> bool:
+        """Whether dD/dV is a derivative and no difference of two volumes."""
+        return self.strained is not None
+
+    @property
+    def centre(self) -> VolumePoint:
+        """The crystal at V."""
+        return self.points[len(self.points) // 2]
 
     @property
     def range(self) -> tuple[float, float]:
@@ -73,20 +85,6 @@ class Gruneisen:
         counted = np.isfinite(self.gamma) & (self.frequencies_thz > ZERO_THZ)
         heat = mode_heat_capacities(self.frequencies_thz, temperature) * self.weights[:, None]
         return float(np.sum(heat[counted] * self.gamma[counted]) / np.sum(heat[counted]))
-
-
-def mode_heat_capacities(frequencies_thz: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
-    """Heat capacity of harmonic modes, (x / 2 sinh(x/2))² with x = hν/kT, in units of k; 0 for imaginary ones.
-
-    Args:
-        frequencies_thz: any shape.
-        temperature: [K], above 0.
-    """
-    units = get_physical_units()
-    half = np.asarray(frequencies_thz) * units.THzToEv / (2 * units.KB * temperature)
-    real = (half > 0) & (half < 300)  # sinh overflows at 700, where the heat has long been zero
-    safe = np.where(real, half, 1.0)
-    return np.where(real, (safe / np.sinh(safe)) ** 2, 0.0)
 
 
 def get_gruneisen(
@@ -111,16 +109,37 @@ def get_gruneisen(
                 UnstableWarning,
                 stacklevel=2,
             )
+    matrices = [dynamical_matrix(point.phonopy) for point in (centre, plus, minus)]
+    strain = (plus.volume - minus.volume) / (2 * centre.volume)
+    return by_matrices((minus, centre, plus), matrices, None, strain, path, mesh_length)
+
+
+def by_matrices(
+    points: tuple[VolumePoint, ...],
+    matrices: Sequence[Any],
+    delta: float | None,
+    strain: float,
+    path: str | BandPath | None,
+    mesh_length: float,
+) -> Gruneisen:
+    """Mode Grüneisen parameters from what gives D(q) at V, above it and below it.
+
+    Args:
+        delta: difference of the outer volumes over V; None for that of their primitive cells.
+        strain: as `Gruneisen` has it.
+    """
+    centre = points[len(points) // 2]
     band_path = get_band_structure(centre.phonopy, path)
     numbers = meshes.get_mesh(centre.phonopy, mesh_length).mesh_numbers
-    matrices: list[Any] = [_Scaled(point.phonopy) for point in (centre, plus, minus)]
+    scaled: list[Any] = [_Scaled(matrix) for matrix in matrices]
     factor = centre.phonopy.unit_conversion_factor / np.sqrt(_SCALE)
     with np.errstate(divide="ignore", invalid="ignore"):  # acoustic modes at Γ; NaN below
         mesh = GruneisenMesh(
-            matrices[0],
-            matrices[1],
-            matrices[2],
+            scaled[0],
+            scaled[1],
+            scaled[2],
             [int(n) for n in numbers],
+            delta_strain=delta,
             is_gamma_center=True,
             primitive_symmetry=centre.phonopy.primitive_symmetry,
             factor=factor,
@@ -128,17 +147,18 @@ def get_gruneisen(
         bands = _GruneisenBands(
             band_path.distances,
             band_path.qpoints,
-            matrices[0],
-            matrices[1],
-            matrices[2],
+            scaled[0],
+            scaled[1],
+            scaled[2],
+            delta_strain=delta,
             path_connections=list(band_path.path_connections),
             labels=list(band_path.labels or []),
             factor=factor,
         )
     frequencies = mesh.get_frequencies()
     return Gruneisen(
-        points=(minus, centre, plus),
-        strain=(plus.volume - minus.volume) / (2 * centre.volume),
+        points=points,
+        strain=strain,
         mesh=mesh,
         bands=bands,
         labels=tuple(band_path.labels or ()),
@@ -174,8 +194,8 @@ class _Scaled:
     unit, and modes degenerate by symmetry share one γ anyway. To be removed when phonopy compares frequencies.
     """
 
-    def __init__(self, phonopy: Phonopy) -> None:
-        self._matrix, self.primitive = dynamical_matrix(phonopy), phonopy.primitive
+    def __init__(self, matrix: Any) -> None:
+        self._matrix, self.primitive = matrix, matrix.primitive
         self.lang = getattr(self._matrix, "lang", None)
 
     def run(self, q: NDArray[np.float64]) -> None:

@@ -56,7 +56,7 @@ def draw_gruneisen(found: Gruneisen, temperature: float, title: str = "", unit: 
         right.axhline(0.0, color=drawing.QUIET, linewidth=0.8, zorder=0)
         _limit(right, gamma, average)
         left.set_ylabel(f"Frequency ({printed})")
-        pictures.say_whence(left, pictures.interpolated_from(found.points[1].phonopy))
+        pictures.say_whence(left, pictures.interpolated_from(found.centre.phonopy))
         right.set_xlabel(f"Frequency ({printed})")
         right.set_ylabel("γ")
         right.tick_params(direction="in", color=drawing.INK)
@@ -156,7 +156,7 @@ def _draw_colored_bands(axes: Axes, gruneisen: Gruneisen, shown: NDArray[np.floa
     bottom = 1.05 * lowest if lowest < -pictures.VISIBLY_IMAGINARY_THZ else 0.0
     axes.set_ylim(factor * bottom, factor * 1.04 * highest)
     axes.axhline(0.0, color=drawing.QUIET, linewidth=0.8, zorder=0)
-    path = gruneisen.points[1].phonopy.band_structure
+    path = gruneisen.centre.phonopy.band_structure
     assert path is not None, "get_gruneisen has computed bands"
     pictures.label_path(axes, path)
     axes.tick_params(axis="y", direction="in", color=drawing.INK)

@@ -1,0 +1,98 @@
+"""Thermal expansion in the Grüneisen approximation: what heat pulls, over how stiff the crystal is.
+
+    alpha = S sum_modes C gamma / V,        gamma_xy = - d ln omega / d eps_xy,
+
+S the compliance with atoms that follow, C heat capacities of harmonic modes (docs/conventions.md). To first order in
+the strain that heat causes, with its elastic constants at rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from phonopy import Phonopy
+from phonopy.physical_units import get_physical_units
+
+from ...derivatives.conventions import signed_roots_thz
+from ..elastic.constants import ElasticConstants
+from ..sampling.heat import mode_heat_capacities
+from ..sampling.meshes import ZERO_THZ
+from ..supercell.door import dynamical_matrix
+from .strained_constants import as_engineers
+
+
+@dataclass(frozen=True)
+class StrainedModes:
+    """Modes of a mesh, and how they change with the strains that the crystal's symmetry allows.
+
+    Attributes:
+        strains: (k, 3, 3).
+        frequencies_thz: (n_q, bands).
+        gamma: (k, n_q, bands), - d ln omega / d s of strains s times each of these; 0 of modes at zero. Of modes that
+            share a frequency their sum alone means something.
+        weights: (n_q,) of the irreducible wave vectors.
+        volume: of the primitive cell [Å³].
+        elastic: constants of the crystal.
+    """
+
+    strains: NDArray[np.float64]
+    frequencies_thz: NDArray[np.float64]
+    gamma: NDArray[np.float64]
+    weights: NDArray[np.int64]
+    volume: float
+    elastic: ElasticConstants
+
+    def expansion(self, temperatures: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
+        """Thermal expansion d eps / dT at temperatures (t,) above 0 [K]: (t, 3, 3) symmetric [1/K]."""
+        units = get_physical_units()
+        basis = as_engineers(self.strains)
+        # Constants couple these strains to no others: symmetry forbids it.
+        stiffness = basis @ self.elastic.relaxed_ion @ basis.T
+        result = []
+        for temperature in np.atleast_1d(np.asarray(temperatures, float)):
+            heat = mode_heat_capacities(self.frequencies_thz, float(temperature)) * self.weights[:, None]
+            pull = np.einsum("qm,kqm->k", heat, self.gamma) / self.weights.sum() * units.KB / self.volume
+            amounts = np.linalg.solve(stiffness / units.EVAngstromToGPa, pull)
+            result.append(np.einsum("k,kxy->xy", amounts, self.strains))
+        return np.array(result)
+
+
+def strained_modes(
+    phonopy: Phonopy,
+    constants: NDArray[np.float64],
+    strains: NDArray[np.float64],
+    qpoints: NDArray[np.float64],
+    weights: NDArray[np.int64],
+    elastic: ElasticConstants,
+) -> StrainedModes:
+    """Modes of a mesh and their changes with strains.
+
+    Args:
+        phonopy: with force constants.
+        constants: (k, n_primitive, n_supercell, 3, 3) of `strained_constants`.
+        strains: (k, 3, 3) that these belong to.
+        qpoints, weights: of the mesh.
+    """
+    matrix = dynamical_matrix(phonopy)
+    changed = [with_constants(matrix, own) for own in constants]
+    n = 3 * len(phonopy.primitive)
+    frequencies, gamma = np.zeros((len(qpoints), n)), np.zeros((len(constants), len(qpoints), n))
+    for row, q in enumerate(qpoints):
+        matrix.run(q)
+        squares, modes = np.linalg.eigh(np.asarray(matrix.dynamical_matrix))
+        frequencies[row] = signed_roots_thz(squares)
+        moving = frequencies[row] > ZERO_THZ
+        for k, own in enumerate(changed):
+            own.run(q)
+            slopes = np.einsum("im,ij,jm->m", modes.conj(), own.dynamical_matrix, modes, optimize=True).real
+            gamma[k, row, moving] = -slopes[moving] / (2 * squares[moving])
+    return StrainedModes(strains, frequencies, gamma, weights, float(phonopy.primitive.volume), elastic)
+
+
+def with_constants(matrix: Any, constants: NDArray[np.float64]) -> Any:
+    """What gives D(q) of the same cells with other constants (n_primitive, n_supercell, 3, 3)."""
+    return type(matrix)(matrix.supercell, matrix.primitive, np.ascontiguousarray(constants))
