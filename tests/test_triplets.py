@@ -261,6 +261,12 @@ def test_what_cannot_be_is_refused(change, text):
         change(calc, bulk("Si", a=4.6))
 
 
+def test_too_little_memory_is_said_before_the_start(monkeypatch):
+    monkeypatch.setattr("ase_phonax.derivatives.arrays.triplets.memory_bytes", lambda: 10_000_000)
+    with pytest.raises(StructureError, match=r"wave vectors take .* GB"):
+        PhonaxCalculator().get_third_order(bulk("Si", a=5.43), 4)
+
+
 def isotopes(atoms: Atoms) -> Atoms:
     atoms.set_masses([28.0, 30.0])
     return atoms

@@ -14,7 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...base.cores import n_cores, on_cores
+from ...base.errors import StructureError
+from ...base.memory import memory_bytes
 from ...base.progress import Progress
+from ...models.o3.irreps import Sizes
 from ...models.parts import Blocks
 from .edge_functions import EdgeFunctions, third_of_edges
 from .edge_tensors import Expansion
@@ -22,7 +25,8 @@ from .wave_responses import WaveResponse, wave_responses
 
 _CLOSED = 1e-6  # how far three wave vectors may be from a reciprocal vector
 # Wave vectors whose responses are computed together.
-_AT_ONCE = 4
+_AT_ONCE = 2
+_ROOM = 0.8  # of the memory, for all responses
 
 
 def triplet_matrices(
@@ -30,6 +34,7 @@ def triplet_matrices(
 ) -> np.ndarray:
     """What `Route.triplet_matrices` describes, of a structure with these tensors."""
     distinct, sources, opposite = _half(qpoints)
+    _refuse_too_many(expansion, len(distinct))
     functions = EdgeFunctions.of(expansion)
     at_once = max(1, min(_AT_ONCE, -(-len(distinct) // n_cores())))
     blocks = [distinct[begin : begin + at_once] for begin in range(0, len(distinct), at_once)]
@@ -55,6 +60,30 @@ def triplet_matrices(
             if progress:
                 progress(30 * len(distinct) + done + 1, total)
     return result
+
+
+def _refuse_too_many(expansion: Expansion, n_waves: int) -> None:
+    """Refuse what would not fit the memory, before anything long is computed.
+
+    Raises:
+        StructureError: with the number of gigabytes.
+    """
+    n, n_c = expansion.edges.n_atoms, 3 * expansion.edges.n_atoms
+    widths = [(_width(own.state.parts.inputs), _width(own.state.parts.collect.outputs)) for own in expansion.layers]
+    features = sum(inputs + entering for inputs, entering in widths[1:])
+    gates = 2 * sum(entering for _, entering in widths)
+    numbers = n * (4 * features + gates) * n_c + 9 * len(expansion.edges.receivers) * n_c
+    n_bytes = 2 * expansion.network.dtype.itemsize * numbers * n_waves
+    if n_bytes > _ROOM * memory_bytes():
+        raise StructureError(
+            f"{n} atoms at {n_waves} wave vectors take {n_bytes / 1e9:.0f} GB, and there are {memory_bytes() / 1e9:.0f}",
+            "the responses to all wave vectors are kept until their triplets are done",
+            'take a smaller supercell, or dtype="float32"',
+        )
+
+
+def _width(irreps: Sizes) -> int:
+    return sum(mul * dim for mul, dim in irreps)
 
 
 def _half(qpoints: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
