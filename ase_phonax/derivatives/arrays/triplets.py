@@ -74,9 +74,10 @@ def _refuse_too_many(expansion: Expansion, n_waves: int) -> None:
     gates = 2 * sum(entering for _, entering in widths)
     numbers = n * (4 * features + gates) * n_c + 9 * len(expansion.edges.receivers) * n_c
     n_bytes = 2 * expansion.network.dtype.itemsize * numbers * n_waves
-    if n_bytes > _ROOM * memory_bytes():
+    there = memory_bytes()
+    if n_bytes > _ROOM * there:
         raise StructureError(
-            f"{n} atoms at {n_waves} wave vectors take {n_bytes / 1e9:.0f} GB, and there are {memory_bytes() / 1e9:.0f}",
+            f"{n} atoms at {n_waves} wave vectors take {n_bytes / 1e9:.0f} GB, and there are {there / 1e9:.0f}",
             "the responses to all wave vectors are kept until their triplets are done",
             'take a smaller supercell, or dtype="float32"',
         )
