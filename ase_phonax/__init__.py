@@ -93,10 +93,13 @@ if TYPE_CHECKING:
     from .phonons.supercell.rotations import measure_rotations as measure_rotations
     from .phonons.symmetry.irreps import find_irreps as find_irreps
     from .phonons.symmetry.irreps import write_irreps as write_irreps
+    from .phonons.volumes import AnisotropicExpansion as AnisotropicExpansion
+    from .phonons.volumes import get_anisotropic_expansion as get_anisotropic_expansion
     from .phonons.volumes import get_exact_gruneisen as get_exact_gruneisen
     from .phonons.volumes import get_gruneisen as get_gruneisen
     from .phonons.volumes import get_quasi_harmonic as get_quasi_harmonic
     from .phonons.volumes import phonons_at_volumes as phonons_at_volumes
+    from .phonons.volumes.pictures import draw_expansion as draw_expansion
     from .phonons.volumes.pictures import draw_gruneisen as draw_gruneisen
     from .phonons.volumes.pictures import draw_quasi_harmonic as draw_quasi_harmonic
     from .structures.layers import as_layer as as_layer
@@ -108,6 +111,8 @@ if TYPE_CHECKING:
     from .studies.elastic_settings import ElasticSettings as ElasticSettings
     from .studies.elastic_study import elastic_study as elastic_study
     from .studies.evaluation import evaluation_study as evaluation_study
+    from .studies.expansion_settings import ExpansionSettings as ExpansionSettings
+    from .studies.expansion_study import expansion_study as expansion_study
     from .studies.gruneisen_study import gruneisen_study as gruneisen_study
     from .studies.labelling import label_structures as label_structures
     from .studies.molecule_settings import MoleculeSettings as MoleculeSettings
@@ -187,8 +192,9 @@ _PUBLIC = {
     "phonons.supercell.patches": "exact_matrices",
     "phonons.supercell.rotations": "RotationalInvariance impose_rotations measure_rotations",
     "phonons.symmetry.irreps": "find_irreps write_irreps",
-    "phonons.volumes": "get_exact_gruneisen get_gruneisen get_quasi_harmonic phonons_at_volumes",
-    "phonons.volumes.pictures": "draw_gruneisen draw_quasi_harmonic",
+    "phonons.volumes": "AnisotropicExpansion get_anisotropic_expansion get_exact_gruneisen get_gruneisen"
+    " get_quasi_harmonic phonons_at_volumes",
+    "phonons.volumes.pictures": "draw_expansion draw_gruneisen draw_quasi_harmonic",
     "structures.layers": "as_layer",
     "structures.relaxation": "relax",
     "studies.conductivity_settings": "ConductivitySettings",
@@ -198,6 +204,8 @@ _PUBLIC = {
     "studies.elastic_settings": "ElasticSettings",
     "studies.elastic_study": "elastic_study",
     "studies.evaluation": "evaluation_study",
+    "studies.expansion_settings": "ExpansionSettings",
+    "studies.expansion_study": "expansion_study",
     "studies.gruneisen_study": "gruneisen_study",
     "studies.labelling": "label_structures",
     "studies.molecule_settings": "MoleculeSettings",

@@ -18,6 +18,7 @@ from . import (
     dos,
     elastic,
     evaluate,
+    expansion,
     fine_tune,
     gruneisen,
     label,
@@ -33,7 +34,7 @@ from .parser import Parser, parse
 from .wording import error_as_typed
 
 _COMMANDS = (
-    *(phonons, dos, elastic, conductivity, gruneisen, qha, molecule),
+    *(phonons, dos, elastic, conductivity, gruneisen, qha, expansion, molecule),
     *(train, fine_tune, evaluate, label, models, convert, completion),
 )
 _INTERRUPTED = (130, 143)  # 128 + SIGINT, 128 + SIGTERM

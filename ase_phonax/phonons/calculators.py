@@ -99,6 +99,10 @@ class EvaluatedCalculator(Protocol):
     evaluator: Evaluator
 
 
+class EvaluatedCrystalCalculator(EvaluatedCalculator, ForceConstantsCalculator, Protocol):
+    """It fills phonopy's supercells, and gives derivatives by strain."""
+
+
 class EvaluatedThirdOrderCalculator(EvaluatedCalculator, ThirdOrderCalculator, Protocol):
     """It knows derivatives at any triplet of wave vectors, and fills supercells with them."""
 

@@ -39,6 +39,7 @@ _ENDINGS = {
     "_per_angstrom": "1/Å",
     "_nm": "nm",
     "_um": "µm",
+    "_angstrom3": "Å³",
     "_W_mK": "W/m/K",
 }
 _COUNTS = ("n_", "formula_units", "modulated_n_")

@@ -36,7 +36,7 @@ class StrainedModes:
             share a frequency their sum alone means something.
         weights: (n_q,) of the irreducible wave vectors.
         volume: of the primitive cell [Å³].
-        elastic: constants of the crystal.
+        elastic: constants of the crystal, where they are known.
     """
 
     strains: NDArray[np.float64]
@@ -44,10 +44,30 @@ class StrainedModes:
     gamma: NDArray[np.float64]
     weights: NDArray[np.int64]
     volume: float
-    elastic: ElasticConstants
+    elastic: ElasticConstants | None = None
+
+    def free_energy(self, temperature: float) -> float:
+        """Of the modes, per primitive cell, at or above 0 K [eV]."""
+        quanta, real, thermal = self._quanta(temperature)
+        free = quanta / 2 if thermal == 0 else quanta / 2 + thermal * np.log1p(-np.exp(-quanta / thermal))
+        return float(np.sum(np.where(real, free, 0.0) * self.weights[:, None]) / self.weights.sum())
+
+    def slopes(self, temperature: float) -> NDArray[np.float64]:
+        """Derivatives of the free energy by the amounts of each strain: (k,) [eV]."""
+        quanta, real, thermal = self._quanta(temperature)
+        energies = quanta / 2 if thermal == 0 else quanta / 2 / np.tanh(quanta / 2 / thermal)
+        energies = np.where(real, energies, 0.0) * self.weights[:, None]
+        return -np.einsum("qm,kqm->k", energies, self.gamma) / self.weights.sum()
+
+    def _quanta(self, temperature: float) -> tuple[NDArray[np.float64], NDArray[np.bool_], float]:
+        """Quanta of modes [eV], harmless numbers in place of those that are not real; which are; and kT [eV]."""
+        units = get_physical_units()
+        real = self.frequencies_thz > ZERO_THZ
+        return np.where(real, self.frequencies_thz, 1.0) * units.THzToEv, real, units.KB * temperature
 
     def expansion(self, temperatures: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
         """Thermal expansion d eps / dT at temperatures (t,) above 0 [K]: (t, 3, 3) symmetric [1/K]."""
+        assert self.elastic is not None, "the crystal's stiffness is known"
         units = get_physical_units()
         basis = as_engineers(self.strains)
         # Constants couple these strains to no others: symmetry forbids it.
@@ -67,7 +87,6 @@ def strained_modes(
     strains: NDArray[np.float64],
     qpoints: NDArray[np.float64],
     weights: NDArray[np.int64],
-    elastic: ElasticConstants,
 ) -> StrainedModes:
     """Modes of a mesh and their changes with strains.
 
@@ -90,7 +109,7 @@ def strained_modes(
             own.run(q)
             slopes = np.einsum("im,ij,jm->m", modes.conj(), own.dynamical_matrix, modes, optimize=True).real
             gamma[k, row, moving] = -slopes[moving] / (2 * squares[moving])
-    return StrainedModes(strains, frequencies, gamma, weights, float(phonopy.primitive.volume), elastic)
+    return StrainedModes(strains, frequencies, gamma, weights, float(phonopy.primitive.volume))
 
 
 def with_constants(matrix: Any, constants: NDArray[np.float64]) -> Any:

@@ -15,7 +15,6 @@ from phonopy import Phonopy
 
 from ...derivatives.crystals import invariant_strain_slopes
 from ...structures.space_groups import SYMPREC, get_operations
-from ..elastic.constants import ElasticConstants
 from ..elastic.moduli import VOIGT
 from ..supercell.constants import commensurate_qpoints, constants_from_lattice_matrices, crystal_atoms
 
@@ -49,21 +48,21 @@ def strained_constants(
     phonopy: Phonopy,
     calc: EvaluatedCalculator,
     strains: NDArray[np.float64],
-    elastic: ElasticConstants,
+    internal: NDArray[np.float64],
     progress: Progress | None = None,
 ) -> NDArray[np.float64]:
     """Derivatives of a supercell's constants by strains that atoms follow.
 
     Args:
-        phonopy: whose primitive cell is at rest.
+        phonopy: on whose primitive cell's atoms there are no forces.
         strains: (k, 3, 3) of `invariant_strains`.
-        elastic: constants of the same crystal: they know where its atoms go.
+        internal: (n, 3, 6) where its atoms go (`ElasticConstants.internal_strain`).
 
     Returns:
         (k, n_primitive, n_supercell, 3, 3) compact, in phonopy's order [eV/Å²], in the axes of the strained crystal.
     """
     atoms = crystal_atoms(phonopy.primitive)
     qpoints, weights = commensurate_qpoints(phonopy.primitive.cell, phonopy.supercell.cell)
-    followed = np.einsum("nxc,kc->knx", elastic.internal_strain, as_engineers(strains))
+    followed = np.einsum("nxc,kc->knx", internal, as_engineers(strains))
     slopes = invariant_strain_slopes(calc.evaluator, atoms, qpoints, strains, followed, progress)
     return np.array([constants_from_lattice_matrices(own, qpoints, weights, phonopy) for own in slopes])

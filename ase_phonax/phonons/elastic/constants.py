@@ -34,6 +34,7 @@ from .moduli import (
 )
 
 if TYPE_CHECKING:
+    from ...derivatives.route import StrainDerivatives
     from ..calculators import EvaluatedCalculator
 
 MAX_STRESS = 0.1  # GPa, beyond which derivatives by strain are no elastic constants; forces pull a thousandth of it
@@ -144,14 +145,8 @@ def elastic_constants(atoms: Atoms, calc: EvaluatedCalculator) -> ElasticConstan
             "give a PhonaxCalculator",
         )
     stress = _stress_at_rest(atoms, calc)
-    derivatives = calc.evaluator.strain_derivatives(atoms)
     n, volume = len(atoms), float(atoms.get_volume())
-    # By engineers' strains: of shear, both components of the tensor change by a half.
-    coupling = np.array([derivatives.of_positions_and_strains[:, :, x, y] for x, y in VOIGT])
-    coupling = (coupling + [derivatives.of_positions_and_strains[:, :, y, x] for x, y in VOIGT]) / 2
-    coupling = coupling.reshape(6, 3 * n).astype(float)
-    hessian = calc.evaluator.hessian(atoms, np.arange(n)).reshape(3 * n, 3 * n).astype(float)
-    answers = _answers(hessian, coupling)
+    derivatives, coupling, answers = _followed(atoms, calc)
     clamped = as_voigt(derivatives.of_strains.astype(float)) / volume / units.GPa
     softening = coupling @ answers.T / volume / units.GPa
     return ElasticConstants(
@@ -162,6 +157,29 @@ def elastic_constants(atoms: Atoms, calc: EvaluatedCalculator) -> ElasticConstan
         density=float(atoms.get_masses().sum() / volume * _KG_PER_M3),
         volume_per_atom=volume / n,
     )
+
+
+def internal_strain(atoms: Atoms, calc: EvaluatedCalculator) -> NDArray[np.float64]:
+    """How far atoms go per unit of (engineers') strain: (n, 3, 6) [Å]; there may be stress, but no forces on them.
+
+    Raises:
+        StructureError: atoms that would not follow, but leave.
+    """
+    return _followed(atoms, calc)[2].T.reshape(len(atoms), 3, 6)
+
+
+def _followed(
+    atoms: Atoms, calc: EvaluatedCalculator
+) -> tuple[StrainDerivatives, NDArray[np.float64], NDArray[np.float64]]:
+    """Derivatives by strain, the pull of engineers' strains on atoms (6, 3n), and what these answer (6, 3n)."""
+    n = len(atoms)
+    derivatives = calc.evaluator.strain_derivatives(atoms)
+    # Of shear, both components of the tensor change by a half.
+    coupling = np.array([derivatives.of_positions_and_strains[:, :, x, y] for x, y in VOIGT])
+    coupling = (coupling + [derivatives.of_positions_and_strains[:, :, y, x] for x, y in VOIGT]) / 2
+    coupling = coupling.reshape(6, 3 * n).astype(float)
+    hessian = calc.evaluator.hessian(atoms, np.arange(n)).reshape(3 * n, 3 * n).astype(float)
+    return derivatives, coupling, _answers(hessian, coupling)
 
 
 def _answers(hessian: NDArray[np.float64], coupling: NDArray[np.float64]) -> NDArray[np.float64]:

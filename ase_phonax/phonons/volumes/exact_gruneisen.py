@@ -46,7 +46,7 @@ def get_exact_gruneisen(
     phonopy = point.phonopy
     elastic = elastic_constants(crystal_atoms(phonopy.primitive), calc)
     strains = invariant_strains(crystal_atoms(phonopy.primitive))
-    constants = strained_constants(phonopy, calc, strains, elastic, progress)
+    constants = strained_constants(phonopy, calc, strains, elastic.internal_strain, progress)
     # The strain under pressure, of volume 1.
     under_pressure = np.linalg.solve(elastic.relaxed_ion, [1, 1, 1, 0, 0, 0])
     under_pressure /= under_pressure[:3].sum()
@@ -56,5 +56,5 @@ def get_exact_gruneisen(
     # D is linear in its constants, so that this difference is the derivative.
     matrices = [matrix, with_constants(matrix, own + change / 2), with_constants(matrix, own - change / 2)]
     found = by_matrices((point,), matrices, 1.0, 0.0, path, mesh_length)
-    modes = strained_modes(phonopy, constants, strains, found.mesh.get_qpoints(), found.weights, elastic)
-    return replace(found, strained=modes)
+    modes = strained_modes(phonopy, constants, strains, found.mesh.get_qpoints(), found.weights)
+    return replace(found, strained=replace(modes, elastic=elastic))

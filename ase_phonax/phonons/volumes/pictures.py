@@ -19,6 +19,7 @@ from phonopy.qha.eos import get_eos
 
 from ...base import drawing
 from .. import pictures
+from .anisotropic import AnisotropicExpansion
 from .gruneisen import ZERO_THZ, Gruneisen
 from .quasi_harmonic import QuasiHarmonic
 
@@ -64,6 +65,54 @@ def draw_gruneisen(found: Gruneisen, temperature: float, title: str = "", unit: 
         if title:
             figure.suptitle(title, fontsize=10, color=drawing.INK)
     return figure
+
+
+def draw_expansion(found: AnisotropicExpansion, title: str = "") -> Figure:
+    """Thermal expansion along the axes, and how far the lengths of the cell have grown, by temperature.
+
+    Args:
+        found: of `get_anisotropic_expansion`.
+        title: above the picture; may hold mathtext.
+
+    Returns:
+        matplotlib Figure, 7 by 3 inches.
+    """
+    import matplotlib
+
+    with matplotlib.rc_context(drawing.STYLE):
+        figure = Figure(figsize=(7.0, 3.0), layout="constrained")
+        FigureCanvasAgg(figure)
+        left, right = figure.subplots(1, 2)
+        lengths = np.linalg.norm(found.cells, axis=2)
+        colors = (drawing.INK, drawing.ELEMENTS[1], drawing.BANDS)
+        for axes, values, names in (
+            (left, 1e6 * np.diagonal(found.expansion, axis1=1, axis2=2), "xyz"),
+            (right, 100 * (lengths / lengths[0] - 1), "abc"),
+        ):
+            for (own, name), color in zip(_distinct(values, names), colors, strict=False):
+                axes.plot(found.temperatures, own, color=color, linewidth=1.2, label=name)
+            axes.axhline(0.0, color=drawing.QUIET, linewidth=0.8, zorder=0)
+            axes.set_xlabel("Temperature (K)")
+            axes.set_xlim(0, found.temperatures[-1])
+            axes.legend(frameon=False, fontsize=8)
+        left.set_ylabel("Expansion (10⁻⁶/K)")
+        right.set_ylabel("Growth from 0 K (%)")
+        if title:
+            figure.suptitle(title, fontsize=10, color=drawing.INK)
+    return figure
+
+
+def _distinct(values: NDArray[np.float64], names: str) -> list[tuple[NDArray[np.float64], str]]:
+    """Columns (t, n) with their names, those that are the same under all of their names."""
+    lines: list[tuple[NDArray[np.float64], str]] = []
+    for own, name in zip(values.T, names, strict=True):
+        for k, (known, others) in enumerate(lines):
+            if np.abs(known - own).max() <= 1e-3 * np.abs(own).max():
+                lines[k] = known, f"{others}, {name}"
+                break
+        else:
+            lines.append((own, name))
+    return lines
 
 
 def draw_quasi_harmonic(found: QuasiHarmonic, title: str = "") -> Figure:

@@ -1,0 +1,229 @@
+"""Thermal expansion in all directions: what `ase-phonax expansion` does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..base.errors import check_calculator
+from . import volume_study
+from .crystal import find_supercell, refuse_large_mesh, with_plain_results
+from .expansion_settings import ExpansionSettings
+from .model_facts import describe_model
+from .output import write_summary
+from .report import Report
+from .settings import VolumeSettings
+from .study import Run, Study, describe_end, run_study
+from .summary_units import Summary, units_of
+from .words import matrix_in_words
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from ..calculator import PhonaxCalculator
+    from ..phonons.volumes import AnisotropicExpansion
+    from ..structures.relaxation import RelaxationReport
+    from .crystal import Crystal
+    from .watch import Watch
+
+FILES = ("summary.json", "relaxed.extxyz", "cells.extxyz", "expansion.png", "expansion.pdf")
+_AXES = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
+_FMAX, _SMAX = 1e-5, 1e-6  # what heat does is compared with this
+
+
+def expansion_study(
+    atoms: Atoms, calc: PhonaxCalculator, settings: ExpansionSettings | None = None, watch: Watch | None = None
+) -> ExpansionStudy:
+    """All that `ase-phonax expansion` computes, in one call.
+
+    Args:
+        atoms: a crystal; not changed.
+        calc: a `PhonaxCalculator`.
+        settings: those of `ase-phonax expansion`; the defaults unless given.
+        watch: is told of sections and progress.
+
+    Raises:
+        StructureError: what is no crystal, or unstable on the way.
+        RelaxationError: the crystal does not come to rest.
+    """
+    check_calculator(calc, "get_force_constants")
+    return run_study(prepare, compute, atoms, calc, ExpansionSettings.checked(settings), watch)
+
+
+def prepare(
+    atoms: Atoms, settings: ExpansionSettings, cutoff: Callable[[], float], name: str = "the structure"
+) -> Crystal:
+    """The crystal, primitive unless told otherwise.
+
+    Raises:
+        StructureError: not a crystal, or a layer with vacuum.
+    """
+    same = VolumeSettings(
+        keep_cell=settings.keep_cell,
+        symprec=settings.symprec,
+        supercell=settings.supercell,
+        min_length=settings.min_length,
+    )
+    crystal = volume_study.prepare(atoms, same, cutoff, name)
+    refuse_large_mesh(crystal, settings.mesh_length)
+    return crystal
+
+
+def compute(crystal: Crystal, run: Run[ExpansionSettings]) -> ExpansionStudy:
+    """What is asked of a crystal that was prepared."""
+    from ..phonons.volumes import get_anisotropic_expansion
+    from ..structures.relaxation import relax
+
+    settings, watch = run.settings, run.watch
+    with watch.section("relaxation"), watch.progress("relaxation") as progress:
+        atoms, report = relax(
+            crystal.atoms,
+            run.calc,
+            symprec=settings.symprec,
+            callback=lambda step, force, stress: progress(step, 0),
+            fmax=_FMAX,
+            smax=_SMAX,
+        )
+    with watch.section("supercell"):
+        matrix, _ = find_supercell(crystal, atoms, run)
+    with watch.section("expansion"), watch.progress("strained crystals") as progress:
+        found = get_anisotropic_expansion(
+            atoms,
+            run.calc,
+            matrix,
+            settings.max_temperature,
+            mesh_length=settings.mesh_length,
+            symprec=settings.symprec,
+            progress=progress,
+        )
+    return ExpansionStudy(
+        **run.facts(),
+        crystal=crystal,
+        atoms=with_plain_results(atoms),
+        relaxation=report,
+        matrix=matrix,
+        expansion=found,
+    )
+
+
+@dataclass(frozen=True)
+class ExpansionStudy(Study):
+    """Results of `expansion_study`.
+
+    Attributes:
+        settings: what was asked for.
+        crystal: as read.
+        atoms: relaxed, in whose axes tensors are.
+        relaxation: what the relaxation did.
+        matrix: (3, 3) supercell of force constants.
+        expansion: cells and their change by temperature.
+    """
+
+    OWN_FILES = FILES
+
+    settings: ExpansionSettings
+    crystal: Crystal
+    atoms: Atoms
+    relaxation: RelaxationReport
+    matrix: np.ndarray
+    expansion: AnisotropicExpansion
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of all files that `write` writes."""
+        return FILES
+
+    @property
+    def formula(self) -> str:
+        """Of a formula unit."""
+        from ..structures.formulas import crystal_formula
+
+        return crystal_formula(self.atoms)
+
+    def to_dict(self) -> Summary:
+        """The contents of summary.json: built-in types only."""
+        from .. import __version__
+
+        found = self.expansion
+        summary: Summary = {
+            "version": __version__,
+            **self.model,
+            "dtype": self.dtype,
+            "structure_file": self.origin.structure,
+            "formula": self.formula,
+            "space_group": self.crystal.space_group.international,
+            "space_group_number": self.crystal.space_group.number,
+            "n_atoms_given": self.crystal.n_atoms_given,
+            "n_atoms": len(self.atoms),
+            "volume": float(self.atoms.get_volume()),
+            "relaxation_steps": self.relaxation.n_steps,
+            "max_force": self.relaxation.max_force,
+            "supercell_matrix": self.matrix.tolist(),
+            "n_strains": found.n_evaluations,
+            "temperatures_K": found.temperatures.tolist(),
+            "lattice_lengths_angstrom": np.linalg.norm(found.cells, axis=2).tolist(),
+            "volumes_angstrom3": found.volumes.tolist(),
+            "expansion_tensors_per_k": found.expansion.tolist(),
+            "free_energies_eV": found.free_energies.tolist(),
+            "warnings": self.notes,
+            "files": list(self.files),
+            "timings_s": self.timings_s,
+            "provenance": self.provenance,
+        }
+        return summary | {"units": units_of(summary)}
+
+    def report(self, folder: Path | None = None) -> Report:
+        """The results as a table for people."""
+        found = self.expansion
+        text = Report(f"{self.formula}   {self.crystal.space_group}   {self.model['model']}, {self.dtype}")
+        describe_model(text, self.model)
+        text.group("structure")
+        change = (
+            f"volume {100 * self.relaxation.volume_change:+.2f} %" if self.relaxation.volume_change else "cell kept"
+        )
+        text.row("relaxation", f"{self.relaxation.n_steps} steps, symmetry kept, {change}")
+        n_atoms = len(self.atoms) * round(abs(np.linalg.det(self.matrix)))
+        text.row("supercell", f"{matrix_in_words(self.matrix.tolist())}, {n_atoms} atoms, at every strain")
+        text.row("strains", f"{found.n_evaluations} with phonons, slopes of free energies exact")
+        text.group("thermal expansion (1e-6/K) and the primitive cell")
+        lengths = np.linalg.norm(found.cells, axis=2)
+        rows = [
+            [
+                f"{found.temperatures[k]:.0f}",
+                *(f"{1e6 * found.expansion[k][i, j] + 0.0:.2f}" for i, j in _AXES),
+                *(f"{x:.5f}" for x in lengths[k]),
+                f"{found.volumes[k]:.4f}",
+            ]
+            for k in range(0, len(found.temperatures), 5)
+        ]
+        text.columns(["K", "xx", "yy", "zz", "yz", "xz", "xy", "a Å", "b Å", "c Å", "Å³"], rows)
+        describe_end(text, self, folder)
+        return text
+
+    def write_into(self, folder: Path) -> None:
+        """Write all files into an existing folder."""
+        from ase.io import write
+
+        from ..base.drawing import save_figure
+        from ..phonons.pictures import crystal_title
+        from ..phonons.volumes.pictures import draw_expansion
+
+        title = crystal_title(self.formula, self.crystal.space_group.international, self.model["model"])
+        save_figure(draw_expansion(self.expansion, title), folder / "expansion")
+        write(folder / "relaxed.extxyz", self.atoms, format="extxyz")
+        frames = []
+        for temperature, cell in zip(self.expansion.temperatures, self.expansion.cells, strict=True):
+            frame = self.atoms.copy()
+            frame.calc = None
+            frame.set_cell(cell, scale_atoms=True)
+            frame.info["temperature_K"] = float(temperature)
+            frames.append(frame)
+        write(folder / "cells.extxyz", frames, format="extxyz")
+        write_summary(self.to_dict(), folder)
+
+
+STUDY = ExpansionStudy
