@@ -78,7 +78,7 @@ class ThermalConductivity:
         return int(self.weights.sum())
 
     def at(self, temperature: float) -> NDArray[np.float64]:
-        """Kappa (3, 3) at one of the temperatures, or between two of them, on a line of logarithms' slope [W/m/K]."""
+        """Kappa (3, 3) at one of the temperatures, or on the line between two of them [W/m/K]."""
         where = np.flatnonzero(np.isclose(self.temperatures, temperature))
         if len(where):
             return self.kappa[where[0]]

@@ -18,12 +18,15 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from ...base.cores import n_cores
+from ...base.memory import memory_bytes
 
 if TYPE_CHECKING:
     from phono3py import Phono3py
     from phono3py.phonon3.interaction import Interaction
 
     from ...base.progress import Progress
+
+_ROOM = 0.5  # of the memory
 
 
 class MeshInteraction:
@@ -170,13 +173,22 @@ def _lattice_vectors(primitive, images: NDArray[np.int64]) -> tuple[NDArray[np.i
     return np.array(list(found)), weights
 
 
+def _n_bytes(interaction: Interaction) -> float:
+    """Memory of the tensors of all legs while they are made, and of a mesh."""
+    primitive = interaction.primitive
+    n_lattice = len(_lattice_vectors(primitive, np.array([primitive.p2p_map[s] for s in primitive.s2p_map]))[0])
+    return 27 * len(primitive) ** 3 * (5 * 8 * n_lattice**2 + 16 * float(np.prod(interaction.mesh_numbers)))
+
+
 def use_fourier_transforms(phono3py: Phono3py, progress: Progress | None = None) -> None:
     """Let a `Phono3py` object, after `init_phph_interaction`, compute interactions here.
 
     phono3py offers no other door: it is asked for whole interactions (`is_full_pp`), and calls this in their place.
-    Meshes that are not along the reciprocal vectors, and averages over permutations of q, are left to it.
+    Meshes that are not along the reciprocal vectors, averages over permutations of q, and what would take more than half
+    of the memory are left to it: the same numbers, later.
     """
     interaction = phono3py.phph_interaction
     aligned = np.array_equal(interaction.bz_grid.Q, np.eye(3))
-    if aligned and not interaction._symmetrize_fc3q and interaction.make_r0_average:
+    fits = _n_bytes(interaction) < _ROOM * memory_bytes()
+    if fits and aligned and not interaction._symmetrize_fc3q and interaction.make_r0_average:
         interaction._run_rust = interaction._run_c = MeshInteraction(interaction, progress)
