@@ -184,8 +184,8 @@ def use_fourier_transforms(phono3py: Phono3py, progress: Progress | None = None)
     """Let a `Phono3py` object, after `init_phph_interaction`, compute interactions here.
 
     phono3py offers no other door: it is asked for whole interactions (`is_full_pp`), and calls this in their place.
-    Meshes that are not along the reciprocal vectors, averages over permutations of q, and what would take more than half
-    of the memory are left to it: the same numbers, later.
+    Meshes that are not along the reciprocal vectors, averages over permutations of q, and what would take more than
+    half of the memory are left to it: the same numbers, later.
     """
     interaction = phono3py.phph_interaction
     aligned = np.array_equal(interaction.bz_grid.Q, np.eye(3))
