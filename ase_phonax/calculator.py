@@ -282,14 +282,14 @@ class PhonaxCalculator(SharedCalculator):
         They are what displacements on this supercell give in the limit of zero step.
 
         Args:
-            atoms: a crystal; or a `Phono3py` object, which is then filled as well.
+            atoms: a crystal, or a `Phonopy` object of its cells; or a `Phono3py` object, which is filled as well.
             supercell_matrix, primitive_matrix: those of `get_force_constants`.
             progress: called with (done, total).
 
         Returns:
             (n_primitive, n_supercell, n_supercell, 3, 3, 3) compact constants in phono3py's order [eV/Å³].
         """
-        cells = cells_asked_for(atoms, supercell_matrix, primitive_matrix)
+        cells = cells_asked_for(atoms, supercell_matrix, primitive_matrix, third=True)
         constants = exact_third_order(self._crystals, cells, progress)
         if not isinstance(atoms, Atoms | Phonopy):
             atoms.fc3 = constants

@@ -10,10 +10,14 @@ from ase.io import read, write
 
 from ase_phonax import (
     PhonaxCalculator,
+    PolarCalculator,
     get_anisotropic_expansion,
+    get_exact_gruneisen,
     get_phonopy,
     get_quasi_harmonic,
+    gruneisen_tensors,
     phonons_at_volumes,
+    predict_charges,
     relax,
 )
 from ase_phonax.base.errors import InputError, StructureError
@@ -85,6 +89,29 @@ def test_what_cannot_be_heated_is_refused(magnesium):
         get_anisotropic_expansion(magnesium, CALC, [3, 3, 2], 3000.0, mesh_length=15.0)
     with pytest.raises(StructureError, match="relax cell and positions first"):
         get_anisotropic_expansion(bulk("Mg", "hcp", a=3.4, c=5.2), CALC, 2)
+
+
+def test_single_precision_finds_the_same(magnesium):
+    calc = PhonaxCalculator(dtype="float32")
+    atoms = relax(magnesium, calc)[0]
+    single, double = (
+        get_anisotropic_expansion(own, c, 2, 150.0, mesh_length=12.0) for own, c in ((atoms, calc), (magnesium, CALC))
+    )
+    assert single.volumes[-1] == pytest.approx(double.volumes[-1], rel=1e-3)
+    assert np.trace(single.expansion[-1]) == pytest.approx(np.trace(double.expansion[-1]), rel=0.1)
+
+
+def test_charges_are_refused():
+    atoms = relax(bulk("MgO", "rocksalt", a=4.2), CALC, **TIGHT)[0]
+    polar = PolarCalculator(CALC, atoms, predict_charges(atoms))
+    point = phonons_at_volumes(atoms, CALC, 2, [1.0])[0]
+    for ask in (
+        lambda: get_anisotropic_expansion(atoms, polar, 2, 300.0),
+        lambda: get_exact_gruneisen(point, polar),
+        lambda: gruneisen_tensors(atoms, polar, [0.5, 0, 0]),
+    ):
+        with pytest.raises(InputError, match="with charges"):
+            ask()
 
 
 def test_the_command_writes_cells_and_expansion(tmp_path, monkeypatch, capsys):

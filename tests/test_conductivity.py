@@ -12,13 +12,14 @@ from ase.build import bulk
 from ase.io import read, write
 
 from ase_phonax import (
+    ConductivitySettings,
     PhonaxCalculator,
     choose_third_order_supercell,
     get_phono3py,
     get_thermal_conductivity,
     relax,
 )
-from ase_phonax.base.errors import InputError, StructureError
+from ase_phonax.base.errors import InputError, StructureError, UnstableWarning
 from ase_phonax.cli import main
 from ase_phonax.phonons.anharmonic import conductivity
 from ase_phonax.phonons.anharmonic.interactions import MeshInteraction
@@ -131,8 +132,11 @@ def test_the_mesh_grows_until_the_conductivity_has_settled(of_magnesia, monkeypa
     assert abs(found.convergence[-1].kappa / found.convergence[-2].kappa - 1) < 0.5
     assert np.trace(found.at(300)) / 3 == pytest.approx(found.convergence[-1].kappa, rel=1e-9)
     assert len(asked) == len(found.convergence) + 1
-    small = get_thermal_conductivity(of_magnesia, tolerance=1e-9, max_qpoints=100)
+    assert found.settled
+    with pytest.warns(UnstableWarning, match="has not settled"):
+        small = get_thermal_conductivity(of_magnesia, tolerance=1e-9, max_qpoints=100)
     assert np.prod(small.mesh) <= 100
+    assert not small.settled
 
 
 def test_interpolation_is_exact_at_wave_vectors_that_fit(magnesia):
@@ -173,6 +177,20 @@ def test_the_supercell_is_the_first_that_is_good_enough(magnesia):
 def test_what_cannot_be_solved_is_refused(of_magnesia, change, text):
     with pytest.raises(InputError, match=text):
         get_thermal_conductivity(of_magnesia, **({"mesh": [3, 3, 3]} | change))
+
+
+def test_modes_are_known_at_temperatures_that_were_solved(of_magnesia):
+    found = get_thermal_conductivity(of_magnesia, [3, 3, 3], [200, 600])
+    assert found.kappa[1, 0, 0] < found.at(400)[0, 0] < found.kappa[0, 0, 0]
+    for ask in (found.cumulative, lambda t: found.at(2 * t)):
+        with pytest.raises(InputError, match="K"):
+            ask(400)
+
+
+def test_temperatures_of_the_command_ascend():
+    with pytest.raises(InputError, match="are no series"):
+        ConductivitySettings(temperatures=(100, -100, -50))
+    assert ConductivitySettings(temperatures=(200, 400, 100)).temperatures_k == [200, 300, 400]
 
 
 def test_constants_must_be_there_and_modes_real(of_magnesia):

@@ -11,7 +11,7 @@ from ase.build import bulk
 from phono3py import Phono3py
 from phonopy.structure.atoms import PhonopyAtoms
 
-from ase_phonax import PhonaxCalculator, Potential, get_phono3py
+from ase_phonax import PhonaxCalculator, Potential, choose_third_order_supercell, get_phono3py
 from ase_phonax.base.errors import InputError, StructureError
 from ase_phonax.derivatives.arrays.displacement_waves import DisplacementWaves
 from ase_phonax.derivatives.arrays.perturbations import Phases
@@ -259,6 +259,29 @@ def test_what_cannot_be_is_refused(change, text):
     calc = of_four("nequip, as Nequix")
     with pytest.raises((InputError, StructureError), match=text):
         change(calc, bulk("Si", a=4.6))
+
+
+def test_triplets_that_do_not_close_are_refused():
+    with pytest.raises(InputError, match="do not close"):
+        of_two("nequip, as Nequix").triplet_matrices(crystal(), QPOINTS, [[0, 1, 1]])
+
+
+def test_reciprocal_lattice_vectors_do_not_count():
+    own = of_two("nequip, as Nequix")
+    moved = QPOINTS + np.array([[1, 0, -2], [0, 3, 0], [0, 0, 1], [1, 1, 1], [0, 0, 0]])
+    expected, found = (own.triplet_matrices(crystal(), q, TRIPLETS) for q in (QPOINTS, moved))
+    assert np.abs(found - expected).max() < ROUNDING * np.abs(expected).max()
+
+
+def test_a_phono3py_object_has_no_single_second_order():
+    calc, cell = of_four("nequip, as Nequix"), phonopy_atoms(bulk("Si", a=4.6))
+    with pytest.raises(InputError, match="two supercells"):
+        calc.get_force_constants(Phono3py(cell, supercell_matrix=[2, 2, 2], primitive_matrix="P"))
+
+
+def test_atoms_out_of_reach_are_refused():
+    with pytest.raises(StructureError, match="neighbour"):
+        choose_third_order_supercell(bulk("Si", "sc", a=9.0), PhonaxCalculator())
 
 
 def test_too_little_memory_is_said_before_the_start(monkeypatch):

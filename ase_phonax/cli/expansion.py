@@ -18,7 +18,7 @@ _EPILOG = """\
 files written to the output folder:
   summary.json                 everything printed, for programs: expansion_tensors_per_k, lattice_lengths_angstrom, ...
   relaxed.extxyz               the crystal without vibrations, in whose axes tensors are
-  cells.extxyz                 its cell at each temperature; atoms at their places in the relaxed one
+  cells.extxyz                 the crystal at each temperature, atoms at rest in its cell
   expansion.png, .pdf          expansion and lengths by temperature
 
 Exit codes: see `ase-phonax --help`.

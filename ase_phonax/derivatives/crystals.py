@@ -91,32 +91,20 @@ class Crystals:
 
         return self.stars.of(structure, find_stars).lattice_matrices(qpoints, compute)
 
-    def triplet_matrices(
-        self,
-        atoms: Atoms,
-        qpoints: np.ndarray,
-        progress: Progress | None,
-        operations: tuple[np.ndarray, np.ndarray] | None = None,
-    ) -> np.ndarray:
+    def triplet_matrices(self, atoms: Atoms, qpoints: np.ndarray, progress: Progress | None) -> np.ndarray:
         """Phi(q1, q2, q3) of all triplets of wave vectors that close: (n_q, n_q, 3n, 3n, 3n) complex [eV/Å³].
 
         Args:
             qpoints: (n_q, 3) reduced, closed under sums, as those that fit a supercell are.
             progress: called with (done, total).
-            operations: as of `lattice_matrices`.
         """
         self.evaluator.require_neighbours(atoms)
-        given = atoms
         atoms, qpoints = in_short_vectors(atoms, qpoints)
-        if operations is None or atoms is not given:
-            found = exact_operations(atoms, SYMPREC)
-        else:
-            found = obeyed_operations(atoms, *operations)
 
         def compute(qpoints: np.ndarray, triplets: np.ndarray) -> np.ndarray:
             return self.evaluator.triplet_matrices(atoms, qpoints, triplets, progress)
 
-        return compute_all(qpoints, found, compute)
+        return compute_all(qpoints, exact_operations(atoms, SYMPREC), compute)
 
     def forget(self) -> None:
         """Drop what is remembered of the last structure's second derivatives."""

@@ -19,6 +19,8 @@ from .compiled.devices import DeviceLike, device_name, find_device, is_cpu
 from .compiled.route import CompiledRoute
 from .route import ARRAYS, COMPILED, ROUTES, Route, StrainDerivatives
 
+CLOSED = 1e-6  # how far the sum of three wave vectors may be from a reciprocal lattice vector
+
 
 class Evaluator:
     """A potential in one precision, ready for structures, in several threads at once.
@@ -161,7 +163,15 @@ class Evaluator:
         self, atoms: Atoms, qpoints: np.ndarray, triplets: np.ndarray, progress: Progress | None = None
     ) -> np.ndarray:
         """Third derivatives along three waves (`Route.triplet_matrices`)."""
-        given = _rows_of_three(qpoints), np.asarray(triplets).reshape(-1, 3)
+        given = vectors, places = _rows_of_three(qpoints), np.asarray(triplets).reshape(-1, 3)
+        sums = vectors[places].sum(axis=1)
+        if (open_ones := np.abs(sums - np.rint(sums)).max(axis=1, initial=0) > CLOSED).any():
+            raise InputError(
+                f"{np.count_nonzero(open_ones)} of {len(places)} triplets do not close: wave vectors add up to"
+                f" {sums[open_ones][0].round(6).tolist()}, for one",
+                "third derivatives of a crystal's energy vanish along waves whose sum is no reciprocal lattice vector",
+                "give the third as minus the sum of the others",
+            )
         return self.route.triplet_matrices(self.neighbours(atoms), *given, progress)
 
     def forget(self) -> None:

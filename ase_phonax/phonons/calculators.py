@@ -107,6 +107,20 @@ class EvaluatedThirdOrderCalculator(EvaluatedCalculator, ThirdOrderCalculator, P
     """It knows derivatives at any triplet of wave vectors, and fills supercells with them."""
 
 
+def refuse_charges(calc: object) -> None:
+    """Refuse a calculator with charges where derivatives by strain are asked for.
+
+    Raises:
+        InputError: it adds the interaction of dipoles, whose derivatives by strain are not known here.
+    """
+    if isinstance(calc, DirectedCalculator):
+        raise InputError(
+            f"the calculator is {calc!r}, with charges",
+            "the interaction of dipoles has no derivatives by strain here, and without it LO branches would be others",
+            "give the PhonaxCalculator itself",
+        )
+
+
 def charges_on_one_side(of_calculator: bool) -> InputError:
     """The error where of a Phonopy object and a calculator one alone has charges.
 

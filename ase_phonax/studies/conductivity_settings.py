@@ -103,10 +103,10 @@ class ConductivitySettings(ThirdOrderSettings, RelaxationSettings, CellSettings)
     def _check(self) -> None:
         first, last, step = self.temperatures
         count = (last - first) / step if step else float("inf")
-        if not (first > 0 and 0 <= count <= MAX_TEMPERATURES):
+        if not (first > 0 and step > 0 and 0 <= count <= MAX_TEMPERATURES):
             raise InputError(
                 f"the temperatures {first:g} to {last:g} K in steps of {step:g} K are no series",
-                f"they start above 0 K, where nothing carries heat, ascend, and are at most {MAX_TEMPERATURES}",
+                f"they ascend from above 0 K (there nothing carries heat), and are at most {MAX_TEMPERATURES}",
                 "write them like `temperatures=(100, 1000, 50)`",
             )
         if self.mesh is not None and max(self.mesh) < 2:

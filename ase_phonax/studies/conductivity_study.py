@@ -67,11 +67,12 @@ def prepare(
         InputError: phono3py is not installed.
         StructureError: not a crystal, or a layer with vacuum.
     """
-    from ..phonons.anharmonic.objects import phono3py_class
+    from ..phonons.anharmonic.objects import phono3py_class, refuse_mixed_masses
     from ..structures.supercells import as_supercell_matrix
 
     phono3py_class()
     crystal = find_crystal(atoms, settings, cutoff, name)
+    refuse_mixed_masses(crystal.atoms.get_chemical_symbols(), crystal.atoms.get_masses())
     if crystal.layer is not None:
         raise StructureError(
             "the structure is a layer with vacuum",
@@ -132,19 +133,24 @@ def compute(crystal: Crystal, run: Run[ConductivitySettings]) -> ConductivityStu
 
 def _refuse_unstable(atoms: Atoms, run: Run[ConductivitySettings], matrix: np.ndarray) -> None:
     """Refuse imaginary modes before third-order constants are computed for nothing."""
-    from ..phonons.sampling.meshes import get_mesh
-    from ..phonons.sampling.stability import get_frequency_range
+    from ..phonons.anharmonic.conductivity import no_heat_without_modes
+    from ..phonons.sampling.meshes import IMAGINARY_THRESHOLD_THZ, get_mesh
+    from ..phonons.sampling.stability import exact_minimum, get_frequency_range
     from ..phonons.supercell.objects import get_phonopy
 
     phonopy = get_phonopy(atoms, run.calc, matrix, symprec=run.settings.symprec)
     get_mesh(phonopy, 30.0)
     found = get_frequency_range(phonopy)
-    if found.imaginary:
-        raise StructureError(
-            f"the crystal has imaginary modes, down to {found.minimum_thz:.2f} THz",
-            "phonons that do not exist carry no heat: a conductivity would be a number without a meaning",
-            "look at its phonons (`ase-phonax phonons`), and follow the modes to a stable crystal",
-        )
+    if not found.imaginary:
+        return
+    lowest, _ = exact_minimum(phonopy, run.calc)
+    if lowest < -IMAGINARY_THRESHOLD_THZ:
+        raise no_heat_without_modes(lowest, "by exact D(q)")
+    raise StructureError(
+        f"interpolated modes are imaginary, down to {found.minimum_thz:.2f} THz, where exact ones are real",
+        "phono3py interpolates, and would meet modes that the crystal does not have",
+        "take a larger supercell of second order (`supercell`), or a smaller `tolerance`",
+    )
 
 
 @dataclass(frozen=True)
@@ -213,6 +219,7 @@ class ConductivityStudy(Study):
             "isotopes": found.isotopes,
             "boundary_um": found.boundary_um,
             "mesh": list(found.mesh),
+            "mesh_settled": found.settled,
             "conductivity_convergence": [
                 {"mesh": list(step.numbers), "kappa_W_mK": step.kappa} for step in found.convergence
             ],
@@ -230,6 +237,8 @@ class ConductivityStudy(Study):
 
     def report(self, folder: Path | None = None) -> Report:
         """The results as a table for people."""
+        from ..phonons.elastic.moduli import VOIGT
+
         found = self.conductivity
         text = Report(f"{self.formula}   {self.crystal.space_group}   {self.model['model']}, {self.dtype}")
         describe_model(text, self.model)
@@ -254,9 +263,9 @@ class ConductivityStudy(Study):
         text.row("mesh", f"{'x'.join(map(str, found.mesh))}; {isotopes}{edge}")
         if found.convergence:
             steps = ", ".join(f"{'x'.join(map(str, s.numbers))} {s.kappa:.4g}" for s in found.convergence)
-            text.row("its series", f"{steps} at 300 K")
+            text.row("its series", f"{steps} at 300 K", doubt=not found.settled)
         rows = [
-            [f"{t:g}", *(f"{own[i, j]:.4g}" for i, j in ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)))]
+            [f"{t:g}", *(f"{own[i, j]:.4g}" for i, j in VOIGT)]
             for t, own in zip(found.temperatures, np.where(abs(found.kappa) < 1e-6, 0, found.kappa), strict=True)
         ]
         text.columns(["K", "xx", "yy", "zz", "yz", "xz", "xy"], rows)

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from .watch import Watch
 
 FILES = ("summary.json", "relaxed.extxyz", "cells.extxyz", "expansion.png", "expansion.pdf")
-_AXES = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
-_FMAX, _SMAX = 1e-5, 1e-6  # what heat does is compared with this
+# Forces [eV/Å] and stresses [eV]: what heat does is compared with this; single precision has its noise.
+_LIMITS = {"float64": (1e-5, 1e-6), "float32": (1e-3, 1e-4)}
 
 
 def expansion_study(
@@ -79,14 +79,15 @@ def compute(crystal: Crystal, run: Run[ExpansionSettings]) -> ExpansionStudy:
     from ..structures.relaxation import relax
 
     settings, watch = run.settings, run.watch
+    fmax, smax = _LIMITS[run.dtype]
     with watch.section("relaxation"), watch.progress("relaxation") as progress:
         atoms, report = relax(
             crystal.atoms,
             run.calc,
             symprec=settings.symprec,
             callback=lambda step, force, stress: progress(step, 0),
-            fmax=_FMAX,
-            smax=_SMAX,
+            fmax=fmax,
+            smax=smax,
         )
     with watch.section("supercell"):
         matrix, _ = find_supercell(crystal, atoms, run)
@@ -178,6 +179,8 @@ class ExpansionStudy(Study):
 
     def report(self, folder: Path | None = None) -> Report:
         """The results as a table for people."""
+        from ..phonons.elastic.moduli import VOIGT
+
         found = self.expansion
         text = Report(f"{self.formula}   {self.crystal.space_group}   {self.model['model']}, {self.dtype}")
         describe_model(text, self.model)
@@ -194,7 +197,7 @@ class ExpansionStudy(Study):
         rows = [
             [
                 f"{found.temperatures[k]:.0f}",
-                *(f"{1e6 * found.expansion[k][i, j] + 0.0:.2f}" for i, j in _AXES),
+                *(f"{1e6 * found.expansion[k][i, j] + 0.0:.2f}" for i, j in VOIGT),
                 *(f"{x:.5f}" for x in lengths[k]),
                 f"{found.volumes[k]:.4f}",
             ]
@@ -216,10 +219,12 @@ class ExpansionStudy(Study):
         save_figure(draw_expansion(self.expansion, title), folder / "expansion")
         write(folder / "relaxed.extxyz", self.atoms, format="extxyz")
         frames = []
-        for temperature, cell in zip(self.expansion.temperatures, self.expansion.cells, strict=True):
+        found = self.expansion
+        for temperature, cell, places in zip(found.temperatures, found.cells, found.scaled_positions, strict=True):
             frame = self.atoms.copy()
             frame.calc = None
-            frame.set_cell(cell, scale_atoms=True)
+            frame.set_cell(cell)
+            frame.set_scaled_positions(places)
             frame.info["temperature_K"] = float(temperature)
             frames.append(frame)
         write(folder / "cells.extxyz", frames, format="extxyz")

@@ -1,7 +1,8 @@
 """Functions of edges with three derivatives: what third derivatives of the energy need of a structure's geometry.
 
 A message is linear in Y_m(r) w_u(|r|). In the frame of an edge, two directions a, b across it and n along it, second
-derivatives of the product are products: harmonics do not change along n and fall as 1 / r across it, so that
+derivatives of the product are products: harmonics do not change along n, and their slopes across it fall as 1 / r, so
+that
 
     aa, ab, bb: Y_ab w + (1 if a = b) Y w' / r,      an, bn: Y_a (w' - w / r),      nn: Y w''.
 
@@ -22,7 +23,7 @@ ROWS = ((0, 0), (0, 1), (1, 1), (0, 2), (1, 2), (2, 2))  # second derivatives in
 
 
 @dataclass(frozen=True, eq=False)
-class EdgeFunctions:
+class ThirdOrderEdges:
     """Functions of all edges, in double precision; the same for all layers.
 
     Attributes:
@@ -38,7 +39,7 @@ class EdgeFunctions:
     basis: list[np.ndarray]
 
     @classmethod
-    def of(cls, expansion: Expansion) -> EdgeFunctions:
+    def of(cls, expansion: Expansion) -> ThirdOrderEdges:
         """Of a structure."""
         edges, network = expansion.edges, expansion.network
         vectors = edges.vectors.astype(float)
@@ -119,7 +120,7 @@ class EdgeFunctions:
         return np.asarray(nnn * d3[:, None, None, None] + tilted * bent[:, None, None, None])
 
 
-def third_of_edges(expansion: Expansion, functions: EdgeFunctions) -> np.ndarray:
+def third_of_edges(expansion: Expansion, functions: ThirdOrderEdges) -> np.ndarray:
     """Third derivatives of the energy by each edge alone, features and cotangents as they are: (e, 3, 3, 3)."""
     edges, network = expansion.edges, expansion.network
     result = np.zeros((len(edges.receivers), 3, 3, 3))

@@ -15,7 +15,7 @@ from ...base.cores import n_cores, on_cores, one_blas_thread
 from ...base.progress import Progress
 from .columns import flat_columns
 from .displacement_waves import DisplacementWaves
-from .edge_functions import EdgeFunctions, third_of_edges
+from .edge_functions import ThirdOrderEdges, third_of_edges
 from .edge_tensors import Expansion
 from .linear_response import LayerResponse, add_messages, respond
 from .perturbations import Phases, Together
@@ -34,7 +34,7 @@ def strain_slopes(
     progress: Progress | None = None,
 ) -> np.ndarray:
     """Derivatives of lattice matrices by strains, and displacements beside them (`Route.strain_slopes`)."""
-    functions, pairs = EdgeFunctions.of(expansion), PairsOfAtoms.of(expansion)
+    functions, pairs = ThirdOrderEdges.of(expansion), PairsOfAtoms.of(expansion)
     with one_blas_thread():
         strained, changes = _strained(expansion, functions, strains, displacements)
 
@@ -57,7 +57,7 @@ def strain_slopes(
 
 
 def _strained(
-    expansion: Expansion, functions: EdgeFunctions, strains: np.ndarray, displacements: np.ndarray
+    expansion: Expansion, functions: ThirdOrderEdges, strains: np.ndarray, displacements: np.ndarray
 ) -> tuple[WaveResponse, np.ndarray]:
     """The response to the strains, and how they change edges (e, 3, c); edges alone are in its tensors of edges."""
     n, edges = expansion.edges.n_atoms, expansion.edges
@@ -93,7 +93,7 @@ def _contracted(
 
 
 def _along_strains(
-    functions: EdgeFunctions, waves: DisplacementWaves, layers: list[LayerResponse], changes: np.ndarray
+    functions: ThirdOrderEdges, waves: DisplacementWaves, layers: list[LayerResponse], changes: np.ndarray
 ) -> np.ndarray:
     """What the change of edges does between responses to q and to -q: (q, strains, 3n, 3n)."""
     columns, species = waves.columns, waves.expansion.edges.species

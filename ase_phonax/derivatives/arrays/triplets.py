@@ -19,13 +19,13 @@ from ...base.memory import memory_bytes
 from ...base.progress import Progress
 from ...models.o3.irreps import Sizes
 from ...models.parts import Blocks
-from .edge_functions import EdgeFunctions, third_of_edges
+from .edge_functions import ThirdOrderEdges, third_of_edges
 from .edge_tensors import Expansion
 from .wave_responses import WaveResponse, wave_responses
 
-_CLOSED = 1e-6  # how far three wave vectors may be from a reciprocal vector
 # Wave vectors whose responses are computed together.
 _AT_ONCE = 2
+_STEPS = 2**40  # in which wave vectors are compared
 _ROOM = 0.8  # of the memory, for all responses
 
 
@@ -33,13 +33,16 @@ def triplet_matrices(
     expansion: Expansion, qpoints: np.ndarray, triplets: np.ndarray, progress: Progress | None = None
 ) -> np.ndarray:
     """What `Route.triplet_matrices` describes, of a structure with these tensors."""
-    distinct, sources, opposite = _half(qpoints)
-    _refuse_too_many(expansion, len(distinct))
-    functions = EdgeFunctions.of(expansion)
+    asked = np.unique(triplets)
+    distinct, found, turned = _half(qpoints[asked])
+    sources, opposite = (np.zeros(len(qpoints), own.dtype) for own in (found, turned))
+    sources[asked], opposite[asked] = found, turned
+    _refuse_too_many(expansion, len(distinct), len(triplets))
+    functions = ThirdOrderEdges.of(expansion)
     at_once = max(1, min(_AT_ONCE, -(-len(distinct) // n_cores())))
     blocks = [distinct[begin : begin + at_once] for begin in range(0, len(distinct), at_once)]
-    # A response costs some thirty triplets.
-    total, done = 30 * len(distinct) + len(triplets), 0
+    # Progress counts triplets, and some thirty of them for a response, which takes as long.
+    total = 30 * len(distinct) + len(triplets)
     known: list[WaveResponse] = []
     with closing(on_cores(lambda block: wave_responses(expansion, functions, block), blocks)) as responses:
         for some in responses:
@@ -49,7 +52,6 @@ def triplet_matrices(
     contraction = _Contraction.of(expansion, functions)
 
     def matrix(triplet: np.ndarray) -> np.ndarray:
-        assert np.abs((q := qpoints[triplet].sum(axis=0)) - np.rint(q)).max() < _CLOSED, "wave vectors close"
         own = [known[sources[k]].reversed() if opposite[k] else known[sources[k]] for k in triplet]
         return contraction(own)
 
@@ -62,7 +64,7 @@ def triplet_matrices(
     return result
 
 
-def _refuse_too_many(expansion: Expansion, n_waves: int) -> None:
+def _refuse_too_many(expansion: Expansion, n_waves: int, n_triplets: int) -> None:
     """Refuse what would not fit the memory, before anything long is computed.
 
     Raises:
@@ -73,7 +75,10 @@ def _refuse_too_many(expansion: Expansion, n_waves: int) -> None:
     features = sum(inputs + entering for inputs, entering in widths[1:])
     gates = 2 * sum(entering for _, entering in widths)
     numbers = n * (4 * features + gates) * n_c + 9 * len(expansion.edges.receivers) * n_c
-    n_bytes = 2 * expansion.network.dtype.itemsize * numbers * n_waves
+    # Kept of every wave; in the gates of one triplet, some six products of two changes; and the results.
+    single = 2 * expansion.network.dtype.itemsize
+    at_once = 6 * n_cores() * n * max(entering for _, entering in widths) * n_c**2
+    n_bytes = single * (numbers * n_waves + at_once) + 16 * n_triplets * n_c**3
     there = memory_bytes()
     if n_bytes > _ROOM * there:
         raise StructureError(
@@ -90,15 +95,15 @@ def _width(irreps: Sizes) -> int:
 def _half(qpoints: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One of each wave vector and its opposite: these, which of them each one is, and whether opposite.
 
-    Only those that are equal or opposite as they stand: responses know phases of cells.
+    Reciprocal lattice vectors do not count: phases exp(2 pi i q.S) of whole cells S do not know them.
     """
     places: dict[tuple[int, ...], tuple[int, bool]] = {}
     distinct: list[np.ndarray] = []
     sources, opposite = [], []
     for q in qpoints:
-        key = tuple(np.rint(q * 2**40).astype(np.int64).tolist())
+        key = tuple((np.rint(q * _STEPS).astype(np.int64) % _STEPS).tolist())
         if key not in places:
-            places[tuple(-x for x in key)] = len(distinct), True
+            places[tuple(-x % _STEPS for x in key)] = len(distinct), True
             places[key] = len(distinct), False
             distinct.append(q)
         source, turned = places[key]
@@ -187,7 +192,7 @@ class _Contraction:
     at_ends: np.ndarray
 
     @classmethod
-    def of(cls, expansion: Expansion, functions: EdgeFunctions) -> _Contraction:
+    def of(cls, expansion: Expansion, functions: ThirdOrderEdges) -> _Contraction:
         edges = expansion.edges
         alone = third_of_edges(expansion, functions)
         at_ends = np.zeros((edges.n_atoms, 3, 3, 3))

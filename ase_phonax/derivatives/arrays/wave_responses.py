@@ -22,7 +22,7 @@ from ...models.parts import Blocks
 from .bloch_sums import BlockMaps, summed_maps
 from .columns import flat_columns
 from .displacement_waves import DisplacementWaves
-from .edge_functions import EdgeFunctions
+from .edge_functions import ThirdOrderEdges
 from .edge_tensors import Expansion, LayerTensors
 from .linear_response import LayerResponse, add_cotangents, add_messages, respond
 from .perturbations import Perturbation, Phases
@@ -62,7 +62,7 @@ class WaveResponse:
         )
 
 
-def wave_responses(expansion: Expansion, functions: EdgeFunctions, qpoints: np.ndarray) -> list[WaveResponse]:
+def wave_responses(expansion: Expansion, functions: ThirdOrderEdges, qpoints: np.ndarray) -> list[WaveResponse]:
     """Responses to waves of all atoms' axes at some wave vectors (q, 3), reduced."""
     waves = all_waves(expansion, qpoints)
     return responses(waves, functions, respond(waves).layers)
@@ -75,7 +75,7 @@ def all_waves(expansion: Expansion, qpoints: np.ndarray) -> DisplacementWaves:
     return DisplacementWaves.of(expansion, Phases.at(qpoints, expansion), everything)
 
 
-def responses(waves: Perturbation, functions: EdgeFunctions, layers: list[LayerResponse]) -> list[WaveResponse]:
+def responses(waves: Perturbation, functions: ThirdOrderEdges, layers: list[LayerResponse]) -> list[WaveResponse]:
     """What third derivatives need of perturbations at each of their wave vectors, which is 0 for those without.
 
     Args:
@@ -114,7 +114,7 @@ def responses(waves: Perturbation, functions: EdgeFunctions, layers: list[LayerR
     return result
 
 
-def _slopes(functions: EdgeFunctions, waves: Perturbation, own: LayerResponse) -> np.ndarray:
+def _slopes(functions: ThirdOrderEdges, waves: Perturbation, own: LayerResponse) -> np.ndarray:
     """What multiplies features of another wave, for displacements of each atom along x: (n, 3, F, z).
 
     That is d/dr of what cotangents da' give to senders, and, less, of what features dh give to receivers.
@@ -133,7 +133,7 @@ def _slopes(functions: EdgeFunctions, waves: Perturbation, own: LayerResponse) -
 
 
 def directed_maps(
-    functions: EdgeFunctions, waves: Perturbation, layer: LayerTensors, directions: np.ndarray
+    functions: ThirdOrderEdges, waves: Perturbation, layer: LayerTensors, directions: np.ndarray
 ) -> list[list[BlockMaps]]:
     """Bloch sums of dT/dr along directions of edges (e, 3), for each group of receivers."""
     expansion, parts = waves.expansion, layer.state.parts
@@ -157,7 +157,7 @@ def directed_maps(
 
 
 def _bent_edges(
-    expansion: Expansion, functions: EdgeFunctions, waves: Perturbation, layers: list[LayerResponse]
+    expansion: Expansion, functions: ThirdOrderEdges, waves: Perturbation, layers: list[LayerResponse]
 ) -> np.ndarray:
     """W = d²(dA . m(h, r) + A . m(p dh, r))/dr², summed over layers: (e, 9, q, c) complex."""
     edges, columns = expansion.edges, waves.columns

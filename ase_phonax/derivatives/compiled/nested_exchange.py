@@ -2,8 +2,8 @@
 
 Each wave is a level of differentiation with a phase of its own: the first, innermost derivative is turned by the first
 phase, the next one by the second, and the derivative along both by the two together. Complex numbers of the levels are
-apart, so that 2 copies of the cell for each level lie one after the other: cosine and sine parts of the first level
-along the first axis, of the second along the next. Values are the same in all copies.
+apart, so that 2 to the number of levels copies of the cell lie one after the other: cosine and sine parts of the first
+level along the first axis, of the second along the next. Values are the same in all copies.
 """
 
 from dataclasses import dataclass, field

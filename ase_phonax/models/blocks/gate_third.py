@@ -4,10 +4,11 @@ With y = a x p the normed blocks, p = 1 / sqrt(s), and L = sum of bar . value(y)
 changes are products of first changes with scalars of atoms, p_i, p_ij and p_123, so that all that is left are inner
 products over channels and components, one matrix product each:
 
-    L_123 = value(y_1, y_2, y_3) + <y_12, v_3> + <y_13, v_2> + <y_23, v_1> + <y_123, v_0>,
+    L_123 = L'''(y_1, y_2, y_3) + <y_12, v_3> + <y_13, v_2> + <y_23, v_1> + <y_123, v_0>,
     y_ij = a (x_i p_j + x_j p_i + x p_ij),
 
-v_0 the cotangents of y and v_k their change. Changes may be complex: everything is linear in each of them.
+L''' that of the activations alone, with changes of bar in it; v_0 the cotangents of y and v_k their change.
+Changes may be complex: everything is linear in each of them.
 """
 
 from __future__ import annotations

@@ -30,8 +30,8 @@ class ThirdOrderChoice:
     Attributes:
         matrix: (3, 3) in phonopy's sense, in the basis of the cell given.
         n_atoms: of the supercell.
-        error: RMS of interpolated less exact Phi(q1, q2, q3) over RMS of exact ones, between the wave vectors that
-            fit the supercell.
+        error: RMS of interpolated less exact Phi(q1, q2, q3) over RMS of exact ones, weighted by masses as phonons
+            feel them, between the wave vectors that fit the supercell.
         tolerance: what was asked for.
         tried: (matrix, atoms, error) of every supercell tried, in that order.
         constants: (n_primitive, n_supercell, n_supercell, 3, 3, 3) of the supercell chosen [eV/Å³].

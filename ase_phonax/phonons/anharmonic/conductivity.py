@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -9,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...base.errors import InputError, StructureError
+from ...base.errors import InputError, StructureError, UnstableWarning
 from ..defaults import LBTE, METHODS, RTA, WIGNER
-from ..sampling.meshes import numbers_of_length
+from ..elastic.moduli import VOIGT
+from ..sampling.meshes import IMAGINARY_THRESHOLD_THZ, numbers_of_length
+from ..supercell.door import checked_phono3py
 from .interactions import use_fourier_transforms
 
 if TYPE_CHECKING:
@@ -19,10 +22,8 @@ if TYPE_CHECKING:
 
     from ...base.progress import Progress
 
-IMAGINARY_THZ = -0.05  # below this a mode is imaginary, and no noise of acoustic ones
 REFERENCE_K = 300.0
 _FIRST_LENGTH, _LENGTH_STEP = 30.0, 12.0  # [Å] of meshes on the way to convergence
-_VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))  # phono3py's order of tensors
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,12 @@ class ThermalConductivity:
         mesh: numbers of wave vectors.
         isotopes: whether natural isotopes scatter.
         boundary_um: mean free path that boundaries allow [µm]; None for no boundary.
-        modes: (t, q, bands, 3, 3) parts of kappa times `n_qpoints`, each counted for its star [W/m/K].
+        modes: (t, q, bands, 3, 3) what the modes of a whole star carry: kappa is their sum over `n_qpoints` [W/m/K].
         weights: (q,) of the irreducible wave vectors; qpoints: (q, 3) reduced.
         frequencies: (q, bands) [THz]; linewidths: (t, q, bands), 2 gamma of phonon scattering [THz].
         coherence: (t, 3, 3) part of kappa between bands, for Wigner's transport [W/m/K]; else None.
         convergence: meshes on the way, where the mesh was not given.
+        settled: whether kappa had settled on the last of them; True for a mesh that was given.
         solved: phono3py's own object.
     """
 
@@ -70,6 +72,7 @@ class ThermalConductivity:
     linewidths: NDArray[np.float64]
     coherence: NDArray[np.float64] | None
     convergence: tuple[MeshOfConductivity, ...]
+    settled: bool
     solved: Any
 
     @property
@@ -94,7 +97,14 @@ class ThermalConductivity:
 
     def cumulative(self, temperature: float = REFERENCE_K) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Frequencies [THz] in ascending order, and the part of the mean kappa below each [W/m/K]."""
-        k = int(np.abs(self.temperatures - temperature).argmin())
+        where = np.flatnonzero(np.isclose(self.temperatures, temperature))
+        if not len(where):
+            raise InputError(
+                f"{temperature:g} K is not among the temperatures that were solved, {self.temperatures.tolist()}",
+                "modes are known at these alone",
+                "give one of them, or ask for it when the conductivity is computed",
+            )
+        k = int(where[0])
         order = np.argsort(self.frequencies.ravel())
         parts = np.trace(self.modes[k], axis1=2, axis2=3).ravel()[order] / 3 / self.n_qpoints
         return self.frequencies.ravel()[order], np.cumsum(parts)
@@ -113,6 +123,8 @@ def get_thermal_conductivity(
     progress: Callable[[str], Progress] | None = None,
 ) -> ThermalConductivity:
     """Lattice thermal conductivity, solved by phono3py.
+
+    The object is left with the last mesh and its interactions.
 
     Args:
         phono3py: with constants of both orders, as `get_phono3py` returns it.
@@ -133,14 +145,15 @@ def get_thermal_conductivity(
     """
     checked_temperatures, method = _checked(phono3py, temperatures, method, boundary_um)
     steps: list[MeshOfConductivity] = []
+    settled = True
     if mesh is None:
-        numbers, steps = _converged_mesh(phono3py, tolerance, max_qpoints, isotopes, boundary_um, progress)
+        numbers, steps, settled = _converged_mesh(phono3py, tolerance, max_qpoints, isotopes, boundary_um, progress)
     else:
         numbers = _checked_mesh(mesh)
     options = {"is_isotope": isotopes, "boundary_mfp": boundary_um}
     solved = _solve(phono3py, numbers, checked_temperatures, method, options, progress)
     found = _read(solved, checked_temperatures, method, numbers)
-    return replace(found, isotopes=isotopes, boundary_um=boundary_um, convergence=tuple(steps))
+    return replace(found, isotopes=isotopes, boundary_um=boundary_um, convergence=tuple(steps), settled=settled)
 
 
 def _converged_mesh(
@@ -150,16 +163,23 @@ def _converged_mesh(
     isotopes: bool,
     boundary_um: float | None,
     progress: Callable[[str], Progress] | None,
-) -> tuple[tuple[int, int, int], list[MeshOfConductivity]]:
-    """The first mesh of a series on which kappa has settled, and the series."""
+) -> tuple[tuple[int, int, int], list[MeshOfConductivity], bool]:
+    """The first mesh of a series on which kappa has settled, the series, and whether it has."""
     steps: list[MeshOfConductivity] = []
     length = _FIRST_LENGTH
     while True:
         numbers = _three(numbers_of_length(phono3py.primitive.cell, length))
         too_many = bool(steps) and np.prod(numbers) > max_qpoints
         settled = len(steps) > 1 and abs(steps[-1].kappa / steps[-2].kappa - 1) < tolerance
+        if too_many and not settled:
+            warnings.warn(
+                f"The conductivity has not settled to {100 * tolerance:g} % on the mesh {steps[-1].numbers}, and the"
+                f" next one, {numbers}, has more than {max_qpoints} wave vectors. Give a finer mesh by hand.",
+                UnstableWarning,
+                stacklevel=3,
+            )
         if too_many or settled:
-            return steps[-1].numbers, steps
+            return steps[-1].numbers, steps, settled
         length += _LENGTH_STEP
         if steps and numbers == steps[-1].numbers:
             continue
@@ -181,17 +201,23 @@ def _solve(
     phono3py.init_phph_interaction()
     phono3py.run_phonon_solver()
     frequencies = phono3py.get_phonon_data()[0]
-    if frequencies.min() < IMAGINARY_THZ:
-        raise StructureError(
-            f"the crystal has imaginary modes, down to {frequencies.min():.2f} THz on the mesh {mesh}",
-            "phonons that do not exist carry no heat: a conductivity would be a number without a meaning",
-            "look at its phonons (`ase-phonax phonons`), and follow the modes to a stable crystal",
-        )
+    if frequencies.min() < -IMAGINARY_THRESHOLD_THZ:
+        raise no_heat_without_modes(float(frequencies.min()), f"on the mesh {mesh}")
     name = f"mesh {'x'.join(map(str, mesh))}"
     use_fourier_transforms(phono3py, None if progress is None else progress(name))
     kinds: dict[str, dict[str, Any]] = {RTA: {}, LBTE: {"is_LBTE": True}, WIGNER: {"transport_type": "smm19"}}
     phono3py.run_thermal_conductivity(temperatures=list(temperatures), is_full_pp=True, **kinds[method], **options)
     return phono3py.thermal_conductivity
+
+
+def no_heat_without_modes(lowest_thz: float, where: str) -> StructureError:
+    """The error of a crystal with imaginary modes."""
+    return StructureError(
+        f"the crystal has imaginary modes, down to {lowest_thz:.2f} THz {where}",
+        "phonons that do not exist carry no heat: a conductivity would be a number without a meaning",
+        "look at its phonons (`ase-phonax phonons`): follow the modes to a stable crystal, or take a larger supercell"
+        " where exact modes are real",
+    )
 
 
 def _read(
@@ -218,6 +244,7 @@ def _read(
         linewidths=2 * np.array(solved.gamma[0]),
         coherence=coherence,
         convergence=(),
+        settled=True,
         solved=solved,
     )
 
@@ -230,7 +257,7 @@ def _of_points(values: NDArray[np.float64], solved: Any) -> NDArray[np.float64]:
 def _tensors(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """(..., 6) in phono3py's order -> (..., 3, 3)."""
     result = np.empty((*values.shape[:-1], 3, 3))
-    for k, (i, j) in enumerate(_VOIGT):
+    for k, (i, j) in enumerate(VOIGT):
         result[..., i, j] = result[..., j, i] = values[..., k]
     return result
 
@@ -263,7 +290,8 @@ def _checked(
     Raises:
         InputError: what cannot be solved.
     """
-    if getattr(phono3py, "fc3", None) is None or getattr(phono3py, "fc2", None) is None:
+    checked_phono3py(phono3py)
+    if phono3py.fc3 is None or phono3py.fc2 is None:
         raise InputError(
             f"the {type(phono3py).__name__} object has no force constants of both orders",
             "phonons and what scatters them are made of these",

@@ -20,7 +20,7 @@ from phonopy.physical_units import get_physical_units
 from ...derivatives.conventions import signed_roots_thz
 from ..elastic.constants import ElasticConstants
 from ..sampling.heat import mode_heat_capacities
-from ..sampling.meshes import ZERO_THZ
+from ..sampling.meshes import ZERO_THZ, gamma_acoustics
 from ..supercell.door import dynamical_matrix
 from .strained_constants import as_engineers
 
@@ -31,7 +31,7 @@ class StrainedModes:
 
     Attributes:
         strains: (k, 3, 3).
-        frequencies_thz: (n_q, bands).
+        frequencies_thz: (n_q, bands), 0 of the three translations.
         gamma: (k, n_q, bands), - d ln omega / d s of strains s times each of these; 0 of modes at zero. Of modes that
             share a frequency their sum alone means something.
         weights: (n_q,) of the irreducible wave vectors.
@@ -104,6 +104,8 @@ def strained_modes(
         matrix.run(q)
         squares, modes = np.linalg.eigh(np.asarray(matrix.dynamical_matrix))
         frequencies[row] = signed_roots_thz(squares)
+        # The three translations are no modes, whatever their noise.
+        frequencies[row, gamma_acoustics(q[None], frequencies[row : row + 1])[0]] = 0.0
         moving = frequencies[row] > ZERO_THZ
         for k, own in enumerate(changed):
             own.run(q)

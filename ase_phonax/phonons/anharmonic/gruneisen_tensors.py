@@ -1,7 +1,7 @@
 """Mode Grüneisen tensors: how frequencies change with each strain, without a second volume.
 
 gamma_xy = - d ln omega / d eps_xy of every mode, atoms following the strain as they do in the crystal: first-order
-perturbation theory with the exact derivative of D(q) by strain (`derivatives.arrays.third_order`). Within modes of one
+perturbation theory with the exact derivative of D(q) by strain (`arrays.strain_slopes`). Within modes of one
 frequency each strain has combinations of its own, as it has where frequencies of two strained crystals are compared.
 """
 
@@ -15,12 +15,12 @@ from ase import Atoms
 from numpy.typing import ArrayLike, NDArray
 
 from ...derivatives.conventions import mass_weighted, signed_roots_thz, wave_vectors
-from ..calculators import EvaluatedCalculator
+from ..calculators import EvaluatedCalculator, refuse_charges
 from ..elastic.constants import elastic_constants
 from ..elastic.moduli import VOIGT
+from ..sampling.meshes import ZERO_THZ, gamma_acoustics
 
 DEGENERATE_THZ = 1e-4  # frequencies nearer than this are one level
-ZERO_THZ = 1e-3  # modes below have no logarithm
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class GruneisenTensors:
 
     @property
     def volumetric(self) -> NDArray[np.float64]:
-        """(n_q, 3n) gamma = - d ln omega / d ln V under pressure on all sides of an isotropic strain."""
+        """(n_q, 3n) gamma = - d ln omega / d ln V of an isotropic strain: that of pressure in cubic crystals alone."""
         return self.along(np.eye(3) / 3)
 
     def along(self, strain: ArrayLike) -> NDArray[np.float64]:
@@ -79,8 +79,10 @@ def gruneisen_tensors(
         clamped: keep atoms at their reduced positions; they follow the strain unless told.
 
     Raises:
+        InputError: a calculator with charges.
         StructureError: as of `elastic_constants`: what is no crystal, or not at rest.
     """
+    refuse_charges(calc)
     vectors = wave_vectors(qpoints)
     n = len(atoms)
     strains = np.zeros((6, 3, 3))
@@ -95,8 +97,9 @@ def gruneisen_tensors(
     for k, (matrix, own) in enumerate(zip(evaluator.lattice_matrices(atoms, vectors), slopes, strict=True)):
         squares, modes = np.linalg.eigh(mass_weighted(matrix, atoms.get_masses()))
         frequencies[k] = signed_roots_thz(squares)
+        still = (np.abs(frequencies[k]) < ZERO_THZ) | gamma_acoustics(vectors[k : k + 1], frequencies[k : k + 1])[0]
         for level in _levels(frequencies[k]):
-            if np.abs(frequencies[k, level]).min() < ZERO_THZ:
+            if still[level].any():
                 elements[k][:, level, level] = np.nan
                 continue
             inside = modes[:, level].conj().T @ mass_weighted(own, atoms.get_masses()) @ modes[:, level]

@@ -11,7 +11,7 @@ they may begin at, are phono3py's; so are the results, to rounding.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.fft
@@ -43,7 +43,7 @@ class MeshInteraction:
 
         primitive, constants = interaction.primitive, _compact(interaction)
         self._n, self._places = len(primitive), primitive.scaled_positions
-        images = np.array([primitive.p2p_map[s] for s in primitive.s2p_map])
+        images = _images(primitive)
         lattice, weights = _lattice_vectors(primitive, images)
         self._lattice = lattice
         n, n_l = self._n, len(lattice)
@@ -155,6 +155,11 @@ def _compact(interaction: Interaction) -> NDArray[np.float64]:
     return constants[interaction.primitive.p2s_map] if full else constants
 
 
+def _images(primitive: Any) -> NDArray[np.int64]:
+    """(n_supercell,) which primitive atom each atom of the supercell is an image of."""
+    return np.array([primitive.p2p_map[s] for s in primitive.s2p_map])
+
+
 def _lattice_vectors(primitive, images: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Lattice vectors of all shortest vectors, (L, 3), and the weight of each atom's: (n, supercell, L)."""
     vectors, multiplicity = primitive.get_smallest_vectors()
@@ -176,7 +181,7 @@ def _lattice_vectors(primitive, images: NDArray[np.int64]) -> tuple[NDArray[np.i
 def _n_bytes(interaction: Interaction) -> float:
     """Memory of the tensors of all legs while they are made, and of a mesh."""
     primitive = interaction.primitive
-    n_lattice = len(_lattice_vectors(primitive, np.array([primitive.p2p_map[s] for s in primitive.s2p_map]))[0])
+    n_lattice = len(_lattice_vectors(primitive, _images(primitive))[0])
     return 27 * len(primitive) ** 3 * (5 * 8 * n_lattice**2 + 16 * float(np.prod(interaction.mesh_numbers)))
 
 

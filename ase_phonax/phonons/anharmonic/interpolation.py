@@ -29,6 +29,7 @@ def exact_triplets(
     atoms: Atoms, calc: EvaluatedCalculator, triplets: NDArray[np.float64], progress: Progress | None = None
 ) -> NDArray[np.complex128]:
     """Exact Phi(q1, q2, q3) of triplets (m, 3, 3): (m, 3n, 3n, 3n), phases of atoms' places [eV/Å³]."""
+    calc.evaluator.require_neighbours(atoms)
     numbers = np.arange(3 * len(triplets)).reshape(-1, 3)
     matrices = calc.evaluator.triplet_matrices(atoms, triplets.reshape(-1, 3), numbers, progress)
     # exp 2 pi i q.f of each leg: q1.f_i + q2.f_j + q3.f_k is q2.(f_j - f_i) + q3.(f_k - f_i) where the three close.

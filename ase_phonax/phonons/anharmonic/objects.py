@@ -5,6 +5,7 @@ phono3py is an extra and is imported when one of its objects is made. Matrices a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,14 +51,7 @@ def build_phono3py(
     # It refuses what is no crystal or no supercell, warns where symmetry is lost, and knows the primitive cell.
     phonopy = build_phonopy(atoms, fc3_supercell, primitive_matrix=primitive_matrix, symprec=symprec, masses=masses)
     cell = phonopy.unitcell
-    for symbol in set(cell.symbols):
-        own = cell.masses[[other == symbol for other in cell.symbols]]
-        if np.ptp(own) > SAME_MASS:
-            raise InputError(
-                f"{symbol} has masses from {own.min():g} to {own.max():g} amu",
-                "phono3py takes atoms of one element for the same, and would reduce by a symmetry that is not there",
-                "give all of them one mass; scattering by isotopes is an option of phono3py's (`is_isotope`)",
-            )
+    refuse_mixed_masses(cell.symbols, cell.masses)
     second = None if fc2_supercell is None else as_supercell_matrix(fc2_supercell)
     return make(
         cell,
@@ -67,6 +61,22 @@ def build_phono3py(
         symprec=symprec,
         **phono3py_kwargs,
     )
+
+
+def refuse_mixed_masses(symbols: Sequence[str], masses: NDArray[np.float64]) -> None:
+    """Refuse atoms of one element that differ in mass, which phono3py does not tell apart.
+
+    Raises:
+        InputError: naming the element.
+    """
+    for symbol in dict.fromkeys(symbols):
+        own = masses[[other == symbol for other in symbols]]
+        if np.ptp(own) > SAME_MASS:
+            raise InputError(
+                f"{symbol} has masses from {own.min():g} to {own.max():g} amu",
+                "phono3py takes atoms of one element for the same, and would reduce by a symmetry that is not there",
+                "give all of them one mass; scattering by natural isotopes is an option of its solution",
+            )
 
 
 def get_phono3py(

@@ -140,8 +140,13 @@ def get_phonopy(
     return phonopy
 
 
-def cells_asked_for(given: Any, supercell_matrix: ArrayLike | None, primitive_matrix: str | ArrayLike) -> Any:
+def cells_asked_for(
+    given: Any, supercell_matrix: ArrayLike | None, primitive_matrix: str | ArrayLike, third: bool = False
+) -> Any:
     """The object whose constants are asked for: the `Phonopy` or `Phono3py` one given, or phonopy's of a crystal.
+
+    Args:
+        third: constants of third order are asked for.
 
     Raises:
         InputError: a supercell matrix beside an object, or none for a crystal; an object of other units.
@@ -153,7 +158,15 @@ def cells_asked_for(given: Any, supercell_matrix: ArrayLike | None, primitive_ma
                 "the object has its own, and the two could differ",
                 "leave supercell_matrix out",
             )
-        return checked_for_potential(given) if isinstance(given, Phonopy) else checked_phono3py(given)
+        if isinstance(given, Phonopy):
+            return checked_for_potential(given)
+        if not third and hasattr(given, "phonon_supercell"):
+            raise InputError(
+                "second-order constants were asked for a Phono3py object",
+                "it has two supercells, and theirs need not be the one that it calls `supercell`",
+                "take the object from ase_phonax.get_phono3py, which fills both orders",
+            )
+        return checked_phono3py(given)
     if supercell_matrix is None:
         raise InputError(
             "no supercell matrix was given",

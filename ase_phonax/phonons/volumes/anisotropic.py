@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from ase import Atoms
+from ase import Atoms, units
 from ase.stress import voigt_6_to_full_3x3_stress
 from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import CubicSpline
@@ -25,22 +25,22 @@ from ...structures.relaxation import relax
 from ...structures.space_groups import SYMPREC
 from ..anharmonic.expansion import StrainedModes, strained_modes
 from ..anharmonic.strained_constants import as_engineers, invariant_strains, strained_constants
+from ..calculators import refuse_charges
 from ..defaults import T_MAX, VOLUME_MESH_LENGTH
 from ..elastic.constants import elastic_constants, internal_strain
 from ..sampling.meshes import IMAGINARY_THRESHOLD_THZ, get_mesh
 from ..supercell.objects import get_phonopy
-from .points import FMAX
 
 if TYPE_CHECKING:
     from ...base.progress import Progress
     from ..calculators import EvaluatedCrystalCalculator
 
-_GPA_PER_EV = 160.21766208
 _N_TEMPERATURES = 26  # from 0 to the highest; in between expansion is smooth
-_BEYOND = 1.1  # of the way to the last strain computed, which the hottest crystal may go
+_BEYOND = 1.1  # of the way to the furthest strain computed, which the hottest crystal may go
 _MOST = 6  # strains at which phonons are computed
 _FURTHEST = 0.3  # strain beyond which no crystal hangs together
-_SETTLED = 1e-9  # change of strain at which a minimum is found
+# Change of strain at which a minimum is found, and forces on atoms [eV/Å], in double and in single precision.
+_SETTLED = {np.dtype(np.float64): (1e-9, 1e-6), np.dtype(np.float32): (2e-6, 1e-3)}
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,17 @@ class AnisotropicExpansion:
 
     Attributes:
         temperatures: (t,) [K].
-        cells: (t, 3, 3) of the primitive cell, vectors in rows [Å].
+        cells: (t, 3, 3) of the crystal given, vectors in rows [Å].
         strains: (t, 3, 3) logarithmic ones from the crystal at rest, without vibrations.
         expansion: (t, 3, 3) their derivative by temperature [1/K].
-        free_energies: (t,) at the minimum, per primitive cell [eV].
+        scaled_positions: (t, n, 3) reduced, of atoms at rest under each strain.
+        free_energies: (t,) at the minimum, of the cell [eV].
         n_evaluations: strains at which phonons were computed.
     """
 
     temperatures: NDArray[np.float64]
     cells: NDArray[np.float64]
+    scaled_positions: NDArray[np.float64]
     strains: NDArray[np.float64]
     expansion: NDArray[np.float64]
     free_energies: NDArray[np.float64]
@@ -65,7 +67,7 @@ class AnisotropicExpansion:
 
     @property
     def volumes(self) -> NDArray[np.float64]:
-        """(t,) of the primitive cell [Å³]."""
+        """(t,) of the cell [Å³]."""
         return np.abs(np.linalg.det(self.cells))
 
 
@@ -96,13 +98,14 @@ def get_anisotropic_expansion(
         supercell_matrix: one integer, three, or (3, 3), of the force constants at every strain.
         max_temperature: [K].
         mesh_length: q-points along each reciprocal vector b are length * |b| / 2 pi [Å].
-        progress: called with (done, total) strains whose phonons are known; one more may follow.
+        progress: called with (done, total) strains whose phonons are known; up to three more may follow.
 
     Raises:
-        InputError: a temperature that is none.
+        InputError: a temperature that is none; a calculator with charges.
         StructureError: a crystal that is not at rest, is unstable, or becomes so on the way.
     """
     check_calculator(calc, "get_force_constants")
+    refuse_charges(calc)
     if not 0 < max_temperature < np.inf:
         raise InputError(
             f"the highest temperature is {max_temperature}",
@@ -123,8 +126,15 @@ def get_anisotropic_expansion(
         place = float(hottest @ top / (top @ top))
         if progress:
             progress(len(nodes), len(nodes))
-        if place <= _BEYOND * nodes[-1].place or len(nodes) == _MOST:
+        places = [own.place for own in nodes]
+        if _BEYOND * min(*places, -0.1) <= place <= _BEYOND * max(places):
             break
+        if len(nodes) == _MOST:
+            raise StructureError(
+                f"at {max_temperature:g} K the crystal lies beyond {len(nodes)} strains, each further than the last",
+                "its free energy would be continued to where no phonons are known",
+                "ask for lower temperatures",
+            )
         nodes.append(crystal.node(place, hottest))
     return crystal.expansion(nodes, top, np.linspace(0, max_temperature, _N_TEMPERATURES))
 
@@ -140,11 +150,13 @@ class _Crystal:
         mesh_length: float,
         symprec: float,
     ):
-        self.atoms, self.calc, self.matrix, self.symprec = atoms, calc, matrix, symprec
+        self.atoms, self.calc, self.matrix, self.symprec = atoms.copy(), calc, matrix, symprec
+        self.atoms.set_constraint()  # they follow the strain, all of them
+        self.settled, self.fmax = _SETTLED[calc.evaluator.dtype]
         self.basis = invariant_strains(atoms, symprec)
         elastic = elastic_constants(atoms, calc)
         engineers = as_engineers(self.basis)
-        self.stiffness = engineers @ elastic.relaxed_ion @ engineers.T * atoms.get_volume() / _GPA_PER_EV  # [eV]
+        self.stiffness = engineers @ elastic.relaxed_ion @ engineers.T * atoms.get_volume() * units.GPa  # [eV]
         self.mesh = get_mesh(get_phonopy(atoms, calc, matrix, symprec=symprec), mesh_length).mesh_numbers
         self._last: tuple[bytes, Atoms] | None = None
 
@@ -156,7 +168,7 @@ class _Crystal:
         # From the last one, whose atoms have gone most of the way.
         start = (self.atoms if self._last is None else self._last[1]).copy()
         start.set_cell(self.atoms.cell[:] @ expm(self._strain(amounts)), scale_atoms=True)
-        relaxed = relax(start, self.calc, fix_cell=True, fmax=FMAX / 10, symprec=self.symprec)[0]
+        relaxed = relax(start, self.calc, fix_cell=True, fmax=self.fmax, symprec=self.symprec)[0]
         self._last = key, relaxed
         return relaxed
 
@@ -180,17 +192,23 @@ class _Crystal:
     def minimum(
         self, nodes: list[_Node], top: NDArray[np.float64], temperature: float, start: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Amounts of strain (k,) of least free energy, by Newton's method with the stiffness at rest."""
+        """Amounts of strain (k,) of least free energy, by Broyden's method from the stiffness at rest."""
         vibrational = np.array([own.modes.slopes(temperature) for own in nodes])
-        amounts = start
+
+        def slopes_at(amounts: NDArray[np.float64]) -> NDArray[np.float64]:
+            return self._static_slopes(amounts) + _parabola(nodes, vibrational, amounts, top)
+
+        amounts, slopes, stiffness = start, slopes_at(start), self.stiffness
         for _ in range(60):
-            slopes = self._static_slopes(amounts) + _parabola(nodes, vibrational, amounts, top)
-            step = np.linalg.solve(self.stiffness, -slopes)
+            step = np.linalg.solve(stiffness, -slopes)
             amounts = amounts + step
-            if np.abs(step).max() < _SETTLED:
-                return amounts
             if np.abs(amounts).max() > _FURTHEST:
                 break
+            if np.abs(step).max() < self.settled:
+                return amounts
+            before, slopes = slopes, slopes_at(amounts)
+            # Broyden's update: what the step has taught about the stiffness here.
+            stiffness = stiffness + np.outer(slopes - before - stiffness @ step, step) / (step @ step)
         raise StructureError(
             f"the free energy has no minimum near the crystal at {temperature:.0f} K",
             "heat pulls it further than its stiffness holds it",
@@ -201,16 +219,18 @@ class _Crystal:
         self, nodes: list[_Node], top: NDArray[np.float64], temperatures: NDArray[np.float64]
     ) -> AnisotropicExpansion:
         """Minima at all temperatures."""
-        found, free, amounts = [], [], np.zeros(len(self.basis))
+        found, free, places, amounts = [], [], [], np.zeros(len(self.basis))
         for temperature in temperatures:
             amounts = self.minimum(nodes, top, float(temperature), amounts)
             found.append(amounts)
+            places.append(self.at(amounts).get_scaled_positions(wrap=False))
             free.append(self.at(amounts).get_potential_energy() + _integrated(nodes, top, amounts, float(temperature)))
         path = CubicSpline(temperatures, np.array(found), bc_type=((1, np.zeros(len(self.basis))), "not-a-knot"))
         strains = np.einsum("tk,kxy->txy", path(temperatures), self.basis)
         return AnisotropicExpansion(
             temperatures=temperatures,
             cells=np.array([self.atoms.cell[:] @ expm(own) for own in strains]),
+            scaled_positions=np.array(places),
             strains=strains,
             expansion=np.einsum("tk,kxy->txy", path(temperatures, 1), self.basis),
             free_energies=np.array(free),

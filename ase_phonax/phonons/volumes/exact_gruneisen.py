@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase.dft.kpoints import BandPath
 
+from ...base.errors import StructureError
 from ..anharmonic.expansion import strained_modes, with_constants
 from ..anharmonic.strained_constants import as_engineers, invariant_strains, strained_constants
+from ..calculators import refuse_charges
 from ..defaults import VOLUME_MESH_LENGTH
 from ..elastic.constants import elastic_constants
 from ..supercell.constants import compact_constants, crystal_atoms
@@ -41,10 +43,18 @@ def get_exact_gruneisen(
         progress: called with (done, total) wave vectors.
 
     Raises:
-        StructureError: a crystal under stress or unstable (`elastic_constants`).
+        InputError: a calculator with charges.
+        StructureError: a crystal under stress, unstable at Gamma, or one that gives way to a strain.
     """
+    refuse_charges(calc)
     phonopy = point.phonopy
     elastic = elastic_constants(crystal_atoms(phonopy.primitive), calc)
+    if not elastic.is_stable:
+        raise StructureError(
+            f"the crystal gives way: its softest strain has {elastic.eigenvalues[0]:.3g} GPa",
+            "under pressure it has no shape to change from",
+            "relax it without symmetry, and look for the phase that it becomes",
+        )
     strains = invariant_strains(crystal_atoms(phonopy.primitive))
     constants = strained_constants(phonopy, calc, strains, elastic.internal_strain, progress)
     # The strain under pressure, of volume 1.
