@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .phonons.anharmonic import get_phono3py as get_phono3py
     from .phonons.anharmonic import get_thermal_conductivity as get_thermal_conductivity
     from .phonons.anharmonic import gruneisen_tensors as gruneisen_tensors
+    from .phonons.anharmonic.pictures import draw_conductivity as draw_conductivity
     from .phonons.bands.plane_paths import layer_path as layer_path
     from .phonons.bands.structure import get_band_structure as get_band_structure
     from .phonons.bands.velocities import get_group_velocities as get_group_velocities
@@ -168,6 +169,7 @@ _PUBLIC = {
     "molecules.thermochemistry": "gas_properties",
     "phonons.anharmonic": "GruneisenTensors ThermalConductivity choose_third_order_supercell get_phono3py"
     " get_thermal_conductivity gruneisen_tensors",
+    "phonons.anharmonic.pictures": "draw_conductivity",
     "phonons.bands.plane_paths": "layer_path",
     "phonons.bands.structure": "get_band_structure",
     "phonons.bands.velocities": "get_group_velocities",

@@ -136,7 +136,10 @@ def test_a_molecule_says_where_it_comes_from_and_every_unit(inside, monkeypatch,
 def test_volumes_say_where_they_come_from_and_every_unit(inside, monkeypatch):
     monkeypatch.setattr(loading, "load_calculator", lambda model, dtype: PairCalculator())
     write("Cu.cif", bulk("Cu", "fcc", a=3.9))
-    for command in (["gruneisen", "Cu.cif"], ["qha", "Cu.cif", "--n-volumes", "5", "--max-temperature", "300"]):
+    for command in (
+        ["gruneisen", "Cu.cif", "--finite"],
+        ["qha", "Cu.cif", "--n-volumes", "5", "--max-temperature", "300"],
+    ):
         command += ["--supercell", "2", "--mesh-length", "15", "--quiet"]
         assert main(command) == 0
         found = json.loads(Path(f"Cu-{command[0]}/summary.json").read_text())
