@@ -33,7 +33,9 @@ def draw_conductivity(found: ThermalConductivity, title: str = "") -> Figure:
         over_temperature.set_xticks(ticks, [str(t) for t in ticks])
         over_temperature.xaxis.set_minor_locator(NullLocator())
         over_temperature.yaxis.set_major_formatter("{x:g}")
-        over_temperature.yaxis.set_minor_formatter(lambda x, _: f"{x:g}" if f"{x:e}"[0] in "25" else "")
+        # Within a decade every tick has its number, over several only 2 and 5 besides the decades.
+        shown = "25" if diagonal.max() > 10 * diagonal.min() else "23456789"
+        over_temperature.yaxis.set_minor_formatter(lambda x, _: f"{x:g}" if f"{x:e}"[0] in shown else "")
     over_temperature.set(xlabel="Temperature (K)", ylabel="Conductivity (W/m/K)")
     if len(over_temperature.lines) > 1:
         over_temperature.legend(frameon=False, fontsize=8)
