@@ -124,11 +124,17 @@ def compute(crystal: Crystal, run: Run[ConductivitySettings]) -> ConductivityStu
         crystal=crystal,
         atoms=with_plain_results(atoms),
         relaxation=relaxation,
-        charges_because=because if phono3py.nac_params is not None else f"none: {because}",
+        charges_because=_charges_in_words(because, phono3py.nac_params is not None),
         choice=choice,
         phono3py=phono3py,
         conductivity=found,
     )
+
+
+def _charges_in_words(because: str, there: bool) -> str:
+    if there and because == charges.GIVEN:
+        return because
+    return f"predicted: {because}" if there else f"none: {because}"
 
 
 def _refuse_unstable(atoms: Atoms, run: Run[ConductivitySettings], matrix: np.ndarray) -> None:
