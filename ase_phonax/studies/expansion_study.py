@@ -197,7 +197,7 @@ class ExpansionStudy(Study):
         rows = [
             [
                 f"{found.temperatures[k]:.0f}",
-                *(f"{1e6 * found.expansion[k][i, j] + 0.0:.2f}" for i, j in VOIGT),
+                *(f"{round(1e6 * found.expansion[k][i, j], 2) + 0.0:.2f}" for i, j in VOIGT),
                 *(f"{x:.5f}" for x in lengths[k]),
                 f"{found.volumes[k]:.4f}",
             ]

@@ -3,7 +3,7 @@
 F(s, T) = E(s) + F_vib(s, T) is minimised over the amounts s of symmetric logarithmic strains S = sum s_k B_k, in cells
 A exp(S): one of them in cubic crystals, two where one axis stands out, up to six. The slope of F_vib by strain is
 sum (energy of each mode) times its Grüneisen parameter, from exact dD/d eps, so that few strains have to be computed:
-slopes at some on the way from the crystal at rest to the hottest one are joined by a parabola. E and its slope, the
+slopes at some on the way from the crystal at rest to the hottest one are joined by a polynomial. E and its slope, the
 stress, are those of the potential at every strain that is asked for, atoms relaxed.
 """
 
@@ -196,7 +196,7 @@ class _Crystal:
         vibrational = np.array([own.modes.slopes(temperature) for own in nodes])
 
         def slopes_at(amounts: NDArray[np.float64]) -> NDArray[np.float64]:
-            return self._static_slopes(amounts) + _parabola(nodes, vibrational, amounts, top)
+            return self._static_slopes(amounts) + _joined(nodes, vibrational, amounts, top)
 
         amounts, slopes, stiffness = start, slopes_at(start), self.stiffness
         for _ in range(60):
@@ -255,15 +255,14 @@ class _Crystal:
         return np.asarray(np.einsum("kxy,xy->k", self._moves(amounts), stress) * atoms.get_volume())
 
 
-def _parabola(
+def _joined(
     nodes: Sequence[_Node], values: NDArray[np.float64], amounts: NDArray[np.float64], top: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Values (nodes, k) at a strain, by the parabola through the three nodes that are nearest along the way."""
+    """Values (nodes, k) at a strain, by the polynomial through all nodes along the way."""
     place = float(amounts @ top / (top @ top))
-    near = sorted(range(len(nodes)), key=lambda k: abs(nodes[k].place - place))[:3]
-    x = np.array([nodes[k].place for k in near])
-    weights = [np.prod((place - np.delete(x, i)) / (x[i] - np.delete(x, i))) for i in range(3)]
-    return np.asarray(np.array(weights) @ values[near])
+    x = np.array([own.place for own in nodes])
+    weights = [np.prod((place - np.delete(x, i)) / (x[i] - np.delete(x, i))) for i in range(len(x))]
+    return np.asarray(np.array(weights) @ values)
 
 
 def _integrated(
@@ -272,5 +271,5 @@ def _integrated(
     """The free energy of the modes at a strain: that of the first node, and its slopes along the way there."""
     values = np.array([own.modes.slopes(temperature) for own in nodes])
     x, w = np.polynomial.legendre.leggauss(4)
-    slopes = [_parabola(nodes, values, (1 + point) / 2 * amounts, top) @ amounts for point in x]
+    slopes = [_joined(nodes, values, (1 + point) / 2 * amounts, top) @ amounts for point in x]
     return nodes[0].modes.free_energy(temperature) + float(np.array(w) @ slopes) / 2
