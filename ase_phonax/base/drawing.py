@@ -109,3 +109,20 @@ def space_group_in_mathtext(symbol: str) -> str:
         else:
             printed += character
     return f"${printed}$"
+
+
+def distinct_lines(values: Any, names: str, same: float = 1e-3) -> list[tuple[Any, str]]:
+    """Columns (n, k) to draw with their names; those that are the same to a part of their size are one line.
+
+    Args:
+        names: k letters, one for each column.
+    """
+    lines: list[tuple[Any, str]] = []
+    for own, name in zip(values.T, names, strict=True):
+        for k, (known, others) in enumerate(lines):
+            if abs(known - own).max() <= same * abs(own).max():
+                lines[k] = known, f"{others}, {name}"
+                break
+        else:
+            lines.append((own, name))
+    return lines

@@ -14,11 +14,11 @@ from . import charges
 from .conductivity_files import FIRST_FILES, YAML, kappa_file, write_files
 from .conductivity_settings import ConductivitySettings
 from .crystal import find_crystal, find_supercell, refuse_enormous, refuse_large_mesh, relaxed, with_plain_results
-from .model_facts import describe_model
+from .crystal_study import CrystalStudy
 from .output import write_summary
 from .report import Report
-from .study import Run, Study, describe_end, run_study
-from .summary_units import Summary, units_of
+from .study import Run, describe_end, run_study
+from .summary_units import Summary
 from .words import matrix_in_words
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from ..calculator import PhonaxCalculator
     from ..phonons.anharmonic import ThermalConductivity, ThirdOrderChoice
-    from ..structures.relaxation import RelaxationReport
     from .crystal import Crystal
     from .watch import Watch
 
@@ -160,14 +159,11 @@ def _refuse_unstable(atoms: Atoms, run: Run[ConductivitySettings], matrix: np.nd
 
 
 @dataclass(frozen=True)
-class ConductivityStudy(Study):
+class ConductivityStudy(CrystalStudy):
     """Results of `conductivity_study`.
 
     Attributes:
         settings: what was asked for.
-        crystal: as read.
-        atoms: relaxed, in whose axes the conductivity is.
-        relaxation: what the relaxation did.
         charges_because: which charges harmonic phonons know, and why.
         choice: of the supercell of third order; None where it was given.
         phono3py: with constants of both orders.
@@ -177,9 +173,6 @@ class ConductivityStudy(Study):
     OWN_FILES = ("summary.json", "relaxed.extxyz", YAML, *_PICTURES, *FIRST_FILES, "kappa-m*.hdf5")
 
     settings: ConductivitySettings
-    crystal: Crystal
-    atoms: Atoms
-    relaxation: RelaxationReport
     charges_because: str
     choice: ThirdOrderChoice | None
     phono3py: Phono3py
@@ -191,31 +184,10 @@ class ConductivityStudy(Study):
         kappa = kappa_file(self.conductivity.mesh)
         return ("summary.json", "relaxed.extxyz", YAML, *_PICTURES, *FIRST_FILES, kappa)
 
-    @property
-    def formula(self) -> str:
-        """Of a formula unit."""
-        from ..structures.formulas import crystal_formula
-
-        return crystal_formula(self.atoms)
-
     def to_dict(self) -> Summary:
         """The contents of summary.json: built-in types only."""
-        from .. import __version__
-
         found, choice = self.conductivity, self.choice
         summary: Summary = {
-            "version": __version__,
-            **self.model,
-            "dtype": self.dtype,
-            "structure_file": self.origin.structure,
-            "formula": self.formula,
-            "space_group": self.crystal.space_group.international,
-            "space_group_number": self.crystal.space_group.number,
-            "n_atoms_given": self.crystal.n_atoms_given,
-            "n_atoms": len(self.atoms),
-            "volume": float(self.atoms.get_volume()),
-            "relaxation_steps": self.relaxation.n_steps,
-            "max_force": self.relaxation.max_force,
             "charges": self.charges_because,
             "supercell_matrix": self.phono3py.phonon_supercell_matrix.tolist(),
             "third_order_supercell_matrix": self.phono3py.supercell_matrix.tolist(),
@@ -232,27 +204,17 @@ class ConductivityStudy(Study):
             "kappa_300K_W_mK": found.at(300.0).tolist(),
             "temperatures_K": found.temperatures.tolist(),
             "kappa_W_mK": found.kappa.tolist(),
-            "warnings": self.notes,
-            "files": list(self.files),
-            "timings_s": self.timings_s,
-            "provenance": self.provenance,
         }
         if found.coherence is not None:
             summary["kappa_coherence_W_mK"] = found.coherence.tolist()
-        return summary | {"units": units_of(summary)}
+        return self.summary_with(summary)
 
     def report(self, folder: Path | None = None) -> Report:
         """The results as a table for people."""
         from ..phonons.elastic.moduli import VOIGT
 
         found = self.conductivity
-        text = Report(f"{self.formula}   {self.crystal.space_group}   {self.model['model']}, {self.dtype}")
-        describe_model(text, self.model)
-        text.group("structure")
-        change = (
-            f"volume {100 * self.relaxation.volume_change:+.2f} %" if self.relaxation.volume_change else "cell kept"
-        )
-        text.row("relaxation", f"{self.relaxation.n_steps} steps, symmetry kept, {change}")
+        text = self.begun_report()
         text.row("charges", self.charges_because)
         phono3py = self.phono3py
         for name, matrix, cell in (
@@ -284,10 +246,8 @@ class ConductivityStudy(Study):
 
         from ..base.drawing import save_figure
         from ..phonons.anharmonic.pictures import draw_conductivity
-        from ..phonons.pictures import crystal_title
 
-        title = crystal_title(self.formula, self.crystal.space_group.international, self.model["model"])
-        save_figure(draw_conductivity(self.conductivity, title), folder / "conductivity")
+        save_figure(draw_conductivity(self.conductivity, self.title), folder / "conductivity")
         write(folder / "relaxed.extxyz", self.atoms, format="extxyz")
         write_files(folder, self.phono3py, self.conductivity)
         write_summary(self.to_dict(), folder)

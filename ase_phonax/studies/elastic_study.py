@@ -12,20 +12,19 @@ import numpy as np
 from ..base.errors import check_calculator
 from . import volume_study
 from .crystal import with_plain_results
+from .crystal_study import CrystalStudy
 from .elastic_settings import ElasticSettings
-from .model_facts import describe_model
 from .output import write_summary
 from .report import Report
 from .settings import VolumeSettings
-from .study import Run, Study, describe_end, run_study
-from .summary_units import Summary, units_of
+from .study import Run, describe_end, run_study
+from .summary_units import Summary
 
 if TYPE_CHECKING:
     from ase import Atoms
 
     from ..calculator import PhonaxCalculator
     from ..phonons.elastic import ElasticConstants
-    from ..structures.relaxation import RelaxationReport
     from .crystal import Crystal
     from .watch import Watch
 
@@ -88,23 +87,17 @@ def compute(crystal: Crystal, run: Run[ElasticSettings]) -> ElasticStudy:
 
 
 @dataclass(frozen=True)
-class ElasticStudy(Study):
+class ElasticStudy(CrystalStudy):
     """Results of `elastic_study`.
 
     Attributes:
         settings: what was asked for.
-        crystal: as read.
-        atoms: relaxed, in whose axes the constants are.
-        relaxation: what the relaxation did.
         constants: elastic constants, and what follows from them.
     """
 
     OWN_FILES = FILES
 
     settings: ElasticSettings
-    crystal: Crystal
-    atoms: Atoms
-    relaxation: RelaxationReport
     constants: ElasticConstants
 
     @property
@@ -112,33 +105,11 @@ class ElasticStudy(Study):
         """Names of all files that `write` writes."""
         return FILES
 
-    @property
-    def formula(self) -> str:
-        """Of a formula unit."""
-        from ..structures.formulas import crystal_formula
-
-        return crystal_formula(self.atoms)
-
     def to_dict(self) -> Summary:
         """The contents of summary.json: built-in types only."""
-        from .. import __version__
-
         found = self.constants
         velocities, _ = found.sound_waves(np.array(DIRECTIONS, float))
         summary: Summary = {
-            "version": __version__,
-            **self.model,
-            "dtype": self.dtype,
-            "structure_file": self.origin.structure,
-            "formula": self.formula,
-            "space_group": self.crystal.space_group.international,
-            "space_group_number": self.crystal.space_group.number,
-            "n_atoms_given": self.crystal.n_atoms_given,
-            "n_atoms": len(self.atoms),
-            "volume": float(self.atoms.get_volume()),
-            "volume_change": self.relaxation.volume_change,
-            "relaxation_steps": self.relaxation.n_steps,
-            "max_force": self.relaxation.max_force,
             "stress_GPa": found.stress.tolist(),
             "density_kg_m3": found.density,
             "elastic_constants_GPa": found.relaxed_ion.tolist(),
@@ -151,12 +122,8 @@ class ElasticStudy(Study):
                 {"direction": list(direction), "velocities_m_s": [None if np.isnan(v) else float(v) for v in own]}
                 for direction, own in zip(DIRECTIONS, velocities, strict=True)
             ],
-            "warnings": self.notes,
-            "files": list(self.files),
-            "timings_s": self.timings_s,
-            "provenance": self.provenance,
         }
-        return summary | {"units": units_of(summary)}
+        return self.summary_with(summary)
 
     def _of_aggregates(self) -> Summary:
         """Moduli of a polycrystal and what sound says of heat; empty where the crystal gives way."""
@@ -180,12 +147,7 @@ class ElasticStudy(Study):
     def report(self, folder: Path | None = None) -> Report:
         """The results as a table for people."""
         found = self.constants
-        text = Report(f"{self.formula}   {self.crystal.space_group}   {self.model['model']}, {self.dtype}")
-        describe_model(text, self.model)
-        text.group("structure")
-        report = self.relaxation
-        change = f"volume {100 * report.volume_change:+.2f} %" if report.volume_change else "volume kept"
-        text.row("relaxation", f"{report.n_steps} steps, symmetry kept, {change}")
+        text = self.begun_report()
         text.row("density", f"{found.density:.0f} kg/m³")
         for name, matrix in (("", found.relaxed_ion), (", atoms held", found.clamped_ion)):
             text.group(f"elastic constants{name} (GPa), in the axes of relaxed.extxyz")
@@ -216,10 +178,8 @@ class ElasticStudy(Study):
 
         from ..base.drawing import save_figure
         from ..phonons.elastic.pictures import draw_elastic
-        from ..phonons.pictures import crystal_title
 
-        title = crystal_title(self.formula, self.crystal.space_group.international, self.model["model"])
-        save_figure(draw_elastic(self.constants, title), folder / "elastic")
+        save_figure(draw_elastic(self.constants, self.title), folder / "elastic")
         write(folder / "relaxed.extxyz", self.atoms, format="extxyz")
         write_summary(self.to_dict(), folder)
 

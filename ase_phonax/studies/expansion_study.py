@@ -12,13 +12,13 @@ import numpy as np
 from ..base.errors import check_calculator
 from . import volume_study
 from .crystal import find_supercell, refuse_large_mesh, with_plain_results
+from .crystal_study import CrystalStudy
 from .expansion_settings import ExpansionSettings
-from .model_facts import describe_model
 from .output import write_summary
 from .report import Report
 from .settings import VolumeSettings
-from .study import Run, Study, describe_end, run_study
-from .summary_units import Summary, units_of
+from .study import Run, describe_end, run_study
+from .summary_units import Summary
 from .words import matrix_in_words
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from ..calculator import PhonaxCalculator
     from ..phonons.volumes import AnisotropicExpansion
-    from ..structures.relaxation import RelaxationReport
     from .crystal import Crystal
     from .watch import Watch
 
@@ -112,14 +111,11 @@ def compute(crystal: Crystal, run: Run[ExpansionSettings]) -> ExpansionStudy:
 
 
 @dataclass(frozen=True)
-class ExpansionStudy(Study):
+class ExpansionStudy(CrystalStudy):
     """Results of `expansion_study`.
 
     Attributes:
         settings: what was asked for.
-        crystal: as read.
-        atoms: relaxed, in whose axes tensors are.
-        relaxation: what the relaxation did.
         matrix: (3, 3) supercell of force constants.
         expansion: cells and their change by temperature.
     """
@@ -127,9 +123,6 @@ class ExpansionStudy(Study):
     OWN_FILES = FILES
 
     settings: ExpansionSettings
-    crystal: Crystal
-    atoms: Atoms
-    relaxation: RelaxationReport
     matrix: np.ndarray
     expansion: AnisotropicExpansion
 
@@ -138,31 +131,10 @@ class ExpansionStudy(Study):
         """Names of all files that `write` writes."""
         return FILES
 
-    @property
-    def formula(self) -> str:
-        """Of a formula unit."""
-        from ..structures.formulas import crystal_formula
-
-        return crystal_formula(self.atoms)
-
     def to_dict(self) -> Summary:
         """The contents of summary.json: built-in types only."""
-        from .. import __version__
-
         found = self.expansion
         summary: Summary = {
-            "version": __version__,
-            **self.model,
-            "dtype": self.dtype,
-            "structure_file": self.origin.structure,
-            "formula": self.formula,
-            "space_group": self.crystal.space_group.international,
-            "space_group_number": self.crystal.space_group.number,
-            "n_atoms_given": self.crystal.n_atoms_given,
-            "n_atoms": len(self.atoms),
-            "volume": float(self.atoms.get_volume()),
-            "relaxation_steps": self.relaxation.n_steps,
-            "max_force": self.relaxation.max_force,
             "supercell_matrix": self.matrix.tolist(),
             "n_strains": found.n_evaluations,
             "temperatures_K": found.temperatures.tolist(),
@@ -170,25 +142,15 @@ class ExpansionStudy(Study):
             "volumes_angstrom3": found.volumes.tolist(),
             "expansion_tensors_per_k": found.expansion.tolist(),
             "free_energies_eV": found.free_energies.tolist(),
-            "warnings": self.notes,
-            "files": list(self.files),
-            "timings_s": self.timings_s,
-            "provenance": self.provenance,
         }
-        return summary | {"units": units_of(summary)}
+        return self.summary_with(summary)
 
     def report(self, folder: Path | None = None) -> Report:
         """The results as a table for people."""
         from ..phonons.elastic.moduli import VOIGT
 
         found = self.expansion
-        text = Report(f"{self.formula}   {self.crystal.space_group}   {self.model['model']}, {self.dtype}")
-        describe_model(text, self.model)
-        text.group("structure")
-        change = (
-            f"volume {100 * self.relaxation.volume_change:+.2f} %" if self.relaxation.volume_change else "cell kept"
-        )
-        text.row("relaxation", f"{self.relaxation.n_steps} steps, symmetry kept, {change}")
+        text = self.begun_report()
         n_atoms = len(self.atoms) * round(abs(np.linalg.det(self.matrix)))
         text.row("supercell", f"{matrix_in_words(self.matrix.tolist())}, {n_atoms} atoms, at every strain")
         text.row("strains", f"{found.n_evaluations} with phonons, slopes of free energies exact")
@@ -212,11 +174,9 @@ class ExpansionStudy(Study):
         from ase.io import write
 
         from ..base.drawing import save_figure
-        from ..phonons.pictures import crystal_title
         from ..phonons.volumes.pictures import draw_expansion
 
-        title = crystal_title(self.formula, self.crystal.space_group.international, self.model["model"])
-        save_figure(draw_expansion(self.expansion, title), folder / "expansion")
+        save_figure(draw_expansion(self.expansion, self.title), folder / "expansion")
         write(folder / "relaxed.extxyz", self.atoms, format="extxyz")
         frames = []
         found = self.expansion

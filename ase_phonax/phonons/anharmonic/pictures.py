@@ -6,11 +6,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from ...base.drawing import BANDS, ELEMENTS, INK
+from ...base.drawing import BANDS, ELEMENTS, INK, distinct_lines
 from .conductivity import REFERENCE_K, ThermalConductivity
 
 _COLORS = (INK, ELEMENTS[1], BANDS)
-_SMALL = 1e-3  # of the largest conductivity: directions that differ by less are one line
 
 
 def draw_conductivity(found: ThermalConductivity, title: str = "") -> Figure:
@@ -23,8 +22,10 @@ def draw_conductivity(found: ThermalConductivity, title: str = "") -> Figure:
     figure = Figure(figsize=(9.6, 3.2), layout="constrained")
     over_temperature, cumulative, lives = figure.subplots(1, 3)
     diagonal = np.diagonal(found.kappa, axis1=1, axis2=2)
-    for own, name, color in _directions(diagonal):
-        over_temperature.plot(found.temperatures, own, color=color, label=name, linewidth=1.3, marker=".", markersize=4)
+    for (own, name), color in zip(distinct_lines(diagonal, "xyz"), _COLORS, strict=False):
+        over_temperature.plot(
+            found.temperatures, own, color=color, label=f"along {name}", linewidth=1.3, marker=".", markersize=4
+        )
     if len(found.temperatures) > 1:
         over_temperature.set(xscale="log", yscale="log")
         ticks = [
@@ -55,17 +56,3 @@ def draw_conductivity(found: ThermalConductivity, title: str = "") -> Figure:
         lives.set_ylim(np.quantile(widths[seen], 0.01) / 2, 2 * widths[seen].max())
     figure.suptitle(title, fontsize=10)
     return figure
-
-
-def _directions(diagonal: np.ndarray) -> list[tuple[np.ndarray, str, str]]:
-    """Conductivities (t, 3) along axes, those that are the same as one line."""
-    lines: list[tuple[np.ndarray, str]] = []
-    for own, name in zip(diagonal.T, "xyz", strict=True):
-        same = next(
-            (k for k, (known, _) in enumerate(lines) if np.all(np.abs(known - own) <= _SMALL * own.max())), None
-        )
-        if same is None:
-            lines.append((own, name))
-        else:
-            lines[same] = (lines[same][0], f"{lines[same][1]}, {name}")
-    return [(own, f"along {name}", color) for (own, name), color in zip(lines, _COLORS, strict=False)]

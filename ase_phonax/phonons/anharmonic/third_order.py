@@ -7,11 +7,10 @@ crystal's constants: what displacements on this supercell give in the limit of z
 from __future__ import annotations
 
 import numpy as np
-from phonopy.harmonic.dynmat_to_fc import get_commensurate_points_in_integers
 
 from ...base.progress import Progress
 from ...derivatives.crystals import Crystals
-from ..supercell.constants import Cells, crystal_atoms, images_of
+from ..supercell.constants import Cells, commensurate_numerators, crystal_atoms, images_of
 
 
 def exact_third_order(crystals: Crystals, cells: Cells, progress: Progress | None) -> np.ndarray:
@@ -24,8 +23,8 @@ def exact_third_order(crystals: Crystals, cells: Cells, progress: Progress | Non
 def closed_qpoints(cells: Cells) -> np.ndarray:
     """All wave vectors that fit the supercell: (n_q, 3) reduced, whole numbers over their count."""
     repeats = np.rint(cells.supercell.cell @ np.linalg.inv(cells.primitive.cell)).astype(int)
-    size = abs(round(np.linalg.det(repeats)))
-    return np.asarray(get_commensurate_points_in_integers(repeats.T) % size / size)
+    numerators, size = commensurate_numerators(repeats)
+    return numerators / size
 
 
 def third_order_constants(matrices: np.ndarray, qpoints: np.ndarray, cells: Cells) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 from ase import Atoms
+from numpy.typing import ArrayLike
 from phonopy import Phonopy
 from phonopy.harmonic.dynmat_to_fc import get_commensurate_points_in_integers
 from phonopy.structure.atoms import PhonopyAtoms
@@ -77,9 +78,7 @@ def commensurate_qpoints(primitive: np.ndarray, supercell: np.ndarray) -> tuple[
 @lru_cache(maxsize=64)
 def _commensurate_qpoints(repeats: tuple[tuple[int, ...], ...]) -> tuple[np.ndarray, np.ndarray]:
     """What `commensurate_qpoints` returns, from the integer matrix that makes the supercell of the primitive cell."""
-    size = abs(round(np.linalg.det(repeats)))
-    # Exact integers: q = numerators / size.
-    numerators = get_commensurate_points_in_integers(np.transpose(repeats)) % size
+    numerators, size = commensurate_numerators(repeats)
     kept, weights = [], []
     seen = set()
     for q in map(tuple, numerators.tolist()):
@@ -90,6 +89,16 @@ def _commensurate_qpoints(repeats: tuple[tuple[int, ...], ...]) -> tuple[np.ndar
             weights.append(1 if q == minus else 2)
     assert sum(weights) == size, "the commensurate points do not close under inversion"
     return np.array(kept) / size, np.array(weights)
+
+
+def commensurate_numerators(repeats: ArrayLike) -> tuple[np.ndarray, int]:
+    """All wave vectors that fit a supercell as exact integers, q = numerators / size: (size, 3), and the size.
+
+    Args:
+        repeats: (3, 3) integers, the supercell's vectors in rows in those of the primitive cell.
+    """
+    size = abs(round(float(np.linalg.det(np.asarray(repeats)))))
+    return np.asarray(get_commensurate_points_in_integers(np.transpose(repeats)) % size), size
 
 
 def exact_constants(crystals: Crystals, phonopy: Phonopy, progress: Progress | None) -> np.ndarray:

@@ -89,7 +89,7 @@ def draw_expansion(found: AnisotropicExpansion, title: str = "") -> Figure:
             (left, 1e6 * np.diagonal(found.expansion, axis1=1, axis2=2), "xyz"),
             (right, 100 * (lengths / lengths[0] - 1), "abc"),
         ):
-            for (own, name), color in zip(_distinct(values, names), colors, strict=False):
+            for (own, name), color in zip(drawing.distinct_lines(values, names), colors, strict=False):
                 axes.plot(found.temperatures, own, color=color, linewidth=1.2, label=name)
             axes.axhline(0.0, color=drawing.QUIET, linewidth=0.8, zorder=0)
             axes.set_xlabel("Temperature (K)")
@@ -100,19 +100,6 @@ def draw_expansion(found: AnisotropicExpansion, title: str = "") -> Figure:
         if title:
             figure.suptitle(title, fontsize=10, color=drawing.INK)
     return figure
-
-
-def _distinct(values: NDArray[np.float64], names: str) -> list[tuple[NDArray[np.float64], str]]:
-    """Columns (t, n) with their names, those that are the same under all of their names."""
-    lines: list[tuple[NDArray[np.float64], str]] = []
-    for own, name in zip(values.T, names, strict=True):
-        for k, (known, others) in enumerate(lines):
-            if np.abs(known - own).max() <= 1e-3 * np.abs(own).max():
-                lines[k] = known, f"{others}, {name}"
-                break
-        else:
-            lines.append((own, name))
-    return lines
 
 
 def draw_quasi_harmonic(found: QuasiHarmonic, title: str = "") -> Figure:
