@@ -94,7 +94,7 @@ def conductivity(atoms: Atoms, calc: PhonaxCalculator, reference: dict, by_displ
         start = time.perf_counter()
         relaxed, _ = relax(atoms, calc)
         matrices = info["fc3_supercell"], info["fc2_supercell"]
-        phono3py = get_phono3py(relaxed, calc, *matrices, primitive_matrix=info["primitive_matrix"])
+        phono3py = get_phono3py(relaxed, calc, *matrices, primitive_matrix=info.get("primitive_matrix", "P"))
         constants = time.perf_counter() - start
         if by_displacements:
             displaced(phono3py, calc)
