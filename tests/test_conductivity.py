@@ -21,7 +21,7 @@ from ase_phonax import (
 )
 from ase_phonax.base.errors import InputError, StructureError, UnstableWarning
 from ase_phonax.cli import main
-from ase_phonax.phonons.anharmonic import conductivity
+from ase_phonax.phonons.anharmonic import conductivity, solution
 from ase_phonax.phonons.anharmonic.interactions import MeshInteraction
 from ase_phonax.phonons.anharmonic.interpolation import exact_triplets, interpolated_triplets, third_order_error
 from ase_phonax.phonons.supercell.objects import build_phonopy
@@ -107,6 +107,41 @@ def test_solutions_are_phono3py_s(of_magnesia, method):
     frequencies, parts = found.cumulative()
     assert np.all(np.diff(frequencies) >= 0)
     assert parts[-1] == pytest.approx(np.trace(found.kappa[1]) / 3, rel=1e-6)
+
+
+@pytest.mark.parametrize("method", ["rta", "wigner"])
+def test_an_interrupted_solution_goes_on_where_it_was(of_magnesia, tmp_path, monkeypatch, method):
+    monkeypatch.setattr(solution, "_PART", 3)
+    ask = {"mesh": [5, 5, 5], "temperatures": [200, 300], "method": method, "boundary_um": 10.0}
+    expected = get_thermal_conductivity(of_magnesia, **ask)
+    computed = []
+
+    def until_the_seventh(done, total):
+        computed.append(done)
+        if len(computed) == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        get_thermal_conductivity(of_magnesia, **ask, keep=tmp_path, progress=lambda what: until_the_seventh)
+    files = sorted(tmp_path.iterdir())
+    assert len(files) == 1  # three wave vectors, each told once, and the whole part once more, of two parts
+    before = files[0].stat().st_mtime_ns
+    told = []
+    found = get_thermal_conductivity(of_magnesia, **ask, keep=tmp_path, progress=lambda what: lambda *x: told.append(x))
+    assert files[0].stat().st_mtime_ns == before
+    assert told[0] == (3, 10)
+    assert told[-1] == (10, 10)
+    for name in ("kappa", "modes", "weights", "qpoints", "frequencies", "linewidths", "coherence"):
+        first, second = getattr(found, name), getattr(expected, name)
+        assert (first is None and second is None) or np.allclose(first, second, rtol=1e-9, atol=1e-12)
+    # What belongs to another solution, or is damaged, is computed anew.
+    ask["boundary_um"] = 1.0
+    short = get_thermal_conductivity(of_magnesia, **ask, keep=tmp_path)
+    assert short.kappa[0, 0, 0] == pytest.approx(get_thermal_conductivity(of_magnesia, **ask).kappa[0, 0, 0], rel=1e-9)
+    assert short.kappa[0, 0, 0] < 0.99 * expected.kappa[0, 0, 0]
+    files[0].write_bytes(files[0].read_bytes()[:1000])
+    again = get_thermal_conductivity(of_magnesia, **ask, keep=tmp_path)
+    assert again.kappa == pytest.approx(short.kappa, rel=1e-9, abs=1e-9)
 
 
 @pytest.mark.data
@@ -247,6 +282,32 @@ def test_the_command_writes_what_it_prints_and_what_phono3py_reads(inside, capsy
         total = file["mode_kappa"][1].sum(axis=(0, 1)) / file["weight"][:].sum()
         assert total[0] == pytest.approx(kappa[0, 0], rel=1e-8)
     assert len(read(folder / "relaxed.extxyz")) == 2
+
+
+def test_the_command_goes_on_after_an_interruption(inside, monkeypatch, capsys):
+    write("MgO.extxyz", bulk("MgO", "rocksalt", a=4.2))
+    monkeypatch.setattr(solution, "_PART", 3)
+    ask = ["conductivity", "MgO.extxyz", *FEW, "--quiet"]
+    whole, run = solution._kept, MeshInteraction.__call__
+    calls = []
+
+    def interrupted(self, *args):
+        calls.append(1)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return run(self, *args)
+
+    monkeypatch.setattr(MeshInteraction, "__call__", interrupted)
+    assert main(ask) == 130
+    assert "the same command goes on from there" in capsys.readouterr().err
+    assert not Path("MgO-conductivity").exists()
+    kept = list(Path(".MgO-conductivity.unfinished").iterdir())
+    assert len(kept) == 1
+    found = []
+    monkeypatch.setattr(solution, "_kept", lambda *args: found.append(whole(*args)) or found[-1])
+    assert main(ask) == 0
+    assert [part is not None for part in found] == [True, False, False]
+    assert {path.name for path in Path().iterdir()} == {"MgO.extxyz", "MgO-conductivity"}
 
 
 def test_the_command_refuses_early(inside, capsys, monkeypatch):

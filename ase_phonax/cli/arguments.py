@@ -17,8 +17,9 @@ The help on all commands imports this module, so it imports nothing that takes t
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -29,6 +30,7 @@ from .provenance import command_of, read_files
 
 if TYPE_CHECKING:
     from dataclasses import Field
+    from pathlib import Path
 
     from ase import Atoms
 
@@ -225,7 +227,7 @@ class StudyCommand(NamedTuple):
         from functools import cache
 
         from ..studies.notes import collected_warnings
-        from ..studies.output import atomic_directory, output_directory, writing
+        from ..studies.output import atomic_directory, kept_parts, output_directory, writing
         from ..studies.study import Run
         from .terminal import print_report
 
@@ -242,8 +244,10 @@ class StudyCommand(NamedTuple):
                         atoms, settings, lambda: float(load().potential.cutoff), arguments.structure
                     )
                 own_files = study.STUDY.OWN_FILES
-                with atomic_directory(output, overwrite=arguments.overwrite, own_files=own_files) as folder:
-                    results = study.compute(prepared, Run(load(), settings, watch, self._origin(arguments), notes))
+                place = atomic_directory(output, overwrite=arguments.overwrite, own_files=own_files)
+                with place as folder, _told_of(kept_parts(output)) as keep:
+                    run = Run(load(), settings, watch, self._origin(arguments), notes, keep)
+                    results = study.compute(prepared, run)
                     with watch.section("files"), watch.progress("pictures and files"), writing(output):
                         results.write_into(folder)
             results = replace(results, timings_s=watch.rounded())
@@ -268,6 +272,18 @@ class StudyCommand(NamedTuple):
             files=tuple(read_files(arguments)),
             dtype=arguments.dtype,
         )
+
+
+@contextmanager
+def _told_of(parts: AbstractContextManager[Path]) -> Iterator[Path]:
+    """A folder for parts, of which the user is told where they outlive an interruption."""
+    with parts as folder:
+        try:
+            yield folder
+        except (KeyboardInterrupt, SystemExit):
+            if folder.is_dir():
+                print(f"what was found so far is in {folder}; the same command goes on from there", file=sys.stderr)
+            raise
 
 
 def _read(arguments: argparse.Namespace) -> Atoms:

@@ -9,6 +9,7 @@ import numpy as np
 import yaml
 
 from ..base.hdf5 import pack
+from ..phonons.defaults import WIGNER
 
 if TYPE_CHECKING:
     from phono3py import Phono3py
@@ -53,24 +54,19 @@ def table(found: ThermalConductivity) -> dict[str, Any]:
 
 def _kappa(found: ThermalConductivity) -> bytes:
     """The bytes of a file with the names that phono3py gives to its results; of relaxation times for every method."""
-    solved = found.solved
+    solved = found.solution
     arrays = {
         "temperature": found.temperatures,
         "mesh": np.array(found.mesh),
         "frequency": found.frequencies,
-        "gamma": solved.gamma[0],
-        "gamma_isotope": None if solved.gamma_isotope is None else solved.gamma_isotope[0],
-        "group_velocity": solved.group_velocities,
-        "heat_capacity": solved.mode_heat_capacities,
-        "kappa": solved.kappa[0],
-        "mode_kappa": solved.mode_kappa[0] if hasattr(solved, "mode_kappa") else None,
+        "gamma": solved.gamma,
+        "gamma_isotope": solved.gamma_isotope,
+        "group_velocity": solved.velocities,
+        "heat_capacity": solved.heat_capacities,
+        "kappa": solved.kappa,
+        "mode_kappa": None if found.method == WIGNER else solved.modes,
         "qpoint": found.qpoints,
         "weight": found.weights,
-        "kappa_unit_conversion": _unit_conversion(solved),
+        "kappa_unit_conversion": solved.unit_conversion,
     }
     return pack({name: values for name, values in arrays.items() if values is not None})
-
-
-def _unit_conversion(solved: Any) -> float | None:
-    settings = getattr(solved, "kappa_settings", None)
-    return getattr(settings, "conversion_factor", None)

@@ -117,6 +117,7 @@ def compute(crystal: Crystal, run: Run[ConductivitySettings]) -> ConductivityStu
             boundary_um=settings.boundary,
             tolerance=settings.mesh_tolerance,
             progress=lambda what: progress,
+            keep=run.keep,
         )
     return ConductivityStudy(
         **run.facts(),
@@ -138,7 +139,7 @@ def _charges_in_words(because: str, there: bool) -> str:
 
 def _refuse_unstable(atoms: Atoms, run: Run[ConductivitySettings], matrix: np.ndarray) -> None:
     """Refuse imaginary modes before third-order constants are computed for nothing."""
-    from ..phonons.anharmonic.conductivity import no_heat_without_modes
+    from ..phonons.anharmonic.solution import no_heat_without_modes
     from ..phonons.sampling.meshes import IMAGINARY_THRESHOLD_THZ, get_mesh
     from ..phonons.sampling.stability import exact_minimum, get_frequency_range
     from ..phonons.supercell.objects import get_phonopy

@@ -52,6 +52,17 @@ def atomic_directory(target: Path, *, overwrite: bool, own_files: Collection[str
             _remove(partial)
 
 
+@contextmanager
+def kept_parts(target: Path) -> Iterator[Path]:
+    """A folder beside the target for parts of what takes long; it is removed when the block ends well.
+
+    Nothing is made before a part is written. Where the block is interrupted, the next one finds the parts.
+    """
+    parts = resolved(target).with_name(f".{target.name}.unfinished")
+    yield parts
+    _remove(parts)
+
+
 def resolved(path: Path) -> Path:
     """An absolute path without symbolic links, whether or not something is there.
 

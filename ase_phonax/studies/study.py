@@ -41,6 +41,7 @@ class Run(Generic[SettingsOf_co]):
         watch: is told of sections and progress.
         origin: where model and structure come from: names as given, files, the command.
         notes: texts of warnings met on the way, which may go on growing.
+        keep: a folder for parts of what takes long, from which the same run goes on after an interruption.
     """
 
     calc: PhonaxCalculator
@@ -48,6 +49,7 @@ class Run(Generic[SettingsOf_co]):
     watch: Watch
     origin: Origin
     notes: list[str]
+    keep: Path | None = None
 
     @property
     def dtype(self) -> str:

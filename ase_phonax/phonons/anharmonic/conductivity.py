@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...base.errors import InputError, StructureError, UnstableWarning
-from ..defaults import LBTE, METHODS, RTA, WIGNER
+from ...base.errors import InputError, UnstableWarning
+from ..defaults import METHODS, RTA
 from ..elastic.moduli import VOIGT
-from ..sampling.meshes import IMAGINARY_THRESHOLD_THZ, numbers_of_length
+from ..sampling.meshes import numbers_of_length
 from ..supercell.door import checked_phono3py
-from .interactions import use_fourier_transforms
+from .solution import Solution, solve
 
 if TYPE_CHECKING:
     from phono3py import Phono3py
@@ -56,7 +58,7 @@ class ThermalConductivity:
         coherence: (t, 3, 3) part of kappa between bands, for Wigner's transport [W/m/K]; else None.
         convergence: meshes on the way, where the mesh was not given.
         settled: whether kappa had settled on the last of them; True for a mesh that was given.
-        solved: phono3py's own object.
+        solution: phono3py's own numbers.
     """
 
     temperatures: NDArray[np.float64]
@@ -73,7 +75,7 @@ class ThermalConductivity:
     coherence: NDArray[np.float64] | None
     convergence: tuple[MeshOfConductivity, ...]
     settled: bool
-    solved: Any
+    solution: Solution
 
     @property
     def n_qpoints(self) -> int:
@@ -121,10 +123,11 @@ def get_thermal_conductivity(
     tolerance: float = 0.03,
     max_qpoints: int = 8000,
     progress: Callable[[str], Progress] | None = None,
+    keep: str | Path | None = None,
 ) -> ThermalConductivity:
     """Lattice thermal conductivity, solved by phono3py.
 
-    The object is left with the last mesh and its interactions.
+    The object is left with the last mesh and its interactions, and with the last part where parts are kept.
 
     Args:
         phono3py: with constants of both orders, as `get_phono3py` returns it.
@@ -138,6 +141,8 @@ def get_thermal_conductivity(
         tolerance: of the series of meshes, relative.
         max_qpoints: where the series ends at the latest.
         progress: progress(what) is called for each mesh, and what it returns with (done, total) wave vectors.
+        keep: a folder where relaxation times are kept as they are found, a few wave vectors a file; called again with
+            the same arguments, an interrupted solution goes on from there. Not for "lbte".
 
     Raises:
         InputError: constants are missing; temperatures, mesh or method are none.
@@ -146,23 +151,37 @@ def get_thermal_conductivity(
     checked_temperatures, method = _checked(phono3py, temperatures, method, boundary_um)
     steps: list[MeshOfConductivity] = []
     settled = True
+    options = {"is_isotope": isotopes, "boundary_mfp": boundary_um}
+    on_mesh = partial(solve, phono3py, options=options, progress=progress, keep=None if keep is None else Path(keep))
     if mesh is None:
-        numbers, steps, settled = _converged_mesh(phono3py, tolerance, max_qpoints, isotopes, boundary_um, progress)
+        numbers, steps, settled = _converged_mesh(phono3py, tolerance, max_qpoints, on_mesh)
     else:
         numbers = _checked_mesh(mesh)
-    options = {"is_isotope": isotopes, "boundary_mfp": boundary_um}
-    solved = _solve(phono3py, numbers, checked_temperatures, method, options, progress)
-    found = _read(solved, checked_temperatures, method, numbers)
-    return replace(found, isotopes=isotopes, boundary_um=boundary_um, convergence=tuple(steps), settled=settled)
+    found = on_mesh(mesh=numbers, temperatures=checked_temperatures, method=method)
+    return ThermalConductivity(
+        temperatures=checked_temperatures,
+        kappa=_tensors(found.kappa),
+        method=method,
+        mesh=numbers,
+        isotopes=isotopes,
+        boundary_um=boundary_um,
+        modes=_tensors(found.modes),
+        weights=found.weights,
+        qpoints=found.qpoints,
+        frequencies=found.frequencies,
+        linewidths=2 * found.gamma,
+        coherence=None if found.coherence is None else _tensors(found.coherence),
+        convergence=tuple(steps),
+        settled=settled,
+        solution=found,
+    )
 
 
 def _converged_mesh(
     phono3py: Phono3py,
     tolerance: float,
     max_qpoints: int,
-    isotopes: bool,
-    boundary_um: float | None,
-    progress: Callable[[str], Progress] | None,
+    on_mesh: Callable[..., Solution],
 ) -> tuple[tuple[int, int, int], list[MeshOfConductivity], bool]:
     """The first mesh of a series on which kappa has settled, the series, and whether it has."""
     steps: list[MeshOfConductivity] = []
@@ -183,75 +202,8 @@ def _converged_mesh(
         length += _LENGTH_STEP
         if steps and numbers == steps[-1].numbers:
             continue
-        options = {"is_isotope": isotopes, "boundary_mfp": boundary_um}
-        solved = _solve(phono3py, numbers, [REFERENCE_K], RTA, options, progress)
-        steps.append(MeshOfConductivity(numbers, float(np.mean(solved.kappa[0, 0, :3]))))
-
-
-def _solve(
-    phono3py: Phono3py,
-    mesh: tuple[int, int, int],
-    temperatures: Sequence[float] | NDArray[np.float64],
-    method: str,
-    options: dict[str, Any],
-    progress: Callable[[str], Progress] | None,
-) -> Any:
-    """phono3py's solution on a mesh."""
-    phono3py.mesh_numbers = list(mesh)
-    phono3py.init_phph_interaction()
-    phono3py.run_phonon_solver()
-    frequencies = phono3py.get_phonon_data()[0]
-    if frequencies.min() < -IMAGINARY_THRESHOLD_THZ:
-        raise no_heat_without_modes(float(frequencies.min()), f"on the mesh {mesh}")
-    name = f"mesh {'x'.join(map(str, mesh))}"
-    use_fourier_transforms(phono3py, None if progress is None else progress(name))
-    kinds: dict[str, dict[str, Any]] = {RTA: {}, LBTE: {"is_LBTE": True}, WIGNER: {"transport_type": "smm19"}}
-    phono3py.run_thermal_conductivity(temperatures=list(temperatures), is_full_pp=True, **kinds[method], **options)
-    return phono3py.thermal_conductivity
-
-
-def no_heat_without_modes(lowest_thz: float, where: str) -> StructureError:
-    """The error of a crystal with imaginary modes."""
-    return StructureError(
-        f"the crystal has imaginary modes, down to {lowest_thz:.2f} THz {where}",
-        "phonons that do not exist carry no heat: a conductivity would be a number without a meaning",
-        "look at its phonons (`ase-phonax phonons`): follow the modes to a stable crystal, or take a larger supercell"
-        " where exact modes are real",
-    )
-
-
-def _read(
-    solved: Any, temperatures: NDArray[np.float64], method: str, mesh: tuple[int, int, int]
-) -> ThermalConductivity:
-    """Numbers of phono3py's object."""
-    coherence = None
-    if method == WIGNER:
-        modes = _tensors(solved.mode_kappa_matrix[0].sum(axis=3))
-        coherence = _tensors(solved.kappa_inter[0])
-    else:
-        modes = _tensors(solved.mode_kappa[0])
-    return ThermalConductivity(
-        temperatures=temperatures,
-        kappa=_tensors(solved.kappa[0]),
-        method=method,
-        mesh=mesh,
-        isotopes=False,
-        boundary_um=None,
-        modes=modes,
-        weights=np.asarray(solved.grid_weights),
-        qpoints=np.array(solved.qpoints),
-        frequencies=np.array(_of_points(solved.frequencies, solved)),
-        linewidths=2 * np.array(solved.gamma[0]),
-        coherence=coherence,
-        convergence=(),
-        settled=True,
-        solved=solved,
-    )
-
-
-def _of_points(values: NDArray[np.float64], solved: Any) -> NDArray[np.float64]:
-    """Values (points, bands) of the irreducible wave vectors, where phono3py has them of all."""
-    return values if len(values) == len(solved.grid_weights) else values[solved.grid_points]
+        found = on_mesh(mesh=numbers, temperatures=np.array([REFERENCE_K]), method=RTA)
+        steps.append(MeshOfConductivity(numbers, float(np.mean(found.kappa[0, :3]))))
 
 
 def _tensors(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -5,16 +5,19 @@ supercells slow. But for one wave vector q1 the constants depend on the other on
 
     Phi(q1, q2) = sum_L B_q1(L) exp 2 pi i q2.L,
 
-so that one Fourier transform gives it at all q2 of a mesh. Shortest vectors, and the mean over the three atoms that
-they may begin at, are phono3py's; so are the results, to rounding.
+so that one Fourier transform gives it at all q2 of a mesh. The lattice vectors fill a small box, and the transform goes
+along one axis after the other as products of small matrices, the last one slab by slab of the mesh: what a slab gives
+is contracted with the modes of its triplets while it is in the cache. Shortest vectors, and the mean over the three
+atoms that they may begin at, are phono3py's; so are the results, to rounding.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 from ...base.cores import n_cores
@@ -24,8 +27,6 @@ if TYPE_CHECKING:
     from phono3py import Phono3py
     from phono3py.phonon3.interaction import Interaction
 
-    from ...base.progress import Progress
-
 _ROOM = 0.5  # of the memory
 
 
@@ -34,20 +35,18 @@ class MeshInteraction:
 
     Args:
         interaction: of a `Phono3py` object, on a mesh along the reciprocal vectors.
-        progress: called with (done, total) irreducible wave vectors.
+        done: called after each grid point.
     """
 
-    def __init__(self, interaction: Interaction, progress: Progress | None = None):
-        self._interaction, self._progress, self._done = interaction, progress, 0
-        from phonopy.phonon.grid import get_ir_grid_points
-
+    def __init__(self, interaction: Interaction, done: Callable[[], None] | None = None):
+        self._interaction, self._done = interaction, done
         primitive, constants = interaction.primitive, _compact(interaction)
         self._n, self._places = len(primitive), primitive.scaled_positions
         images = _images(primitive)
         lattice, weights = _lattice_vectors(primitive, images)
         self._lattice = lattice
+        self._corner, self._extent = _box(lattice)
         n, n_l = self._n, len(lattice)
-        self._total = len(get_ir_grid_points(interaction.bz_grid)[0])
         # From the atom that vectors begin at: (a, L, L', axis of a, b, axis, c, axis), b in L and c in L'.
         own = np.zeros((n, n_l, n_l, 3, n, 3, n, 3))
         for a in range(n):
@@ -74,72 +73,81 @@ class MeshInteraction:
         phonons = interaction.phonons
         assert triplets is not None
         assert phonons is not None
-        first = addresses[triplets[0, 0]] / mesh
-        frequencies, bands = phonons.frequencies, interaction.band_indices
-        one = self._amplitudes(triplets[0, :1], phonons.eigenvectors)[0][:, bands]
-        grid = self._on_mesh(first, one, mesh)
-        at = tuple((addresses[triplets[:, 1]] % mesh).T)
-        two, three = (self._amplitudes(triplets[:, k], phonons.eigenvectors) for k in (1, 2))
-        size, n_b = 3 * self._n, len(bands)
-        modes = grid[at].reshape(len(triplets), n_b * size, size) @ three
-        modes = modes.reshape(len(triplets), n_b, size, size).swapaxes(2, 3) @ two[:, None]
-        strengths = np.abs(modes.swapaxes(2, 3)) ** 2
-        one_f, two_f, three_f = frequencies[triplets].swapaxes(0, 1)
-        one_f, two_f, three_f = one_f[:, bands, None, None], two_f[:, None, :, None], three_f[:, None, None]
-        product, cutoff = one_f * two_f * three_f, interaction.cutoff_frequency
-        counts = (one_f > cutoff) & (two_f > cutoff) & (three_f > cutoff)
-        strengths *= np.divide(interaction.unit_conversion_factor, product, out=np.zeros_like(product), where=counts)
-        interaction._interaction_strength[:] = strengths
-        interaction._g_zero = g_zero
-        self._done += 1
-        if self._progress:
-            self._progress(min(self._done, self._total), self._total)
+        one = self._amplitudes(triplets[0, :1], phonons)[0][:, interaction.band_indices]
+        half = self._half_transformed(addresses[triplets[0, 0]] / mesh, one, mesh)
+        last = self._waves(0, mesh)
+        x, y, z = (addresses[triplets[:, 1]] % mesh).T
+        size, n_b = 3 * self._n, one.shape[1]
+        strengths = interaction._interaction_strength
 
-    def _amplitudes(self, points: NDArray[np.int64], eigenvectors: NDArray[np.complex128]) -> NDArray[np.complex128]:
-        """Eigenvectors over square roots of masses, with the phases of the atoms' places: (points, 3n, bands)."""
+        def fill(slab: int) -> None:
+            """The triplets whose second wave vector has this second coordinate."""
+            rows = np.flatnonzero(y == slab)
+            if not len(rows):
+                return
+            grid = (last @ half[:, slab].reshape(len(half), -1)).reshape(mesh[0], mesh[2], size * n_b, size)
+            two, three = (self._amplitudes(triplets[rows, k], phonons) for k in (1, 2))
+            part = (grid[x[rows], z[rows]] @ three).reshape(len(rows), size, n_b * size)
+            part = two.swapaxes(1, 2) @ part
+            part = (part.real**2 + part.imag**2).reshape(len(rows), size, n_b, size)
+            strengths[rows] = interaction.unit_conversion_factor * part.swapaxes(1, 2)
+
+        with ThreadPoolExecutor(n_cores()) as pool:
+            list(pool.map(fill, range(mesh[1])))
+        interaction._g_zero = g_zero
+        if self._done:
+            self._done()
+
+    def _amplitudes(self, points: NDArray[np.int64], phonons: Any) -> NDArray[np.complex128]:
+        """Eigenvectors over square roots of masses and frequencies, with the phases of the atoms' places.
+
+        Shape (points, 3n, bands); zero where the frequency does not count.
+        """
         interaction = self._interaction
         q = interaction.bz_grid.addresses[points] / interaction.mesh_numbers
         phases = np.exp(2j * np.pi * q @ self._places.T) / np.sqrt(interaction.primitive.masses)
-        return eigenvectors[points] * np.repeat(phases, 3, axis=1)[:, :, None]
+        frequencies = phonons.frequencies[points]
+        counts = frequencies > interaction.cutoff_frequency
+        scale = np.where(counts, 1 / np.sqrt(np.where(counts, frequencies, 1)), 0)
+        return phonons.eigenvectors[points] * np.repeat(phases, 3, axis=1)[:, :, None] * scale[:, None]
 
-    def _on_mesh(
+    def _waves(self, axis: int, mesh: NDArray[np.int64]) -> NDArray[np.complex128]:
+        """exp 2 pi i q.L along one axis of the mesh and of the box of lattice vectors."""
+        cells = self._corner[axis] + np.arange(self._extent[axis])
+        return np.exp(2j * np.pi * np.outer(np.arange(mesh[axis]), cells) / mesh[axis])
+
+    def _half_transformed(
         self, q: NDArray[np.float64], one: NDArray[np.complex128], mesh: NDArray[np.int64]
     ) -> NDArray[np.complex128]:
-        """Phi(q, q2) with the first amplitudes, at all q2: (*mesh, bands, 3n, 3n)."""
+        """Phi(q, q2) with the first amplitudes, for cells along the first axis and q2 along the others.
+
+        Shape (cells, mesh, mesh, 3n, bands, 3n), with the atoms of the second wave before those of the third.
+        """
         size, n_b = 3 * self._n, one.shape[1]
-        grid = np.zeros((*mesh, n_b, size, size), complex)
+        box = np.zeros((*self._extent, size, n_b, size), complex)
         waves = np.exp(2j * np.pi * self._lattice @ q)
 
-        def contracted(values: NDArray[np.complex128]) -> NDArray[np.complex128]:
-            """(L, i j k) -> (L, bands, j, k)."""
-            return (one.T @ values.reshape(-1, size, size * size)).reshape(-1, n_b, size, size)
+        def add(vectors: NDArray[np.int64], amplitudes: NDArray[np.complex128], values: NDArray[Any]) -> None:
+            """Contract (L, i j k) with the first amplitudes, and add to the places of lattice vectors."""
+            part = amplitudes.T @ values.reshape(-1, size, size * size)
+            box[tuple((vectors - self._corner).T)] += part.reshape(-1, n_b, size, size).swapaxes(1, 2)
 
         # exp 2 pi i (q1.L' + q2.L) of vectors from k.
-        self._add(grid, self._lattice, contracted(_sum(waves, self._from_k)), mesh)
+        add(self._lattice, one, _sum(waves, self._from_k))
         # exp 2 pi i (q1.L + q3.L'), q3 = -q1 - q2.
-        from_j = contracted(_sum(waves, self._from_j)) * waves.conj()[:, None, None, None]
-        self._add(grid, -self._lattice, from_j, mesh)
+        add(-self._lattice, one, _sum(waves, self._from_j) * waves.conj()[:, None])
         # exp 2 pi i (q2.L + q3.L'), for each L' apart.
         for shift, wave, values in zip(self._lattice, waves.conj(), self._from_i, strict=True):
-            turned = (wave * one).T
-            part = (turned @ values.reshape(-1, size, size * size)).reshape(-1, n_b, size, size)
-            self._add(grid, self._lattice - shift, part, mesh)
-        return scipy.fft.ifftn(grid, axes=(0, 1, 2), norm="forward", overwrite_x=True, workers=n_cores())
+            add(self._lattice - shift, wave * one, values)
+        box = self._waves(2, mesh) @ box.reshape(*self._extent, -1)
+        box = self._waves(1, mesh) @ box.reshape(*self._extent[:2], -1)
+        return box.reshape(self._extent[0], mesh[1], mesh[2], size, n_b, size)
 
-    @staticmethod
-    def _add(
-        grid: NDArray[np.complex128],
-        vectors: NDArray[np.int64],
-        values: NDArray[np.complex128],
-        mesh: NDArray[np.int64],
-    ) -> None:
-        """Add what belongs to lattice vectors to their places on the mesh, which may coincide on coarse ones."""
-        places = np.ravel_multi_index(tuple((vectors % mesh).T), mesh)
-        flat = grid.reshape(-1, *grid.shape[3:])
-        if len(np.unique(places)) == len(places):
-            flat[places] += values
-        else:
-            np.add.at(flat, places, values)
+
+def _box(lattice: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Lowest corner and extent of the lattice vectors, those opposite, and their differences."""
+    both = np.concatenate([lattice, -lattice, lattice.max(axis=0) - lattice, lattice.min(axis=0) - lattice])
+    return both.min(axis=0), np.ptp(both, axis=0) + 1
 
 
 def _sum(waves: NDArray[np.complex128], tensor: NDArray[np.float64]) -> NDArray[np.complex128]:
@@ -179,13 +187,14 @@ def _lattice_vectors(primitive, images: NDArray[np.int64]) -> tuple[NDArray[np.i
 
 
 def _n_bytes(interaction: Interaction) -> float:
-    """Memory of the tensors of all legs while they are made, and of a mesh."""
+    """Memory of the tensors of all legs while they are made, and of the half-transformed ones."""
     primitive = interaction.primitive
-    n_lattice = len(_lattice_vectors(primitive, _images(primitive))[0])
-    return 27 * len(primitive) ** 3 * (5 * 8 * n_lattice**2 + 16 * float(np.prod(interaction.mesh_numbers)))
+    lattice = _lattice_vectors(primitive, _images(primitive))[0]
+    half = _box(lattice)[1][0] * float(np.prod(interaction.mesh_numbers[1:]))
+    return 27 * len(primitive) ** 3 * (5 * 8 * len(lattice) ** 2 + 2 * 16 * half)
 
 
-def use_fourier_transforms(phono3py: Phono3py, progress: Progress | None = None) -> None:
+def use_fourier_transforms(phono3py: Phono3py, done: Callable[[], None] | None = None) -> None:
     """Let a `Phono3py` object, after `init_phph_interaction`, compute interactions here.
 
     phono3py offers no other door: it is asked for whole interactions (`is_full_pp`), and calls this in their place.
@@ -196,4 +205,4 @@ def use_fourier_transforms(phono3py: Phono3py, progress: Progress | None = None)
     aligned = np.array_equal(interaction.bz_grid.Q, np.eye(3))
     fits = _n_bytes(interaction) < _ROOM * memory_bytes()
     if fits and aligned and not interaction._symmetrize_fc3q and interaction.make_r0_average:
-        interaction._run_rust = interaction._run_c = MeshInteraction(interaction, progress)
+        interaction._run_rust = interaction._run_c = MeshInteraction(interaction, done)
