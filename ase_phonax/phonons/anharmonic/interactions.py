@@ -1,14 +1,14 @@
 """Interactions of three phonons on phono3py's meshes, by Fourier transforms instead of sums for every triplet.
 
 phono3py sums over all pairs of atoms of the supercell anew for each triplet of wave vectors, which makes large
-supercells slow. But for one wave vector q1 the constants depend on the other one alone, through a few lattice vectors,
+supercells slow. But the phases of all three legs are those of two lattice vectors,
 
-    Phi(q1, q2) = sum_L B_q1(L) exp 2 pi i q2.L,
+    Phi(q1, q2) = sum_D B_q1(D) exp 2 pi i q2.D,    B_q1(D) = sum_R V(D, R) exp 2 pi i q1.R,
 
-so that one Fourier transform gives it at all q2 of a mesh. The lattice vectors fill a small box, and the transform goes
-along one axis after the other as products of small matrices, the last one slab by slab of the mesh: what a slab gives
-is contracted with the modes of its triplets while it is in the cache. Shortest vectors, and the mean over the three
-atoms that they may begin at, are phono3py's; so are the results, to rounding.
+so that one Fourier transform gives it at all q2 of a mesh. The vectors D fill a small box, and the transform goes along
+one axis after the other as products of small matrices, slab by slab of the mesh: what a slab gives is contracted with
+the modes of its triplets while it is in the cache. Shortest vectors, and the mean over the three atoms
+that they may begin at, are phono3py's; so are the results, to rounding.
 """
 
 from __future__ import annotations
@@ -44,8 +44,6 @@ class MeshInteraction:
         self._n, self._places = len(primitive), primitive.scaled_positions
         images = _images(primitive)
         lattice, weights = _lattice_vectors(primitive, images)
-        self._lattice = lattice
-        self._corner, self._extent = _box(lattice)
         n, n_l = self._n, len(lattice)
         # From the atom that vectors begin at: (a, L, L', axis of a, b, axis, c, axis), b in L and c in L'.
         own = np.zeros((n, n_l, n_l, 3, n, 3, n, 3))
@@ -59,11 +57,24 @@ class MeshInteraction:
                     whole = np.tensordot(half, to[two], ((1,), (0,))).swapaxes(1, 2)  # (L, L', 27)
                     own[a, :, :, :, b, :, c] = whole.reshape(n_l, n_l, 3, 3, 3)
         size = 3 * n
-        # Each leg as (L of the sum over q1, L that is left, i j k), with i of q1, j of q2 and k of q3.
-        legs = own.transpose(1, 2, 0, 3, 4, 5, 6, 7).reshape(n_l, n_l, size, size, size) / 3
-        self._from_k = legs.transpose(1, 0, 4, 3, 2).reshape(n_l, n_l, -1).copy()  # a = k, b = j in L, c = i in L'
-        self._from_j = legs.transpose(0, 1, 3, 2, 4).reshape(n_l, n_l, -1).copy()  # a = j, b = i in L, c = k in L'
-        self._from_i = legs.transpose(1, 0, 2, 3, 4).reshape(n_l, n_l, -1).copy()  # a = i, c = k in L', b = j in L
+        own = own.transpose(1, 2, 0, 3, 4, 5, 6, 7).reshape(n_l, n_l, size, size, size) / 3
+        first, second = (x.reshape(-1, 3) for x in np.broadcast_arrays(lattice[:, None], lattice[None]))
+        # The atom that vectors begin at is that of q3, q2 or q1, with q3 = -q1 - q2: D, R, and what turns it to i j k,
+        # the atoms of q1, q2 and q3.
+        legs = [
+            (first, second, (0, 1, 4, 3, 2)),
+            (-second, first - second, (0, 1, 3, 2, 4)),
+            (first - second, -second, (0, 1, 2, 3, 4)),
+        ]
+        pairs, places = np.unique(np.concatenate([np.hstack([d, r]) for d, r, _ in legs]), axis=0, return_inverse=True)
+        values = np.zeros((len(pairs), size, size, size))
+        for (_, _, order), where in zip(legs, places.reshape(3, -1), strict=True):
+            values[where] += own.transpose(order).reshape(-1, size, size, size)
+        # Sorted by D: those of one D follow each other.
+        self._cells, begin = np.unique(pairs[:, :3], axis=0, return_index=True)
+        self._r = np.split(pairs[:, 3:], begin[1:])
+        self._v = np.split(values.reshape(len(pairs), -1), begin[1:])
+        self._corner, self._extent = self._cells.min(axis=0), np.ptp(self._cells, axis=0) + 1
 
     def __call__(self, g_zero: NDArray[np.byte] | None = None) -> None:
         """Fill the strengths of the triplets of the grid point that is set, in eV²."""
@@ -74,26 +85,31 @@ class MeshInteraction:
         assert triplets is not None
         assert phonons is not None
         one = self._amplitudes(triplets[0, :1], phonons)[0][:, interaction.band_indices]
-        half = self._half_transformed(addresses[triplets[0, 0]] / mesh, one, mesh)
-        last = self._waves(0, mesh)
-        x, y, z = (addresses[triplets[:, 1]] % mesh).T
         size, n_b = 3 * self._n, one.shape[1]
+        q2 = addresses[triplets[:, 1]] % mesh
+        # Triplets that symmetry makes equal are left out, which leaves some coordinates of q2 with few values.
+        slab, middle, last = np.argsort([len(np.unique(own)) for own in q2.T])
+        axes = [slab, last, middle]
+        extent = self._extent[axes]
+        slabs = np.unique(q2[:, slab])
+        box = self._box(addresses[triplets[0, 0]] / mesh, one, axes)
+        box = (self._waves(slab, mesh)[slabs] @ box).reshape(len(slabs), *extent[1:], -1)
+        on_middle, on_last = self._waves(middle, mesh), self._waves(last, mesh)
         strengths = interaction._interaction_strength
 
-        def fill(slab: int) -> None:
-            """The triplets whose second wave vector has this second coordinate."""
-            rows = np.flatnonzero(y == slab)
-            if not len(rows):
-                return
-            grid = (last @ half[:, slab].reshape(len(half), -1)).reshape(mesh[0], mesh[2], size * n_b, size)
-            two, three = (self._amplitudes(triplets[rows, k], phonons) for k in (1, 2))
-            part = (grid[x[rows], z[rows]] @ three).reshape(len(rows), size, n_b * size)
-            part = two.swapaxes(1, 2) @ part
+        def fill(k: int) -> None:
+            """The triplets whose second wave vector lies in a slab of the mesh."""
+            rows = np.flatnonzero(q2[:, slab] == slabs[k])
+            lines, line = np.unique(q2[rows, middle], return_inverse=True)
+            grid = on_last @ (on_middle[lines] @ box[k]).reshape(extent[1], -1)
+            grid = grid.reshape(mesh[last], len(lines), size * n_b, size)[q2[rows, last], line]
+            two, three = (self._amplitudes(triplets[rows, leg], phonons) for leg in (1, 2))
+            part = two.swapaxes(1, 2) @ (grid @ three).reshape(len(rows), size, n_b * size)
             part = (part.real**2 + part.imag**2).reshape(len(rows), size, n_b, size)
             strengths[rows] = interaction.unit_conversion_factor * part.swapaxes(1, 2)
 
         with ThreadPoolExecutor(n_cores()) as pool:
-            list(pool.map(fill, range(mesh[1])))
+            list(pool.map(fill, range(len(slabs))))
         interaction._g_zero = g_zero
         if self._done:
             self._done()
@@ -116,44 +132,20 @@ class MeshInteraction:
         cells = self._corner[axis] + np.arange(self._extent[axis])
         return np.exp(2j * np.pi * np.outer(np.arange(mesh[axis]), cells) / mesh[axis])
 
-    def _half_transformed(
-        self, q: NDArray[np.float64], one: NDArray[np.complex128], mesh: NDArray[np.int64]
-    ) -> NDArray[np.complex128]:
-        """Phi(q, q2) with the first amplitudes, for cells along the first axis and q2 along the others.
+    def _box(self, q: NDArray[np.float64], one: NDArray[np.complex128], axes: list[np.int64]) -> NDArray[np.complex128]:
+        """B_q(D) with the first amplitudes, for a box of D along these axes.
 
-        Shape (cells, mesh, mesh, 3n, bands, 3n), with the atoms of the second wave before those of the third.
+        Shape (extent of the first axis, those of the others x 3n of q2 x bands x 3n of q3).
         """
         size, n_b = 3 * self._n, one.shape[1]
-        box = np.zeros((*self._extent, size, n_b, size), complex)
-        waves = np.exp(2j * np.pi * self._lattice @ q)
-
-        def add(vectors: NDArray[np.int64], amplitudes: NDArray[np.complex128], values: NDArray[Any]) -> None:
-            """Contract (L, i j k) with the first amplitudes, and add to the places of lattice vectors."""
-            part = amplitudes.T @ values.reshape(-1, size, size * size)
-            box[tuple((vectors - self._corner).T)] += part.reshape(-1, n_b, size, size).swapaxes(1, 2)
-
-        # exp 2 pi i (q1.L' + q2.L) of vectors from k.
-        add(self._lattice, one, _sum(waves, self._from_k))
-        # exp 2 pi i (q1.L + q3.L'), q3 = -q1 - q2.
-        add(-self._lattice, one, _sum(waves, self._from_j) * waves.conj()[:, None])
-        # exp 2 pi i (q2.L + q3.L'), for each L' apart.
-        for shift, wave, values in zip(self._lattice, waves.conj(), self._from_i, strict=True):
-            add(self._lattice - shift, wave * one, values)
-        box = self._waves(2, mesh) @ box.reshape(*self._extent, -1)
-        box = self._waves(1, mesh) @ box.reshape(*self._extent[:2], -1)
-        return box.reshape(self._extent[0], mesh[1], mesh[2], size, n_b, size)
-
-
-def _box(lattice: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Lowest corner and extent of the lattice vectors, those opposite, and their differences."""
-    both = np.concatenate([lattice, -lattice, lattice.max(axis=0) - lattice, lattice.min(axis=0) - lattice])
-    return both.min(axis=0), np.ptp(both, axis=0) + 1
-
-
-def _sum(waves: NDArray[np.complex128], tensor: NDArray[np.float64]) -> NDArray[np.complex128]:
-    """Sum over the first axis of real numbers (L, L', x) times waves (L,)."""
-    flat = tensor.reshape(len(waves), -1)
-    return (waves.real @ flat + 1j * (waves.imag @ flat)).reshape(tensor.shape[1:])
+        sums = np.empty((len(self._cells), 2, size**3))
+        for k, (vectors, values) in enumerate(zip(self._r, self._v, strict=True)):
+            angles = 2 * np.pi * vectors @ q
+            np.matmul(np.stack([np.cos(angles), np.sin(angles)]), values, out=sums[k])
+        parts = one.T @ (sums[:, 0] + 1j * sums[:, 1]).reshape(-1, size, size * size)
+        box = np.zeros((*self._extent[axes], size, n_b, size), complex)
+        box[tuple((self._cells - self._corner)[:, axes].T)] = parts.reshape(-1, n_b, size, size).swapaxes(1, 2)
+        return box.reshape(len(box), -1)
 
 
 def _compact(interaction: Interaction) -> NDArray[np.float64]:
@@ -187,11 +179,12 @@ def _lattice_vectors(primitive, images: NDArray[np.int64]) -> tuple[NDArray[np.i
 
 
 def _n_bytes(interaction: Interaction) -> float:
-    """Memory of the tensors of all legs while they are made, and of the half-transformed ones."""
+    """Memory of the tensors of all legs while they are made, and of the box half-way through its transform."""
     primitive = interaction.primitive
     lattice = _lattice_vectors(primitive, _images(primitive))[0]
-    half = _box(lattice)[1][0] * float(np.prod(interaction.mesh_numbers[1:]))
-    return 27 * len(primitive) ** 3 * (5 * 8 * len(lattice) ** 2 + 2 * 16 * half)
+    extent = 2 * np.ptp(lattice, axis=0) + 1
+    half = float(np.prod(extent) * (interaction.mesh_numbers / extent).max())
+    return 27 * len(primitive) ** 3 * (6 * 8 * len(lattice) ** 2 + 2 * 16 * half)
 
 
 def use_fourier_transforms(phono3py: Phono3py, done: Callable[[], None] | None = None) -> None:
