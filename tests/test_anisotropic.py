@@ -24,6 +24,7 @@ from ase_phonax.base.errors import InputError, StructureError
 from ase_phonax.cli import main
 from ase_phonax.phonons.anharmonic.expansion import StrainedModes
 from ase_phonax.phonons.anharmonic.strained_constants import invariant_strains
+from ase_phonax.phonons.volumes import anisotropic
 
 CALC = PhonaxCalculator()
 TIGHT = {"fmax": 1e-6, "smax": 1e-8}
@@ -73,6 +74,7 @@ def test_cubic_crystals_swell_as_by_volumes():
     by_volumes = get_quasi_harmonic(points, t_max=600.0, mesh_length=20.0)
     expected = by_volumes.at(600.0)
     assert found.temperatures[-1] == 600
+    assert 300.0 in found.temperatures
     assert found.volumes[-1] == pytest.approx(expected["volume"], rel=1e-4)
     assert np.trace(found.expansion[-1]) == pytest.approx(expected["thermal_expansion_per_k"], rel=0.03)
     # phonopy's runs have odd meshes.
@@ -99,6 +101,18 @@ def test_single_precision_finds_the_same(magnesium):
     )
     assert single.volumes[-1] == pytest.approx(double.volumes[-1], rel=1e-3)
     assert np.trace(single.expansion[-1]) == pytest.approx(np.trace(double.expansion[-1]), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("highest", "step"), [(1000.0, 25.0), (600.0, 20.0), (250.0, 10.0), (333.0, 10.0), (0.5, 0.02), (5000.0, 200.0)]
+)
+def test_temperatures_are_round_and_end_where_they_were_asked_to(highest, step):
+    found = anisotropic._temperatures(highest)
+    assert found[0] == 0
+    assert found[-1] == highest
+    assert np.diff(found)[:-1] == pytest.approx(step)
+    assert 0 < found[-1] - found[-2] < 1.001 * step
+    assert len(found) < 45
 
 
 def test_charges_are_refused():

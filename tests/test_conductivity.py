@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 import yaml
-from ase.build import bulk
+from ase.build import bulk, molecule
 from ase.io import read, write
 
 from ase_phonax import (
@@ -144,6 +144,20 @@ def test_an_interrupted_solution_goes_on_where_it_was(of_magnesia, tmp_path, mon
     assert again.kappa == pytest.approx(short.kappa, rel=1e-9, abs=1e-9)
 
 
+def test_a_given_mesh_has_not_been_shown_to_settle(of_magnesia):
+    assert get_thermal_conductivity(of_magnesia, [3, 3, 3]).settled is None
+
+
+def test_what_nothing_scatters_carries_no_number(of_magnesia):
+    """Third-order constants that vanish, but for a rounding error: lives would be those of the universe."""
+    from copy import copy
+
+    free = copy(of_magnesia)
+    free.fc3 = 1e-12 * of_magnesia.fc3
+    with pytest.raises(StructureError, match=r"modes of the mesh \(3, 3, 3\) are scattered by nothing at 300 K"):
+        get_thermal_conductivity(free, [3, 3, 3], isotopes=False)
+
+
 @pytest.mark.data
 def test_dft_s_silicon_has_its_conductivity(data):
     """PBEsol by VASP, the example of phono3py: 109.0 W/m/K on a mesh of 11, whatever potential is at hand here."""
@@ -171,7 +185,7 @@ def test_the_mesh_grows_until_the_conductivity_has_settled(of_magnesia, monkeypa
     with pytest.warns(UnstableWarning, match="has not settled"):
         small = get_thermal_conductivity(of_magnesia, tolerance=1e-9, max_qpoints=100)
     assert np.prod(small.mesh) <= 100
-    assert not small.settled
+    assert small.settled is False
 
 
 def test_interpolation_is_exact_at_wave_vectors_that_fit(magnesia):
@@ -196,6 +210,10 @@ def test_the_supercell_is_the_first_that_is_good_enough(magnesia):
     small = choose_third_order_supercell(magnesia, CALC, 1e-6, max_atoms=20)
     assert not small.reached
     assert small.n_atoms <= 20
+    with pytest.raises(InputError, match="a relative error"):
+        choose_third_order_supercell(magnesia, CALC, -1.0)
+    with pytest.raises(StructureError, match="periodic"):
+        choose_third_order_supercell(molecule("H2O"), CALC)
 
 
 @pytest.mark.parametrize(
@@ -203,6 +221,8 @@ def test_the_supercell_is_the_first_that_is_good_enough(magnesia):
     [
         ({"mesh": [1, 1, 1]}, "one wave vector"),
         ({"mesh": [3, 3]}, "three directions"),
+        ({"mesh": [3, 4, 5]}, "lacks symmetry: the crystal turns a and b, a and c, b and c into each other"),
+        ({"mesh": [3000, 3000, 3000]}, "GB"),
         ({"temperatures": [0, 300]}, "at 0 K nothing"),
         ({"temperatures": [300, 200]}, "they ascend"),
         ({"method": "exact"}, "which equation"),
@@ -261,6 +281,11 @@ def test_the_command_writes_what_it_prints_and_what_phono3py_reads(inside, capsy
     assert names == set(summary["files"])
     assert summary["mesh"] == [4, 4, 4]
     assert "not stated" not in summary["units"].values()
+    # What the stated supercell misses between its wave vectors is told as of one that was chosen.
+    assert 0.01 < summary["third_order_error"] < 1
+    assert not summary["third_order_reached_tolerance"]
+    assert "it misses the 1 % wanted" in shown
+    assert summary["mesh_settled"] is None
     kappa = np.array(summary["kappa_300K_W_mK"])
     assert kappa == pytest.approx(kappa[0, 0] * np.eye(3), abs=1e-6 * kappa[0, 0])
     table = yaml.safe_load((folder / "conductivity.yaml").read_text())
@@ -307,6 +332,7 @@ def test_the_command_goes_on_after_an_interruption(inside, monkeypatch, capsys):
     monkeypatch.setattr(solution, "_kept", lambda *args: found.append(whole(*args)) or found[-1])
     assert main(ask) == 0
     assert [part is not None for part in found] == [True, False, False]
+    assert json.loads(Path("MgO-conductivity/summary.json").read_text())["n_qpoints_resumed"] == 3
     assert {path.name for path in Path().iterdir()} == {"MgO.extxyz", "MgO-conductivity"}
 
 
@@ -319,6 +345,13 @@ def test_the_command_refuses_early(inside, capsys, monkeypatch):
     write("MgO.extxyz", bulk("MgO", "rocksalt", a=4.2))
     assert main(["conductivity", "MgO.extxyz", "--mesh", "1", "1", "1"]) == 2
     assert "one wave vector" in capsys.readouterr().err
+    assert main(["conductivity", "MgO.extxyz", "--mesh", "3", "4", "5"]) == 2
+    assert "lacks symmetry" in capsys.readouterr().err
+    box = molecule("H2O", vacuum=8.0, pbc=True)
+    write("H2O.extxyz", box)
+    for command in ("conductivity", "expansion"):
+        assert main([command, "H2O.extxyz"]) == 2
+        assert "the structure is a molecule with vacuum" in capsys.readouterr().err
     write("bcc.extxyz", bulk("Al", "bcc", a=3.2))
     assert main(["conductivity", "bcc.extxyz", *FEW]) == 2
     assert "imaginary modes" in capsys.readouterr().err

@@ -251,6 +251,14 @@ def test_the_command_writes_what_it_prints_in_the_axes_of_its_structure(inside, 
     assert len(summary["sound"]) == 5
 
 
+def test_the_command_draws_what_is_left_of_a_crystal_that_gives_way(inside, capsys):
+    """Body-centred aluminium: along some directions one wave grows instead of moving."""
+    write("Al.extxyz", bulk("Al", "bcc", a=3.2))
+    assert main(["elastic", "Al.extxyz"]) == 0
+    assert "UNSTABLE" in capsys.readouterr().out
+    assert Path("Al-elastic/elastic.png").stat().st_size > 10000
+
+
 def test_the_command_refuses_what_is_not_at_rest_and_layers(inside, capsys):
     write("MgO.extxyz", bulk("MgO", "rocksalt", a=4.3))
     assert main(["elastic", "MgO.extxyz", "--no-relax"]) == 2

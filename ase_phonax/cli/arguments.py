@@ -282,7 +282,9 @@ def _told_of(parts: AbstractContextManager[Path]) -> Iterator[Path]:
             yield folder
         except (KeyboardInterrupt, SystemExit):
             if folder.is_dir():
-                print(f"what was found so far is in {folder}; the same command goes on from there", file=sys.stderr)
+                print(
+                    f"what was found so far is kept in {folder}: the same command goes on from there", file=sys.stderr
+                )
             raise
 
 

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from ..studies.options import Settings
 
 _DESCRIPTION = """\
-Relax a crystal, press and swell it a little, relax atoms and shape of the cell at each volume, compute
-exact force constants on the same supercell, and let phonopy take the difference: how much each
-frequency changes with the volume, γ = - d ln ω / d ln V.
+Relax a crystal, and compute how much each frequency changes with the volume, γ = - d ln ω / d ln V,
+from the exact derivative of its force constants by strain, atoms and shape of the cell following; and
+from it the tensor of thermal expansion. --finite takes the difference of two volumes by phonopy instead.
 """
 
 _EPILOG = """\
@@ -21,7 +21,7 @@ files written to the output folder:
   gruneisen.png, gruneisen.pdf     bands colored by γ, and γ against frequency
   gruneisen.yaml                   γ along the band path, in phonopy's format
   gruneisen_mesh.yaml              γ on the mesh, in phonopy's format
-  volumes.extxyz                   the three relaxed structures
+  volumes.extxyz                   the relaxed structure; with --finite all three
 
 The three acoustic modes at Γ have no γ of their own (0/0, a limit that depends on the direction):
 phonopy's files hold arbitrary numbers there, averages and the picture leave them out. Exit codes: see

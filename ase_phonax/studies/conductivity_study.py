@@ -13,7 +13,7 @@ from ..base.errors import StructureError, check_calculator
 from . import charges
 from .conductivity_files import FIRST_FILES, YAML, kappa_file, write_files
 from .conductivity_settings import ConductivitySettings
-from .crystal import find_crystal, find_supercell, refuse_enormous, refuse_large_mesh, relaxed, with_plain_results
+from .crystal import find_crystal, find_supercell, refuse_enormous, refuse_vacuum, relaxed, with_plain_results
 from .crystal_study import CrystalStudy
 from .output import write_summary
 from .report import Report
@@ -66,19 +66,18 @@ def prepare(
         InputError: phono3py is not installed.
         StructureError: not a crystal, or a layer with vacuum.
     """
+    from ..phonons.anharmonic.conductivity import checked_conductivity_mesh
     from ..phonons.anharmonic.objects import phono3py_class, refuse_mixed_masses
+    from ..structures.space_groups import get_operations
     from ..structures.supercells import as_supercell_matrix
 
     phono3py_class()
     crystal = find_crystal(atoms, settings, cutoff, name)
+    refuse_vacuum(crystal, "conductivities are per area of a cross-section, and that of the cell is mostly vacuum")
     refuse_mixed_masses(crystal.atoms.get_chemical_symbols(), crystal.atoms.get_masses())
-    if crystal.layer is not None:
-        raise StructureError(
-            "the structure is a layer with vacuum",
-            "conductivities are per area of a cross-section, and that of the cell is mostly vacuum",
-            "give a crystal that fills space",
-        )
-    refuse_large_mesh(crystal, None, settings.mesh)
+    if settings.mesh is not None:
+        rotations = get_operations(crystal.atoms, settings.symprec)[0]
+        checked_conductivity_mesh(settings.mesh, len(crystal.atoms), rotations)
     if settings.third_supercell is not None:
         refuse_enormous(len(crystal.atoms), as_supercell_matrix(list(settings.third_supercell)))
     charges.usable(settings, crystal.atoms)
@@ -88,6 +87,7 @@ def prepare(
 def compute(crystal: Crystal, run: Run[ConductivitySettings]) -> ConductivityStudy:
     """What is asked of a crystal that was prepared."""
     from ..phonons.anharmonic import choose_third_order_supercell, get_thermal_conductivity
+    from ..phonons.anharmonic.choice import stated_third_order_supercell
     from ..phonons.anharmonic.objects import phono3py_with
     from ..structures.supercells import as_supercell_matrix
 
@@ -99,14 +99,14 @@ def compute(crystal: Crystal, run: Run[ConductivitySettings]) -> ConductivityStu
     with watch.section("supercell"):
         second, _ = find_supercell(crystal, atoms, run)
         _refuse_unstable(atoms, run, second)
-    choice = None
     with watch.section("third_order"), watch.progress("third-order constants") as progress:
+        tolerance = settings.third_tolerance
         if settings.third_supercell is None:
-            limits = settings.third_tolerance, settings.third_max_atoms
-            choice = choose_third_order_supercell(atoms, calc, *limits, progress=progress)
-        third = as_supercell_matrix(list(settings.third_supercell or ())) if choice is None else choice.matrix
-        constants = None if choice is None else choice.constants
-        phono3py = phono3py_with(constants, atoms, calc, third, second, symprec=settings.symprec, progress=progress)
+            choice = choose_third_order_supercell(atoms, calc, tolerance, settings.third_max_atoms, progress=progress)
+        else:
+            stated = as_supercell_matrix(list(settings.third_supercell))
+            choice = stated_third_order_supercell(atoms, calc, stated, tolerance, progress)
+        phono3py = phono3py_with(choice.constants, atoms, calc, choice.matrix, second, symprec=settings.symprec)
     with watch.section("conductivity"), watch.progress("conductivity") as progress:
         found = get_thermal_conductivity(
             phono3py,
@@ -116,7 +116,7 @@ def compute(crystal: Crystal, run: Run[ConductivitySettings]) -> ConductivityStu
             isotopes=not settings.no_isotopes,
             boundary_um=settings.boundary,
             tolerance=settings.mesh_tolerance,
-            progress=lambda what: progress,
+            progress=lambda what: progress.under(f"conductivity, {what}"),
             keep=run.keep,
         )
     return ConductivityStudy(
@@ -134,7 +134,7 @@ def compute(crystal: Crystal, run: Run[ConductivitySettings]) -> ConductivityStu
 def _charges_in_words(because: str, there: bool) -> str:
     if there and because == charges.GIVEN:
         return because
-    return f"predicted: {because}" if there else f"none: {because}"
+    return f"predicted ({because})" if there else f"none ({because})"
 
 
 def _refuse_unstable(atoms: Atoms, run: Run[ConductivitySettings], matrix: np.ndarray) -> None:
@@ -166,7 +166,7 @@ class ConductivityStudy(CrystalStudy):
     Attributes:
         settings: what was asked for.
         charges_because: which charges harmonic phonons know, and why.
-        choice: of the supercell of third order; None where it was given.
+        choice: of the supercell of third order, with its error; also of one that was stated.
         phono3py: with constants of both orders.
         conductivity: what phono3py found.
     """
@@ -175,7 +175,7 @@ class ConductivityStudy(CrystalStudy):
 
     settings: ConductivitySettings
     charges_because: str
-    choice: ThirdOrderChoice | None
+    choice: ThirdOrderChoice
     phono3py: Phono3py
     conductivity: ThermalConductivity
 
@@ -193,12 +193,16 @@ class ConductivityStudy(CrystalStudy):
             "supercell_matrix": self.phono3py.phonon_supercell_matrix.tolist(),
             "third_order_supercell_matrix": self.phono3py.supercell_matrix.tolist(),
             "n_atoms_third_order": len(self.phono3py.supercell),
-            "third_order_error": None if choice is None else choice.error,
+            "third_order_error": choice.error,
+            "third_order_tolerance": choice.tolerance,
+            "third_order_reached_tolerance": choice.reached,
+            "third_order_tried": [{"n_atoms": n, "third_order_error": error} for _, n, error in choice.tried],
             "method": found.method,
             "isotopes": found.isotopes,
             "boundary_um": found.boundary_um,
             "mesh": list(found.mesh),
             "mesh_settled": found.settled,
+            "n_qpoints_resumed": found.n_kept,
             "conductivity_convergence": [
                 {"mesh": list(step.numbers), "kappa_W_mK": step.kappa} for step in found.convergence
             ],
@@ -216,20 +220,21 @@ class ConductivityStudy(CrystalStudy):
 
         found = self.conductivity
         text = self.begun_report()
-        text.row("charges", self.charges_because)
+        text.row("Born charges", self.charges_because)
         phono3py = self.phono3py
         for name, matrix, cell in (
             ("second order", phono3py.phonon_supercell_matrix, phono3py.phonon_supercell),
             ("third order", phono3py.supercell_matrix, phono3py.supercell),
         ):
             text.row(name, f"{matrix_in_words(matrix.tolist())}, {len(cell)} atoms")
-        if self.choice is not None:
-            words = f"{100 * self.choice.error:.2g} % of third-order constants, between its wave vectors"
-            text.row("its error", words, doubt=not self.choice.reached)
-        text.group(f"thermal conductivity (W/m/K), {_METHODS[found.method]}")
+        text.row("third-order error", self._choice_in_words(), doubt=not self.choice.reached)
+        text.group(f"thermal conductivity of the lattice (W/m/K), {_METHODS[found.method]}")
         isotopes = "natural isotopes scatter" if found.isotopes else "isotopes do not scatter"
         edge = "" if found.boundary_um is None else f", boundaries at {found.boundary_um:g} µm"
-        text.row("mesh", f"{'x'.join(map(str, found.mesh))}; {isotopes}{edge}")
+        as_stated = "" if found.convergence else ", as asked: whether it has settled is not known"
+        text.row("mesh", f"{'x'.join(map(str, found.mesh))}{as_stated}; {isotopes}{edge}")
+        if found.n_kept:
+            text.row("resumed", f"{found.n_kept} wave vectors are those of a run that was interrupted")
         if found.convergence:
             steps = ", ".join(f"{'x'.join(map(str, s.numbers))} {s.kappa:.4g}" for s in found.convergence)
             text.row("its series", f"{steps} at 300 K", doubt=not found.settled)
@@ -238,8 +243,23 @@ class ConductivityStudy(CrystalStudy):
             for t, own in zip(found.temperatures, np.where(abs(found.kappa) < 1e-6, 0, found.kappa), strict=True)
         ]
         text.columns(["K", "xx", "yy", "zz", "yz", "xz", "xy"], rows)
+        if found.coherence is not None:
+            k = int(np.abs(found.temperatures - 300.0).argmin())
+            words = ", ".join(f"{found.coherence[k][i, i]:.3g}" for i in range(3))
+            text.row("between bands", f"{words} of xx, yy, zz at 300 K")
         describe_end(text, self, folder)
         return text
+
+    def _choice_in_words(self) -> str:
+        choice = self.choice
+        others = [f"{100 * error:.2g} % with {n}" for _, n, error in choice.tried if n < choice.n_atoms]
+        tried = f" ({', '.join(others[-2:])})" if others else ""
+        words = f"{100 * choice.error:.2g} % RMS between its wave vectors{tried}"
+        if choice.reached:
+            return words
+        why = "the largest allowed" if self.settings.third_supercell is None else "as asked"
+        more = " (`third_max_atoms`)" if self.settings.third_supercell is None else ""
+        return f"{words}: {why}, it misses the {100 * choice.tolerance:g} % wanted{more}"
 
     def write_into(self, folder: Path) -> None:
         """Write all files into an existing folder."""

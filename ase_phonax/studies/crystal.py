@@ -108,6 +108,23 @@ def stated_supercell(crystal: Crystal, atoms: Atoms, settings: SupercellSettings
     return matrix
 
 
+def refuse_vacuum(crystal: Crystal, why: str) -> None:
+    """Refuse layers, chains and molecules in boxes.
+
+    Args:
+        why: it matters.
+
+    Raises:
+        StructureError: saying which.
+    """
+    from ..base.errors import StructureError
+    from ..structures.layers import kind_in_vacuum
+
+    kind = "a layer" if crystal.layer is not None else kind_in_vacuum(crystal.atoms)
+    if kind is not None:
+        raise StructureError(f"the structure is {kind} with vacuum", why, "give a crystal that fills space")
+
+
 def refuse_large_mesh(crystal: Crystal, length: float | None, numbers: Sequence[int] | None = None) -> None:
     """Refuse a mesh that fits no memory, before anything long is computed.
 

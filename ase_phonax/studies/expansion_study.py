@@ -153,7 +153,7 @@ class ExpansionStudy(CrystalStudy):
         text = self.begun_report()
         n_atoms = len(self.atoms) * round(abs(np.linalg.det(self.matrix)))
         text.row("supercell", f"{matrix_in_words(self.matrix.tolist())}, {n_atoms} atoms, at every strain")
-        text.row("strains", f"{found.n_evaluations} with phonons, slopes of free energies exact")
+        text.row("phonons", f"of {found.n_evaluations} strained crystals, with exact slopes of free energies")
         text.group("thermal expansion (1e-6/K) and the primitive cell")
         lengths = np.linalg.norm(found.cells, axis=2)
         rows = [
@@ -163,11 +163,19 @@ class ExpansionStudy(CrystalStudy):
                 *(f"{x:.5f}" for x in lengths[k]),
                 f"{found.volumes[k]:.4f}",
             ]
-            for k in range(0, len(found.temperatures), 5)
+            for k in self._shown()
         ]
         text.columns(["K", "xx", "yy", "zz", "yz", "xz", "xy", "a Å", "b Å", "c Å", "Å³"], rows)
         describe_end(text, self, folder)
         return text
+
+    def _shown(self) -> list[int]:
+        """Which temperatures the table has: round ones, 300 K and the last among them."""
+        temperatures = self.expansion.temperatures
+        apart = next(x for x in (1, 5, 10, 25, 50, 100, 250, 500, np.inf) if temperatures[-1] <= 12 * x)
+        return [
+            k for k, t in enumerate(temperatures) if t % apart == 0 or t in (300.0, temperatures[-1]) or apart == np.inf
+        ]
 
     def write_into(self, folder: Path) -> None:
         """Write all files into an existing folder."""

@@ -39,8 +39,9 @@ def gruneisen_study(
 ) -> GruneisenStudy:
     """All that `ase-phonax gruneisen` computes, in one call.
 
-    The crystal is relaxed at three volumes around its own, and γ = -d ln ω / d ln V of every mode, without unit,
-    follows from exact force constants at each; units of all numbers are in their names or under "units".
+    The crystal is relaxed, and γ = -d ln ω / d ln V of every mode, without unit, follows from exact derivatives of its
+    force constants by strain, or from those of two volumes (`finite`); units of all numbers are in their names or under
+    "units".
 
     Args:
         atoms: a crystal; not changed.
@@ -154,7 +155,9 @@ class GruneisenStudy(VolumeStudy):
             alpha = 1e6 * self.gruneisen.strained.expansion([self.settings.temperature])[0]
             text.group(f"thermal expansion at {self.settings.temperature:g} K (1e-6/K), heat over stiffness")
             axes = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
-            text.columns(["xx", "yy", "zz", "yz", "xz", "xy"], [[f"{alpha[i, j] + 0.0:.2f}" for i, j in axes]])
+            text.columns(
+                ["xx", "yy", "zz", "yz", "xz", "xy"], [[f"{round(alpha[i, j], 2) + 0.0:.2f}" for i, j in axes]]
+            )
         describe_end(text, self, folder)
         return text
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .crystal import find_crystal, find_supercell, with_plain_results
+from .crystal import find_crystal, find_supercell, refuse_vacuum, with_plain_results
 from .model_facts import describe_model
 from .output import write_summary
 from .report import Report
@@ -66,15 +66,8 @@ def prepare(
     Raises:
         StructureError: not a crystal, or a layer with vacuum.
     """
-    from ..base.errors import StructureError
-
     crystal = find_crystal(atoms, settings, lambda: 0.0, name)  # a layer is refused whatever the potential reaches
-    if not all(crystal.repeated):
-        raise StructureError(
-            "the structure is a layer with vacuum",
-            "the volume of its cell is mostly vacuum, and nothing depends on that",
-            "give a crystal that fills space",
-        )
+    refuse_vacuum(crystal, "the volume of its cell is mostly vacuum, and nothing depends on that")
     return crystal
 
 
@@ -226,7 +219,9 @@ def _describe(text: Report, reference: Reference, points: Sequence[VolumePoint],
     text.row("relaxation", f"{report.n_steps} steps, symmetry kept, {change}")
     text.row("reference volume", f"{reference.atoms.cell.volume:.4f} Å³")
     n_supercell = len(points[0].phonopy.supercell)
-    text.row("supercell", f"{matrix_in_words(reference.matrix.tolist())}, {n_supercell} atoms, at every volume")
+    several = len(points) > 1
+    everywhere = ", at every volume" if several else ""
+    text.row("supercell", f"{matrix_in_words(reference.matrix.tolist())}, {n_supercell} atoms{everywhere}")
     error, worst = contents["interpolation_error_thz"], contents["interpolation_error_max_thz"]
     words, too_large = interpolation_in_words(
         error,
@@ -239,7 +234,7 @@ def _describe(text: Report, reference: Reference, points: Sequence[VolumePoint],
     text.row(
         "its error", f"{error:.2g} THz RMS, {worst:.2g} THz at most, against exact D(q)   {words}", doubt=too_large
     )
-    text.group("volumes (atoms and shape of the cell relaxed at each)")
+    text.group("volumes (atoms and shape of the cell relaxed at each)" if several else "volume")
     for point in points:
         state = f"imaginary: {point.instability}" if point.imaginary else "stable"
         state += "; imaginary in this supercell only" if point.artefact else ""

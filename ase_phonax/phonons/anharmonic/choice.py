@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.errors import check_calculator
+from ...base.errors import InputError, check_calculator
+from ...structures.checks import require_crystal
 from ..defaults import MAX_THIRD_ORDER_ATOMS, THIRD_ORDER_TOLERANCE
 from ..supercell.choice import supercell_candidates
 from ..supercell.objects import build_phonopy
@@ -65,8 +66,17 @@ def choose_third_order_supercell(
         tolerance: relative error of Phi(q1, q2, q3) allowed (`ThirdOrderChoice.error`).
         max_atoms: of the supercell; where none meets the tolerance the largest is returned.
         progress: called with (done, total) of one supercell after the other.
+
+    Raises:
+        StructureError: no crystal.
+        InputError: a tolerance that is none.
     """
     check_calculator(calc, "get_third_order")
+    require_crystal(atoms)
+    if not 0 < tolerance < np.inf:
+        raise InputError(
+            f"the tolerance is {tolerance}", "it is a relative error", "give a number above zero, such as 0.01"
+        )
     triplets = probe_triplets()
     exact = exact_triplets(atoms, calc, triplets, progress)
     candidates = supercell_candidates(atoms, max_atoms)
@@ -81,3 +91,20 @@ def choose_third_order_supercell(
         if error <= tolerance:
             break
     return ThirdOrderChoice(matrix, size, error, tolerance, tuple(tried), constants)
+
+
+def stated_third_order_supercell(
+    atoms: Atoms,
+    calc: EvaluatedThirdOrderCalculator,
+    matrix: NDArray[np.int64],
+    tolerance: float = THIRD_ORDER_TOLERANCE,
+    progress: Progress | None = None,
+) -> ThirdOrderChoice:
+    """A supercell that somebody has chosen, with its constants and its error."""
+    triplets = probe_triplets()
+    exact = exact_triplets(atoms, calc, triplets, progress)
+    phonopy = build_phonopy(atoms, matrix, is_symmetry=False)
+    constants = calc.get_third_order(phonopy, progress=progress)
+    error = third_order_error(constants, phonopy, exact, triplets)
+    size = len(phonopy.supercell)
+    return ThirdOrderChoice(matrix, size, error, tolerance, ((matrix, size, error),), constants)

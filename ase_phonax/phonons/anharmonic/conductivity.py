@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...base.errors import InputError, UnstableWarning
+from ...base.errors import InputError, StructureError, UnstableWarning
+from ...base.memory import memory_bytes
 from ..defaults import METHODS, RTA
 from ..elastic.moduli import VOIGT
 from ..sampling.meshes import numbers_of_length
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ...base.progress import Progress
 
 REFERENCE_K = 300.0
+_LONGEST = 1e9  # [ps] of lives: hundred thousand times those of acoustic modes
 _FIRST_LENGTH, _LENGTH_STEP = 30.0, 12.0  # [Å] of meshes on the way to convergence
 
 
@@ -57,7 +59,8 @@ class ThermalConductivity:
         frequencies: (q, bands) [THz]; linewidths: (t, q, bands), 2 gamma of phonon scattering [THz].
         coherence: (t, 3, 3) part of kappa between bands, for Wigner's transport [W/m/K]; else None.
         convergence: meshes on the way, where the mesh was not given.
-        settled: whether kappa had settled on the last of them; True for a mesh that was given.
+        settled: whether kappa had settled on the last of them; None for a mesh that was given.
+        n_kept: wave vectors of all meshes that were taken from an interrupted solution.
         solution: phono3py's own numbers.
     """
 
@@ -74,7 +77,8 @@ class ThermalConductivity:
     linewidths: NDArray[np.float64]
     coherence: NDArray[np.float64] | None
     convergence: tuple[MeshOfConductivity, ...]
-    settled: bool
+    settled: bool | None
+    n_kept: int
     solution: Solution
 
     @property
@@ -145,19 +149,22 @@ def get_thermal_conductivity(
             the same arguments, an interrupted solution goes on from there. Not for "lbte".
 
     Raises:
-        InputError: constants are missing; temperatures, mesh or method are none.
-        StructureError: a crystal with imaginary modes.
+        InputError: constants are missing; temperatures, mesh or method are none; a mesh without the crystal's symmetry,
+            or beyond the memory.
+        StructureError: a crystal with imaginary modes, or with modes that nothing scatters.
     """
     checked_temperatures, method = _checked(phono3py, temperatures, method, boundary_um)
     steps: list[MeshOfConductivity] = []
-    settled = True
+    settled: bool | None = None
     options = {"is_isotope": isotopes, "boundary_mfp": boundary_um}
     on_mesh = partial(solve, phono3py, options=options, progress=progress, keep=None if keep is None else Path(keep))
     if mesh is None:
-        numbers, steps, settled = _converged_mesh(phono3py, tolerance, max_qpoints, on_mesh)
+        numbers, steps, n_kept, settled = _converged_mesh(phono3py, tolerance, max_qpoints, on_mesh)
     else:
-        numbers = _checked_mesh(mesh)
+        rotations, n_kept = phono3py.primitive_symmetry.pointgroup_operations, 0
+        numbers = checked_conductivity_mesh(mesh, len(phono3py.primitive), rotations)
     found = on_mesh(mesh=numbers, temperatures=checked_temperatures, method=method)
+    _refuse_endless_lives(found, float(checked_temperatures[-1]), numbers)
     return ThermalConductivity(
         temperatures=checked_temperatures,
         kappa=_tensors(found.kappa),
@@ -173,6 +180,7 @@ def get_thermal_conductivity(
         coherence=None if found.coherence is None else _tensors(found.coherence),
         convergence=tuple(steps),
         settled=settled,
+        n_kept=n_kept + found.n_kept,
         solution=found,
     )
 
@@ -182,9 +190,10 @@ def _converged_mesh(
     tolerance: float,
     max_qpoints: int,
     on_mesh: Callable[..., Solution],
-) -> tuple[tuple[int, int, int], list[MeshOfConductivity], bool]:
-    """The first mesh of a series on which kappa has settled, the series, and whether it has."""
+) -> tuple[tuple[int, int, int], list[MeshOfConductivity], int, bool]:
+    """The first mesh of a series on which kappa has settled, the series, wave vectors kept, and whether it has."""
     steps: list[MeshOfConductivity] = []
+    n_kept = 0
     length = _FIRST_LENGTH
     while True:
         numbers = _three(numbers_of_length(phono3py.primitive.cell, length))
@@ -198,11 +207,12 @@ def _converged_mesh(
                 stacklevel=3,
             )
         if too_many or settled:
-            return steps[-1].numbers, steps, settled
+            return steps[-1].numbers, steps, n_kept, settled
         length += _LENGTH_STEP
         if steps and numbers == steps[-1].numbers:
             continue
         found = on_mesh(mesh=numbers, temperatures=np.array([REFERENCE_K]), method=RTA)
+        n_kept += found.n_kept
         steps.append(MeshOfConductivity(numbers, float(np.mean(found.kappa[0, :3]))))
 
 
@@ -214,7 +224,33 @@ def _tensors(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return result
 
 
-def _checked_mesh(mesh: ArrayLike) -> tuple[int, int, int]:
+def _refuse_endless_lives(found: Solution, temperature: float, mesh: tuple[int, int, int]) -> None:
+    """Refuse what nothing scatters: it carries any heat.
+
+    Raises:
+        StructureError: modes that move and live longer than `_LONGEST`.
+    """
+    widths = found.gamma[-1] + (0.0 if found.gamma_isotope is None else found.gamma_isotope)
+    carries = np.abs(found.modes[-1]).max(axis=2) > 0
+    endless = carries & (4 * np.pi * widths * _LONGEST < 1)  # a life is 1 / (4 pi gamma)
+    if endless.any():
+        raise StructureError(
+            f"{endless.sum()} modes of the mesh {mesh} are scattered by nothing at {temperature:g} K",
+            f"they would live longer than {_LONGEST * 1e-12:g} s, and carry heat without a limit",
+            "take a finer mesh, and a larger supercell of third-order constants: too small ones fold them to nothing",
+        )
+
+
+def checked_conductivity_mesh(mesh: ArrayLike, n_atoms: int, rotations: NDArray[np.int64]) -> tuple[int, int, int]:
+    """A mesh that triplets of wave vectors can be taken from.
+
+    Args:
+        n_atoms: of the primitive cell.
+        rotations: (k, 3, 3) of its point group, in reduced coordinates.
+
+    Raises:
+        InputError: it is none, lacks symmetry of the crystal, or fits no memory.
+    """
     numbers = np.asarray(mesh)
     if numbers.shape != (3,) or not np.all(numbers == np.rint(numbers)) or numbers.min() < 1:
         raise InputError(
@@ -225,6 +261,24 @@ def _checked_mesh(mesh: ArrayLike) -> tuple[int, int, int]:
             "the mesh is one wave vector, Γ",
             "no three phonons meet there but optical ones, and none of them moves",
             "give a mesh such as 11 11 11, or none for a converged one",
+        )
+    turned = numbers[:, None] * np.swapaxes(rotations, 1, 2) / numbers
+    if np.abs(turned - np.rint(turned)).max() > 1e-9:
+        tied = (np.abs(rotations).max(axis=0) > 0) & (numbers[:, None] != numbers)
+        pairs = [f"{'abc'[i]} and {'abc'[j]}" for i, j in np.argwhere(tied | tied.T) if i < j]
+        raise InputError(
+            f"the mesh {numbers.tolist()} lacks symmetry: the crystal turns {', '.join(pairs)} into each other",
+            "triplets of its wave vectors are taken from a mesh that the crystal's rotations leave as it is",
+            "give the same number along these vectors, or none for a converged mesh",
+        )
+    # Eigenvectors of all wave vectors; strengths and two sets of weights of all triplets with one of them.
+    n_bands = 3 * n_atoms
+    n_bytes = float(np.prod(numbers)) * (16 * n_bands**2 + 12 * n_bands**3)
+    if n_bytes > 0.5 * memory_bytes():
+        raise InputError(
+            f"the mesh {numbers.tolist()} takes {n_bytes / 2**30:.1f} GB, of {memory_bytes() / 2**30:.1f} GB",
+            "all triplets with one wave vector are held at once",
+            "give a coarser mesh, or none for a converged one",
         )
     return _three(numbers)
 

@@ -13,6 +13,7 @@ that they may begin at, are phono3py's; so are the results, to rounding.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.cores import n_cores
+from ...base.errors import UnstableWarning
 from ...base.memory import memory_bytes
 
 if TYPE_CHECKING:
@@ -197,5 +199,12 @@ def use_fourier_transforms(phono3py: Phono3py, done: Callable[[], None] | None =
     interaction = phono3py.phph_interaction
     aligned = np.array_equal(interaction.bz_grid.Q, np.eye(3))
     fits = _n_bytes(interaction) < _ROOM * memory_bytes()
+    if not fits:
+        warnings.warn(
+            "The interactions of three phonons do not fit in half of the memory as Fourier transforms; phono3py's own"
+            " sums take their place, which are slow. A smaller supercell of third order would fit.",
+            UnstableWarning,
+            stacklevel=2,
+        )
     if fits and aligned and not interaction._symmetrize_fc3q and interaction.make_r0_average:
         interaction._run_rust = interaction._run_c = MeshInteraction(interaction, done)

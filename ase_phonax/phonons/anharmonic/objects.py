@@ -151,6 +151,6 @@ def phono3py_class() -> type[Phono3py]:
         raise InputError(
             "phono3py is not installed",
             "it solves for what anharmonic force constants mean",
-            'pip install "ase-phonax[conductivity]"',
+            'install it: pip install "ase-phonax[conductivity]", or pip install "phono3py>=4.10,<4.11"',
         ) from error
     return Phono3py

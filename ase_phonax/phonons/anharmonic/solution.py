@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,7 @@ class Solution:
         frequencies, gamma, gamma_isotope: (q, bands), (t, q, bands), (q, bands) [THz]; None without isotopes.
         velocities, heat_capacities: (q, bands, 3) [THz Å], (t, q, bands) [eV/K].
         unit_conversion: what turns these into W/m/K.
+        n_kept: how many of the wave vectors were taken from files.
     """
 
     kappa: NDArray[np.float64]
@@ -57,8 +58,11 @@ class Solution:
     velocities: NDArray[np.float64]
     heat_capacities: NDArray[np.float64]
     unit_conversion: float
+    n_kept: int = 0
 
 
+_ARRAYS = tuple(field.name for field in fields(Solution) if field.name != "n_kept")
+# How wave vectors of several parts are put together: sums over all of them, and arrays that begin with temperatures.
 _SUMS = ("kappa", "coherence")
 _Q_IS_SECOND = ("modes", "gamma", "heat_capacities")
 
@@ -104,7 +108,7 @@ def solve(
 
     if keep is None or method == LBTE:
         return run(None)
-    parts = []
+    parts, n_kept = [], 0
     for first in range(0, len(irreducible), _PART):
         points = irreducible[first : first + _PART]
         file = keep / f"{method}-{len(temperatures)}-{name}-{first}.h5"
@@ -113,9 +117,11 @@ def solve(
         if part is None:
             part = run(points)
             _keep(file, part, about)
+        else:
+            n_kept += len(points)
         parts.append(part)
         done.up_to(first + len(points))
-    return _joined(parts)
+    return replace(_joined(parts), n_kept=n_kept)
 
 
 class _Count:
@@ -176,7 +182,7 @@ def _joined(parts: list[Solution]) -> Solution:
             return values[0]
         return np.sum(values, axis=0) if name in _SUMS else np.concatenate(values, axis=int(name in _Q_IS_SECOND))
 
-    return Solution(**{field.name: of(field.name) for field in fields(Solution)})
+    return Solution(**{name: of(name) for name in _ARRAYS})
 
 
 # ---- parts in files ----------------------------------------------------------------------------------
@@ -188,18 +194,18 @@ def _about(
     temperatures: NDArray[np.float64],
     options: Mapping[str, Any],
 ) -> dict[str, NDArray[np.float64]]:
-    """What a part belongs to: as much as decides that it is the same."""
+    """What a part belongs to: phonons, what is asked, and sums over third-order constants in place of all of them."""
     return {
         "frequencies": frequencies,
         "temperatures": np.asarray(temperatures, float),
         "third_order": np.array([np.linalg.norm(phono3py.fc3), np.abs(phono3py.fc3).sum()]),
-        "options": np.array([float(options[name] or 0) for name in sorted(options)]),
+        **{name: np.array(float(value or 0)) for name, value in options.items()},
     }
 
 
 def _keep(file: Path, part: Solution, about: Mapping[str, NDArray[np.float64]]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    arrays = {field.name: getattr(part, field.name) for field in fields(part)}
+    arrays = {name: getattr(part, name) for name in _ARRAYS}
     there = {f"part/{name}": values for name, values in arrays.items() if values is not None}
     write_whole(file, pack(there | {f"about/{name}": values for name, values in about.items()}))
 
@@ -213,5 +219,5 @@ def _kept(file: Path, about: Mapping[str, NDArray[np.float64]]) -> Solution | No
         found: Any = arrays.get(f"about/{name}")
         if np.shape(found) != values.shape or not np.allclose(found, values, rtol=_SAME, atol=_SAME):
             return None
-    parts: dict[str, Any] = {field.name: arrays.get(f"part/{field.name}") for field in fields(Solution)}
+    parts: dict[str, Any] = {name: arrays.get(f"part/{name}") for name in _ARRAYS}
     return Solution(**parts)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ...base.progress import Progress
     from ..calculators import EvaluatedCrystalCalculator
 
-_N_TEMPERATURES = 26  # from 0 to the highest; in between expansion is smooth
+_MOST_TEMPERATURES = 41  # from 0 to the highest; in between expansion is smooth
 _BEYOND = 1.1  # of the way to the furthest strain computed, which the hottest crystal may go
 _MOST = 6  # strains at which phonons are computed
 _FURTHEST = 0.3  # strain beyond which no crystal hangs together
@@ -136,7 +136,14 @@ def get_anisotropic_expansion(
                 "ask for lower temperatures",
             )
         nodes.append(crystal.node(place, hottest))
-    return crystal.expansion(nodes, top, np.linspace(0, max_temperature, _N_TEMPERATURES))
+    return crystal.expansion(nodes, top, _temperatures(max_temperature))
+
+
+def _temperatures(highest: float) -> NDArray[np.float64]:
+    """From 0 K in round steps, 300 K among them where it lies below the highest."""
+    steps = [size * 10.0**power for power in range(-3, 4) for size in (1, 2, 2.5, 5)]
+    step = next((own for own in steps if highest / own < _MOST_TEMPERATURES), highest)
+    return np.append(step * np.arange(np.ceil(highest / step - 1e-9)), highest)
 
 
 class _Crystal:

@@ -159,7 +159,8 @@ def _limit(axes: Axes, gamma: NDArray[np.float64], average: float) -> None:
     axes.set_ylim(low, high)
     beyond = gamma[(gamma < low) | (gamma > high)]
     if len(beyond):
-        text = f"beyond: γ of {len(beyond)} modes, {beyond.min():.2g} to {beyond.max():.2g}"
+        low_high = f"{beyond.min():.2g} to {beyond.max():.2g}"
+        text = f"beyond: γ of {len(beyond)} modes, {low_high}" if len(beyond) > 1 else f"beyond: γ = {beyond[0]:.2g}"
         axes.text(0.98, 0.01, text, transform=axes.transAxes, fontsize=6, color=drawing.QUIET, ha="right", va="bottom")
 
 
