@@ -2,6 +2,7 @@
 
     PHONAX_DATA=... python benchmarks/conductivity_phonondb.py [--models nequix-mp-1-pft] [--names LiF MgO]
         [--displacements]
+    ... --table    of what is kept, for docs/conductivity.md
 
 The protocol is that of the k_SRME benchmark (Póta, Ahlawat, Csányi, Simoncelli, arXiv:2408.00755): structures are
 relaxed by the model with their symmetry kept, supercells and the mesh of 19³ are the data's, transport is Wigner's
@@ -107,12 +108,43 @@ def conductivity(atoms: Atoms, calc: PhonaxCalculator, reference: dict, by_displ
     return compared(total, modes, reference) | seconds
 
 
+def _of(entry: dict | None, route: str) -> str:
+    """A conductivity and its error, or why there is none."""
+    found = (entry or {}).get(route)
+    if found is None:
+        return ""
+    return f"{found['kappa_W_mK']:.1f} ({found['srme']:.3f})" if "kappa_W_mK" in found else f"failed ({WORST:g})"
+
+
+def table(done: dict) -> str:
+    """Markdown: conductivities of all models, with κ_SRME in brackets, and their means."""
+    models = list(done)
+    displaced_by = next(model for model in models if any("displacements" in own for own in done[model].values()))
+    lines = [f"| crystal | group | PBE | {' | '.join(models)} | by displacements |", "|---" * (len(models) + 4) + "|"]
+    for atoms in structures():
+        info = atoms.info
+        own = [done[model].get(info["mp_id"]) for model in models]
+        cells = [_of(entry, "exact") for entry in own] + [_of(done[displaced_by].get(info["mp_id"]), "displacements")]
+        pbe = next((entry["pbe_W_mK"] for entry in own if entry), np.nan)
+        lines.append(f"| {info['name']} | {info['symm.no']} | {pbe:.1f} | {' | '.join(cells)} |")
+    for model in models:
+        found = [entry["exact"] for entry in done[model].values() if "exact" in entry]
+        failed = sum("failed" in entry for entry in found)
+        srme, sre = (np.mean([entry.get(key, WORST) for entry in found]) for key in ("srme", "sre"))
+        lines.append(f"\n{model}: κ_SRME {srme:.3f}, SRE {sre:.3f} of {len(found)} crystals, {failed} failed")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=["nequix-mp-1-pft", "nequix-mp-1", "phonax-small"])
     parser.add_argument("--names", nargs="+", help="formulas or numbers; all crystals unless given")
     parser.add_argument("--displacements", action="store_true", help="by displacements as well")
+    parser.add_argument("--table", action="store_true")
     options = parser.parse_args()
+    if options.table:
+        print(table(json.loads(KEPT.read_text())))
+        return
     warnings.simplefilter("ignore", UnstableWarning)  # of cells that are not primitive
     warnings.simplefilter("ignore", UserWarning)
     done = json.loads(KEPT.read_text()) if KEPT.exists() else {}
