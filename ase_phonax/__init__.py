@@ -120,6 +120,8 @@ if TYPE_CHECKING:
     from .studies.molecule_study import molecule_study as molecule_study
     from .studies.phonon_study import phonon_study as phonon_study
     from .studies.quasi_harmonic_study import quasi_harmonic_study as quasi_harmonic_study
+    from .studies.screening import Screening as Screening
+    from .studies.screening import screen as screen
     from .studies.settings import GruneisenSettings as GruneisenSettings
     from .studies.settings import PhononSettings as PhononSettings
     from .studies.settings import QuasiHarmonicSettings as QuasiHarmonicSettings
@@ -214,6 +216,7 @@ _PUBLIC = {
     "studies.molecule_study": "molecule_study",
     "studies.phonon_study": "phonon_study",
     "studies.quasi_harmonic_study": "quasi_harmonic_study",
+    "studies.screening": "Screening screen",
     "studies.settings": "GruneisenSettings PhononSettings QuasiHarmonicSettings",
     "studies.watch": "Watch",
     "training": "Scores TrainingConfig evaluate fine_tune train",

@@ -26,6 +26,7 @@ from . import (
     molecule,
     phonons,
     qha,
+    screen,
     train,
 )
 from .config import apply_config
@@ -34,7 +35,7 @@ from .parser import Parser, parse
 from .wording import error_as_typed
 
 _COMMANDS = (
-    *(phonons, dos, elastic, conductivity, gruneisen, qha, expansion, molecule),
+    *(phonons, dos, elastic, conductivity, gruneisen, qha, expansion, molecule, screen),
     *(train, fine_tune, evaluate, label, models, convert, completion),
 )
 _INTERRUPTED = (130, 143)  # 128 + SIGINT, 128 + SIGTERM
@@ -52,6 +53,7 @@ examples:
   ase-phonax dos thousands.extxyz                    densities of states, milliseconds each
   ase-phonax elastic NaCl.cif                        elastic constants, moduli, sound
   ase-phonax conductivity NaCl.cif                   lattice thermal conductivity, with phono3py
+  ase-phonax screen crystals.extxyz                  phonons of thousands, into a database
   ase-phonax molecule water.xyz                      normal modes, their symmetry and activity
   ase-phonax convert MACE.model mace.h5 --trust      a PyTorch MACE model into plain numbers
   ase-phonax train config.yaml                       a potential from labels, second derivatives included

@@ -6,7 +6,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from ..base.errors import InputError, StructureError
+from ..base.errors import InputError
+from . import loading
 from .arguments import add_options, add_reporting, reporting, settings_of
 from .config import add_config
 from .parser import add_command
@@ -89,7 +90,8 @@ def run(arguments: argparse.Namespace) -> int:
 
         with collected_warnings() as notes:
             with watch.section("structures"):
-                named, unread = _read_all(arguments)
+                named, unread = loading.read_structures(arguments.structures)
+                _set_masses([atoms for _, atoms in named], arguments.mass)
             read = [name for name in (arguments.config, settings.end) if name is not None]
             origin = Origin(
                 structure=arguments.structures[0],
@@ -119,39 +121,6 @@ def run(arguments: argparse.Namespace) -> int:
         elif study.failures:
             print(f"warning: {as_typed(study.failures_in_words())}", file=sys.stderr)
     return 0
-
-
-def _read_all(arguments: argparse.Namespace) -> tuple[list[tuple[str, Atoms]], list[tuple[str, str]]]:
-    """Structures by name, with their isotopes; and names of files that cannot be read, each with the reason.
-
-    Raises:
-        StructureError: no file can be read.
-        InputError: masses of what no structure has.
-    """
-    from ..structures.files import read_structures
-
-    named: list[tuple[str, Atoms]] = []
-    unread: list[tuple[str, str]] = []
-    for file in arguments.structures:
-        try:
-            images = read_structures(file)
-            if not images:
-                raise StructureError(f"{file} holds no structure", "there is nothing to compute", "get the whole file")
-        except StructureError as error:
-            if len(arguments.structures) == 1:
-                raise
-            unread.append((file, f"{error.what}: {error.why}; {error.remedy}"))
-            continue
-        sliced = "@" in file and len(images) > 1
-        named += [
-            (file if len(images) == 1 else f"{file} #{k}" if sliced else f"{file}@{k}", atoms)
-            for k, atoms in enumerate(images)
-        ]
-    if not named:
-        name, reason = unread[0]
-        raise StructureError(f"no file can be read; {name}: {reason}", "there is nothing to compute", "check the names")
-    _set_masses([atoms for _, atoms in named], arguments.mass)
-    return named, unread
 
 
 def _set_masses(structures: list[Atoms], masses: Sequence[tuple[str, float]]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ase import Atoms
 
     from ..calculator import PhonaxCalculator
@@ -15,6 +17,38 @@ def read_structure(name: str, site_tolerance: float | None = None) -> Atoms:
     from ..structures import files
 
     return files.read_structure(name, site_tolerance)
+
+
+def read_structures(files: Sequence[str]) -> tuple[list[tuple[str, Atoms]], list[tuple[str, str]]]:
+    """All structures of files, by name; and names of files that cannot be read, each with the reason.
+
+    Raises:
+        StructureError: no file can be read.
+    """
+    from ..base.errors import StructureError
+    from ..structures.files import read_structures
+
+    named: list[tuple[str, Atoms]] = []
+    unread: list[tuple[str, str]] = []
+    for file in files:
+        try:
+            images = read_structures(file)
+            if not images:
+                raise StructureError(f"{file} holds no structure", "there is nothing to compute", "get the whole file")
+        except StructureError as error:
+            if len(files) == 1:
+                raise
+            unread.append((file, f"{error.what}: {error.why}; {error.remedy}"))
+            continue
+        sliced = "@" in file and len(images) > 1
+        named += [
+            (file if len(images) == 1 else f"{file} #{k}" if sliced else f"{file}@{k}", atoms)
+            for k, atoms in enumerate(images)
+        ]
+    if not named:
+        name, reason = unread[0]
+        raise StructureError(f"no file can be read; {name}: {reason}", "there is nothing to compute", "check the names")
+    return named, unread
 
 
 def check_model(model: str | None) -> None:

@@ -1,0 +1,105 @@
+"""`ase-phonax screen`: one study of many crystals."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import loading
+from .arguments import add_calculator, add_options, add_reporting, load_calculator, reporting, settings_of
+from .config import add_config
+from .parser import add_command
+
+if TYPE_CHECKING:
+    from ..studies.screening import Screening
+    from .parser import Commands
+
+_DESCRIPTION = """\
+One study of many crystals, on all cores of this machine or on the workers of a Dask scheduler, into a database
+of ASE. What is in the database is not computed again: a screening that was stopped, by whatever it was, goes
+on when the same command is given. A crystal that cannot be computed is a row with the reason. Needs Dask:
+pip install "ase-phonax[screen]"
+"""
+
+_EPILOG = """\
+files in the output folder:
+  screening.db           a row for each crystal, at rest, with numbers to select by (`ase db screening.db stable=1`)
+  arrays/KEY.h5          its bands, densities of states and heat, by `screening_key` without the k
+  table.csv              all of it as a table
+
+examples:
+  ase-phonax screen crystals.extxyz --set mesh_length=30 supercell=[3,3,3]
+  ase-phonax screen *.cif --study elastic --output moduli
+  ase-phonax screen crystals.extxyz --scheduler scheduler.json
+
+Exit codes: see `ase-phonax --help`.
+"""
+
+
+def add_parser(commands: Commands) -> None:
+    """Register the command."""
+    words = "one study of many crystals, on all cores or a cluster, into a database"
+    add_command(commands, "screen", _add_arguments, _DESCRIPTION, help=words, epilog=_EPILOG)
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    from ..studies.screening.settings import ScreeningSettings
+
+    parser.add_argument(
+        "structures", metavar="STRUCTURE", nargs="+", help="files that ASE reads, all their structures; FILE@3 is one"
+    )
+    add_calculator(parser)
+    add_options(parser, ScreeningSettings)
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--output", "-o", metavar="FOLDER", type=Path, default=Path("screening"), help="(default: screening)"
+    )
+    add_reporting(parser)
+    add_config(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compute, write and print."""
+    from ..studies.screening.settings import ScreeningSettings
+
+    with reporting(arguments) as watch:
+        settings = settings_of(ScreeningSettings, arguments)
+        with watch.section("imports"):
+            from ..studies.screening import screen
+            from ..studies.screening.tasks import Job
+        loading.check_model(arguments.model)
+        Job.of(settings.study, dict(settings.set))
+        with watch.section("structures"):
+            named, unread = loading.read_structures(arguments.structures)
+        for name, reason in unread:
+            print(f"left out: {name}: {reason}", file=sys.stderr)
+        with watch.section("model"):
+            calc = load_calculator(arguments)
+        found = screen(
+            [atoms for _, atoms in named],
+            calc,
+            settings.study,
+            dict(settings.set),
+            folder=arguments.output,
+            names=[name for name, _ in named],
+            n_workers=settings.workers,
+            scheduler=settings.scheduler,
+            database=settings.database,
+            watch=watch,
+        )
+        if not arguments.quiet:
+            print(_in_words(found))
+    return 0
+
+
+def _in_words(found: Screening) -> str:
+    """What was done, for people."""
+    equal = f", {found.n_equal} of them equal to others" if found.n_equal else ""
+    before = f", {found.n_before} were there" if found.n_before else ""
+    failed = f"\n{found.n_failed} could not be computed: `ase db {found.database} failed=1`" if found.n_failed else ""
+    return f"""\
+{found.n_structures} crystals{equal}: {found.n_computed} computed now{before}{failed}
+results in {found.folder}: screening.db, table.csv, arrays"""
