@@ -18,6 +18,7 @@ from ase_phonax import ElasticSettings, PhonaxCalculator, elastic_constants, pho
 from ase_phonax.base import hdf5
 from ase_phonax.base.errors import InputError, OutputError
 from ase_phonax.cli import main
+from ase_phonax.cli.screen import _files
 from ase_phonax.phonons.sampling.stability import IMAGINARY_THRESHOLD_THZ
 from ase_phonax.studies.screening import cluster, store
 from ase_phonax.studies.screening.quantities import band_extremes
@@ -252,4 +253,8 @@ def test_the_command_says_what_it_left_out(tmp_path, monkeypatch, capsys):
     assert main(["screen", "Si.extxyz", "broken.cif", "--study", "elastic", "--set", "nonsense=1"]) == 2
     assert "unknown key 'nonsense'" in capsys.readouterr().err
     assert main(["screen", "absent.extxyz"]) == 2
+    Path("empty").mkdir()
+    assert main(["screen", "empty"]) == 2
+    assert "holds no file" in capsys.readouterr().err
+    assert _files(["Si.extxyz", "."]) == ["Si.extxyz", "Si.extxyz", "broken.cif"]
     assert not Path("screening").exists()

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..base.errors import StructureError
 from . import loading
 from .arguments import add_calculator, add_options, add_reporting, load_calculator, reporting, settings_of
 from .config import add_config
@@ -48,7 +49,10 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     from ..studies.screening.settings import ScreeningSettings
 
     parser.add_argument(
-        "structures", metavar="STRUCTURE", nargs="+", help="files that ASE reads, all their structures; FILE@3 is one"
+        "structures",
+        metavar="STRUCTURE",
+        nargs="+",
+        help="files that ASE reads, all their structures (FILE@3 is one), or folders of them",
     )
     add_calculator(parser)
     add_options(parser, ScreeningSettings)
@@ -73,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
         loading.check_model(arguments.model)
         Job.of(settings.study, dict(settings.set))
         with watch.section("structures"):
-            named, unread = loading.read_structures(arguments.structures)
+            named, unread = loading.read_structures(_files(arguments.structures))
         for name, reason in unread:
             print(f"left out: {name}: {reason}", file=sys.stderr)
         with watch.section("model"):
@@ -93,6 +97,21 @@ def run(arguments: argparse.Namespace) -> int:
         if not arguments.quiet:
             print(_in_words(found))
     return 0
+
+
+def _files(names: list[str]) -> list[str]:
+    """Files, those of folders in the order of their names."""
+    found: list[str] = []
+    for name in names:
+        folder = Path(name)
+        if not folder.is_dir():
+            found.append(name)
+            continue
+        inside = sorted(str(path) for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+        if not inside:
+            raise StructureError(f"the folder {name} holds no file", "there is nothing to compute", "name another")
+        found += inside
+    return found
 
 
 def _in_words(found: Screening) -> str:
