@@ -79,17 +79,15 @@ def main() -> None:
             after = resident(client)
         rates[n] = found.n_computed / seconds
         print(
-            f"{n} workers: {3600 * rates[n]:.0f} crystals an hour, {86400 * rates[n]:.0f} a day; {found.n_failed} failed;"
+            f"{n} workers: {3600 * rates[n]:.0f} crystals an hour, {86400 * rates[n]:.0f} a day, {found.n_failed} failed;"
             f" memory of a worker {max(before):.0f} MB at first, {max(after):.0f} MB at last",
             flush=True,
         )
     first = options.workers[0]
     for n in options.workers[1:]:
         print(f"{n} workers: {100 * rates[n] / rates[first] * first / n:.0f} % of {n} times one worker's rate")
-    each = scheduling(2)
-    print(
-        f"scheduling: {1e3 * each:.2f} ms a task; one scheduler keeps {1 / (each * max(rates.values())):.0f} such busy"
-    )
+    each, alone = scheduling(2), rates[first] / first
+    print(f"scheduling: {1e3 * each:.2f} ms a task; one scheduler keeps {1 / (each * alone):.0f} such workers busy")
 
 
 if __name__ == "__main__":
