@@ -79,7 +79,7 @@ def main() -> None:
             after = resident(client)
         rates[n] = found.n_computed / seconds
         print(
-            f"{n} workers: {3600 * rates[n]:.0f} crystals an hour, {86400 * rates[n]:.0f} a day, {found.n_failed} failed;"
+            f"{n} workers: {3600 * rates[n]:.0f} an hour, {86400 * rates[n]:.0f} a day, {found.n_failed} failed;"
             f" memory of a worker {max(before):.0f} MB at first, {max(after):.0f} MB at last",
             flush=True,
         )
