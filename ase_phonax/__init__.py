@@ -146,6 +146,7 @@ if TYPE_CHECKING:
     from .training.labels.teacher import LabelRecipe as LabelRecipe
     from .training.spectral_tuning import SpectralResult as SpectralResult
     from .training.spectral_tuning import fine_tune_to_spectra as fine_tune_to_spectra
+    from .web import write_page as write_page
 
 __version__ = "0.1.0"
 
@@ -229,6 +230,7 @@ _PUBLIC = {
     "training.labels.phonopy_labels": "frame_of_phonopy",
     "training.labels.teacher": "LabelRecipe",
     "training.spectral_tuning": "SpectralResult fine_tune_to_spectra",
+    "web": "write_page",
 }
 _HOMES = {name: module for module, names in _PUBLIC.items() for name in names.split()}
 

@@ -472,7 +472,7 @@ def test_no_text_for_callers_in_python_names_an_option():
     known |= {"folder", "n_workers"}
     for name, text in texts_below("studies", "phonons", "structures", "molecules", "training"):
         apart = re.sub(r"`[\w-]+( [^`]*)`", "", text)  # whole commands in backquotes are for everybody
-        assert not re.search(r"(?<!ase info )(?<!\w)--[a-z]", apart), (name, text)
+        assert not re.search(r"(?<!ase info )(?<!\w)--(?!xla_)[a-z]", apart), (name, text)  # XLA has flags of its own
         assert {named for named in re.findall(r"`(\w+)=", text)} <= known, (name, text)
 
 
@@ -491,7 +491,7 @@ def test_every_setting_is_an_option_with_the_same_default_and_help(name, kind):
         assert action.default == getattr(defaults, field.name)
         assert action.help == setting.help
     own = {"help", "structure", "model", "dtype", "route", "device", "site_tolerance", "mass"}
-    own |= {"output", "overwrite", "quiet", "log", "config"}
+    own |= {"output", "overwrite", "page", "quiet", "log", "config"}
     assert set(actions) == own | {field.name for field in dataclasses.fields(kind)}
 
 

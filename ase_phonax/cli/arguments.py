@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     SettingsOf = TypeVar("SettingsOf", bound=Settings)
 
 
+_PAGE = "report.html"
+
 # ---- options made from settings ----------------------------------------------------------------------
 
 
@@ -209,7 +211,7 @@ class StudyCommand(NamedTuple):
         add_command(commands, self.name, self._add_arguments, self.description, **words)
 
     def _add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        from .options import CifOptions, IsotopeOptions, OutputOptions
+        from .options import CifOptions, IsotopeOptions, OutputOptions, PageOptions
 
         settings, *first = self.settings()
         files = (CifOptions, IsotopeOptions) if self.from_cif else (IsotopeOptions,)
@@ -217,6 +219,7 @@ class StudyCommand(NamedTuple):
         add_calculator(parser, self.model_help)
         add_options(parser, *first, *files, settings)
         add_options(parser, OutputOptions, suffix=self.name)
+        add_options(parser, PageOptions)
         add_reporting(parser)
         add_config(parser)
         parser.set_defaults(run=self.run, output_suffix=self.name)
@@ -243,13 +246,17 @@ class StudyCommand(NamedTuple):
                     prepared = study.prepare(
                         atoms, settings, lambda: float(load().potential.cutoff), arguments.structure
                     )
-                own_files = study.STUDY.OWN_FILES
+                own_files = (*study.STUDY.OWN_FILES, _PAGE)
                 place = atomic_directory(output, overwrite=arguments.overwrite, own_files=own_files)
                 with place as folder, _told_of(kept_parts(output)) as keep:
                     run = Run(load(), settings, watch, self._origin(arguments), notes, keep)
                     results = study.compute(prepared, run)
                     with watch.section("files"), watch.progress("pictures and files"), writing(output):
                         results.write_into(folder)
+                        if arguments.page:
+                            from ..web import write_page
+
+                            write_page(results, folder / _PAGE)
             results = replace(results, timings_s=watch.rounded())
             watch.note("results", {"folder": str(output), **results.to_dict()})
             if not arguments.quiet:

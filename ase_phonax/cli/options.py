@@ -85,6 +85,15 @@ class IsotopeOptions(Settings):
 
 
 @dataclass(frozen=True)
+class PageOptions(Settings):
+    """A page to look at."""
+
+    page: bool = flag(
+        "output", "write report.html as well: one file with the table, and of phonons bands and modes that move"
+    )
+
+
+@dataclass(frozen=True)
 class OutputOptions(Settings):
     """Where results go; the default is completed with the ending of each command."""
 

@@ -131,7 +131,7 @@ def outcomes(
         raise InputError(
             f"workers cannot be used: {error}",
             "results would not be those of one crystal after the other",
-            "install one version everywhere, and start workers with one thread: dask worker ADDRESS --nthreads 1",
+            "install one version everywhere, and start workers with one thread: `dask worker ADDRESS --nthreads 1`",
         ) from error
     waiting = iter(tasks)
     running: dict[Any, tuple[str, Atoms]] = {}

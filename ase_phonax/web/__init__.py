@@ -1,0 +1,3 @@
+"""Pages that show a result in a browser, without a network."""
+
+from .page import write_page as write_page

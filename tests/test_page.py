@@ -1,0 +1,191 @@
+"""The page of a result, in a real browser without a network: what it shows, and that it moves."""
+
+import json
+import re
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.io import write
+
+from ase_phonax import PhonaxCalculator, PhononSettings, elastic_study, phonon_study
+from ase_phonax.cli import main
+from ase_phonax.web import data, page, write_page
+
+CALC = PhonaxCalculator()
+BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+needs_browser = pytest.mark.skipif(not (BROWSER and DRIVER), reason="no Chromium here, or not its driver")
+
+
+@pytest.fixture(scope="module")
+def study():
+    settings = PhononSettings(supercell=(2, 2, 2), mesh_length=15.0)
+    return phonon_study(bulk("MgO", "rocksalt", a=4.25), CALC, settings)
+
+
+@pytest.fixture(scope="module")
+def opened(study, tmp_path_factory):
+    """A browser with the page, 1200 pixels wide, and nobody to ask on the network."""
+    from selenium.webdriver import Chrome, ChromeOptions
+    from selenium.webdriver.chrome.service import Service
+
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    write_page(study, path)
+    options = ChromeOptions()
+    options.binary_location = BROWSER
+    for flag in ("headless=new", "no-sandbox", "enable-unsafe-swiftshader", "window-size=1200,1000"):
+        options.add_argument(f"--{flag}")
+    options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND")
+    options.set_capability("goog:loggingPrefs", {"browser": "SEVERE"})
+    browser = Chrome(options=options, service=Service(DRIVER))
+    try:
+        browser.get(path.as_uri())
+        yield browser
+    finally:
+        browser.quit()
+
+
+def script(browser, text: str):
+    return browser.execute_script(f"return {text}")
+
+
+@needs_browser
+def test_it_opens_without_a_network_and_without_an_error(opened, study):
+    assert [entry["message"] for entry in opened.get_log("browser")] == []
+    assert script(opened, "document.title").split() == study.report().title.split()
+    assert "heat capacity" in script(opened, "document.getElementById('table').innerText")
+    n_lines = script(opened, "document.querySelectorAll('#plot .scatterlayer .trace').length")
+    assert n_lines >= 6 + 1
+    assert script(opened, "document.querySelectorAll('#viewer canvas').length") >= 1
+
+
+@needs_browser
+def test_hovering_shows_one_frequency_in_bands_and_density(opened):
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    plot = opened.find_element("id", "plot")
+    before = script(opened, "document.getElementById('plot').layout.shapes.length")
+    for height in range(-120, 120, 6):  # until a band lies under the pointer
+        ActionChains(opened).move_to_element_with_offset(plot, -60, height).perform()
+        if script(opened, "document.getElementById('plot').layout.shapes.length") > before:
+            break
+    line = script(opened, "document.getElementById('plot').layout.shapes.at(-1)")
+    assert (line["x0"], line["x1"], line["xref"]) == (0, 1, "paper")
+
+
+@needs_browser
+def test_a_click_on_a_band_makes_its_mode_move(opened, study):
+    """What is drawn at two moments differs, and the words say which mode it is."""
+    script(
+        opened,
+        "document.getElementById('plot').emit('plotly_click', {points: [{curveNumber: 4, customdata: 0, y: 0}]})",
+    )
+    words = opened.find_element("id", "moving").text
+    frequency = study.sampling.bands.frequencies[0][0][4]
+    assert words.startswith(f"Mode 5 at q = (0, 0, 0): {frequency:.3f} THz")
+    assert opened.find_element("id", "play").get_attribute("aria-pressed") == "true"
+    places = script(opened, "viewer.getModel().selectedAtoms({}).map((a) => a.x)")
+    moved = False
+    for _ in range(40):
+        time.sleep(0.05)
+        moved = moved or script(opened, "viewer.getModel().selectedAtoms({}).map((a) => a.x)") != places
+    assert moved
+    opened.find_element("id", "play").click()
+    assert opened.find_element("id", "play").get_attribute("aria-pressed") == "false"
+
+
+@needs_browser
+def test_keys_alone_choose_and_move_a_mode(opened):
+    from selenium.webdriver.common.keys import Keys
+
+    modes = opened.find_element("id", "mode")
+    modes.send_keys(Keys.END)
+    assert opened.find_element("id", "moving").text.startswith("Mode 6 at q")
+    play = opened.find_element("id", "play")
+    play.send_keys(Keys.SPACE)
+    assert play.get_attribute("aria-pressed") == "false"
+    for label in ("viewer", "plot"):
+        assert opened.find_element("id", label).get_attribute("aria-label")
+
+
+@needs_browser
+def test_files_hold_what_is_shown(opened, study):
+    names = script(opened, "[...document.querySelectorAll('#files a')].map((a) => a.download)")
+    assert names == ["summary.json", "crystal.extxyz", "bands.csv", "density.csv"]
+    contents = opened.execute_async_script(
+        "const done = arguments[0];"
+        "Promise.all([...document.querySelectorAll('#files a')].map((a) => fetch(a.href).then((r) => r.text())))"
+        ".then(done)"
+    )
+    assert json.loads(contents[0])["formula"] == "MgO"
+    rows = contents[2].splitlines()
+    assert rows[0].startswith("segment,distance,band_1_THz")
+    assert len(rows) - 1 == sum(len(own) for own in study.sampling.bands.distances)
+
+
+@needs_browser
+def test_it_is_readable_on_a_narrow_screen(opened, tmp_path):
+    screen = {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    opened.refresh()
+    try:
+        assert script(opened, "document.documentElement.scrollWidth") <= 400
+        assert (
+            script(opened, "getComputedStyle(document.querySelector('dl')).gridTemplateColumns.split(' ').length") == 1
+        )
+        opened.save_screenshot(str(tmp_path / "narrow.png"))
+    finally:
+        opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        opened.refresh()
+
+
+def test_text_of_a_structure_is_never_markup(study):
+    content = data.page_data(study)
+    content["title"] = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
+    text = page.page(content)
+    assert "<script>alert(1)" not in text
+    assert "<img src=x" not in text
+    assert text.count('id="data">') == 1
+    embedded = re.search(r'id="data">(.*?)</script>', text, re.DOTALL)
+    assert json.loads(embedded.group(1))["title"] == content["title"]
+
+
+def test_it_needs_no_network_and_has_its_size(study, tmp_path):
+    write_page(study, tmp_path / "report.html")
+    size = (tmp_path / "report.html").stat().st_size
+    assert 3e5 < size < 3e6
+    own = [(Path(page.__file__).parent / "static" / name).read_text() for name in ("page.html", "page.js", "page.css")]
+    assert not any("http://" in text or "https://" in text or "@import" in text for text in own)
+
+
+def test_motions_are_eigenvectors_over_roots_of_masses(study):
+    """The optical mode of magnesium oxide at Gamma: opposite, as the masses are inverse; acoustic ones together."""
+    import base64
+
+    found = data.page_data(study)["motions"]
+    n = len(found["points"])
+    moves = np.frombuffer(base64.b64decode(found["displacements"]), "<i2").reshape(n, 6, 2, 3, 2) / 32767
+    gamma = found["qpoints"].index([0, 0, 0])
+    masses = study.phonopy.primitive.masses
+    optical = moves[gamma, 5, :, :, 0] + 1j * moves[gamma, 5, :, :, 1]
+    assert np.abs(masses @ optical).max() < 1e-3 * masses.max()
+    assert np.abs(moves).max(axis=(2, 3, 4)) == pytest.approx(1)
+    acoustic = moves[gamma, 0]
+    assert acoustic[0] == pytest.approx(acoustic[1], abs=1e-3)
+
+
+def test_every_study_has_a_page_and_the_command_writes_it(tmp_path, monkeypatch):
+    study = elastic_study(bulk("MgO", "rocksalt", a=4.25), CALC)
+    content = data.page_data(study)
+    assert "bands" not in content
+    assert content["structure"]["symbols"] == ["Mg", "O"]
+    monkeypatch.chdir(tmp_path)
+    write("MgO.extxyz", bulk("MgO", "rocksalt", a=4.25))
+    ask = ["elastic", "MgO.extxyz", "--page", "--quiet"]
+    assert main(ask) == 0
+    assert "bulk modulus" in Path("MgO-elastic/report.html").read_text()
+    assert main([*ask[:2], "--overwrite", "--quiet"]) == 0  # a page is a result of ours
+    assert not Path("MgO-elastic/report.html").exists()
