@@ -1,5 +1,6 @@
 """The page of a result, in a real browser without a network: what it shows, and that it moves."""
 
+import base64
 import json
 import re
 import shutil
@@ -8,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ase.build import bulk
+from ase import Atoms
+from ase.build import bulk, molecule
 from ase.io import write
 
 from ase_phonax import PhonaxCalculator, PhononSettings, elastic_study, phonon_study
@@ -33,7 +35,7 @@ def opened(study, tmp_path_factory):
     from selenium.webdriver.chrome.service import Service
 
     path = tmp_path_factory.mktemp("page") / "report.html"
-    write_page(study, path)
+    write_page(study, path, CALC)
     options = ChromeOptions()
     options.binary_location = BROWSER
     for flag in ("headless=new", "no-sandbox", "enable-unsafe-swiftshader", "window-size=1200,1000"):
@@ -72,8 +74,9 @@ def test_hovering_shows_one_frequency_in_bands_and_density(opened):
         ActionChains(opened).move_to_element_with_offset(plot, -60, height).perform()
         if script(opened, "document.getElementById('plot').layout.shapes.length") > before:
             break
+    assert script(opened, "document.getElementById('plot').layout.shapes.length") == before + 1
     line = script(opened, "document.getElementById('plot').layout.shapes.at(-1)")
-    assert (line["x0"], line["x1"], line["xref"]) == (0, 1, "paper")
+    assert (line["x0"], line["x1"], line["xref"], line["line"]["dash"]) == (0, 1, "paper", "dot")
 
 
 @needs_browser
@@ -114,14 +117,14 @@ def test_keys_alone_choose_and_move_a_mode(opened):
 @needs_browser
 def test_files_hold_what_is_shown(opened, study):
     names = script(opened, "[...document.querySelectorAll('#files a')].map((a) => a.download)")
-    assert names == ["summary.json", "crystal.extxyz", "bands.csv", "density.csv"]
+    assert names == ["summary.json", "bands.csv", "density.csv", "crystal.extxyz"]
     contents = opened.execute_async_script(
         "const done = arguments[0];"
         "Promise.all([...document.querySelectorAll('#files a')].map((a) => fetch(a.href).then((r) => r.text())))"
         ".then(done)"
     )
     assert json.loads(contents[0])["formula"] == "MgO"
-    rows = contents[2].splitlines()
+    rows = contents[1].splitlines()
     assert rows[0].startswith("segment,distance,band_1_THz")
     assert len(rows) - 1 == sum(len(own) for own in study.sampling.bands.distances)
 
@@ -161,11 +164,49 @@ def test_it_needs_no_network_and_has_its_size(study, tmp_path):
     assert not any("http://" in text or "https://" in text or "@import" in text for text in own)
 
 
+def test_numbers_that_are_none_do_not_stop_the_page(study):
+    content = data.page_data(study)
+    content["summary"]["broken"] = [float("nan"), {"deep": float("inf")}]
+    embedded = re.search(r'id="data">(.*?)</script>', page.page(content), re.DOTALL).group(1)
+    assert json.loads(embedded, parse_constant=pytest.fail)["summary"]["broken"] == [None, {"deep": None}]
+
+
+def test_molecules_and_layers_are_drawn_as_they_are():
+    water = molecule("H2O")
+    found = data.structure(water)
+    assert np.array(found["positions"]) == pytest.approx(water.positions, abs=1e-6)
+    assert found["repeats"] == [1, 1, 1]
+    sheet = Atoms("C", cell=[2.46, 2.46, 15], pbc=(True, True, False))
+    assert data.structure(sheet)["repeats"] == [3, 3, 1]
+
+
+def test_modes_that_are_drawn_are_those_of_the_bands(study):
+    """Of exact bands, too: without the calculator nothing moves."""
+    assert study.sampling.bands_exact
+    assert data.page_data(study)["motions"] is None
+    content = data.page_data(study, CALC)
+    motions = content["motions"]
+    assert np.abs(np.diff(motions["qpoints"], axis=0)).max(axis=1).min() > 1e-4  # none twice in a row
+    flat = np.concatenate([np.asarray(own) for own in content["bands"]["distances"]])
+    named = [place for place in motions["points"] if np.abs(flat[place] - content["bands"]["ticks"]).min() < 2e-5]
+    assert len(named) >= 6
+    # LO lies above TO at Gamma, and moves along the way that the path leaves it.
+    frequencies = np.concatenate([np.asarray(own) for own in study.sampling.bands.frequencies])
+    k = motions["qpoints"].index([0, 0, 0])
+    place = motions["points"][k]
+    assert frequencies[place, 5] > frequencies[place, 4] + 1
+    moves = np.frombuffer(base64.b64decode(motions["displacements"]), "<i2").reshape(-1, 6, 2, 3, 2)[k, 5, 0]
+    qpoints = np.concatenate([np.asarray(own) for own in study.sampling.bands.qpoints])
+    neighbour = qpoints[place + 1] if place == 0 else qpoints[place - 1]
+    along = np.linalg.inv(study.phonopy.primitive.cell) @ neighbour
+    direction = moves[:, 0] / np.linalg.norm(moves)
+    phase = moves[:, 1] / np.linalg.norm(moves)
+    assert np.hypot(direction @ along, phase @ along) / np.linalg.norm(along) == pytest.approx(1, abs=1e-3)
+
+
 def test_motions_are_eigenvectors_over_roots_of_masses(study):
     """The optical mode of magnesium oxide at Gamma: opposite, as the masses are inverse; acoustic ones together."""
-    import base64
-
-    found = data.page_data(study)["motions"]
+    found = data.page_data(study, CALC)["motions"]
     n = len(found["points"])
     moves = np.frombuffer(base64.b64decode(found["displacements"]), "<i2").reshape(n, 6, 2, 3, 2) / 32767
     gamma = found["qpoints"].index([0, 0, 0])

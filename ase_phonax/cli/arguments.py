@@ -256,7 +256,7 @@ class StudyCommand(NamedTuple):
                         if arguments.page:
                             from ..web import write_page
 
-                            write_page(results, folder / _PAGE)
+                            write_page(results, folder / _PAGE, load())
             results = replace(results, timings_s=watch.rounded())
             watch.note("results", {"folder": str(output), **results.to_dict()})
             if not arguments.quiet:

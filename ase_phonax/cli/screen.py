@@ -91,7 +91,6 @@ def run(arguments: argparse.Namespace) -> int:
             names=[name for name, _ in named],
             n_workers=settings.workers,
             scheduler=settings.scheduler,
-            database=settings.database,
             watch=watch,
         )
         if not arguments.quiet:
@@ -121,4 +120,4 @@ def _in_words(found: Screening) -> str:
     failed = f"\n{found.n_failed} could not be computed: `ase db {found.database} failed=1`" if found.n_failed else ""
     return f"""\
 {found.n_structures} crystals{equal}: {found.n_computed} computed now{before}{failed}
-results in {found.folder}: screening.db, table.csv, arrays"""
+results in {found.folder}: screening.db, table.csv, and arrays of phonons"""

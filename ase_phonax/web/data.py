@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import base64
+from contextlib import nullcontext
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..phonons.bands.paths import joints, plain_label
-from ..phonons.supercell.door import dynamical_matrix
+from ..phonons.supercell.patches import exact_matrices
 from ..studies.report import Columns
 
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from ..calculator import PhonaxCalculator
     from ..studies.phonon_results import PhononStudy
     from ..studies.report import Report
     from ..studies.study import Study
@@ -24,8 +27,12 @@ _MOTION_BYTES = 1_000_000  # of eigenvectors: modes at as many points of the pat
 _QUANTA = 32767  # of 16-bit integers, for components relative to the largest
 
 
-def page_data(study: Study) -> dict[str, Any]:
-    """All that a page of a study needs."""
+def page_data(study: Study, calc: PhonaxCalculator | None = None) -> dict[str, Any]:
+    """All that a page of a study needs.
+
+    Args:
+        calc: that of the study; where bands are exact, motions are known with it alone.
+    """
     report = study.report()
     found: dict[str, Any] = {
         "title": report.title,
@@ -36,7 +43,7 @@ def page_data(study: Study) -> dict[str, Any]:
     if atoms is not None:
         found["structure"] = structure(atoms)
     if hasattr(study, "sampling"):
-        found |= _of_phonons(study)
+        found |= _of_phonons(study, calc)
     return found
 
 
@@ -49,7 +56,8 @@ def structure(atoms: Atoms) -> dict[str, Any]:
             repeats = [times if own else 1 for own in periodic]
     return {
         "symbols": atoms.get_chemical_symbols(),
-        "positions": np.round(atoms.get_scaled_positions(wrap=False) @ atoms.cell.array, 6).tolist(),
+        "positions": np.round(atoms.positions, 6).tolist(),
+        "periodic": [bool(x) for x in atoms.pbc],
         "cell": np.round(atoms.cell.array, 6).tolist(),
         "repeats": repeats,
     }
@@ -69,66 +77,78 @@ def _groups(report: Report) -> list[dict[str, Any]]:
     return groups
 
 
-def _of_phonons(study: Any) -> dict[str, Any]:
+def _of_phonons(study: Any, calc: PhonaxCalculator | None) -> dict[str, Any]:
     results: PhononStudy = study
     sampling, phonopy = results.sampling, results.phonopy
     bands = sampling.bands
     distances = [np.asarray(own) for own in bands.distances]
     frequencies = [np.asarray(own) for own in bands.frequencies]
-    qpoints = np.concatenate([np.asarray(own) for own in bands.qpoints])
     names = ["|".join(map(plain_label, own)) for own in joints(list(bands.labels or []), list(bands.path_connections))]
     ends = [float(distances[0][0]), *(float(own[-1]) for own in distances)]
     density = sampling.total_dos
     primitive = phonopy.primitive
     return {
         # Modes belong to the cell that phonopy calls primitive.
-        "structure": structure(_as_atoms(primitive)),
+        "structure": structure(_as_atoms(primitive, results.crystal.repeated)),
         "bands": {
             "distances": [_short(own) for own in distances],
             "frequencies": [_short(own.T) for own in frequencies],  # (segments, bands, points)
-            "ticks": ends,
+            "ticks": np.round(ends, 5).tolist(),
             "labels": names,
-            "exact": sampling.bands_exact,
         },
         "density": {
             "frequencies": _short(np.asarray(density.frequency_points)),
             "values": _short(np.asarray(density.dos)),
         },
-        "motions": _motions(phonopy, qpoints, np.cumsum([0, *(len(own) for own in distances)])),
-        "doubt": results.sampling.unstable,
+        "motions": _motions(results, calc),
     }
 
 
-def _motions(phonopy: Any, qpoints: NDArray[np.float64], begins: NDArray[np.int64]) -> dict[str, Any]:
-    """Displacements of all modes at some points of the path: its special ones first, others as evenly as fit."""
-    n = len(phonopy.primitive)
+def _motions(results: PhononStudy, calc: PhonaxCalculator | None) -> dict[str, Any] | None:
+    """Displacements of all modes at some points of the path: its special ones first, others as evenly as fit.
+
+    None where bands are exact and nobody knows their matrices: modes of the supercell would be other ones.
+    """
+    phonopy, bands = results.phonopy, results.sampling.bands
+    exact = results.sampling.bands_exact
+    if exact and calc is None:
+        return None
+    segments = [np.asarray(own) for own in bands.qpoints]
+    qpoints, n = np.concatenate(segments), len(phonopy.primitive)
     most = max(2, _MOTION_BYTES // (4 * (3 * n) ** 2))
-    special = sorted({int(k) for k in begins[:-1]} | {int(k) - 1 for k in begins[1:]})
-    others = [k for k in range(len(qpoints)) if k not in special]
-    extra = max(0, most - len(special))
-    chosen = special[:most] + [others[k] for k in np.unique(np.linspace(0, len(others) - 1, extra).astype(int))]
-    chosen = sorted(chosen if others else special[:most])
-    matrix = dynamical_matrix(phonopy)
-    masses = np.sqrt(np.repeat(phonopy.primitive.masses, 3))
-    packed = []
-    for k in chosen:
-        matrix.run(qpoints[k])
-        _, vectors = np.linalg.eigh(np.asarray(matrix.dynamical_matrix))
-        moves = (vectors / masses[:, None]).T  # (bands, 3n)
-        largest = np.abs(np.stack([moves.real, moves.imag])).max(axis=(0, 2))
-        scaled = moves / largest[:, None] * _QUANTA
-        packed.append(np.stack([scaled.real, scaled.imag], -1).round().astype("<i2"))
+    ends = np.cumsum([len(own) for own in segments]).tolist()
+    special = [0]
+    for begin, end in zip([0, *ends[:-1]], ends, strict=True):
+        # Where the path goes on, the end of one segment is the beginning of the next.
+        special += [k for k in (begin, end - 1) if np.abs(qpoints[k] - qpoints[special[-1]]).max() > 1e-8]
+    ended = set(ends) - set(special)
+    others = [k for k in range(len(qpoints)) if k not in special and k not in ended]
+    extra = min(max(0, most - len(special)), len(others))
+    spread: Any = np.unique(np.linspace(0, len(others) - 1, extra).astype(int)) if extra else []
+    chosen = sorted([*special[:most], *(others[k] for k in spread)])
+    aside = copy(phonopy)
+    with (
+        exact_matrices(aside, results.calculator(calc), qpoints, None) if exact and calc is not None else nullcontext()
+    ):
+        # Once more as they were drawn, with LO and TO modes at Gamma by the direction of the path.
+        found = aside.run_band_structure(segments, with_eigenvectors=True, path_connections=bands.path_connections)
+    vectors = np.concatenate([np.asarray(own) for own in found.eigenvectors or []])[chosen]
+    moves = vectors.swapaxes(1, 2) / np.sqrt(np.repeat(phonopy.primitive.masses, 3))  # (points, bands, 3n)
+    both = np.stack([moves.real, moves.imag], -1)
+    scaled = both / np.abs(both).max(axis=(2, 3), keepdims=True) * _QUANTA
     return {
         "points": chosen,
         "qpoints": np.round(qpoints[chosen], 6).tolist(),
-        "displacements": base64.b64encode(np.array(packed).tobytes()).decode(),  # (points, bands, 3n, re im)
+        "displacements": base64.b64encode(
+            scaled.round().astype("<i2").tobytes()
+        ).decode(),  # (points, bands, 3n, re im)
     }
 
 
-def _as_atoms(cell: Any) -> Atoms:
+def _as_atoms(cell: Any, periodic: tuple[bool, bool, bool]) -> Atoms:
     from ase import Atoms
 
-    return Atoms(cell.symbols, scaled_positions=cell.scaled_positions, cell=cell.cell, pbc=True)
+    return Atoms(cell.symbols, scaled_positions=cell.scaled_positions, cell=cell.cell, pbc=periodic)
 
 
 def _short(values: NDArray[np.float64]) -> Any:

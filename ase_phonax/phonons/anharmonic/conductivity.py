@@ -164,7 +164,8 @@ def get_thermal_conductivity(
         rotations, n_kept = phono3py.primitive_symmetry.pointgroup_operations, 0
         numbers = checked_conductivity_mesh(mesh, len(phono3py.primitive), rotations)
     found = on_mesh(mesh=numbers, temperatures=checked_temperatures, method=method)
-    _refuse_endless_lives(found, float(checked_temperatures[-1]), numbers)
+    if boundary_um is None:  # which ends every life
+        _refuse_endless_lives(found, float(checked_temperatures[-1]), numbers)
     return ThermalConductivity(
         temperatures=checked_temperatures,
         kappa=_tensors(found.kappa),
@@ -197,12 +198,14 @@ def _converged_mesh(
     length = _FIRST_LENGTH
     while True:
         numbers = _three(numbers_of_length(phono3py.primitive.cell, length))
-        too_many = bool(steps) and np.prod(numbers) > max_qpoints
+        beyond = np.prod(numbers) > max_qpoints or not _fits(np.array(numbers), len(phono3py.primitive))
+        too_many = bool(steps) and beyond
         settled = len(steps) > 1 and abs(steps[-1].kappa / steps[-2].kappa - 1) < tolerance
         if too_many and not settled:
             warnings.warn(
                 f"The conductivity has not settled to {100 * tolerance:g} % on the mesh {steps[-1].numbers}, and the"
-                f" next one, {numbers}, has more than {max_qpoints} wave vectors. Give a finer mesh by hand.",
+                f" next one, {numbers}, has more than {max_qpoints} wave vectors, or does not fit the memory. Give a"
+                " finer mesh by hand.",
                 UnstableWarning,
                 stacklevel=3,
             )
@@ -271,16 +274,24 @@ def checked_conductivity_mesh(mesh: ArrayLike, n_atoms: int, rotations: NDArray[
             "triplets of its wave vectors are taken from a mesh that the crystal's rotations leave as it is",
             "give the same number along these vectors, or none for a converged mesh",
         )
-    # Eigenvectors of all wave vectors; strengths and two sets of weights of all triplets with one of them.
-    n_bands = 3 * n_atoms
-    n_bytes = float(np.prod(numbers)) * (16 * n_bands**2 + 12 * n_bands**3)
-    if n_bytes > 0.5 * memory_bytes():
+    if not _fits(numbers, n_atoms):
+        taken = _mesh_bytes(numbers, n_atoms) / 2**30
         raise InputError(
-            f"the mesh {numbers.tolist()} takes {n_bytes / 2**30:.1f} GB, of {memory_bytes() / 2**30:.1f} GB",
+            f"the mesh {numbers.tolist()} takes {taken:.1f} GB, of {memory_bytes() / 2**30:.1f} GB",
             "all triplets with one wave vector are held at once",
             "give a coarser mesh, or none for a converged one",
         )
     return _three(numbers)
+
+
+def _mesh_bytes(numbers: NDArray[np.int64], n_atoms: int) -> float:
+    """Eigenvectors of all wave vectors; strengths and two sets of weights of all triplets with one of them."""
+    n_bands = 3 * n_atoms
+    return float(np.prod(numbers)) * (16 * n_bands**2 + 12 * n_bands**3)
+
+
+def _fits(numbers: NDArray[np.int64], n_atoms: int) -> bool:
+    return _mesh_bytes(numbers, n_atoms) < 0.5 * memory_bytes()
 
 
 def _three(numbers: NDArray[np.int64]) -> tuple[int, int, int]:

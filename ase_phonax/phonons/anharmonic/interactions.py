@@ -15,13 +15,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.cores import n_cores
+from ...base.cores import on_cores
 from ...base.errors import UnstableWarning
 from ...base.memory import memory_bytes
 
@@ -110,8 +109,7 @@ class MeshInteraction:
             part = (part.real**2 + part.imag**2).reshape(len(rows), size, n_b, size)
             strengths[rows] = interaction.unit_conversion_factor * part.swapaxes(1, 2)
 
-        with ThreadPoolExecutor(n_cores()) as pool:
-            list(pool.map(fill, range(len(slabs))))
+        list(on_cores(fill, range(len(slabs))))
         interaction._g_zero = g_zero
         if self._done:
             self._done()

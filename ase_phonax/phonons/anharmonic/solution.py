@@ -220,4 +220,5 @@ def _kept(file: Path, about: Mapping[str, NDArray[np.float64]]) -> Solution | No
         if np.shape(found) != values.shape or not np.allclose(found, values, rtol=_SAME, atol=_SAME):
             return None
     parts: dict[str, Any] = {name: arrays.get(f"part/{name}") for name in _ARRAYS}
-    return Solution(**parts)
+    missing = {name for name, values in parts.items() if values is None}
+    return Solution(**parts) if missing <= {"coherence", "gamma_isotope"} else None

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import asyncio
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ... import __version__
 from ...base.cores import n_cores
-from ...base.errors import InputError, PhonaxError
-from .tasks import Job, Outcome, computed, failure
+from ...base.errors import InputError, PhonaxError, is_failure
+from .tasks import DIED, Job, Outcome, computed, failure
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -47,21 +49,27 @@ class ModelOnWorkers:
 
     def setup(self, worker: Any) -> None:
         """Called by Dask on each worker."""
+        self.check(worker)
+
+    def teardown(self, worker: Any) -> None:
+        """Called by Dask at the end."""
+
+    def check(self, worker: Any) -> None:
+        """Refuse a worker whose results would differ. Of one that comes late Dask does not say what `setup` raises."""
         if self.version != __version__:
             raise RuntimeError(f"ase-phonax is {__version__} on {worker.address}, and {self.version} here")
         n_threads = worker.state.nthreads
         if n_threads > 1:  # sums of numbers in another order differ in their last digits
             raise RuntimeError(f"{worker.address} has {n_threads} threads, and results depend on their order")
 
-    def teardown(self, worker: Any) -> None:
-        """Called by Dask at the end."""
-
 
 def on_worker(name: str, job: Job, atoms: Atoms) -> Outcome:
     """A task: the study of one crystal by the model that the worker has."""
     from distributed import get_worker
 
-    plugin: Any = get_worker().plugins[name]
+    worker = get_worker()
+    plugin: Any = worker.plugins[name]
+    plugin.check(worker)
     return computed(atoms, plugin.calc, job)
 
 
@@ -111,7 +119,7 @@ def connected(n_workers: int | None, scheduler: str | None) -> Iterator[Client]:
 
 def outcomes(
     client: Client, calc: PhonaxCalculator, job: Job, tasks: Iterable[tuple[str, Atoms]], model: str
-) -> Iterator[tuple[str, Outcome]]:
+) -> Generator[tuple[str, Outcome]]:
     """(key, outcome) of all tasks, in whatever order they end.
 
     Args:
@@ -123,21 +131,16 @@ def outcomes(
         InputError: workers have another version of this package.
     """
     from distributed import wait
-    from distributed.scheduler import KilledWorker
 
     try:
         client.register_plugin(_plugin(calc, model), name=model)
-    except RuntimeError as error:
-        raise InputError(
-            f"workers cannot be used: {error}",
-            "results would not be those of one crystal after the other",
-            "install one version everywhere, and start workers with one thread: `dask worker ADDRESS --nthreads 1`",
-        ) from error
+    except (RuntimeError, ImportError) as error:
+        raise _unfit(error) from error
     waiting = iter(tasks)
     running: dict[Any, tuple[str, Atoms]] = {}
     try:
         while True:
-            ahead = _AHEAD * max(1, sum(client.nthreads().values()))
+            ahead = _AHEAD * max(1, _n_threads(client))
             while len(running) < ahead and (task := next(waiting, None)) is not None:
                 future = client.submit(on_worker, model, job, task[1], key=f"phonax-{task[0]}", pure=False)
                 running[future] = task
@@ -145,28 +148,78 @@ def outcomes(
                 return
             for future in _ended(client, wait, list(running)):
                 key, atoms = running.pop(future)
-                try:
-                    yield key, future.result()
-                except KilledWorker as error:
-                    yield key, failure(atoms, f"its worker died, as often as Dask tries: {error}"[:400])
+                yield key, _outcome(future, atoms)
                 future.release()
+    except (asyncio.CancelledError, CancelledError, OSError) as error:  # a scheduler that dies takes all futures along
+        raise _lost() from error
     finally:
         if client.status == "running":
             client.cancel(list(running))
+            client.unregister_worker_plugin(model)
+
+
+def _outcome(future: Any, atoms: Atoms) -> Outcome:
+    """What a task has come to; of one whose worker has died, or whose result cannot be sent, the reason.
+
+    Raises:
+        InputError: the worker cannot be used.
+    """
+    from distributed.scheduler import KilledWorker
+
+    try:
+        found: Outcome = future.result()
+        return found
+    except KilledWorker as error:
+        return failure(atoms, f"{DIED}, as often as Dask tries: {error}"[:400])
+    except RuntimeError as error:
+        if "results depend on their order" in str(error) or str(error).startswith("ase-phonax is"):
+            raise _unfit(error) from error
+        return failure(atoms, f"unexpected {type(error).__name__}: {error}"[:400])
+    except (asyncio.CancelledError, CancelledError, OSError):
+        raise
+    except BaseException as error:
+        if not is_failure(error):
+            raise
+        return failure(atoms, f"unexpected {type(error).__name__}: {error}"[:400])
+
+
+def _unfit(error: Exception) -> InputError:
+    return InputError(
+        f"workers cannot be used: {error}",
+        "results would not be those of one crystal after the other",
+        "install one version everywhere, and start workers with one thread: `dask worker ADDRESS --nthreads 1`",
+    )
+
+
+def _lost() -> SchedulerLost:
+    return SchedulerLost(
+        "the scheduler is gone",
+        "nobody hands crystals to workers any more; what was written before is whole",
+        "start it again, and give the same command: it goes on from there",
+    )
+
+
+def _n_threads(client: Client) -> int:
+    """Of all workers that are there now.
+
+    Raises:
+        SchedulerLost: nobody is left to ask.
+    """
+    try:
+        return int(sum(client.nthreads().values()))
+    except (AttributeError, OSError, TimeoutError) as error:  # a client that is closed has no scheduler
+        raise _lost() from error
 
 
 def _ended(client: Client, wait: Callable[..., Any], futures: list[Any]) -> list[Any]:
     """Futures that have ended; one at least."""
     while True:
         try:
-            return list(wait(futures, timeout=_PATIENCE, return_when="FIRST_COMPLETED").done)
+            with client.as_current():
+                return list(wait(futures, timeout=_PATIENCE, return_when="FIRST_COMPLETED").done)
         except TimeoutError:
             if client.status != "running":
-                raise SchedulerLost(
-                    "the scheduler is gone",
-                    "nobody hands crystals to workers any more; what was written before is whole",
-                    "start it again, and give the same command: it goes on from there",
-                ) from None
+                raise _lost() from None
 
 
 def _plugin(calc: PhonaxCalculator, name: str) -> Any:

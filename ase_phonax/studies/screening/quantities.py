@@ -23,12 +23,8 @@ if TYPE_CHECKING:
 _LEFT_OUT = {"provenance", "units", "timings_s", "files", "structure_file", "version", "warnings"}
 # The model is the same for all of them, and described in the database's metadata.
 _OF_THE_MODEL = {"level_of_theory", "model_errors", "licence", "training_set", "citation", "dtype"}
-# ASE's own names of columns, and those of a screening.
-_TAKEN = {
-    *("id", "age", "user", "calculator", "energy", "forces", "stress", "stresses", "dipole", "magmom", "magmoms"),
-    *("charge", "charges", "free_energy", "natoms", "formula", "pbc", "mass", "volume", "cell", "positions", "numbers"),
-    *("fmax", "smax", "unique_id", "ctime", "mtime", "masses", "constraints", "tags", "momenta", "constrained_forces"),
-}
+# Columns that ASE computes of a row, besides its reserved keys.
+_TAKEN = {"mass", "volume", "charge", "natoms", "masses", "tags", "constrained_forces", "name", "place", "reason"}
 _WORDS = 200  # letters of a text to select by
 N_ACOUSTIC = 3
 
@@ -121,7 +117,9 @@ def _flat(values: Mapping[str, Any], begin: str) -> Iterator[tuple[str, Any]]:
 
 def _can_be_kept(name: str, value: Any) -> bool:
     """Whether ASE takes it as a key and its value."""
-    if name in _TAKEN or not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name):
+    from ase.db.core import reserved_keys
+
+    if name in _TAKEN or name in reserved_keys or not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name):
         return False
     if isinstance(value, str):
         return 0 < len(value) <= _WORDS and not _is_number(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,7 +57,6 @@ def screen(
     client: Client | None = None,
     n_workers: int | None = None,
     scheduler: str | None = None,
-    database: str | None = None,
     watch: Watch | None = None,
 ) -> Screening:
     """One study of many crystals, by all cores of this machine or by a cluster, into a database of ASE.
@@ -75,7 +74,6 @@ def screen(
         client: of Dask; else a cluster is started on this machine, or a scheduler asked.
         n_workers: processes on this machine; all cores unless given.
         scheduler: address of a scheduler, or its file.
-        database: a PostgreSQL URL instead of the file in the folder.
         watch: is told how many are done.
 
     Raises:
@@ -101,7 +99,8 @@ def screen(
     with ExitStack() as stack:
         if client is None and scheduler is not None:  # before a database is made for nothing
             client = stack.enter_context(connected(n_workers, scheduler))
-        store = stack.enter_context(open_store(folder, database, about))
+        store = stack.enter_context(open_store(folder, about))
+        store.begin({key: number for key, (number, _) in tasks.items()})
         missing = {key: task for key, task in tasks.items() if f"k{key}" not in store.done}
         n_before, dashboard = len(tasks) - len(missing), ""
         stack.callback(store.write_table)
@@ -112,14 +111,15 @@ def screen(
             watch.note("workers", {"dashboard": dashboard, "n_threads": sum(asked.nthreads().values())})
             with watch.section("screening"), watch.progress(f"{study} of {len(missing)} crystals") as progress:
                 todo = ((key, atoms) for key, (_, atoms) in missing.items())
-                for done, (key, outcome) in enumerate(outcomes(asked, calc, job, todo, f"phonax-{model}"), 1):
+                coming = stack.enter_context(closing(outcomes(asked, calc, job, todo, f"phonax-{model}")))
+                for done, (key, outcome) in enumerate(coming, 1):
                     number = missing[key][0]
                     store.add(key, number, names[number] if names else str(number), outcome)
                     progress(done, len(missing))
         failed = sum(bool(row["failed"]) for row in store.rows())
     return Screening(
         folder=folder,
-        database=database or str(folder / DATABASE),
+        database=str(folder / DATABASE),
         n_structures=len(structures),
         n_equal=len(structures) - len(tasks),
         n_before=n_before,

@@ -15,7 +15,10 @@ def assignment(value: Any) -> tuple[str, Any]:
     """ "mesh_length=30" as ("mesh_length", 30): the value is read as YAML."""
     import yaml
 
-    name, equals, rest = value.partition("=") if isinstance(value, str) else (value[0], "=", value[1])
+    if isinstance(value, (list, tuple)) and len(value) == 2:
+        name, equals, rest = str(value[0]), "=", value[1]
+    else:
+        name, equals, rest = str(value).partition("=")
     if not equals or not name:
         raise Unfit(f"{value!r} is not like mesh_length=30")
     try:
@@ -54,11 +57,4 @@ class ScreeningSettings(Settings):
         "address of a Dask scheduler, such as tcp://host:8786, or its scheduler file: its workers compute",
         metavar="ADDRESS",
         either="scheduler",
-    )
-    database: str | None = option(
-        None,
-        text,
-        _WORKERS,
-        "a PostgreSQL server, postgresql://user:password@host/name (default: a file in the output folder)",
-        metavar="URL",
     )

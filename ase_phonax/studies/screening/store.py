@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ...base.claims import claimed_folder
 from ...base.errors import OutputError
 from ...base.files import write_whole
+from .tasks import DIED
 
 if TYPE_CHECKING:
     from .tasks import Outcome
@@ -33,7 +34,28 @@ class Store:
 
     def __init__(self, database: Any, folder: Path):
         self._database, self.folder = database, folder
-        self.done = {row.key_value_pairs.get("screening_key", "") for row in database.select(include_data=False)}
+        self.done: set[str] = set()
+        self._again: dict[str, int] = {}  # rows of crystals whose worker died, which says nothing of them
+        self._places: dict[str, int] = {}
+        self._first = 0  # place of the first crystal that is given now
+        for row in database.select(include_data=False):
+            key = row.key_value_pairs.get("screening_key")
+            if key is None:  # somebody else's
+                continue
+            if row.key_value_pairs.get("reason", "").startswith(DIED):
+                self._again[key] = row.id
+            else:
+                self.done.add(key)
+            self._places[key] = row.key_value_pairs["place"]
+
+    def begin(self, numbers: Mapping[str, int]) -> None:
+        """Say which crystals are given: the same as before, which keep their places, or more, which come after them.
+
+        Args:
+            numbers: key -> number of the crystal among those given.
+        """
+        same = any(self._places.get(f"k{key}") == number for key, number in numbers.items())
+        self._first = 0 if same or not self._places else 1 + max(self._places.values())
 
     def add(self, key: str, number: int, name: str, outcome: Outcome) -> None:
         """Keep what came of a crystal: its arrays first, so that a row has them all.
@@ -41,16 +63,18 @@ class Store:
         Raises:
             OutputError: the disk is full, or the database cannot be written.
         """
-        if outcome.arrays:
-            path = self.folder / ARRAYS / f"{key}.h5"
-            path.parent.mkdir(exist_ok=True)
-            write_whole(path, outcome.arrays)
-        pairs = {"screening_key": f"k{key}", "place": number, "failed": int(bool(outcome.reason)), **outcome.quantities}
+        pairs = {"screening_key": f"k{key}", "place": self._first + number, "failed": int(bool(outcome.reason))}
+        pairs |= outcome.quantities
         if outcome.reason:
             pairs["reason"] = outcome.reason[:_REASON]
         data = {"name": name, "reason": outcome.reason, "seconds": outcome.seconds, "summary": outcome.summary}
         with _writing(self.folder):
-            self._database.write(outcome.atoms, key_value_pairs=pairs, data=data)
+            if outcome.arrays:
+                path = self.folder / ARRAYS / f"{key}.h5"
+                path.parent.mkdir(exist_ok=True)
+                write_whole(path, outcome.arrays, to_disk=True)
+            known = self._again.pop(f"k{key}", None)
+            self._database.write(outcome.atoms, key_value_pairs=pairs, data=data, id=known)
         self.done.add(f"k{key}")
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -58,8 +82,9 @@ class Store:
         found = [
             {"name": row.data.get("name", ""), "formula": row.formula, "n_atoms": row.natoms, **row.key_value_pairs}
             for row in self._database.select()
+            if "screening_key" in row.key_value_pairs
         ]
-        yield from sorted(found, key=lambda row: (row.get("place", 0), row["screening_key"]))
+        yield from sorted(found, key=lambda row: (row["place"], row["screening_key"]))
 
     def write_table(self) -> None:
         """table.csv of all crystals, with a column for each number that any of them has."""
@@ -73,12 +98,11 @@ class Store:
 
 
 @contextmanager
-def open_store(folder: Path, url: str | None, about: dict[str, Any]) -> Iterator[Store]:
+def open_store(folder: Path, about: dict[str, Any]) -> Iterator[Store]:
     """Open or make the database of a screening, which nobody else may write meanwhile.
 
     Args:
         folder: is made where there is none.
-        url: of a PostgreSQL server ("postgresql://..."); None for a file in the folder.
         about: what all of its results have in common: study, settings, model.
 
     Raises:
@@ -86,43 +110,60 @@ def open_store(folder: Path, url: str | None, about: dict[str, Any]) -> Iterator
     """
     from ase.db import connect
 
+    # Without ASE's lock file, which a killed run leaves behind: the folder is claimed.
     with claimed_folder(folder):
-        place = url or str(folder / DATABASE)
+        place = folder / DATABASE
+        if not place.exists():
+            _make(place, about)
+        database = connect(place, use_lock_file=False)
         try:
-            # Without ASE's lock file, which a killed run leaves behind: the folder is claimed.
-            with connect(place, use_lock_file=False) as database:
-                pass
-            metadata = database.metadata
-            count = database.count()
-        except (sqlite3.Error, ValueError, OSError) as error:
+            found, count = database.metadata.get(_MARK), database.count()
+        except Exception as error:  # readers of databases answer damage by whatever they run into
             raise OutputError(
                 f"{place} cannot be opened as a database: {error}",
                 "results are kept there as they come",
                 "choose another folder, or move that file away",
             ) from error
-        mark = json.dumps(about, sort_keys=True)
-        found = metadata.get(_MARK)
-        if found is None and count:
+        if found is None:
             raise OutputError(
                 f"{place} is a database of something else, with {count} rows",
                 "results would be mixed with it",
                 "choose another folder",
             )
-        if found is not None and found != mark:
+        if found != json.dumps(about, sort_keys=True):
             raise OutputError(
                 f"{place} holds another screening: {_differences(json.loads(found), about)}",
                 "its results would not be comparable with these",
                 "choose another folder, or ask for the same again",
             )
-        if found is None:
-            with _writing(folder):
-                database.metadata = {**metadata, _MARK: mark, "title": f"ase-phonax, {about['study']} of many crystals"}
         yield Store(database, folder)
 
 
+def _make(place: Path, about: dict[str, Any]) -> None:
+    """An empty database that knows what it is for, whole or not at all."""
+    from ase.db import connect
+
+    part = place.with_name(f".{place.name}.part")
+    with _writing(place.parent):
+        part.unlink(missing_ok=True)
+        database = connect(part, type="db", use_lock_file=False)
+        title = f"ase-phonax, {about['study']} of many crystals"
+        database.metadata = {_MARK: json.dumps(about, sort_keys=True), "title": title}
+        part.replace(place)
+
+
 def _differences(found: dict[str, Any], asked: dict[str, Any]) -> str:
-    names = [name for name in asked if found.get(name) != asked[name]]
-    return ", ".join(f"{name} is {found.get(name)!r} there and {asked[name]!r} here" for name in names)[:500]
+    """What differs, setting by setting."""
+    apart = []
+    for name in dict.fromkeys([*asked, *found]):
+        one, other = found.get(name), asked.get(name)
+        if one == other:
+            continue
+        if isinstance(one, dict) and isinstance(other, dict):
+            apart.append(_differences(one, other))
+        else:
+            apart.append(f"{name} is {one!r} there and {other!r} here"[:200])
+    return ", ".join(apart)
 
 
 @contextmanager

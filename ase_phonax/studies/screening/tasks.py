@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ase import Atoms
 
-from ...base.errors import InputError, PhonaxError
+from ...base.errors import InputError, PhonaxError, is_failure
 from ...base.hdf5 import pack
 from .quantities import arrays, plain_summary, quantities
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ...calculator import PhonaxCalculator
     from ..options import Settings
 
+DIED = "its worker died"
 # Name: module and function of the study, module and class of its settings.
 STUDIES = {
     "phonons": ("phonon_study", "phonon_study", "settings", "PhononSettings"),
@@ -97,6 +98,7 @@ def key_of(atoms: Atoms, job: Job, model: str) -> str:
     digest = hashlib.sha256(json.dumps([model, job.study, job.settings], sort_keys=True).encode())
     for values in (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, atoms.get_masses()):
         digest.update(np.ascontiguousarray(values).tobytes())
+    digest.update(repr(atoms.info.get("occupancy")).encode())  # of sites that elements share, which are refused
     return digest.hexdigest()[:32]
 
 
@@ -116,7 +118,9 @@ def computed(atoms: Atoms, calc: PhonaxCalculator, job: Job) -> Outcome:
         )
     except PhonaxError as error:
         reason = f"{error.what}: {error.why}; {error.remedy}"
-    except Exception as error:  # a fault of ours in one of thousands must not end the others
+    except BaseException as error:  # a fault of ours in one of thousands must not end the others
+        if not is_failure(error):
+            raise
         last = traceback.extract_tb(error.__traceback__)[-1]
         reason = f"unexpected {type(error).__name__} in {last.name}: {error}"
     return Outcome(reason, {}, {}, b"", atoms, time.perf_counter() - start)

@@ -55,7 +55,7 @@ offer("summary.json", JSON.stringify(data.summary, null, 1), "application/json")
 let viewer = null;
 const images = [];  // of the drawn atoms: primitive atom, cell
 function drawStructure() {
-  const { symbols, positions, cell, repeats } = data.structure;
+  const { symbols, positions, cell, repeats, periodic } = data.structure;
   at("crystal").hidden = false;
   for (let a = 0; a < repeats[0]; a++) for (let b = 0; b < repeats[1]; b++) for (let c = 0; c < repeats[2]; c++)
     symbols.forEach((symbol, atom) => images.push({ symbol, atom, cell: [a, b, c],
@@ -73,7 +73,7 @@ function drawStructure() {
   viewer.zoomTo();
   viewer.render();
   const lattice = cell.flat().join(" ");
-  offer("crystal.extxyz", `${symbols.length}\nLattice="${lattice}" Properties=species:S:1:pos:R:3 pbc="T T T"\n`
+  offer("crystal.extxyz", `${symbols.length}\nLattice="${lattice}" Properties=species:S:1:pos:R:3 pbc="${periodic.map((x) => (x ? "T" : "F")).join(" ")}"\n`
     + symbols.map((s, k) => `${s} ${positions[k].join(" ")}`).join("\n") + "\n", "chemical/x-xyz");
 }
 function showFrames(frames) {
@@ -169,7 +169,7 @@ function distanceAt(place) {
   return segments[s][place - starts[s]];
 }
 function nameOf(place) {
-  const k = data.bands.ticks.findIndex((x) => Math.abs(x - distanceAt(place)) < 1e-6);
+  const k = data.bands.ticks.findIndex((x) => Math.abs(x - distanceAt(place)) < 2e-5);
   return k < 0 ? "" : `${data.bands.labels[k]} `;
 }
 function mark(place, f) {
@@ -228,6 +228,13 @@ function drawBands() {
   offer("density.csv", ["frequency_THz,states_per_THz", ...data.density.frequencies.map((f, k) => `${f},${data.density.values[k]}`)].join("\n") + "\n", "text/csv");
 }
 
-if (data.structure) drawStructure();
 if (data.bands) drawBands();
-if (data.motions) setUpMotion();
+try {
+  if (data.structure) drawStructure();
+  if (data.motions) setUpMotion();
+} catch (problem) {  // a browser without WebGL
+  at("motion").hidden = true;
+  data.motions = null;
+  at("viewer").textContent = `The crystal cannot be drawn here: ${problem}`;
+}
+if (data.bands && !data.motions) at("hint").textContent = "Point at a band to find its frequency in the density of states.";
