@@ -77,16 +77,13 @@ def choose_third_order_supercell(
         raise InputError(
             f"the tolerance is {tolerance}", "it is a relative error", "give a number above zero, such as 0.01"
         )
-    triplets = probe_triplets()
-    exact = exact_triplets(atoms, calc, triplets, progress)
+    exact = exact_triplets(atoms, calc, probe_triplets(), progress)
     candidates = supercell_candidates(atoms, max_atoms)
     sizes = [len(atoms) * round(np.linalg.det(matrix)) for matrix in candidates]
     begin = next((k for k, size in enumerate(sizes) if size >= _SMALLEST_ATOMS), len(sizes) - 1)
     tried: list[tuple[NDArray[np.int64], int, float]] = []
     for matrix, size in zip(candidates[begin:], sizes[begin:], strict=True):
-        phonopy = build_phonopy(atoms, matrix, is_symmetry=False)
-        constants = calc.get_third_order(phonopy, progress=progress)
-        error = third_order_error(constants, phonopy, exact, triplets)
+        constants, error = _measured(atoms, calc, matrix, exact, progress)
         tried.append((matrix, size, error))
         if error <= tolerance:
             break
@@ -100,11 +97,21 @@ def stated_third_order_supercell(
     tolerance: float = THIRD_ORDER_TOLERANCE,
     progress: Progress | None = None,
 ) -> ThirdOrderChoice:
-    """A supercell that somebody has chosen, with its constants and its error."""
-    triplets = probe_triplets()
-    exact = exact_triplets(atoms, calc, triplets, progress)
+    """A supercell that somebody has chosen, (3, 3) in the basis of the cell given, with its constants and its error."""
+    exact = exact_triplets(atoms, calc, probe_triplets(), progress)
+    constants, error = _measured(atoms, calc, matrix, exact, progress)
+    size = len(atoms) * round(abs(np.linalg.det(matrix)))
+    return ThirdOrderChoice(matrix, size, error, tolerance, ((matrix, size, error),), constants)
+
+
+def _measured(
+    atoms: Atoms,
+    calc: EvaluatedThirdOrderCalculator,
+    matrix: NDArray[np.int64],
+    exact: NDArray[np.complex128],
+    progress: Progress | None,
+) -> tuple[NDArray[np.float64], float]:
+    """Constants of a supercell, and their error at `probe_triplets`, where `exact` is known."""
     phonopy = build_phonopy(atoms, matrix, is_symmetry=False)
     constants = calc.get_third_order(phonopy, progress=progress)
-    error = third_order_error(constants, phonopy, exact, triplets)
-    size = len(phonopy.supercell)
-    return ThirdOrderChoice(matrix, size, error, tolerance, ((matrix, size, error),), constants)
+    return constants, third_order_error(constants, phonopy, exact, probe_triplets())

@@ -7,8 +7,8 @@ supercells slow. But the phases of all three legs are those of two lattice vecto
 
 so that one Fourier transform gives it at all q2 of a mesh. The vectors D fill a small box, and the transform goes along
 one axis after the other as products of small matrices, slab by slab of the mesh: what a slab gives is contracted with
-the modes of its triplets while it is in the cache. Shortest vectors, and the mean over the three atoms
-that they may begin at, are phono3py's; so are the results, to rounding.
+the modes of its triplets while it is in the cache. Shortest vectors, and the mean over the three atoms that they may
+begin at, are phono3py's; so are the results, to rounding.
 """
 
 from __future__ import annotations

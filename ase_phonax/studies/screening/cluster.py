@@ -36,6 +36,10 @@ class SchedulerLost(PhonaxError):
     """The scheduler of a cluster is gone."""
 
 
+class UnfitWorker(RuntimeError):
+    """A worker whose results would differ from those of others."""
+
+
 class ModelOnWorkers:
     """A plugin of Dask that gives every worker the calculator, once, whenever it comes.
 
@@ -57,10 +61,10 @@ class ModelOnWorkers:
     def check(self, worker: Any) -> None:
         """Refuse a worker whose results would differ. Of one that comes late Dask does not say what `setup` raises."""
         if self.version != __version__:
-            raise RuntimeError(f"ase-phonax is {__version__} on {worker.address}, and {self.version} here")
+            raise UnfitWorker(f"ase-phonax is {__version__} on {worker.address}, and {self.version} here")
         n_threads = worker.state.nthreads
         if n_threads > 1:  # sums of numbers in another order differ in their last digits
-            raise RuntimeError(f"{worker.address} has {n_threads} threads, and results depend on their order")
+            raise UnfitWorker(f"{worker.address} has {n_threads} threads, and results depend on their order")
 
 
 def on_worker(name: str, job: Job, atoms: Atoms) -> Outcome:
@@ -134,7 +138,7 @@ def outcomes(
 
     try:
         client.register_plugin(_plugin(calc, model), name=model)
-    except (RuntimeError, ImportError) as error:
+    except (UnfitWorker, ImportError) as error:
         raise _unfit(error) from error
     waiting = iter(tasks)
     running: dict[Any, tuple[str, Atoms]] = {}
@@ -171,10 +175,8 @@ def _outcome(future: Any, atoms: Atoms) -> Outcome:
         return found
     except KilledWorker as error:
         return failure(atoms, f"{DIED}, as often as Dask tries: {error}"[:400])
-    except RuntimeError as error:
-        if "results depend on their order" in str(error) or str(error).startswith("ase-phonax is"):
-            raise _unfit(error) from error
-        return failure(atoms, f"unexpected {type(error).__name__}: {error}"[:400])
+    except UnfitWorker as error:
+        raise _unfit(error) from error
     except (asyncio.CancelledError, CancelledError, OSError):
         raise
     except BaseException as error:
