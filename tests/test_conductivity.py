@@ -95,6 +95,8 @@ def _strengths(interaction) -> np.ndarray:
 @pytest.mark.parametrize("method", KINDS)
 def test_solutions_are_phono3py_s(of_magnesia, method):
     found = get_thermal_conductivity(of_magnesia, [4, 4, 4], [200, 300], method=method, boundary_um=10.0)
+    # The object is phono3py's again: no tensors of ours are left on it.
+    assert not {"_run_c", "_run_rust"} & set(vars(of_magnesia.phph_interaction))
     of_magnesia.mesh_numbers = [4, 4, 4]
     of_magnesia.init_phph_interaction()
     of_magnesia.run_thermal_conductivity(temperatures=[200, 300], is_isotope=True, boundary_mfp=10.0, **KINDS[method])

@@ -131,7 +131,7 @@ def get_thermal_conductivity(
 ) -> ThermalConductivity:
     """Lattice thermal conductivity, solved by phono3py.
 
-    The object is left with the last mesh and its interactions, and with the last part where parts are kept.
+    The object is left with the last mesh, and with the last part of it where parts are kept.
 
     Args:
         phono3py: with constants of both orders, as `get_phono3py` returns it.

@@ -206,3 +206,9 @@ def use_fourier_transforms(phono3py: Phono3py, done: Callable[[], None] | None =
         )
     if fits and aligned and not interaction._symmetrize_fc3q and interaction.make_r0_average:
         interaction._run_rust = interaction._run_c = MeshInteraction(interaction, done)
+
+
+def leave_fourier_transforms(phono3py: Phono3py) -> None:
+    """Give an object back as it was: tensors as large as half the memory, and whoever counts, are not left on it."""
+    for name in ("_run_rust", "_run_c"):
+        vars(phono3py.phph_interaction).pop(name, None)

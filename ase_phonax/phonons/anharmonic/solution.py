@@ -20,7 +20,7 @@ from ...base.files import write_whole
 from ...base.hdf5 import pack, read
 from ..defaults import LBTE, RTA, WIGNER
 from ..sampling.meshes import IMAGINARY_THRESHOLD_THZ
-from .interactions import use_fourier_transforms
+from .interactions import leave_fourier_transforms, use_fourier_transforms
 
 if TYPE_CHECKING:
     from phono3py import Phono3py
@@ -79,7 +79,7 @@ def solve(
     """Solve on a mesh.
 
     Args:
-        phono3py: with constants of both orders; left with the mesh and its interactions.
+        phono3py: with constants of both orders; left with the mesh.
         options: of `run_thermal_conductivity`.
         progress: progress(what) is told of (done, total) wave vectors.
         keep: a folder for the parts of relaxation times; what another run left there of this solution is taken.
@@ -106,22 +106,25 @@ def solve(
         )
         return _solution(phono3py.thermal_conductivity, method)
 
-    if keep is None or method == LBTE:
-        return run(None)
-    parts, n_kept = [], 0
-    for first in range(0, len(irreducible), _PART):
-        points = irreducible[first : first + _PART]
-        file = keep / f"{method}-{len(temperatures)}-{name}-{first}.h5"
-        about = _about(phono3py, frequencies[points], temperatures, options)
-        part = _kept(file, about)
-        if part is None:
-            part = run(points)
-            _keep(file, part, about)
-        else:
-            n_kept += len(points)
-        parts.append(part)
-        done.up_to(first + len(points))
-    return replace(_joined(parts), n_kept=n_kept)
+    try:
+        if keep is None or method == LBTE:
+            return run(None)
+        parts, n_kept = [], 0
+        for first in range(0, len(irreducible), _PART):
+            points = irreducible[first : first + _PART]
+            file = keep / f"{method}-{len(temperatures)}-{name}-{first}.h5"
+            about = _about(phono3py, frequencies[points], temperatures, options)
+            part = _kept(file, about)
+            if part is None:
+                part = run(points)
+                _keep(file, part, about)
+            else:
+                n_kept += len(points)
+            parts.append(part)
+            done.up_to(first + len(points))
+        return replace(_joined(parts), n_kept=n_kept)
+    finally:
+        leave_fourier_transforms(phono3py)
 
 
 class _Count:
