@@ -3,7 +3,6 @@
 import base64
 import json
 import re
-import shutil
 import time
 from pathlib import Path
 
@@ -17,9 +16,9 @@ from ase_phonax import PhonaxCalculator, PhononSettings, elastic_study, phonon_s
 from ase_phonax.cli import main
 from ase_phonax.web import data, page, write_page
 
+from .browsers import needs_browser, started
+
 CALC = PhonaxCalculator()
-BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-needs_browser = pytest.mark.skipif(not (BROWSER and DRIVER), reason="no Chromium here, or not its driver")
 
 
 @pytest.fixture(scope="module")
@@ -31,23 +30,11 @@ def study():
 @pytest.fixture(scope="module")
 def opened(study, tmp_path_factory):
     """A browser with the page, 1200 pixels wide, and nobody to ask on the network."""
-    from selenium.webdriver import Chrome, ChromeOptions
-    from selenium.webdriver.chrome.service import Service
-
     path = tmp_path_factory.mktemp("page") / "report.html"
     write_page(study, path, CALC)
-    options = ChromeOptions()
-    options.binary_location = BROWSER
-    for flag in ("headless=new", "no-sandbox", "enable-unsafe-swiftshader", "window-size=1200,1000"):
-        options.add_argument(f"--{flag}")
-    options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND")
-    options.set_capability("goog:loggingPrefs", {"browser": "SEVERE"})
-    browser = Chrome(options=options, service=Service(DRIVER))
-    try:
+    with started("window-size=1200,1000", "host-resolver-rules=MAP * ~NOTFOUND") as browser:
         browser.get(path.as_uri())
         yield browser
-    finally:
-        browser.quit()
 
 
 def script(browser, text: str):

@@ -27,6 +27,7 @@ from . import (
     phonons,
     qha,
     screen,
+    serve,
     train,
 )
 from .config import apply_config
@@ -35,7 +36,7 @@ from .parser import Parser, parse
 from .wording import error_as_typed
 
 _COMMANDS = (
-    *(phonons, dos, elastic, conductivity, gruneisen, qha, expansion, molecule, screen),
+    *(phonons, dos, elastic, conductivity, gruneisen, qha, expansion, molecule, screen, serve),
     *(train, fine_tune, evaluate, label, models, convert, completion),
 )
 _INTERRUPTED = (130, 143)  # 128 + SIGINT, 128 + SIGTERM
@@ -54,6 +55,7 @@ examples:
   ase-phonax elastic NaCl.cif                        elastic constants, moduli, sound
   ase-phonax conductivity NaCl.cif                   lattice thermal conductivity, with phono3py
   ase-phonax screen crystals.extxyz                  phonons of thousands, into a database
+  ase-phonax serve --open                            the same on a page of this machine
   ase-phonax molecule water.xyz                      normal modes, their symmetry and activity
   ase-phonax convert MACE.model mace.h5 --trust      a PyTorch MACE model into plain numbers
   ase-phonax train config.yaml                       a potential from labels, second derivatives included

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..phonons.bands.paths import joints, plain_label
+from ..phonons.bands.paths import joint_names
 from ..phonons.supercell.patches import exact_matrices
 from ..studies.report import Columns
 
@@ -83,24 +83,42 @@ def _of_phonons(study: Any, calc: PhonaxCalculator | None) -> dict[str, Any]:
     bands = sampling.bands
     distances = [np.asarray(own) for own in bands.distances]
     frequencies = [np.asarray(own) for own in bands.frequencies]
-    names = ["|".join(map(plain_label, own)) for own in joints(list(bands.labels or []), list(bands.path_connections))]
-    ends = [float(distances[0][0]), *(float(own[-1]) for own in distances)]
+    names = joint_names(list(bands.labels or []), list(bands.path_connections))
     density = sampling.total_dos
     primitive = phonopy.primitive
     return {
         # Modes belong to the cell that phonopy calls primitive.
         "structure": structure(_as_atoms(primitive, results.crystal.repeated)),
+        **curves(distances, frequencies, names, np.asarray(density.frequency_points), np.asarray(density.dos)),
+        "motions": _motions(results, calc),
+    }
+
+
+def curves(
+    distances: list[NDArray[np.float64]],
+    frequencies: list[NDArray[np.float64]],
+    names: list[str],
+    points: NDArray[np.float64],
+    density: NDArray[np.float64],
+) -> dict[str, Any]:
+    """Bands and density of states as they are drawn.
+
+    Args:
+        distances: along the path, of each segment.
+        frequencies: (points, bands) of each segment [THz].
+        names: of the ends of segments.
+        points: frequencies of the density [THz].
+        density: total [1/THz].
+    """
+    ends = [float(distances[0][0]), *(float(own[-1]) for own in distances)]
+    return {
         "bands": {
             "distances": [_short(own) for own in distances],
             "frequencies": [_short(own.T) for own in frequencies],  # (segments, bands, points)
             "ticks": np.round(ends, 5).tolist(),
             "labels": names,
         },
-        "density": {
-            "frequencies": _short(np.asarray(density.frequency_points)),
-            "values": _short(np.asarray(density.dos)),
-        },
-        "motions": _motions(results, calc),
+        "density": {"frequencies": _short(points), "values": _short(density)},
     }
 
 

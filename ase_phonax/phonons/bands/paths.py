@@ -214,9 +214,14 @@ def joints(labels: list[str], continues: list[bool]) -> list[tuple[str, ...]]:
     return places
 
 
+def joint_names(labels: list[str], continues: list[bool]) -> list[str]:
+    """Plain names of the ends of segments: "Γ", "X", "U|K"."""
+    return ["|".join(map(plain_label, own)) for own in joints(labels, continues)]
+
+
 def path_in_words(labels: list[str], continues: list[bool]) -> str:
     """The names along a path: "Γ–X–U|K–Γ"."""
-    return "–".join("|".join(map(plain_label, names)) for names in joints(labels, continues))
+    return "–".join(joint_names(labels, continues))
 
 
 def plain_label(mathtext: str) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import __version__
+from ...phonons.bands.paths import joint_names
 from ...phonons.sampling.meshes import ZERO_THZ
 
 if TYPE_CHECKING:
@@ -95,6 +96,8 @@ def _arrays_of_phonons(study: Any) -> dict[str, Any]:
         "bands/distances": np.concatenate([np.asarray(own) for own in bands.distances]),
         "bands/frequencies_thz": np.concatenate([np.asarray(own) for own in bands.frequencies]),
         "bands/segments": np.cumsum([0, *(len(own) for own in bands.distances)]),
+        # Of the ends of segments, one on a line.
+        "bands/labels": "\n".join(joint_names(list(bands.labels or []), list(bands.path_connections))),
         "density/frequencies_thz": np.asarray(sampling.total_dos.frequency_points),
         "density/total": np.asarray(sampling.total_dos.dos),
         "heat/temperatures_K": np.asarray(thermal.temperatures),

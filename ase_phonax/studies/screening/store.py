@@ -8,15 +8,19 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...base.claims import claimed_folder
-from ...base.errors import OutputError
+from ...base.errors import InputError, OutputError
 from ...base.files import write_whole
+from ...base.hdf5 import read
 from .tasks import DIED
 
 if TYPE_CHECKING:
+    from ase import Atoms
+
     from .tasks import Outcome
 
 DATABASE, TABLE, ARRAYS = "screening.db", "table.csv", "arrays"
@@ -77,24 +81,84 @@ class Store:
             self._database.write(outcome.atoms, key_value_pairs=pairs, data=data, id=known)
         self.done.add(f"k{key}")
 
-    def rows(self) -> Iterator[dict[str, Any]]:
+    def rows(self) -> list[dict[str, Any]]:
         """Names and numbers of all crystals, in the order in which they were given."""
-        found = [
-            {"name": row.data.get("name", ""), "formula": row.formula, "n_atoms": row.natoms, **row.key_value_pairs}
-            for row in self._database.select()
-            if "screening_key" in row.key_value_pairs
-        ]
-        yield from sorted(found, key=lambda row: (row["place"], row["screening_key"]))
+        return _rows(self._database)
 
     def write_table(self) -> None:
         """table.csv of all crystals, with a column for each number that any of them has."""
-        rows = list(self.rows())
+        rows = self.rows()
         names = list(dict.fromkeys(name for row in rows for name in row))
         text = io.StringIO()
         writer = csv.DictWriter(text, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
         write_whole(self.folder / TABLE, text.getvalue())
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a screening holds of one crystal.
+
+    Attributes:
+        atoms: at rest.
+        name: of the structure; summary: of its study; reason: why there is none, else "".
+        arrays: bands, densities and heat by name, where there are any.
+    """
+
+    atoms: Atoms
+    name: str
+    summary: dict[str, Any]
+    reason: str
+    arrays: Mapping[str, Any]
+
+
+def read_rows(folder: Path) -> list[dict[str, Any]]:
+    """Names and numbers of all crystals of a screening, which may be under way, in the order in which they were given.
+
+    Raises:
+        InputError: there is none.
+    """
+    return _rows(_opened(folder))
+
+
+def read_kept(folder: Path, key: str) -> Kept | None:
+    """All that a screening holds of the crystal of a `screening_key`; None where it has none.
+
+    Raises:
+        InputError: there is no screening, or its file of arrays is damaged.
+    """
+    row = next(iter(_opened(folder).select(screening_key=key)), None)
+    if row is None:
+        return None
+    path = folder / ARRAYS / f"{key.removeprefix('k')}.h5"
+    content = read(path).arrays if path.is_file() else {}
+    return Kept(row.toatoms(), row.data["name"], row.data["summary"], row.data["reason"], content)
+
+
+def _opened(folder: Path) -> Any:
+    from ase.db import connect
+
+    place = folder / DATABASE
+    database = connect(place, use_lock_file=False) if place.is_file() else None
+    try:
+        known = database is not None and _MARK in database.metadata
+    except Exception as error:  # readers of databases answer damage by whatever they run into
+        raise InputError(f"{place} cannot be opened: {error}", "it is no database", "name another folder") from error
+    if not known:
+        raise InputError(
+            f"{folder} holds no screening", "its table is read from screening.db", "name the folder of one"
+        )
+    return database
+
+
+def _rows(database: Any) -> list[dict[str, Any]]:
+    found = [
+        {"name": row.data.get("name", ""), "formula": row.formula, "n_atoms": row.natoms, **row.key_value_pairs}
+        for row in database.select()
+        if "screening_key" in row.key_value_pairs
+    ]
+    return sorted(found, key=lambda row: (row["place"], row["screening_key"]))
 
 
 @contextmanager
