@@ -89,6 +89,8 @@ def test_what_cannot_be_heated_is_refused(magnesium):
         get_anisotropic_expansion(magnesium, CALC, 2, -5.0)
     with pytest.raises(StructureError, match=r"no minimum near the crystal|imaginary modes"):
         get_anisotropic_expansion(magnesium, CALC, [3, 3, 2], 3000.0, mesh_length=15.0)
+    with pytest.raises(StructureError, match="no minimum near the crystal at 1000000 K"):
+        get_anisotropic_expansion(magnesium, CALC, 2, 1e6, mesh_length=12.0)
     with pytest.raises(StructureError, match="relax cell and positions first"):
         get_anisotropic_expansion(bulk("Mg", "hcp", a=3.4, c=5.2), CALC, 2)
 
@@ -139,6 +141,8 @@ def test_the_command_writes_cells_and_expansion(tmp_path, monkeypatch, capsys):
     summary = json.loads((folder / "summary.json").read_text())
     assert {path.name for path in folder.iterdir()} == set(summary["files"])
     assert "not stated" not in summary["units"].values()
+    assert "THz RMS" in shown
+    assert summary["interpolation_error_thz"] > 0
     frames = read(folder / "cells.extxyz", ":")
     assert len(frames) == len(summary["temperatures_K"])
     assert [atoms.get_volume() for atoms in frames] == pytest.approx(summary["volumes_angstrom3"], rel=1e-7)

@@ -236,6 +236,13 @@ def test_what_cannot_be_solved_is_refused(of_magnesia, change, text):
         get_thermal_conductivity(of_magnesia, **({"mesh": [3, 3, 3]} | change))
 
 
+def test_collision_matrices_beyond_the_memory_are_refused_before_they_are_filled(of_magnesia, monkeypatch):
+    """They grow with the square of the modes, once for each temperature, as phono3py holds them."""
+    monkeypatch.setattr(solution, "memory_bytes", lambda: 2**24)
+    with pytest.raises(InputError, match=r"collision matrices of 144 x 144 at 80 temperatures take 0\.0 GB"):
+        get_thermal_conductivity(of_magnesia, [4, 4, 4], np.arange(100, 900, 10), method="lbte")
+
+
 def test_modes_are_known_at_temperatures_that_were_solved(of_magnesia):
     found = get_thermal_conductivity(of_magnesia, [3, 3, 3], [200, 600])
     assert found.kappa[1, 0, 0] < found.at(400)[0, 0] < found.kappa[0, 0, 0]
@@ -288,6 +295,10 @@ def test_the_command_writes_what_it_prints_and_what_phono3py_reads(inside, capsy
     assert not summary["third_order_reached_tolerance"]
     assert "it misses the 1 % wanted" in shown
     assert summary["mesh_settled"] is None
+    # So is what that of second order misses.
+    assert 0 < summary["interpolation_error_thz"] < summary["interpolation_error_max_thz"] < 2
+    assert "second-order error" in shown
+    assert "phono3py" in summary["provenance"]["versions"]
     kappa = np.array(summary["kappa_300K_W_mK"])
     assert kappa == pytest.approx(kappa[0, 0] * np.eye(3), abs=1e-6 * kappa[0, 0])
     table = yaml.safe_load((folder / "conductivity.yaml").read_text())
@@ -338,6 +349,19 @@ def test_the_command_goes_on_after_an_interruption(inside, monkeypatch, capsys):
     assert {path.name for path in Path().iterdir()} == {"MgO.extxyz", "MgO-conductivity"}
 
 
+def test_what_is_refused_in_the_end_leaves_nothing_and_stress_is_told(inside, monkeypatch, capsys):
+    write("MgO.extxyz", bulk("MgO", "rocksalt", a=4.1))
+    ask = ["conductivity", "MgO.extxyz", *FEW, "--no-relax"]
+    with monkeypatch.context() as within:
+        within.setattr(conductivity, "_LONGEST", 1e-3)  # every life counts as endless
+        assert main(ask) == 2
+    assert "scattered by nothing" in capsys.readouterr().err
+    assert [path.name for path in Path().iterdir()] == ["MgO.extxyz"]
+    assert main(ask) == 0
+    assert "GPa are left" in capsys.readouterr().out
+    assert json.loads(Path("MgO-conductivity/summary.json").read_text())["max_stress"] > 0.01
+
+
 def test_the_command_refuses_early(inside, capsys, monkeypatch):
     slab = bulk("MgO", "rocksalt", a=4.2) * (1, 1, 2)
     slab.center(vacuum=10, axis=2)
@@ -354,6 +378,11 @@ def test_the_command_refuses_early(inside, capsys, monkeypatch):
     for command in ("conductivity", "expansion"):
         assert main([command, "H2O.extxyz"]) == 2
         assert "the structure is a molecule with vacuum" in capsys.readouterr().err
+        # Nobody is told which supercell of a layer would do, and then that none does.
+        assert main([command, "slab.extxyz", "--supercell", "3"]) == 2
+        assert "layer with vacuum" in capsys.readouterr().err
+    assert main(["conductivity", "MgO.extxyz", "--third-supercell", "40"]) == 2
+    assert "--third-tolerance" in capsys.readouterr().err
     write("bcc.extxyz", bulk("Al", "bcc", a=3.2))
     assert main(["conductivity", "bcc.extxyz", *FEW]) == 2
     assert "imaginary modes" in capsys.readouterr().err

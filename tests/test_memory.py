@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from ase_phonax.base.memory import memory_bytes
+from ase_phonax.base.memory import SHARE, memory_bytes
 from ase_phonax.derivatives.compiled import devices
 
 MACHINE = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -59,3 +59,11 @@ def test_where_nothing_is_said_of_groups_the_machine_counts(tmp_path):
 def test_blocks_on_processors_take_their_part_of_that(monkeypatch):
     monkeypatch.setattr(devices, "memory_bytes", lambda: FEW)
     assert devices.memory_for_blocks(None) == pytest.approx(FEW / 4)
+
+
+def test_the_share_of_a_worker_counts_where_it_is_less(monkeypatch, tmp_path):
+    for share, found in {str(FEW): FEW, str(2 * MACHINE): MACHINE, "half": MACHINE, "": MACHINE}.items():
+        monkeypatch.setenv(SHARE, share)
+        memory_bytes.cache_clear()
+        assert memory_bytes(tmp_path) == found
+    memory_bytes.cache_clear()

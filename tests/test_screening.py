@@ -90,6 +90,23 @@ def test_rows_are_what_each_crystal_gives_alone(screened):
         assert "phonax-small" in database.metadata["ase_phonax_screening"]
 
 
+def test_the_table_is_there_for_other_programs(screened, client, tmp_path, monkeypatch):
+    import pyarrow.parquet
+
+    shutil.copytree(screened.folder, tmp_path / "copy")
+    screen(crystals(), CALC, "elastic", folder=tmp_path / "copy", client=client, parquet=True)
+    found = pyarrow.parquet.read_table(tmp_path / "copy/table.parquet").to_pylist()
+    assert [row["formula"] for row in found] == [row["formula"] for row in table(screened.folder)]
+    assert isinstance(found[0]["bulk_modulus_vrh_GPa"], float)
+    assert found[2]["bulk_modulus_vrh_GPa"] is None
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(InputError, match="pyarrow is not installed"):
+        screen(crystals(), CALC, "elastic", folder=tmp_path / "new", client=client, parquet=True)
+    with pytest.raises(InputError, match="no address of PostgreSQL"):
+        screen(crystals(), CALC, "elastic", folder=tmp_path / "new", client=client, database="mysql://a:b@c/d")
+    assert not (tmp_path / "new").exists()
+
+
 def test_nothing_is_computed_twice_and_more_can_be_added(screened, client, monkeypatch, tmp_path):
     before = table(screened.folder)
     with monkeypatch.context() as within:

@@ -5,19 +5,21 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path, PurePosixPath
 
+SHARE = "PHONAX_MEMORY_BYTES"  # of several processes of one run, in the environment of each
 # By version of Linux's control groups: where their folders lie, and the file that holds the limit of one.
 _GROUPS = {1: ("sys/fs/cgroup/memory", "memory.limit_in_bytes"), 2: ("sys/fs/cgroup", "memory.max")}
 
 
 @cache
 def memory_bytes(root: Path = Path("/")) -> int:
-    """Bytes that this process may use: all of the machine's, or the limit of its control group where that is less.
+    """Bytes that this process may use: the machine's, or its control group's, or its share where that is less.
 
     Args:
         root: folder that holds `proc` and `sys`.
     """
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return min([machine, *_limits(root)])
+    share = os.environ.get(SHARE, "")
+    return min([machine, *_limits(root), *([int(share)] if share.isdecimal() else [])])
 
 
 def _limits(root: Path) -> Iterator[int]:

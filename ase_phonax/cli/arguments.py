@@ -17,6 +17,7 @@ The help on all commands imports this module, so it imports nothing that takes t
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -260,7 +261,10 @@ class StudyCommand(NamedTuple):
             results = replace(results, timings_s=watch.rounded())
             watch.note("results", {"folder": str(output), **results.to_dict()})
             if not arguments.quiet:
-                print_report(results.report(output))
+                report = results.report(output)
+                if arguments.page:
+                    report.paragraph(f"{_PAGE}, for a browser")
+                print_report(report)
         return 0
 
     def _load(self, arguments: argparse.Namespace, watch: Watch) -> PhonaxCalculator:
@@ -284,10 +288,14 @@ class StudyCommand(NamedTuple):
 @contextmanager
 def _told_of(parts: AbstractContextManager[Path]) -> Iterator[Path]:
     """A folder for parts, of which the user is told where they outlive an interruption."""
+    from ..base.errors import OutputError, PhonaxError
+
     with parts as folder:
         try:
             yield folder
-        except (KeyboardInterrupt, SystemExit):
+        except (KeyboardInterrupt, SystemExit, PhonaxError) as error:
+            if isinstance(error, PhonaxError) and not isinstance(error, OutputError):
+                shutil.rmtree(folder, ignore_errors=True)  # of what is refused nothing is asked again
             if folder.is_dir():
                 print(
                     f"what was found so far is kept in {folder}: the same command goes on from there", file=sys.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,6 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
     from ..studies.screening.settings import ScreeningSettings
 
     with reporting(arguments) as watch:
+        if not arguments.quiet:
+            watch.handlers.append(_Announcement())
         settings = settings_of(ScreeningSettings, arguments)
         with watch.section("imports"):
             from ..studies.screening import screen
@@ -91,11 +94,21 @@ def run(arguments: argparse.Namespace) -> int:
             names=[name for name, _ in named],
             n_workers=settings.workers,
             scheduler=settings.scheduler,
+            database=settings.database,
+            parquet=settings.parquet,
             watch=watch,
         )
         if not arguments.quiet:
             print(_in_words(found))
     return 0
+
+
+class _Announcement(logging.Handler):
+    """Says where the workers can be watched, as soon as there are some."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if getattr(record, "event", "") == "workers" and (where := record.__dict__["values"]["dashboard"]):
+            print(f"{record.__dict__['values']['n_threads']} workers, seen at {where}", file=sys.stderr, flush=True)
 
 
 def _files(names: list[str]) -> list[str]:
@@ -120,4 +133,4 @@ def _in_words(found: Screening) -> str:
     failed = f"\n{found.n_failed} could not be computed: `ase db {found.database} failed=1`" if found.n_failed else ""
     return f"""\
 {found.n_structures} crystals{equal}: {found.n_computed} computed now{before}{failed}
-results in {found.folder}: screening.db, table.csv, and arrays of phonons"""
+results in {found.folder}: table.csv, arrays of phonons; database {found.database}"""

@@ -13,12 +13,13 @@ from ..base.errors import StructureError, check_calculator
 from . import charges
 from .conductivity_files import FIRST_FILES, YAML, kappa_file, write_files
 from .conductivity_settings import ConductivitySettings
-from .crystal import find_crystal, find_supercell, refuse_enormous, refuse_vacuum, relaxed, with_plain_results
+from .crystal import find_crystal, find_supercell, refuse_enormous, relaxed, with_plain_results
 from .crystal_study import CrystalStudy
 from .output import write_summary
 from .report import Report
 from .study import Run, describe_end, run_study
 from .summary_units import Summary
+from .supercell_error import describe_supercell_error, supercell_error
 from .words import matrix_in_words
 
 if TYPE_CHECKING:
@@ -72,14 +73,14 @@ def prepare(
     from ..structures.supercells import as_supercell_matrix
 
     phono3py_class()
-    crystal = find_crystal(atoms, settings, cutoff, name)
-    refuse_vacuum(crystal, "conductivities are per area of a cross-section, and that of the cell is mostly vacuum")
+    why_filled = "conductivities are per area of a cross-section, and that of the cell is mostly vacuum"
+    crystal = find_crystal(atoms, settings, cutoff, name, why_filled)
     refuse_mixed_masses(crystal.atoms.get_chemical_symbols(), crystal.atoms.get_masses())
     if settings.mesh is not None:
         rotations = get_operations(crystal.atoms, settings.symprec)[0]
         checked_conductivity_mesh(settings.mesh, len(crystal.atoms), rotations)
     if settings.third_supercell is not None:
-        refuse_enormous(len(crystal.atoms), as_supercell_matrix(list(settings.third_supercell)))
+        refuse_enormous(len(crystal.atoms), as_supercell_matrix(list(settings.third_supercell)), "third_tolerance")
     charges.usable(settings, crystal.atoms)
     return crystal
 
@@ -98,7 +99,7 @@ def compute(crystal: Crystal, run: Run[ConductivitySettings]) -> ConductivityStu
     run = replace(run, calc=calc)
     with watch.section("supercell"):
         second, _ = find_supercell(crystal, atoms, run)
-        _refuse_unstable(atoms, run, second)
+        supercell = _supercell_of_modes(atoms, run, second)
     with watch.section("third_order"), watch.progress("third-order constants") as progress:
         tolerance = settings.third_tolerance
         if settings.third_supercell is None:
@@ -124,6 +125,7 @@ def compute(crystal: Crystal, run: Run[ConductivitySettings]) -> ConductivityStu
         crystal=crystal,
         atoms=with_plain_results(atoms),
         relaxation=relaxation,
+        supercell=supercell,
         charges_because=_charges_in_words(because, phono3py.nac_params is not None),
         choice=choice,
         phono3py=phono3py,
@@ -137,8 +139,12 @@ def _charges_in_words(because: str, there: bool) -> str:
     return f"predicted ({because})" if there else f"none ({because})"
 
 
-def _refuse_unstable(atoms: Atoms, run: Run[ConductivitySettings], matrix: np.ndarray) -> None:
-    """Refuse imaginary modes before third-order constants are computed for nothing."""
+def _supercell_of_modes(atoms: Atoms, run: Run[ConductivitySettings], matrix: np.ndarray) -> Summary:
+    """The error of the supercell of second order.
+
+    Raises:
+        StructureError: imaginary modes, before third-order constants are computed for nothing.
+    """
     from ..phonons.anharmonic.solution import no_heat_without_modes
     from ..phonons.sampling.meshes import IMAGINARY_THRESHOLD_THZ, get_mesh
     from ..phonons.sampling.stability import exact_minimum, get_frequency_range
@@ -148,7 +154,7 @@ def _refuse_unstable(atoms: Atoms, run: Run[ConductivitySettings], matrix: np.nd
     get_mesh(phonopy, 30.0)
     found = get_frequency_range(phonopy)
     if not found.imaginary:
-        return
+        return supercell_error(run.calc, phonopy, run.settings.tolerance)
     lowest, _ = exact_minimum(phonopy, run.calc)
     if lowest < -IMAGINARY_THRESHOLD_THZ:
         raise no_heat_without_modes(lowest, "by exact D(q)")
@@ -165,6 +171,7 @@ class ConductivityStudy(CrystalStudy):
 
     Attributes:
         settings: what was asked for.
+        supercell: error of that of second order, by names.
         charges_because: which charges harmonic phonons know, and why.
         choice: of the supercell of third order, with its error; also of one that was stated.
         phono3py: with constants of both orders.
@@ -174,6 +181,7 @@ class ConductivityStudy(CrystalStudy):
     OWN_FILES = ("summary.json", "relaxed.extxyz", YAML, *_PICTURES, *FIRST_FILES, "kappa-m*.hdf5")
 
     settings: ConductivitySettings
+    supercell: Summary
     charges_because: str
     choice: ThirdOrderChoice
     phono3py: Phono3py
@@ -191,6 +199,7 @@ class ConductivityStudy(CrystalStudy):
         summary: Summary = {
             "charges": self.charges_because,
             "supercell_matrix": self.phono3py.phonon_supercell_matrix.tolist(),
+            **self.supercell,
             "third_order_supercell_matrix": self.phono3py.supercell_matrix.tolist(),
             "n_atoms_third_order": len(self.phono3py.supercell),
             "third_order_error": choice.error,
@@ -227,6 +236,7 @@ class ConductivityStudy(CrystalStudy):
             ("third order", phono3py.supercell_matrix, phono3py.supercell),
         ):
             text.row(name, f"{matrix_in_words(matrix.tolist())}, {len(cell)} atoms")
+        describe_supercell_error(text, self.supercell, float(found.frequencies.max()), "second-order error")
         text.row("third-order error", self._choice_in_words(), doubt=not self.choice.reached)
         text.group(f"thermal conductivity of the lattice (W/m/K), {_METHODS[found.method]}")
         isotopes = "natural isotopes scatter" if found.isotopes else "isotopes do not scatter"

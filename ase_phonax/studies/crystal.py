@@ -47,6 +47,7 @@ def find_crystal(
     settings: PhononSettings | VolumeSettings | ConductivitySettings,
     cutoff: Callable[[], float],
     name: str = "the structure",
+    why_filled: str = "",
 ) -> Crystal:
     """The crystal in given atoms, primitive unless told otherwise; supercells that cannot be are refused here.
 
@@ -54,6 +55,7 @@ def find_crystal(
         given: not changed.
         cutoff: of the potential [Å], asked for a layer only: its images must not feel each other.
         name: of the structure, for messages.
+        why_filled: why it has to fill space; where it is said, layers, chains and molecules in boxes are refused.
 
     Raises:
         StructureError, SupercellError: what cannot be computed.
@@ -78,6 +80,8 @@ def find_crystal(
     had_constraints = bool(given.constraints)
     atoms.set_constraint()
     crystal = Crystal(atoms, len(given), group, had_constraints, layer)
+    if why_filled:
+        _refuse_vacuum(crystal, why_filled)
     matrix = stated_supercell(crystal, atoms, settings)
     if matrix is not None and layer is not None:
         require_single_layer(matrix, layer.axis)
@@ -108,7 +112,7 @@ def stated_supercell(crystal: Crystal, atoms: Atoms, settings: SupercellSettings
     return matrix
 
 
-def refuse_vacuum(crystal: Crystal, why: str) -> None:
+def _refuse_vacuum(crystal: Crystal, why: str) -> None:
     """Refuse layers, chains and molecules in boxes.
 
     Args:
@@ -122,7 +126,11 @@ def refuse_vacuum(crystal: Crystal, why: str) -> None:
 
     kind = "a layer" if crystal.layer is not None else kind_in_vacuum(crystal.atoms)
     if kind is not None:
-        raise StructureError(f"the structure is {kind} with vacuum", why, "give a crystal that fills space")
+        raise StructureError(
+            f"the structure is {kind} with vacuum",
+            why,
+            "give a crystal that fills space; of molecules `ase-phonax molecule` gives modes and heat",
+        )
 
 
 def refuse_large_mesh(crystal: Crystal, length: float | None, numbers: Sequence[int] | None = None) -> None:
@@ -197,8 +205,11 @@ def find_supercell(
     return choice.matrix, choice
 
 
-def refuse_enormous(n_atoms: int, matrix: np.ndarray) -> None:
+def refuse_enormous(n_atoms: int, matrix: np.ndarray, tolerance: str = "tolerance") -> None:
     """Refuse what phonopy would take hours to set up.
+
+    Args:
+        tolerance: name of the setting that finds one.
 
     Raises:
         SupercellError: more than MAX_SUPERCELL_ATOMS.
@@ -212,7 +223,7 @@ def refuse_enormous(n_atoms: int, matrix: np.ndarray) -> None:
         raise SupercellError(
             f"the supercell {matrix.tolist()} has {total} atoms",
             f"above {MAX_SUPERCELL_ATOMS} setting it up takes phonopy hours, and constants fade long before its edge",
-            "take a smaller one, or leave it to `tolerance` to find one",
+            f"take a smaller one, or leave it to `{tolerance}` to find one",
         )
 
 

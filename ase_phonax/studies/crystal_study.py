@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ase import units
+
 from .model_facts import describe_model
 from .report import Report
 from .study import Study
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 
     from ..structures.relaxation import RelaxationReport
     from .crystal import Crystal
+
+
+_AT_REST_GPA = 0.1  # stresses that change no frequency by what anybody could measure
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,7 @@ class CrystalStudy(Study):
             "volume_change": self.relaxation.volume_change,
             "relaxation_steps": self.relaxation.n_steps,
             "max_force": self.relaxation.max_force,
+            "max_stress": self.relaxation.max_stress,
             **own,
             "warnings": self.notes,
             "files": list(self.files),
@@ -79,4 +85,7 @@ class CrystalStudy(Study):
         report = self.relaxation
         change = f"volume {100 * report.volume_change:+.2f} %" if report.volume_change else "volume kept"
         text.row("relaxation", f"{report.n_steps} steps, symmetry kept, {change}")
+        stress = (report.max_stress or 0.0) / units.GPa
+        if stress > _AT_REST_GPA:
+            text.row("stress", f"{stress:.2g} GPa are left: what follows is that of a crystal under it", doubt=True)
         return text

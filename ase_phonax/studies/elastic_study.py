@@ -155,7 +155,11 @@ class ElasticStudy(CrystalStudy):
             text.columns(["", *_NAMES], rows, left=(0,))
         text.group("what follows")
         if not found.is_stable:
-            text.row("stability", f"UNSTABLE: the softest strain has {found.eigenvalues[0]:.3g} GPa", doubt=True)
+            text.row(
+                "stability",
+                f"UNSTABLE: the least eigenvalue is {found.eigenvalues[0]:.3g} GPa (shear counts twice)",
+                doubt=True,
+            )
         else:
             self._describe_stable(text)
         describe_end(text, self, folder)
@@ -164,7 +168,10 @@ class ElasticStudy(CrystalStudy):
     def _describe_stable(self, text: Report) -> None:
         found = self.constants
         upper, lower, mean = found.voigt, found.reuss, found.hill
-        text.row("stability", f"every strain costs energy; the softest has {found.eigenvalues[0]:.1f} GPa")
+        text.row(
+            "stability",
+            f"every strain costs energy: the least eigenvalue is {found.eigenvalues[0]:.1f} GPa (shear counts twice)",
+        )
         text.row("bulk modulus", f"{mean.bulk:.1f} GPa (Reuss {lower.bulk:.1f}, Voigt {upper.bulk:.1f})")
         text.row("shear modulus", f"{mean.shear:.1f} GPa (Reuss {lower.shear:.1f}, Voigt {upper.shear:.1f})")
         text.row("Young, Poisson", f"{mean.young:.1f} GPa, {mean.poisson:.3f}")

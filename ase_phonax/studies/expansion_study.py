@@ -19,6 +19,7 @@ from .report import Report
 from .settings import VolumeSettings
 from .study import Run, describe_end, run_study
 from .summary_units import Summary
+from .supercell_error import describe_supercell_error, supercell_error
 from .words import matrix_in_words
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def prepare(
 
 def compute(crystal: Crystal, run: Run[ExpansionSettings]) -> ExpansionStudy:
     """What is asked of a crystal that was prepared."""
+    from ..phonons.supercell.objects import get_phonopy
     from ..phonons.volumes import get_anisotropic_expansion
     from ..structures.relaxation import relax
 
@@ -90,6 +92,8 @@ def compute(crystal: Crystal, run: Run[ExpansionSettings]) -> ExpansionStudy:
         )
     with watch.section("supercell"):
         matrix, _ = find_supercell(crystal, atoms, run)
+        phonopy = get_phonopy(atoms, run.calc, matrix, symprec=settings.symprec)
+        supercell = supercell_error(run.calc, phonopy, settings.tolerance)
     with watch.section("expansion"), watch.progress("strained crystals") as progress:
         found = get_anisotropic_expansion(
             atoms,
@@ -106,6 +110,7 @@ def compute(crystal: Crystal, run: Run[ExpansionSettings]) -> ExpansionStudy:
         atoms=with_plain_results(atoms),
         relaxation=report,
         matrix=matrix,
+        supercell=supercell,
         expansion=found,
     )
 
@@ -117,6 +122,7 @@ class ExpansionStudy(CrystalStudy):
     Attributes:
         settings: what was asked for.
         matrix: (3, 3) supercell of force constants.
+        supercell: its error for the crystal at rest, by names.
         expansion: cells and their change by temperature.
     """
 
@@ -124,6 +130,7 @@ class ExpansionStudy(CrystalStudy):
 
     settings: ExpansionSettings
     matrix: np.ndarray
+    supercell: Summary
     expansion: AnisotropicExpansion
 
     @property
@@ -136,6 +143,7 @@ class ExpansionStudy(CrystalStudy):
         found = self.expansion
         summary: Summary = {
             "supercell_matrix": self.matrix.tolist(),
+            **self.supercell,
             "n_strains": found.n_evaluations,
             "temperatures_K": found.temperatures.tolist(),
             "lattice_lengths_angstrom": np.linalg.norm(found.cells, axis=2).tolist(),
@@ -153,6 +161,7 @@ class ExpansionStudy(CrystalStudy):
         text = self.begun_report()
         n_atoms = len(self.atoms) * round(abs(np.linalg.det(self.matrix)))
         text.row("supercell", f"{matrix_in_words(self.matrix.tolist())}, {n_atoms} atoms, at every strain")
+        describe_supercell_error(text, self.supercell, found.highest_thz)
         text.row("phonons", f"of {found.n_evaluations} strained crystals, with exact slopes of free energies")
         text.group("thermal expansion (1e-6/K) and the primitive cell")
         lengths = np.linalg.norm(found.cells, axis=2)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FileName = str | os.PathLike[str]
 
 # Those of them that a run has imported have had a part in its numbers.
-LIBRARIES = ("numpy", "scipy", "ase", "phonopy", "spglib", "seekpath", "vesin", "jax", "h5py", "matplotlib")
+LIBRARIES = ("numpy", "scipy", "ase", "phonopy", "phono3py", "spglib", "seekpath", "vesin", "jax", "h5py", "matplotlib")
 
 
 @dataclass(frozen=True)

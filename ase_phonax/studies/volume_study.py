@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .crystal import find_crystal, find_supercell, refuse_vacuum, with_plain_results
+from .crystal import find_crystal, find_supercell, with_plain_results
 from .model_facts import describe_model
 from .output import write_summary
 from .report import Report
 from .study import Run, Study
 from .summary_units import Summary
+from .supercell_error import describe_supercell_error, supercell_error
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,9 +67,9 @@ def prepare(
     Raises:
         StructureError: not a crystal, or a layer with vacuum.
     """
-    crystal = find_crystal(atoms, settings, lambda: 0.0, name)  # a layer is refused whatever the potential reaches
-    refuse_vacuum(crystal, "the volume of its cell is mostly vacuum, and nothing depends on that")
-    return crystal
+    why_filled = "the volume of its cell is mostly vacuum, and nothing depends on that"
+    # A layer is refused whatever the potential reaches.
+    return find_crystal(atoms, settings, lambda: 0.0, name, why_filled)
 
 
 def relaxed_reference(crystal: Crystal, run: Run[VolumeSettings]) -> Reference:
@@ -110,23 +111,8 @@ def compute_volumes(reference: Reference, run: Run[VolumeSettings], ratios: Sequ
 
 
 def supercell_errors(calc: PhonaxCalculator, points: Sequence[VolumePoint], tolerance_thz: float) -> Summary:
-    """How far frequencies interpolated from the supercell are from exact ones, nearest to the reference volume."""
-    import numpy as np
-
-    from ..phonons.supercell import checks, constants
-
-    phonopy = min(points, key=lambda point: abs(point.ratio - 1)).phonopy
-    qpoints = checks.PROBES
-    exact = calc.get_dynamical_matrix(constants.crystal_atoms(phonopy.primitive), qpoints)
-    errors = constants.interpolation_errors(phonopy, exact, qpoints)
-    rms = float(np.sqrt(np.mean(errors**2)))
-    return {
-        "supercell_meets_tolerance": rms <= tolerance_thz,
-        "supercell_tolerance_thz": tolerance_thz,
-        "interpolation_error_thz": rms,
-        "interpolation_error_max_thz": float(np.abs(errors).max()),
-        "interpolation_error_max_qpoint": qpoints[np.abs(errors).max(axis=1).argmax()].tolist(),
-    }
+    """The error of the supercell at the volume nearest to the reference."""
+    return supercell_error(calc, min(points, key=lambda point: abs(point.ratio - 1)).phonopy, tolerance_thz)
 
 
 @dataclass(frozen=True)
@@ -208,7 +194,7 @@ def begun_report(study: VolumeStudy, summary: Summary) -> Report:
 
 
 def _describe(text: Report, reference: Reference, points: Sequence[VolumePoint], contents: Summary) -> None:
-    from .words import interpolation_in_words, matrix_in_words, vector_in_words
+    from .words import matrix_in_words
 
     text.group("structure")
     n_atoms, n_given = len(reference.atoms), reference.crystal.n_atoms_given
@@ -222,18 +208,7 @@ def _describe(text: Report, reference: Reference, points: Sequence[VolumePoint],
     several = len(points) > 1
     everywhere = ", at every volume" if several else ""
     text.row("supercell", f"{matrix_in_words(reference.matrix.tolist())}, {n_supercell} atoms{everywhere}")
-    error, worst = contents["interpolation_error_thz"], contents["interpolation_error_max_thz"]
-    words, too_large = interpolation_in_words(
-        error,
-        worst,
-        contents["supercell_tolerance_thz"],
-        max(point.frequencies.maximum_thz for point in points),
-        vector_in_words(contents["interpolation_error_max_qpoint"]),
-        may_be_exact=False,
-    )
-    text.row(
-        "its error", f"{error:.2g} THz RMS, {worst:.2g} THz at most, against exact D(q)   {words}", doubt=too_large
-    )
+    describe_supercell_error(text, contents, max(point.frequencies.maximum_thz for point in points))
     text.group("volumes (atoms and shape of the cell relaxed at each)" if several else "volume")
     for point in points:
         state = f"imaginary: {point.instability}" if point.imaginary else "stable"

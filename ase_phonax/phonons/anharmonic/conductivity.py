@@ -238,7 +238,7 @@ def _refuse_endless_lives(found: Solution, temperature: float, mesh: tuple[int, 
     endless = carries & (4 * np.pi * widths * _LONGEST < 1)  # a life is 1 / (4 pi gamma)
     if endless.any():
         raise StructureError(
-            f"{endless.sum()} modes of the mesh {mesh} are scattered by nothing at {temperature:g} K",
+            f"{endless.sum()} of the modes of the mesh {mesh} are scattered by nothing at {temperature:g} K",
             f"they would live longer than {_LONGEST * 1e-12:g} s, and carry heat without a limit",
             "take a finer mesh, and a larger supercell of third-order constants: too small ones fold them to nothing",
         )

@@ -36,7 +36,9 @@ def draw_conductivity(found: ThermalConductivity, title: str = "") -> Figure:
     widths = found.linewidths[k].ravel()
     seen = (widths > 0) & (found.frequencies.ravel() > 0.01)
     lives.scatter(found.frequencies.ravel()[seen], widths[seen], s=4, color=ELEMENTS[2], alpha=0.5, linewidths=0)
-    lives.set(xlabel="Frequency (THz)", ylabel=f"Linewidth, {found.temperatures[k]:g} K (THz)", yscale="log")
+    lives.set(
+        xlabel="Frequency (THz)", ylabel=f"Linewidth 2γ among phonons, {found.temperatures[k]:g} K (THz)", yscale="log"
+    )
     lives.set_xlim(0, None)
     if seen.any():
         # Acoustic modes near Gamma hardly scatter: their tail would leave no room for the others.
@@ -51,7 +53,9 @@ def _draw_over_temperature(axes: Axes, found: ThermalConductivity) -> None:
     for (own, name), color in zip(distinct_lines(diagonal, "xyz"), _COLORS, strict=False):
         axes.plot(found.temperatures, own, color=color, label=f"along {name}", linewidth=1.3, marker=".", markersize=4)
     axes.set(xscale="log", yscale="log")
-    ticks = [t for t in (50, 100, 200, 300, 500, 1000, 2000) if found.temperatures[0] <= t <= found.temperatures[-1]]
+    ticks = [
+        t for t in (50, 100, 200, 300, 500, 700, 1000, 2000) if found.temperatures[0] <= t <= found.temperatures[-1]
+    ]
     axes.set_xticks(ticks, [str(t) for t in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter("{x:g}")

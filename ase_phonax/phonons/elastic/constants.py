@@ -193,7 +193,7 @@ def _answers(hessian: NDArray[np.float64], coupling: NDArray[np.float64]) -> NDA
     softest = float(np.linalg.eigvalsh(inner)[0])
     if softest < SOFTEST:
         raise StructureError(
-            f"atoms are held by {softest:.3g} eV/Å² at least, at Γ",
+            f"the softest mode at Γ has a force constant of {softest:.3g} eV/Å²",
             "the crystal is unstable, or an atom is held by nothing: in a strain it would not follow, but leave",
             "follow the instability first: `ase-phonax phonons --follow`",
         )

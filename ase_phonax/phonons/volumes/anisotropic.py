@@ -55,6 +55,7 @@ class AnisotropicExpansion:
         scaled_positions: (t, n, 3) reduced, of atoms at rest under each strain.
         free_energies: (t,) at the minimum, of the cell [eV].
         n_evaluations: strains at which phonons were computed.
+        highest_thz: frequency of the crystal at rest.
     """
 
     temperatures: NDArray[np.float64]
@@ -64,6 +65,7 @@ class AnisotropicExpansion:
     expansion: NDArray[np.float64]
     free_energies: NDArray[np.float64]
     n_evaluations: int
+    highest_thz: float
 
     @property
     def volumes(self) -> NDArray[np.float64]:
@@ -116,6 +118,8 @@ def get_anisotropic_expansion(
     # To first order the hottest crystal is where heat pulls the one at rest.
     first = crystal.node(0.0, np.zeros(len(crystal.basis)))
     top = np.linalg.solve(crystal.stiffness, -first.modes.slopes(max_temperature))
+    if np.abs(top).max() > _FURTHEST:
+        raise _no_minimum(max_temperature)
     nodes = [first]
     for place in (0.5, 1.0):
         if progress:
@@ -137,6 +141,14 @@ def get_anisotropic_expansion(
             )
         nodes.append(crystal.node(place, hottest))
     return crystal.expansion(nodes, top, _temperatures(max_temperature))
+
+
+def _no_minimum(temperature: float) -> StructureError:
+    return StructureError(
+        f"the free energy has no minimum near the crystal at {temperature:.0f} K",
+        "heat pulls it further than its stiffness holds it",
+        "ask for lower temperatures",
+    )
 
 
 def _temperatures(highest: float) -> NDArray[np.float64]:
@@ -216,11 +228,7 @@ class _Crystal:
             before, slopes = slopes, slopes_at(amounts)
             # Broyden's update: what the step has taught about the stiffness here.
             stiffness = stiffness + np.outer(slopes - before - stiffness @ step, step) / (step @ step)
-        raise StructureError(
-            f"the free energy has no minimum near the crystal at {temperature:.0f} K",
-            "heat pulls it further than its stiffness holds it",
-            "ask for lower temperatures",
-        )
+        raise _no_minimum(temperature)
 
     def expansion(
         self, nodes: list[_Node], top: NDArray[np.float64], temperatures: NDArray[np.float64]
@@ -242,6 +250,7 @@ class _Crystal:
             expansion=np.einsum("tk,kxy->txy", path(temperatures, 1), self.basis),
             free_energies=np.array(free),
             n_evaluations=len(nodes),
+            highest_thz=float(nodes[0].modes.frequencies_thz.max()),
         )
 
     def _strain(self, amounts: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ... import __version__
 from ...base.cores import n_cores
 from ...base.errors import InputError, PhonaxError, is_failure
+from ...base.memory import SHARE, memory_bytes
 from .tasks import DIED, Job, Outcome, computed, failure
 
 if TYPE_CHECKING:
@@ -97,13 +98,14 @@ def connected(n_workers: int | None, scheduler: str | None) -> Iterator[Client]:
             'install it: pip install "ase-phonax[screen]", or pip install distributed',
         ) from error
     if scheduler is None:
+        n_workers = n_workers or n_cores()
         cluster = LocalCluster(
-            n_workers=n_workers or n_cores(),
+            n_workers=n_workers,
             threads_per_worker=1,
             processes=True,
             dashboard_address=":0",
             silence_logs=50,
-            env=_ENVIRONMENT,
+            env={**_ENVIRONMENT, SHARE: str(memory_bytes() // n_workers)},
         )
         with cluster, Client(cluster) as client:
             yield client

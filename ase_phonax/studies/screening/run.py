@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...base.errors import InputError, check_calculator
+from ...base.errors import InputError, OutputError, check_calculator
 from ..model_facts import model_facts
 from ..watch import Watch
 from .cluster import connected, outcomes
-from .store import DATABASE, open_store
+from .databases import DATABASE, is_server, shown
+from .store import open_store, parquet_writer
 from .tasks import Job, key_of
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from ...calculator import PhonaxCalculator
     from ..options import Settings
+    from .store import Store
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Screening:
 
     Attributes:
         folder: with the database, the table and the arrays.
-        database: its name, for `ase.db.connect`.
+        database: its name, for `ase.db.connect`; of a server without the password.
         n_structures: crystals given; n_equal: of these, copies of others, which are computed once.
         n_before: found in the database; n_computed: added now; n_failed: of all in it, those that have a reason instead
             of results.
@@ -57,6 +60,8 @@ def screen(
     client: Client | None = None,
     n_workers: int | None = None,
     scheduler: str | None = None,
+    database: str | None = None,
+    parquet: bool = False,
     watch: Watch | None = None,
 ) -> Screening:
     """One study of many crystals, by all cores of this machine or by a cluster, into a database of ASE.
@@ -74,6 +79,9 @@ def screen(
         client: of Dask; else a cluster is started on this machine, or a scheduler asked.
         n_workers: processes on this machine; all cores unless given.
         scheduler: address of a scheduler, or its file.
+        database: address of a PostgreSQL database, postgresql://USER:PASSWORD@HOST:PORT/NAME, instead of screening.db;
+            needs the extra `postgresql`.
+        parquet: write the table as table.parquet, too; needs the extra `parquet`.
         watch: is told how many are done.
 
     Raises:
@@ -86,6 +94,14 @@ def screen(
         raise InputError("no structures are given", "there is nothing to compute", "give a list of ASE's Atoms")
     if names is not None and len(names) != len(structures):
         raise InputError(f"{len(names)} names for {len(structures)} structures", "each has its own", "give as many")
+    if database is not None and not is_server(database):
+        raise InputError(
+            f"{shown(database)} is no address of PostgreSQL",
+            "other servers are not known, and a file is made in the folder",
+            "write postgresql://USER:PASSWORD@HOST:PORT/NAME, or leave `database` out",
+        )
+    if parquet:
+        parquet_writer()  # before anything is computed
     job, watch = Job.of(study, settings), watch or Watch()
     model = f"{calc.potential.fingerprint()[:32]}-{calc.dtype}"
     tasks: dict[str, tuple[int, Atoms]] = {}
@@ -99,11 +115,11 @@ def screen(
     with ExitStack() as stack:
         if client is None and scheduler is not None:  # before a database is made for nothing
             client = stack.enter_context(connected(n_workers, scheduler))
-        store = stack.enter_context(open_store(folder, about))
+        store = stack.enter_context(open_store(folder, about, database))
         store.begin({key: number for key, (number, _) in tasks.items()})
         missing = {key: task for key, task in tasks.items() if f"k{key}" not in store.done}
         n_before, dashboard = len(tasks) - len(missing), ""
-        stack.callback(store.write_table)
+        stack.push(partial(_write_tables, store, parquet))
         if missing:
             with watch.section("workers"):
                 asked = client or stack.enter_context(connected(n_workers, None))
@@ -119,7 +135,7 @@ def screen(
         failed = sum(bool(row["failed"]) for row in store.rows())
     return Screening(
         folder=folder,
-        database=str(folder / DATABASE),
+        database=shown(database) if database is not None else str(folder / DATABASE),
         n_structures=len(structures),
         n_equal=len(structures) - len(tasks),
         n_before=n_before,
@@ -127,3 +143,12 @@ def screen(
         n_failed=failed,
         dashboard=dashboard,
     )
+
+
+def _write_tables(store: Store, parquet: bool, kind: Any, error: BaseException | None, trace: Any) -> None:
+    """The tables, however the screening ends; but of a database that is gone there is none."""
+    if isinstance(error, OutputError):
+        return
+    store.write_table()
+    if parquet:
+        store.write_parquet()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..options import Settings, Unfit, option, positive_integer, text
+from ..options import Settings, Unfit, flag, option, positive_integer, text
 from .tasks import STUDIES
 
-_STUDY, _WORKERS = "study", "workers"
+_STUDY, _WORKERS, _OUTPUT = "study", "workers", "output"
 
 
 def assignment(value: Any) -> tuple[str, Any]:
@@ -58,3 +58,11 @@ class ScreeningSettings(Settings):
         metavar="ADDRESS",
         either="scheduler",
     )
+    database: str | None = option(
+        None,
+        text,
+        _OUTPUT,
+        "of a PostgreSQL server, postgresql://USER:PASSWORD@HOST:PORT/NAME, instead of screening.db",
+        metavar="URL",
+    )
+    parquet: bool = flag(_OUTPUT, "write table.parquet as well")

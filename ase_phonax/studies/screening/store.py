@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...base.claims import claimed_folder
-from ...base.errors import InputError, OutputError
+from ...base.errors import InputError
 from ...base.files import write_whole
 from ...base.hdf5 import read
+from .databases import opened_to_read, opened_to_write, writing
 from .tasks import DIED
 
 if TYPE_CHECKING:
@@ -23,8 +21,7 @@ if TYPE_CHECKING:
 
     from .tasks import Outcome
 
-DATABASE, TABLE, ARRAYS = "screening.db", "table.csv", "arrays"
-_MARK = "ase_phonax_screening"
+TABLE, PARQUET, ARRAYS = "table.csv", "table.parquet", "arrays"
 _REASON = 500  # letters to select by; all of it is in `data`
 
 
@@ -72,7 +69,7 @@ class Store:
         if outcome.reason:
             pairs["reason"] = outcome.reason[:_REASON]
         data = {"name": name, "reason": outcome.reason, "seconds": outcome.seconds, "summary": outcome.summary}
-        with _writing(self.folder):
+        with writing(self.folder):
             if outcome.arrays:
                 path = self.folder / ARRAYS / f"{key}.h5"
                 path.parent.mkdir(exist_ok=True)
@@ -94,6 +91,52 @@ class Store:
         writer.writeheader()
         writer.writerows(rows)
         write_whole(self.folder / TABLE, text.getvalue())
+
+    def write_parquet(self) -> None:
+        """The same as table.parquet, with kinds of columns kept.
+
+        Raises:
+            InputError: pyarrow is not installed.
+        """
+        pyarrow, parquet = parquet_writer()
+        rows = self.rows()
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        table = pyarrow.table({name: [row.get(name) for row in rows] for name in names})
+        memory = io.BytesIO()
+        parquet.write_table(table, memory)
+        write_whole(self.folder / PARQUET, memory.getvalue())
+
+
+def parquet_writer() -> tuple[Any, Any]:
+    """pyarrow and its module of Parquet.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise InputError(
+            "pyarrow is not installed", "it writes Parquet", 'pip install "ase-phonax[parquet]", or leave `parquet` out'
+        ) from error
+    return pyarrow, parquet
+
+
+@contextmanager
+def open_store(folder: Path, about: dict[str, Any], url: str | None = None) -> Iterator[Store]:
+    """Open or make the database of a screening, which nobody else may write meanwhile.
+
+    Args:
+        folder: is made where there is none.
+        about: what all of its results have in common: study, settings, model.
+        url: of a PostgreSQL server; a file in the folder unless given.
+
+    Raises:
+        InputError, OutputError: as `opened_to_write`.
+    """
+    with opened_to_write(folder, about, url) as database:
+        yield Store(database, folder)
 
 
 @dataclass(frozen=True)
@@ -119,7 +162,7 @@ def read_rows(folder: Path) -> list[dict[str, Any]]:
     Raises:
         InputError: there is none.
     """
-    return _rows(_opened(folder))
+    return _rows(opened_to_read(folder))
 
 
 def read_kept(folder: Path, key: str) -> Kept | None:
@@ -128,28 +171,12 @@ def read_kept(folder: Path, key: str) -> Kept | None:
     Raises:
         InputError: there is no screening, or its file of arrays is damaged.
     """
-    row = next(iter(_opened(folder).select(screening_key=key)), None)
+    row = next(iter(opened_to_read(folder).select(screening_key=key)), None)
     if row is None:
         return None
     path = folder / ARRAYS / f"{key.removeprefix('k')}.h5"
     content = read(path).arrays if path.is_file() else {}
     return Kept(row.toatoms(), row.data["name"], row.data["summary"], row.data["reason"], content)
-
-
-def _opened(folder: Path) -> Any:
-    from ase.db import connect
-
-    place = folder / DATABASE
-    database = connect(place, use_lock_file=False) if place.is_file() else None
-    try:
-        known = database is not None and _MARK in database.metadata
-    except Exception as error:  # readers of databases answer damage by whatever they run into
-        raise InputError(f"{place} cannot be opened: {error}", "it is no database", "name another folder") from error
-    if not known:
-        raise InputError(
-            f"{folder} holds no screening", "its table is read from screening.db", "name the folder of one"
-        )
-    return database
 
 
 def _rows(database: Any) -> list[dict[str, Any]]:
@@ -159,85 +186,3 @@ def _rows(database: Any) -> list[dict[str, Any]]:
         if "screening_key" in row.key_value_pairs
     ]
     return sorted(found, key=lambda row: (row["place"], row["screening_key"]))
-
-
-@contextmanager
-def open_store(folder: Path, about: dict[str, Any]) -> Iterator[Store]:
-    """Open or make the database of a screening, which nobody else may write meanwhile.
-
-    Args:
-        folder: is made where there is none.
-        about: what all of its results have in common: study, settings, model.
-
-    Raises:
-        OutputError: another screening is at work there, it is a database of something else, or of another screening.
-    """
-    from ase.db import connect
-
-    # Without ASE's lock file, which a killed run leaves behind: the folder is claimed.
-    with claimed_folder(folder):
-        place = folder / DATABASE
-        if not place.exists():
-            _make(place, about)
-        database = connect(place, use_lock_file=False)
-        try:
-            found, count = database.metadata.get(_MARK), database.count()
-        except Exception as error:  # readers of databases answer damage by whatever they run into
-            raise OutputError(
-                f"{place} cannot be opened as a database: {error}",
-                "results are kept there as they come",
-                "choose another folder, or move that file away",
-            ) from error
-        if found is None:
-            raise OutputError(
-                f"{place} is a database of something else, with {count} rows",
-                "results would be mixed with it",
-                "choose another folder",
-            )
-        if found != json.dumps(about, sort_keys=True):
-            raise OutputError(
-                f"{place} holds another screening: {_differences(json.loads(found), about)}",
-                "its results would not be comparable with these",
-                "choose another folder, or ask for the same again",
-            )
-        yield Store(database, folder)
-
-
-def _make(place: Path, about: dict[str, Any]) -> None:
-    """An empty database that knows what it is for, whole or not at all."""
-    from ase.db import connect
-
-    part = place.with_name(f".{place.name}.part")
-    with _writing(place.parent):
-        part.unlink(missing_ok=True)
-        database = connect(part, type="db", use_lock_file=False)
-        title = f"ase-phonax, {about['study']} of many crystals"
-        database.metadata = {_MARK: json.dumps(about, sort_keys=True), "title": title}
-        part.replace(place)
-
-
-def _differences(found: dict[str, Any], asked: dict[str, Any]) -> str:
-    """What differs, setting by setting."""
-    apart = []
-    for name in dict.fromkeys([*asked, *found]):
-        one, other = found.get(name), asked.get(name)
-        if one == other:
-            continue
-        if isinstance(one, dict) and isinstance(other, dict):
-            apart.append(_differences(one, other))
-        else:
-            apart.append(f"{name} is {one!r} there and {other!r} here"[:200])
-    return ", ".join(apart)
-
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    """Around writes to the database: a full disk is named."""
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        raise OutputError(
-            f"a result could not be written to {folder}: {error}",
-            "what was written before is whole, and the screening has stopped",
-            "free some space, and give the same command again: it goes on from there",
-        ) from error

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ...studies.screening.store import DATABASE, Kept, read_kept, read_rows
+from ...studies.screening.databases import DATABASE
+from ...studies.screening.store import Kept, read_kept, read_rows
 from ..data import curves, structure
 from ..page import page
 
