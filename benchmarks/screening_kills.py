@@ -24,8 +24,6 @@ import ase.db
 import ase.io
 from screening import COARSE, crystals
 
-from ase_phonax import PhonaxCalculator
-
 PLACE = Path("runs/screening_kills").resolve()
 NOTES = PLACE / "begun"
 PRELOAD = f"""\
@@ -126,7 +124,7 @@ def main() -> None:
     options = parser.parse_args()
     PLACE.mkdir(parents=True)  # an earlier one is not written over
     (PLACE / "preload.py").write_text(PRELOAD)
-    ase.io.write(PLACE / "crystals.extxyz", crystals(options.crystals, PhonaxCalculator()))
+    ase.io.write(PLACE / "crystals.extxyz", crystals(options.crystals))
     chance, killed = random.Random(options.seed), Counter()
     cluster, begin = Cluster(), time.monotonic()
     client = _client("killed", "--scheduler", str(cluster.file))

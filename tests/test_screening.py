@@ -144,11 +144,15 @@ def test_however_it_is_stopped_the_rows_are_the_same(screened, client, tmp_path)
 
 
 def test_phonons_leave_what_one_selects_by(client, tmp_path):
-    found = screen([bulk("Si"), bulk("Al", "bcc", a=3.2)], CALC, "phonons", COARSE, folder=tmp_path, client=client)
+    found = screen([bulk("Si"), bulk("Al", "bcc", a=3.7)], CALC, "phonons", COARSE, folder=tmp_path, client=client)
     assert found.n_failed == 0
     silicon, aluminium = table(tmp_path)
     assert silicon["stable"] == "1"
     assert aluminium["stable"] == "0"
+    # What to doubt is told in the row, not at the terminal.
+    assert int(aluminium["n_warnings"]) > 0
+    with ase.db.connect(found.database) as database:
+        assert len(database.get(formula="Al").data["summary"]["warnings"]) == int(aluminium["n_warnings"])
     assert float(aluminium["min_frequency_thz"]) < -IMAGINARY_THRESHOLD_THZ
     assert 500 < float(silicon["debye_temperature_K"]) < 700
     study = phonon_study(bulk("Si"), CALC, PhononSettings.from_dict(COARSE))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..summary_units import Summary
 
 # What differs between two runs of the same, and what is the same for all crystals of a screening.
-_LEFT_OUT = {"provenance", "units", "timings_s", "files", "structure_file", "version", "warnings"}
+_LEFT_OUT = {"provenance", "units", "timings_s", "files", "structure_file", "version"}
 # The model is the same for all of them, and described in the database's metadata.
 _OF_THE_MODEL = {"level_of_theory", "model_errors", "licence", "training_set", "citation", "dtype"}
 # Columns that ASE computes of a row, besides its reserved keys.
@@ -39,6 +39,7 @@ def quantities(study: Study) -> dict[str, float | int | str]:
     """Numbers and short texts by names that ASE's databases take: "thermal_temperature_K", "checks_hermiticity"."""
     summary = {name: value for name, value in plain_summary(study).items() if name not in _OF_THE_MODEL}
     found = {name: value for name, value in _flat(summary, "") if _can_be_kept(name, value)}
+    found["n_warnings"] = len(summary.get("warnings", ()))
     return found | {"version": __version__} | (_of_phonons(study) if hasattr(study, "sampling") else {})
 
 

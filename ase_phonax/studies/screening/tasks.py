@@ -15,6 +15,7 @@ from ase import Atoms
 
 from ...base.errors import InputError, PhonaxError, is_failure
 from ...base.hdf5 import pack
+from ..notes import collected_warnings
 from .quantities import arrays, plain_summary, quantities
 
 if TYPE_CHECKING:
@@ -106,7 +107,8 @@ def computed(atoms: Atoms, calc: PhonaxCalculator, job: Job) -> Outcome:
     """The study of one crystal; whatever goes wrong is its result."""
     start = time.perf_counter()
     try:
-        study = job(atoms, calc)
+        with collected_warnings():  # which its summary has, and nobody at a terminal wants of thousands
+            study = job(atoms, calc)
         content = arrays(study)
         return Outcome(
             "",
