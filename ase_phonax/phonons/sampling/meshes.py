@@ -113,7 +113,7 @@ def get_densities(
     """Total density of states from the mesh at hand, and its projections on atoms.
 
     Run `get_mesh` first. The projected one needs eigenvectors at all q-points and therefore a coarser
-    mesh of its own, which is the one that phonopy keeps afterwards. Both are on one frequency grid.
+    mesh of its own, never a finer one, which is the one that phonopy keeps afterwards. Both are on one frequency grid.
 
     Args:
         phonopy: after `get_mesh`.
@@ -126,7 +126,8 @@ def get_densities(
     Returns:
         total (n_frequencies,) and projected (n_atoms, n_frequencies) densities [states/THz/primitive cell].
     """
-    frequencies = sampled_mesh(phonopy).frequencies
+    sampled = sampled_mesh(phonopy)
+    frequencies = sampled.frequencies
     lowest, highest = float(frequencies.min()), float(frequencies.max())
     margin = 0.02 * max(highest - lowest, 1e-3)
     # A stable crystal starts at zero: its acoustic noise would put the first point at -1e-7.
@@ -134,7 +135,8 @@ def get_densities(
     end = highest + margin
     pitch = (end - start) / (DOS_POINTS - 1)
     total = phonopy.run_total_dos(freq_min=start, freq_max=end, freq_pitch=pitch)
-    numbers = np.where(repeated, numbers_of_length(phonopy.primitive.cell, length), 1)
+    finest = np.where(repeated, numbers_of_length(phonopy.primitive.cell, length), 1)
+    numbers = np.minimum(finest, sampled.mesh_numbers)  # whoever asked for a coarse mesh has no use for a finer one
     check_mesh(numbers)
     phonopy.run_mesh(numbers, is_gamma_center=True, is_mesh_symmetry=False, with_eigenvectors=True)
     return total, phonopy.run_projected_dos(freq_min=start, freq_max=end, freq_pitch=pitch)
