@@ -135,8 +135,13 @@ def get_densities(
     end = highest + margin
     pitch = (end - start) / (DOS_POINTS - 1)
     total = phonopy.run_total_dos(freq_min=start, freq_max=end, freq_pitch=pitch)
-    finest = np.where(repeated, numbers_of_length(phonopy.primitive.cell, length), 1)
-    numbers = np.minimum(finest, sampled.mesh_numbers)  # whoever asked for a coarse mesh has no use for a finer one
+    numbers = np.where(repeated, numbers_of_length(phonopy.primitive.cell, length), 1)
+    # Whoever asked for a coarse mesh has no use for a finer one. Its numbers may be those of a generalised grid, which
+    # count along no reciprocal vectors: their product is that of the points.
+    share = np.prod(sampled.mesh_numbers) / np.prod(numbers)
+    if share < 1:
+        coarser = length * share ** (1 / sum(repeated))
+        numbers = np.where(repeated, numbers_of_length(phonopy.primitive.cell, coarser), 1)
     check_mesh(numbers)
     phonopy.run_mesh(numbers, is_gamma_center=True, is_mesh_symmetry=False, with_eigenvectors=True)
     return total, phonopy.run_projected_dos(freq_min=start, freq_max=end, freq_pitch=pitch)

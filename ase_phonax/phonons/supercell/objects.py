@@ -199,8 +199,8 @@ def warn_of_order(atoms: Atoms, phonopy: Phonopy) -> None:
         warnings.warn(
             f"Atoms lie outside the cell ({where}, counted from 0): columns of the force constants follow the supercell"
             " of these positions. A Phonopy object made of atoms.get_scaled_positions(), which moves them into the"
-            " cell, has another order, and wrong frequencies with these constants. Give the object itself in place of"
-            " atoms, or call atoms.wrap() first.",
+            " cell, has another order, and wrong frequencies with these constants. Give the Phonopy object itself (or"
+            " Phono3py's) in place of atoms, or call atoms.wrap() first.",
             ColumnOrderWarning,
             stacklevel=3,
         )
