@@ -14,14 +14,17 @@ import shutil
 import sys
 import time
 import warnings
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+from ase.build import bulk
 
 from ase_phonax import PhonaxCalculator, screen
 from ase_phonax.base.errors import UnstableWarning
-from ase_phonax.studies.screening.cluster import connected
+from ase_phonax.studies.screening.cluster import _ENVIRONMENT, connected
 from ase_phonax.studies.screening.settings import assignment
+from ase_phonax.studies.screening.tasks import Job, computed
 
 SEED = 0
 COARSE = {"supercell": [2, 2, 2], "mesh_length": 15.0}
@@ -57,6 +60,28 @@ def scheduling(n_workers: int) -> float:
         return (time.perf_counter() - start) / N_EMPTY
 
 
+def begun(settings: dict) -> None:
+    """In a process without Dask: the model, and what is compiled or imported at first use."""
+    global _calc, _job
+    warnings.simplefilter("ignore")
+    _calc, _job = PhonaxCalculator(), Job.of("phonons", settings)
+    computed(bulk("Si"), _calc, _job)
+
+
+def alone(atoms) -> None:
+    computed(atoms, _calc, _job)
+
+
+def without_dask(n: int, chosen: list, settings: dict) -> float:
+    """Crystals a second by so many processes of one thread each: what the cores of this machine can do together."""
+    os.environ.update(_ENVIRONMENT)
+    with get_context("spawn").Pool(n, begun, (settings,)) as pool:
+        pool.map(alone, chosen[:n], chunksize=1)
+        start = time.perf_counter()
+        pool.map(alone, chosen, chunksize=1)
+        return len(chosen) / (time.perf_counter() - start)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--crystals", type=int, default=200)
@@ -86,8 +111,12 @@ def main() -> None:
     first = options.workers[0]
     for n in options.workers[1:]:
         print(f"{n} workers: {100 * rates[n] / rates[first] * first / n:.0f} % of {n} times one worker's rate")
-    each, alone = scheduling(2), rates[first] / first
-    print(f"scheduling: {1e3 * each:.2f} ms a task; one scheduler keeps {1 / (each * alone):.0f} such workers busy")
+    bare = {n: without_dask(n, chosen, settings) for n in options.workers}
+    for n in options.workers:
+        share = 100 * rates[n] / bare[n]
+        print(f"without Dask, {n} processes: {3600 * bare[n]:.0f} an hour; with it {share:.0f} % of that", flush=True)
+    each, own = scheduling(2), rates[first] / first
+    print(f"scheduling: {1e3 * each:.2f} ms a task; one scheduler keeps {1 / (each * own):.0f} such workers busy")
 
 
 if __name__ == "__main__":

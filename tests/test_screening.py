@@ -19,11 +19,12 @@ from ase.io import write
 from ase_phonax import ElasticSettings, PhonaxCalculator, elastic_constants, phonon_study, relax, screen
 from ase_phonax.base import hdf5
 from ase_phonax.base.errors import InputError, OutputError
+from ase_phonax.base.memory import memory_bytes
 from ase_phonax.cli import main
 from ase_phonax.cli.screen import _files
 from ase_phonax.phonons.sampling.stability import IMAGINARY_THRESHOLD_THZ
 from ase_phonax.studies.screening import run, store
-from ase_phonax.studies.screening.cluster import SchedulerLost
+from ase_phonax.studies.screening.cluster import SchedulerLost, connected
 from ase_phonax.studies.screening.quantities import band_extremes
 from ase_phonax.studies.screening.tasks import Job, computed, key_of
 from ase_phonax.studies.settings import PhononSettings
@@ -99,6 +100,8 @@ def test_the_table_is_there_for_other_programs(screened, client, tmp_path, monke
     assert [row["formula"] for row in found] == [row["formula"] for row in table(screened.folder)]
     assert isinstance(found[0]["bulk_modulus_vrh_GPa"], float)
     assert found[2]["bulk_modulus_vrh_GPa"] is None
+    screen([*crystals(), bulk("Cu")], CALC, "elastic", folder=tmp_path / "copy", client=client)
+    assert len(pyarrow.parquet.read_table(tmp_path / "copy/table.parquet")) == 7  # it is not left behind
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(InputError, match="pyarrow is not installed"):
         screen(crystals(), CALC, "elastic", folder=tmp_path / "new", client=client, parquet=True)
@@ -211,6 +214,7 @@ def test_a_fault_of_ours_is_a_row_and_no_end(monkeypatch):
     [
         ({"study": "colours"}, "no study of many crystals"),
         ({"settings": {"meshlength": 3}}, "unknown key"),
+        ({"study": "phonons", "settings": {"supercell": [2, 2]}}, "has 2 entries"),
         ({"structures": []}, "no structures"),
         ({"names": ["a", "b"]}, "2 names for 1"),
     ],
@@ -271,6 +275,19 @@ def _n_rows(database: Path) -> int:
         connection.close()
 
 
+def test_workers_have_their_threads_and_memory_and_leave_this_process_alone(monkeypatch):
+    """What libraries read as they start is there; Dask would leave it in the environment of whoever started it."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    with connected(2, None) as client:
+        names = ("OMP_NUM_THREADS", "MALLOC_TRIM_THRESHOLD_", "PHONAX_MEMORY_BYTES")
+        found = client.run(lambda: ([os.environ.get(name) for name in names], memory_bytes()))
+    for (threads, trim, share), there in found.values():
+        assert (threads, int(trim)) == ("1", 2**29)
+        assert there == int(share) == memory_bytes() // 2
+    assert "OMP_NUM_THREADS" not in os.environ
+    assert "PHONAX_MEMORY_BYTES" not in os.environ
+
+
 def test_a_scheduler_that_dies_is_said(tmp_path):
     from distributed import Client, LocalCluster
 
@@ -307,7 +324,7 @@ def test_the_command_goes_on_where_kill_ended_it(screened, tmp_path):
     first.communicate()
     second = subprocess.run(ask, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert second.returncode == 0, second.stderr
-    assert "were there" in second.stdout
+    assert " before" in second.stdout
 
     def numbers(folder):
         return [{k: v for k, v in row.items() if k not in ("name", "screening_key")} for row in table(folder)]

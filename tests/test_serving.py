@@ -73,16 +73,15 @@ class Served:
         )
         self.url = self.process.stdout.readline().strip()
         assert self.url, self.process.stderr.read()
-        self.port = int(re.search(r":(\d+)/", self.url)[1])
-        self.cookie = self.ask("GET", self.url[self.url.index("/?") :], cookie="")[1]["set-cookie"].split(";")[0]
+        self.port, self.secret = re.search(r":(\d+)/([\w-]+)/$", self.url).groups()
 
-    def ask(self, method, path, body=None, *, cookie=None, **headers):
+    def ask(self, method, path, body=None, *, secret=None, **headers):
         """Status, headers and body of an answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", int(self.port), timeout=30)
         kind = {"Content-Type": "application/json"} if body is not None else {}
-        known = {"Cookie": self.cookie if cookie is None else cookie}
+        begin = f"/{self.secret}" if secret is None else secret
         try:
-            connection.request(method, path, body, {**kind, **known, **headers})
+            connection.request(method, begin + path, body, {**kind, **headers})
             answer = connection.getresponse()
             return answer.status, dict(answer.getheaders()), answer.read()
         finally:
@@ -117,34 +116,51 @@ def served(screening, tmp_path_factory):
 # ---- who may ask ----
 
 
-def test_only_those_who_know_the_token_are_let_in(served):
-    for cookie in ("", f"phonax_{served.port}=wrong", "x" * 5000, 'a="; ;;='):
+def test_only_those_who_know_the_address_are_let_in(served):
+    for secret in ("", "/wrong", f"/{served.secret[:-1]}", f"/{served.secret}x", "/" + "x" * 5000, "//", "/%ff%00"):
         for path in ("/", "/api/runs", "/static/serve.js", "/api/screening"):
-            status, _, body = served.ask("GET", path, cookie=cookie)
-            assert (status, b"token" in body) == (403, True)
-    assert served.ask("GET", "/?token=wrong", cookie="")[0] == 403
-    assert served.ask("GET", "/api/runs")[0] == 200
+            status, headers, body = served.ask("GET", path, secret=secret)
+            assert (status, b"printed" in body) == (403, True)
+    status, headers, _ = served.ask("GET", "/api/runs")
+    assert status == 200
+    assert "set-cookie" not in headers  # cookies go to every port of this machine
 
 
-def test_other_hosts_and_origins_are_refused_even_with_the_cookie(served):
+def test_other_hosts_and_origins_are_refused_even_with_the_address(served):
     """A name of somebody else that leads here, and a page of somebody else that asks."""
     for host in ("evil.example", f"evil.example:{served.port}", f"127.0.0.1.evil.example:{served.port}", ""):
         assert served.ask("GET", "/api/runs", Host=host)[0] == 403
-    for origin in ("http://evil.example", "null", f"https://127.0.0.1:{served.port}", "http://127.0.0.1:1"):
+    for origin in ("http://evil.example", "null", f"https://127.0.0.1:{served.port}", f"127.0.0.1:{served.port}"):
         assert served.ask("GET", "/api/runs", Origin=origin)[0] == 403
     assert served.ask("GET", "/api/runs", Origin=f"http://localhost:{served.port}")[0] == 200
+
+
+def test_browsers_are_told_of_a_file_and_not_of_the_address(tmp_path, capsys, monkeypatch):
+    """Their command lines are seen by all users of a machine."""
+    import webbrowser
+
+    from ase_phonax.cli.serve import _told
+
+    opened = []
+    monkeypatch.setattr(webbrowser, "open", lambda url: opened.append(url) or True)
+    _told("http://127.0.0.1:1/secret/", True, tmp_path)
+    assert "secret" in capsys.readouterr().out
+    assert "secret" not in opened[0]
+    entrance = Path(opened[0].removeprefix("file://"))
+    assert "http://127.0.0.1:1/secret/" in entrance.read_text()
+    assert entrance.stat().st_mode & 0o077 == 0
 
 
 def test_it_answers_on_this_machine_alone(served):
     """On the loopback, and with what keeps browsers from handing pages on."""
     text = Path("/proc/net/tcp").read_text() if Path("/proc/net/tcp").exists() else ""
     if text:
-        assert f"0100007F:{served.port:04X}" in text
-        assert f"00000000:{served.port:04X}" not in text
+        assert f"0100007F:{int(served.port):04X}" in text
+        assert f"00000000:{int(served.port):04X}" not in text
     _, headers, _ = served.ask("GET", "/")
     assert "default-src 'none'" in headers["content-security-policy"]
     assert headers["x-content-type-options"] == "nosniff"
-    assert "HttpOnly" in served.ask("GET", served.url[served.url.index("/?") :], cookie="")[1]["set-cookie"]
+    assert headers["referrer-policy"] == "no-referrer"
 
 
 # ---- what is sent ----
@@ -167,14 +183,24 @@ def test_it_answers_on_this_machine_alone(served):
         ({"options": {"supercell": "a"}}, "supercell: 'a' is not an integer"),
         ({"options": {"supercell": "2 2 2", "min_length": "10"}}, "given together"),
         ({"options": {"exact": "yes"}}, "ticked or not"),
+        ({"options": {"supercell": "2 2"}}, "has 2 entries"),
+        ({"options": {"path": "G" * 2000}}, "2000 letters"),
+        ({"options": {"path": "\ud800"}}, "not JSON"),
+        ({"text": SILICON + "\ud800"}, "not JSON"),
+        ({"name": "x.cif", "text": "$coord\n0 0 0 si\n$end\n"}, "begins like a file of another format, turbomole"),
+        ({"name": "x.gen", "text": "lock species \ninclude_file : /etc/passwd\n"}, "another format"),
+        ({"name": "", "text": "x" + 60_000 * "\n" + "y"}, "neither CIF nor POSCAR nor xyz"),
         ({"options": []}, "command, name, text"),
         ({"text": 5}, "are texts"),
     ],
 )
 def test_what_cannot_be_run_is_refused_in_words(served, asked, says):
+    begin = time.monotonic()
     status, content = served.run(**asked)
     assert status == 400
     assert says in content["error"]
+    assert time.monotonic() - begin < 10  # nothing that is sent keeps it busy
+    assert served.ask("GET", "/api/runs")[0] == 200
 
 
 def test_other_requests_are_refused_in_words(served):
@@ -272,8 +298,8 @@ def settled(runs: Runs, key: str, *states: str):
 def test_a_run_that_takes_too_long_is_stopped_and_the_next_one_begins(tmp_path):
     first = "import sys, time; time.sleep(60 if 'slow.cif' in sys.argv else 0)"
     runs = Runs(tmp_path, longest=1.5, most_waiting=5, program=program(first))
-    slow = runs.add("phonons", "slow.cif", "x", "m", {}).key
-    quick = runs.add("phonons", "quick.cif", "x", "m", {}).key
+    slow = runs.add("phonons", "slow.cif", SILICON, "m", {}).key
+    quick = runs.add("phonons", "quick.cif", SILICON, "m", {}).key
     assert "longer than 1.5 s" in settled(runs, slow, STOPPED).words
     assert settled(runs, quick, DONE).words == ""
     runs.close()
@@ -281,16 +307,16 @@ def test_a_run_that_takes_too_long_is_stopped_and_the_next_one_begins(tmp_path):
 
 def test_a_run_can_be_stopped_while_it_waits_and_while_it_computes(tmp_path):
     runs = Runs(tmp_path, longest=60, most_waiting=1, program=program("import time; time.sleep(60)"))
-    first = runs.add("phonons", "a.cif", "x", "m", {}).key
+    first = runs.add("phonons", "a.cif", SILICON, "m", {}).key
     settled(runs, first, RUNNING)
-    second = runs.add("phonons", "b.cif", "x", "m", {}).key
+    second = runs.add("phonons", "b.cif", SILICON, "m", {}).key
     with pytest.raises(InputError, match="1 runs are waiting"):
-        runs.add("phonons", "c.cif", "x", "m", {})
+        runs.add("phonons", "c.cif", SILICON, "m", {})
     assert runs.get(second).state == WAITING
     runs.stop(second)
     runs.stop(first)
     assert {runs.get(key).state for key in (first, second)} == {STOPPED}
-    third = runs.add("phonons", "d.cif", "x", "m", {}).key
+    third = runs.add("phonons", "d.cif", SILICON, "m", {}).key
     settled(runs, third, RUNNING)
     begin = time.monotonic()
     runs.close()
@@ -315,19 +341,50 @@ def test_a_run_can_be_stopped_while_it_waits_and_while_it_computes(tmp_path):
 )
 def test_a_run_that_fails_says_why(tmp_path, text, says):
     runs = Runs(tmp_path, longest=60, most_waiting=5, program=program(text))
-    run = settled(runs, runs.add("phonons", "a.cif", "x", "m", {}).key, FAILED)
+    run = settled(runs, runs.add("phonons", "a.cif", SILICON, "m", {}).key, FAILED)
     assert says in run.words
     runs.close()
 
 
+def test_a_run_ends_with_its_application_however_that_ends(tmp_path):
+    """Killed, it can stop nobody any more."""
+    script = f"""
+import sys
+from pathlib import Path
+from ase_phonax.web.serving.runs import PROGRAM, Runs
+runs = Runs(Path({str(tmp_path)!r}), longest=600, most_waiting=5)
+key = runs.add("phonons", "a.cif", {SILICON!r}, "phonax-small", {{"exact": True, "mesh": ["200", "200", "200"]}}).key
+while runs._process is None:
+    pass
+print(runs._process.pid, flush=True)
+sys.stdin.read()
+"""
+    first = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    child = int(first.stdout.readline())
+    time.sleep(2)
+    first.kill()
+    first.communicate()
+    for _ in range(200):
+        if not Path(f"/proc/{child}").exists():
+            break
+        time.sleep(0.1)
+    assert not Path(f"/proc/{child}").exists()
+    again = Runs(tmp_path, longest=60, most_waiting=5)
+    assert again.all()[0]["state"] == STOPPED
+    again.close()
+
+
 def test_records_of_somebody_else_are_left_alone(tmp_path):
-    for name, text in {"a": "{}", "b": "[", "c": '{"key": "d"}', "d": "null"}.items():
+    away = {"key": "e", "command": "phonons", "structure": "a", "model": "m", "options": {}, "begun": "", "state": DONE}
+    away["files"] = ["../../secret"]
+    texts = {"a": "{}", "b": "[", "c": '{"key": "d"}', "d": "null", "e": json.dumps(away)}
+    for name, text in texts.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "run.json").write_text(text)
     runs = Runs(tmp_path, longest=60, most_waiting=5)
     assert runs.all() == []
     runs.close()
-    assert len(list(tmp_path.glob("*/run.json"))) == 4
+    assert len(list(tmp_path.glob("*/run.json"))) == 5
 
 
 def test_its_results_are_those_of_the_command(served, tmp_path, monkeypatch):
@@ -371,10 +428,10 @@ def wait_for(browser, text: str, seconds: float = LONGEST):
 
 
 @needs_browser
-def test_upload_compute_look_move_and_save(browser, tmp_path):
+def test_upload_compute_look_move_and_save(browser, served, tmp_path):
     """What a person does, by what a person sees."""
     wait_for(browser, "document.getElementById('model').value")
-    assert "token" not in browser.current_url
+    assert browser.current_url == served.url
     (tmp_path / "Si.cif").write_text(SILICON)
     browser.find_element("id", "file").send_keys(str(tmp_path / "Si.cif"))
     browser.find_element("css selector", "#options summary").click()
@@ -417,6 +474,17 @@ def test_a_bad_file_says_what_is_wrong_with_it(browser):
 
 
 @needs_browser
+@needs_browser
+def test_a_click_reaches_its_button_while_a_run_goes_on(browser):
+    """What is listed stays where it is, whatever a run has to tell meanwhile."""
+    browser.execute_script(
+        "items.get(runs[0].key).dataset.mine = 'yes'; runs[0].state = 'running'; runs[0].seconds = 1e3; listRuns()"
+    )
+    assert browser.execute_script("return items.get(runs[0].key).dataset.mine") == "yes"
+    assert "1000.0 s" in browser.find_element("id", "runs").text
+
+
+@needs_browser
 def test_the_table_of_a_screening_is_sorted_and_selected(browser):
     from selenium.webdriver.common.keys import Keys
 
@@ -453,6 +521,7 @@ def test_the_table_of_a_screening_is_sorted_and_selected(browser):
         assert browser.execute_script("return document.querySelectorAll('#title img').length") == 0
         ticks = browser.execute_script("return document.getElementById('plot').layout.xaxis.ticktext")
         assert ticks[0] == "Γ"
+        assert not browser.find_element("id", "motion").is_displayed()  # no modes are known
         assert len(ticks) == len(browser.execute_script("return data.bands.ticks"))
     finally:
         browser.switch_to.default_content()
@@ -495,8 +564,13 @@ def test_a_table_is_read_again_when_its_database_has_changed(tmp_path):
         store.add("1", 0, "one", outcome)
         table = Screened(tmp_path)
         assert len(table.table()["rows"]) == 1
+        before = table.table()["version"]
         store.add("2", 1, "two", outcome)
         assert len(table.table()["rows"]) == 2
+    assert table.table()["version"] != before
     page = table.page("k1")
     assert "one" in page
     assert table.page("k3") is None
+    (tmp_path / "screening.db").unlink()
+    with pytest.raises(InputError, match="is gone"):
+        table.table()

@@ -103,8 +103,8 @@ def _run(argv: Sequence[str] | None) -> int:
     except PhonaxError as error:
         print(f"error: {error_as_typed(error)}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted; no results were written", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(f"interrupted; {error or 'no results were written'}", file=sys.stderr)
         return _INTERRUPTED[0]
     except BrokenPipeError:  # the reader, such as `head`, has left
         return 0

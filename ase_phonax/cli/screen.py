@@ -85,21 +85,25 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"left out: {name}: {reason}", file=sys.stderr)
         with watch.section("model"):
             calc = load_calculator(arguments)
-        found = screen(
-            [atoms for _, atoms in named],
-            calc,
-            settings.study,
-            dict(settings.set),
-            folder=arguments.output,
-            names=[name for name, _ in named],
-            n_workers=settings.workers,
-            scheduler=settings.scheduler,
-            database=settings.database,
-            parquet=settings.parquet,
-            watch=watch,
-        )
+        try:
+            found = screen(
+                [atoms for _, atoms in named],
+                calc,
+                settings.study,
+                dict(settings.set),
+                folder=arguments.output,
+                names=[name for name, _ in named],
+                n_workers=settings.workers,
+                scheduler=settings.scheduler,
+                database=settings.database,
+                parquet=settings.parquet,
+                watch=watch,
+            )
+        except KeyboardInterrupt as stop:
+            what = f"what was computed is kept in {arguments.output}: the same command goes on from there"
+            raise KeyboardInterrupt(what) from stop
         if not arguments.quiet:
-            print(_in_words(found))
+            print(_in_words(found, len(unread)))
     return 0
 
 
@@ -126,11 +130,14 @@ def _files(names: list[str]) -> list[str]:
     return found
 
 
-def _in_words(found: Screening) -> str:
+def _in_words(found: Screening, n_unread: int) -> str:
     """What was done, for people."""
     equal = f", {found.n_equal} of them equal to others" if found.n_equal else ""
-    before = f", {found.n_before} were there" if found.n_before else ""
+    before = f", {found.n_before} before" if found.n_before else ""
     failed = f"\n{found.n_failed} could not be computed: `ase db {found.database} failed=1`" if found.n_failed else ""
+    unread = f"\n{n_unread} of the files could not be read: see above" if n_unread else ""
+    tables = "table.csv, table.parquet" if (found.folder / "table.parquet").exists() else "table.csv"
+    crystals = f"{found.n_structures} crystal{'s' * (found.n_structures != 1)}"
     return f"""\
-{found.n_structures} crystals{equal}: {found.n_computed} computed now{before}{failed}
-results in {found.folder}: table.csv, arrays of phonons; database {found.database}"""
+{crystals}{equal}: {found.n_computed} computed now{before}{failed}{unread}
+results in {found.folder}: {tables}, arrays of phonons; database {found.database}"""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base.errors import InputError
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from .parser import Commands
 
 _COMMANDS = (phonons, elastic, gruneisen, qha, expansion, conductivity, molecule)
+_ENTRANCE = ".open.html"
 _DESCRIPTION = """\
 Open a page of this machine in which structures are uploaded or pasted, computed with the options of the commands,
 and looked at: bands and modes that move, tables, files. It answers on 127.0.0.1 alone, to the address that is printed.
@@ -69,11 +72,13 @@ def run(arguments: argparse.Namespace) -> int:
     with claimed_folder(settings.folder):
         runs = Runs(settings.folder.resolve(), settings.longest, settings.most_waiting)
         try:
-            serve(runs, _offers(), _models(settings.model), screened, settings, lambda url: _told(url, settings.open))
+            told = partial(_told, opens=settings.open, folder=settings.folder)
+            serve(runs, _offers(), _models(settings.model), screened, settings, told)
         except KeyboardInterrupt:  # the way to end it
             pass
         finally:
             runs.close()
+            (settings.folder / _ENTRANCE).unlink(missing_ok=True)
     return 0
 
 
@@ -107,10 +112,16 @@ def _models(files: tuple[str, ...]) -> list[str]:
     return [*named, *(os.path.abspath(name) if os.path.exists(name) else name for name in files)]
 
 
-def _told(url: str, opens: bool) -> None:
-    print(f"{url}\n(Ctrl-C ends it)", flush=True)
-    if opens:
-        import webbrowser
+def _told(url: str, opens: bool, folder: Path) -> None:
+    print(f"{url}\n(Ctrl-C ends it; whoever has this address may use it)", flush=True)
+    if not opens:
+        return
+    import webbrowser
 
-        if not webbrowser.open(url):
-            print("no browser could be opened: copy the address", file=sys.stderr)
+    # Command lines of browsers are seen by all users of a machine: they get the name of a file that leads there.
+    entrance = (folder / _ENTRANCE).resolve()
+    entrance.unlink(missing_ok=True)
+    with open(os.open(entrance, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(f'<!doctype html><meta http-equiv="refresh" content="0; url={url}"><a href="{url}">ase-phonax</a>')
+    if not webbrowser.open(entrance.as_uri()):
+        print("no browser could be opened: copy the address", file=sys.stderr)

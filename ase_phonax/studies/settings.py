@@ -294,3 +294,16 @@ class QuasiHarmonicSettings(VolumeSettings):
                 f"the pressure {self.pressure} is not a number", "it enters as pV", "give it in GPa, such as 5"
             )
         check_temperatures(self.max_temperature, self.temperature_step)
+
+
+def check_supercell(settings: Settings) -> None:
+    """Refuse a stated supercell that is none, before there is a crystal.
+
+    Raises:
+        SupercellError: it is none.
+    """
+    from ..structures.supercells import as_supercell_matrix
+
+    stated = getattr(settings, "supercell", None)
+    if stated is not None:
+        as_supercell_matrix(list(stated))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
@@ -29,6 +30,9 @@ _ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "RAYON_NUM_THREADS": "1",  # phonopy's and phono3py's own
+    # Dask has memory given back to the system at once, to be asked for again by the next array: two thirds more time.
+    "MALLOC_TRIM_THRESHOLD_": str(2**29),
+    "MALLOC_MMAP_THRESHOLD_": str(2**28),
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
     "MPLBACKEND": "Agg",
 }
@@ -91,7 +95,7 @@ def connected(n_workers: int | None, scheduler: str | None) -> Iterator[Client]:
         InputError: Dask is not installed; nobody answers at the address.
     """
     try:
-        from distributed import Client, LocalCluster
+        from distributed import Client
     except ImportError as error:
         raise InputError(
             "dask.distributed is not installed",
@@ -100,15 +104,7 @@ def connected(n_workers: int | None, scheduler: str | None) -> Iterator[Client]:
         ) from error
     if scheduler is None:
         n_workers = n_workers or n_cores()
-        cluster = LocalCluster(
-            n_workers=n_workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=":0",
-            silence_logs=50,
-            env={**_ENVIRONMENT, SHARE: str(memory_bytes() // n_workers)},
-        )
-        with cluster, Client(cluster) as client:
+        with _same_environment(), _here(n_workers) as cluster, Client(cluster) as client:
             yield client
         return
     asked = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
@@ -122,6 +118,37 @@ def connected(n_workers: int | None, scheduler: str | None) -> Iterator[Client]:
         ) from error
     with client:
         yield client
+
+
+def _here(n_workers: int) -> Any:
+    """Processes on this machine, of one thread each, which share its memory."""
+    import dask
+    from distributed import LocalCluster
+
+    # Libraries read theirs as they start.
+    with dask.config.set({"distributed.nanny.pre-spawn-environ": _ENVIRONMENT}):
+        return LocalCluster(
+            n_workers=n_workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=":0",
+            silence_logs=50,
+            env={SHARE: str(memory_bytes() // n_workers)},
+        )
+
+
+@contextmanager
+def _same_environment() -> Iterator[None]:
+    """Around worker processes: Dask writes their environment into that of this one, where it would stay."""
+    before = {name: os.environ.get(name) for name in _ENVIRONMENT}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def outcomes(

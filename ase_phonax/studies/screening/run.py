@@ -14,7 +14,7 @@ from ..model_facts import model_facts
 from ..watch import Watch
 from .cluster import connected, outcomes
 from .databases import DATABASE, is_server, shown
-from .store import open_store, parquet_writer
+from .store import PARQUET, open_store, parquet_writer
 from .tasks import Job, key_of
 
 if TYPE_CHECKING:
@@ -150,5 +150,5 @@ def _write_tables(store: Store, parquet: bool, kind: Any, error: BaseException |
     if isinstance(error, OutputError):
         return
     store.write_table()
-    if parquet:
+    if parquet or (store.folder / PARQUET).exists():  # one that is there would be wrong from now on
         store.write_parquet()

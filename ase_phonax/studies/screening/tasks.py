@@ -16,6 +16,7 @@ from ase import Atoms
 from ...base.errors import InputError, PhonaxError, is_failure
 from ...base.hdf5 import pack
 from ..notes import collected_warnings
+from ..settings import check_supercell
 from .quantities import arrays, plain_summary, quantities
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Job:
             )
         kind = _settings_of(study)
         checked = kind.from_dict(settings) if isinstance(settings, dict) else kind.checked(settings)
+        check_supercell(checked)  # it would be a fault of every crystal
         return cls(study, checked.to_dict())
 
     def __call__(self, atoms: Atoms, calc: PhonaxCalculator) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import secrets
 import socket
 import zipfile
@@ -153,7 +154,10 @@ class Application:
     async def _table(self, request: Request) -> Response:
         if self._screened is None:
             raise HTTPException(404, "no screening is shown: --screening FOLDER")
-        return JSONResponse(await run_in_threadpool(self._screened.table))
+        table = await run_in_threadpool(self._screened.table)
+        if request.query_params.get("version") == table["version"]:
+            return JSONResponse({"version": table["version"]})
+        return JSONResponse(table)
 
     async def _row(self, request: Request) -> Response:
         text = None
@@ -178,25 +182,24 @@ def serve(
     """Answer until interrupted.
 
     Args:
-        ready: is called with the address, token included, when the port is open.
+        ready: is called with the address, which is a secret, when the port is open.
 
     Raises:
         InputError: the port is taken.
     """
     with _socket(settings.port) as listening:
-        port, token = listening.getsockname()[1], secrets.token_urlsafe(24)
-        app = Guard(Application(runs, offers, models, screened, settings.largest).app, port, token)
+        port, secret = listening.getsockname()[1], secrets.token_urlsafe(24)
+        app = Guard(Application(runs, offers, models, screened, settings.largest).app, port, secret)
         server = uvicorn.Server(
             uvicorn.Config(
                 app,
                 log_level="error",
                 server_header=False,
-                limit_concurrency=64,
                 lifespan="off",
                 timeout_graceful_shutdown=2,
             )
         )
-        ready(f"http://{HOST}:{port}/?token={token}")
+        ready(f"http://{HOST}:{port}/{secret}/")
         server.run(sockets=[listening])
 
 
@@ -237,6 +240,7 @@ def _asked(body: bytes) -> dict[str, Any]:
     """
     try:
         asked = parse_json(body)
+        json.dumps(asked, ensure_ascii=False).encode()  # letters that are none, halves of others, could not be kept
     except (ValueError, RecursionError) as error:
         raise HTTPException(400, f"what was sent is not JSON: {error}") from error
     options = asked.get("options", {}) if isinstance(asked, dict) else None

@@ -9,7 +9,9 @@ from typing import Any
 from ...base.errors import InputError
 from ...base.settings import unknown_key
 from ...studies.options import Option, Settings, options_of, path
+from ...studies.settings import check_supercell
 
+_LONGEST = 1000  # letters of an option
 _BETWEEN = ";"  # several mentions of an option that may be given more than once
 
 
@@ -50,7 +52,7 @@ class Offer:
             own = {field.name: stated[field.name] for field, _ in options_of(kind) if field.name in stated}
             try:
                 if own:
-                    kind.from_dict(own)
+                    check_supercell(kind.from_dict(own))
             except InputError as error:
                 what = error.what.removeprefix(f"{kind.__name__}: ")
                 raise InputError(what, error.why, error.remedy) from error
@@ -81,6 +83,8 @@ def _stated(name: str, setting: Option, value: Any) -> Any:
         return value
     if not isinstance(value, str):
         raise InputError(f"{name} is {value!r}", "fields hold texts", "send what would be typed")
+    if len(value) > _LONGEST:
+        raise InputError(f"{name} has {len(value)} letters", "no option has so many", f"write at most {_LONGEST}")
     if not value.strip():
         return None
     if setting.repeated:

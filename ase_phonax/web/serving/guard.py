@@ -1,12 +1,10 @@
-"""Who may ask: the browser that opened the printed address, for pages of this application and nobody else's."""
+"""Who may ask: whoever knows the address that was printed, from pages of this application and nobody else's."""
 
 from __future__ import annotations
 
 import hmac
 from collections.abc import Awaitable, Callable
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import parse_qs
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Any]]
@@ -29,51 +27,37 @@ _HEADERS = {
 
 
 class Guard:
-    """Lets requests through that name this host, come from its own pages, and know the token.
+    """Lets requests through that name this host, come from its own pages, and know the secret that paths begin with.
 
     The host is compared because a name of somebody else may be made to lead here (DNS rebinding); the origin because
-    pages of others can send requests, though not read the answers; the token because other users of a machine can
-    reach its ports. It comes in the printed address, and is kept as a cookie that goes with no request of other sites.
+    pages of others can send requests, though not read the answers; the secret because other users of a machine can
+    reach its ports. It is no cookie: those go to every port of a host, be it another user's.
 
     Args:
-        application: that is guarded.
+        application: that is guarded; it sees paths without the secret.
         port: where it answers.
-        token: of the printed address.
+        secret: first part of all paths.
     """
 
-    def __init__(self, application: Application, port: int, token: str):
-        self._application, self._token = application, token
+    def __init__(self, application: Application, port: int, secret: str):
+        self._application, self._secret = application, secret
         self._hosts = {f"{name}:{port}" for name in ("127.0.0.1", "localhost")}
-        self._cookie = f"phonax_{port}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or refuse."""
         if scope["type"] != "http":
-            return await self._application(scope, receive, send)
+            return None  # of other kinds, such as web sockets, nothing is answered
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         if headers.get("host") not in self._hosts:
             return await _refused(send, f"this is {' or '.join(sorted(self._hosts))}, and no other host")
         origin = headers.get("origin")
-        if origin is not None and origin.removeprefix("http://") not in self._hosts:
+        if origin is not None and origin not in {f"http://{host}" for host in self._hosts}:
             return await _refused(send, "requests of other pages are not answered")
-        given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
-        if scope["path"] == "/" and scope["method"] == "GET" and self._knows(given):
-            cookie = f"{self._cookie}={self._token}; HttpOnly; SameSite=Strict; Path=/"
-            return await _answered(send, 303, b"", {"location": "/", "set-cookie": cookie})
-        if not self._knows(_cookie(headers.get("cookie", ""), self._cookie)):
-            return await _refused(send, "open the address that `ase-phonax serve` has printed, with its token")
-        return await self._application(scope, receive, _with_headers(send))
-
-    def _knows(self, given: str) -> bool:
-        return hmac.compare_digest(given.encode(), self._token.encode())
-
-
-def _cookie(header: str, name: str) -> str:
-    try:
-        found = SimpleCookie(header).get(name)
-    except CookieError:
-        return ""
-    return found.value if found is not None else ""
+        given, _, rest = scope["path"].removeprefix("/").partition("/")
+        if not hmac.compare_digest(given.encode("utf-8", "replace"), self._secret.encode()):
+            return await _refused(send, "open the address that `ase-phonax serve` has printed, with all of its letters")
+        inside = {**scope, "path": f"/{rest}", "raw_path": f"/{rest}".encode("utf-8", "replace")}
+        return await self._application(inside, receive, _with_headers(send))
 
 
 def _with_headers(send: Send) -> Send:
@@ -88,10 +72,8 @@ def _with_headers(send: Send) -> Send:
 
 
 async def _refused(send: Send, why: str) -> None:
-    await _answered(send, 403, f"{why}\n".encode(), {"content-type": "text/plain; charset=utf-8"})
-
-
-async def _answered(send: Send, status: int, body: bytes, headers: dict[str, str]) -> None:
-    lines = [(n.encode(), v.encode()) for n, v in (_HEADERS | headers | {"content-length": str(len(body))}).items()]
-    await send({"type": "http.response.start", "status": status, "headers": lines})
+    body = f"{why}\n".encode()
+    headers = _HEADERS | {"content-type": "text/plain; charset=utf-8", "content-length": str(len(body))}
+    lines = [(name.encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": 403, "headers": lines})
     await send({"type": "http.response.body", "body": body})

@@ -25,11 +25,25 @@ from typing import Any
 
 import yaml
 
-from ...base.errors import InputError
+from ...base.errors import InputError, OutputError, PhonaxError
 from ...base.files import write_whole
 from ...base.processes import Death
+from .uploads import check_format
 
-PROGRAM = (sys.executable, "-m", "ase_phonax")
+# The command line, which ends when its standard input does: where the application is killed, nobody waits for it.
+_WITH_PARENT = """\
+import os, signal, sys, threading
+
+def wait():
+    while os.read(0, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+threading.Thread(target=wait, daemon=True).start()
+from ase_phonax.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+PROGRAM = (sys.executable, "-c", _WITH_PARENT)
 RESULTS, PAGE = "results", "report.html"
 WAITING, RUNNING, DONE, FAILED, STOPPED = "waiting", "running", "done", "failed", "stopped"
 _RECORD, _CONFIGURATION = "run.json", "options.yaml"
@@ -92,6 +106,7 @@ class Runs:
 
         Raises:
             InputError: too many wait.
+            StructureError: the content is of another format than the name says.
             OutputError: the structure cannot be kept.
         """
         with self._lock:
@@ -102,10 +117,23 @@ class Runs:
             begun = datetime.now().astimezone()
             key = f"{begun:%Y%m%d-%H%M%S-%f}-{secrets.token_hex(3)}"
             run = Run(key, command, structure, model, dict(options), begun.isoformat(timespec="seconds"))
-            (self.folder / key).mkdir()
-            write_whole(self.folder / key / structure, text)
-            write_whole(self.folder / key / _CONFIGURATION, yaml.safe_dump(run.options))
-            self._note(run)
+            folder = self.folder / key
+            try:
+                folder.mkdir()
+                write_whole(folder / structure, text)
+                check_format(folder / structure)
+                write_whole(folder / _CONFIGURATION, yaml.safe_dump(run.options))
+                self._note(run)
+            except OSError as error:
+                shutil.rmtree(folder, ignore_errors=True)
+                if isinstance(error, PhonaxError):
+                    raise
+                raise OutputError(
+                    f"{folder} cannot be written: {error.strerror}", "runs are kept there", "make room there"
+                ) from error
+            except PhonaxError:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
             self._runs[key] = run
             self._queue.put(key)
             return run
@@ -126,12 +154,14 @@ class Runs:
         return self._runs.get(key)
 
     def stop(self, key: str) -> None:
-        """Stop a run, or take it out of the queue; of one that is over, remove the folder."""
+        """Stop a run, or take it out of the queue; of one that is over, remove the folder. One that is gone is gone."""
         with self._lock:
-            run = self._runs[key]
+            run = self._runs.get(key)
+            if run is None:
+                return
             if run.state in (WAITING, RUNNING):
                 was_running = run.state == RUNNING
-                self._end(run, STOPPED, "stopped")
+                self._end(run, STOPPED, "")
                 if was_running and self._process is not None:
                     _ended(self._process)
                 return
@@ -185,7 +215,7 @@ class Runs:
         return subprocess.Popen(
             command,
             cwd=folder,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -231,7 +261,7 @@ def _kept(folder: Path) -> list[Run]:
             run = Run(**json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):  # somebody else's
             continue
-        if run.key != path.parent.name:
+        if run.key != path.parent.name or any(Path(name).name != name for name in run.files):
             continue
         if run.state in (WAITING, RUNNING):
             run.state, run.words = STOPPED, "the application was ended"

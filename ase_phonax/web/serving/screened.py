@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ...base.errors import InputError
 from ...studies.screening.databases import DATABASE
 from ...studies.screening.store import Kept, read_kept, read_rows
 from ..data import curves, structure
@@ -35,6 +36,7 @@ class Screened:
     def __init__(self, folder: Path):
         self.folder = folder
         self._lock = threading.Lock()
+        read_rows(folder)  # whoever names another folder hears what it lacks
         self._when, self._table = self._read()
 
     def table(self) -> dict[str, Any]:
@@ -50,13 +52,19 @@ class Screened:
         return None if kept is None else page(_page_data(kept))
 
     def _changed(self) -> int:
-        return (self.folder / DATABASE).stat().st_mtime_ns
+        try:
+            return (self.folder / DATABASE).stat().st_mtime_ns
+        except OSError as error:
+            raise InputError(
+                f"{self.folder / DATABASE} is gone: {error.strerror}", "its table is read from there", "start anew"
+            ) from error
 
     def _read(self) -> tuple[int, dict[str, Any]]:
-        rows = read_rows(self.folder)
         when = self._changed()
+        rows = read_rows(self.folder)
         columns = [name for name in dict.fromkeys(name for row in rows for name in row) if name != _KEY]
         return when, {
+            "version": str(when),
             "columns": columns,
             "shown": [name for name in _FIRST if name in columns],
             "keys": [row[_KEY] for row in rows],

@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from ...base.errors import StructureError
+from ...structures.files import known_format
 
-FORMATS = (".cif", ".xyz", ".extxyz", ".vasp", ".poscar", ".xsf", ".res", ".gen", ".mol", ".sdf", ".pdb")
+# Ending -> names of the format by ASE. None of them names other files, as inputs of programs do.
+_FORMATS = {
+    ".cif": ("cif",),
+    ".xyz": ("xyz", "extxyz"),
+    ".extxyz": ("extxyz", "xyz"),
+    ".vasp": ("vasp",),
+    ".poscar": ("vasp",),
+    ".xsf": ("xsf",),
+    ".res": ("res",),
+    ".gen": ("gen",),
+    ".mol": ("mol",),
+    ".sdf": ("sdf",),
+    ".pdb": ("proteindatabank",),
+}
+FORMATS = tuple(_FORMATS)
 _LIKE_POSCAR = ("POSCAR", "CONTCAR")
 _LONGEST = 60
 
@@ -45,9 +61,24 @@ def kept_name(name: str, text: str) -> str:
     return (plain or "structure") + (".vasp" if ending == ".poscar" else ending)
 
 
+def check_format(path: Path) -> None:
+    """Refuse a file whose content is of another format than its ending says: it would be read as that.
+
+    Raises:
+        StructureError: it is, or of no format that is known.
+    """
+    found = known_format(path)
+    if found not in _FORMATS[path.suffix]:
+        raise StructureError(
+            f"{path.name} begins like a file of another format, {found}",
+            "it would be read as that, and some formats name further files",
+            "send it in one format, such as CIF",
+        )
+
+
 def _format_of(text: str) -> str:
     lines = text.strip().splitlines()
-    if re.search(r"^\s*(data_|_cell_length_a|loop_)", text, re.MULTILINE | re.IGNORECASE):
+    if re.search(r"^[ \t]*(data_|_cell_length_a|loop_)", text, re.MULTILINE | re.IGNORECASE):
         return ".cif"
     if lines[0].strip().isdigit():
         return ".extxyz"

@@ -80,7 +80,7 @@ at("ask").addEventListener("submit", async (event) => {
     const text = file ? await file.text() : at("text").value;
     if (!text.trim()) throw new Error("no structure is given: choose a file, or paste one");
     const body = JSON.stringify({ command: at("command").value, model: at("model").value, name: file ? file.name : "", text, options: given() });
-    const { key } = await asked("/api/runs", { method: "POST", headers: { "Content-Type": "application/json" }, body });
+    const { key } = await asked("api/runs", { method: "POST", headers: { "Content-Type": "application/json" }, body });
     awaited = key;
     await refresh();
   } catch (problem) {
@@ -95,7 +95,7 @@ let awaited = null, shown = null, runs = [], timer = null;
 async function refresh() {
   clearTimeout(timer);
   try {
-    runs = await asked("/api/runs");
+    runs = await asked("api/runs");
     if (at("runs").dataset.lost) { at("refused").textContent = ""; delete at("runs").dataset.lost; }
     listRuns();
     const over = runs.find((own) => own.key === awaited && own.state !== "waiting" && own.state !== "running");
@@ -110,26 +110,35 @@ async function refresh() {
   const busy = runs.some((own) => own.state === "running" || own.state === "waiting");
   timer = setTimeout(refresh, busy ? 500 : 5000);
 }
+const items = new Map();  // of runs that are listed: what is there stays, or a click on it could be lost
 function listRuns() {
-  const text = JSON.stringify([runs, shown]);
-  if (listRuns.before === text) return;  // what has the focus keeps it
-  listRuns.before = text;
-  const focused = document.activeElement && document.activeElement.id;
   at("none").hidden = runs.length > 0;
-  at("runs").replaceChildren(...runs.map((run) => {
-    const item = made("li"), name = made("div", `${run.command} of ${run.structure}`, "name");
-    if (run.key === shown) name.setAttribute("aria-current", "true");
-    const options = Object.entries(run.options).map(([n, v]) => `${n.replaceAll("_", " ")} ${v === true ? "" : [v].flat(2).join(" ")}`.trim());
-    const about = made("div", [run.model.split("/").pop(), run.begun.slice(0, 16).replace("T", " "), ...options].join(", "), "quiet");
-    const state = made("div", run.state === "failed" ? run.words : `${run.state}${run.words ? `: ${run.words}` : ""}${run.seconds ? `, ${run.seconds.toFixed(1)} s` : ""}`,
-      run.state === "failed" ? "failed" : "");
-    const buttons = made("div"), over = run.state !== "waiting" && run.state !== "running";
-    if (run.files.length) buttons.append(button(`show-${run.key}`, "Show", () => show(run)), " ");
-    buttons.append(button(`stop-${run.key}`, over ? "Remove" : "Stop", () => stop(run, over)));
-    item.append(name, about, state, buttons);
-    return item;
-  }));
-  if (focused && at(focused)) at(focused).focus();
+  const keys = new Set(runs.map((run) => run.key));
+  for (const [key, item] of items) if (!keys.has(key)) { item.remove(); items.delete(key); }
+  runs.forEach((run, place) => {
+    if (!items.has(run.key)) items.set(run.key, madeItem(run));
+    const item = items.get(run.key);
+    if (at("runs").children[place] !== item) at("runs").insertBefore(item, at("runs").children[place] || null);
+    const [name, , state, buttons] = item.children, over = run.state !== "waiting" && run.state !== "running";
+    if (run.key === shown) name.setAttribute("aria-current", "true"); else name.removeAttribute("aria-current");
+    const failed = run.state === "failed", words = failed ? run.words
+      : `${run.state}${run.words ? `: ${run.words}` : ""}${run.seconds ? `, ${run.seconds.toFixed(1)} s` : ""}`;
+    if (state.textContent !== words) state.textContent = words;
+    state.className = failed ? "failed" : "";
+    const [showing, ending] = buttons.children;
+    showing.hidden = !run.files.length;
+    if (ending.textContent !== (over ? "Remove" : "Stop")) ending.textContent = over ? "Remove" : "Stop";
+  });
+}
+function madeItem(run) {
+  const item = made("li"), buttons = made("div"), current = () => runs.find((own) => own.key === run.key) || run;
+  const options = Object.entries(run.options).map(([n, v]) => `${n.replaceAll("_", " ")} ${v === true ? "" : [v].flat(2).join(" ")}`.trim());
+  buttons.append(button(`show-${run.key}`, "Show", () => show(current())),
+    button(`stop-${run.key}`, "Stop", () => stop(current())));
+  item.append(made("div", `${run.command} of ${run.structure}`, "name"),
+    made("div", [run.model.split("/").pop(), run.begun.slice(0, 16).replace("T", " "), ...options].join(", "), "quiet"),
+    made("div"), buttons);
+  return item;
 }
 function button(id, text, action) {
   const found = made("button", text);
@@ -138,10 +147,11 @@ function button(id, text, action) {
   found.addEventListener("click", action);
   return found;
 }
-async function stop(run, over) {
+async function stop(run) {
+  const over = run.state !== "waiting" && run.state !== "running";
   if (over && !confirm(`Remove the results of ${run.command} of ${run.structure}?`)) return;
   try {
-    await asked(`/api/runs/${run.key}`, { method: "DELETE" });
+    await asked(`api/runs/${run.key}`, { method: "DELETE" });
     if (over && shown === run.key) { shown = null; at("result").hidden = true; }
   } catch (problem) {
     at("refused").textContent = problem.message;
@@ -152,7 +162,7 @@ function show(run) {
   shown = run.key;
   at("result").hidden = false;
   at("result-heading").textContent = `${run.command} of ${run.structure}`;
-  const base = `/runs/${run.key}`;
+  const base = `runs/${run.key}`;
   openReport(`${base}/report.html`, [["all files as ZIP", `${base}.zip`]]);
   at("files").replaceChildren(...run.files.map((name) => {
     const item = made("li"), link = made("a", name);
@@ -176,12 +186,25 @@ function openReport(address, more) {
 }
 
 // ---- screening ----
-const PAGE = 100;
+const PAGE = 100, FOLLOWED_MS = 5000;
 let table = null, columns = [], order = null, ascending = true, first = 0;
 async function loadTable() {
-  table = await asked("/api/screening");
+  table = await asked("api/screening");
   columns = table.shown.slice();
   at("screening").hidden = false;
+  offerColumns();
+  drawTable();
+}
+async function followTable() {  // while it grows
+  const found = await asked(`api/screening?version=${table.version}`).catch(() => table);
+  if (found.rows && found.version !== table.version) {
+    const same = found.columns.join() === table.columns.join();
+    table = found;
+    if (!same) offerColumns();
+    drawTable();
+  }
+}
+function offerColumns() {
   at("columns").replaceChildren(...table.columns.map((name) => {
     const label = made("label"), box = made("input");
     box.type = "checkbox";
@@ -193,7 +216,6 @@ async function loadTable() {
     label.append(box, ` ${name}`);
     return label;
   }));
-  drawTable();
 }
 function conditions() {
   return at("filter").value.split(",").map((part) => part.trim()).filter(Boolean).map((part) => {
@@ -253,7 +275,7 @@ function drawTable() {
           at("result-heading").textContent = text;
           at("files").parentElement.hidden = true;
           shown = null;
-          openReport(`/screening/${table.keys[k]}`, []);
+          openReport(`screening/${table.keys[k]}`, []);
         }));
       } else cell.textContent = text;
       if (cell.className) cell.title = text;
@@ -271,12 +293,15 @@ at("after").addEventListener("click", () => { first += PAGE; drawTable(); });
 
 // ---- begin ----
 (async () => {
-  forms = await asked("/api/forms");
+  forms = await asked("api/forms");
   at("formats").textContent = `POSCAR, ${forms.formats.join(", ")}; at most ${forms.largest_bytes / 1e6} MB`;
   forms.commands.forEach((own) => { const option = made("option", own.name); option.value = own.name; at("command").append(option); });
   forms.models.forEach((name) => { const option = made("option", name.split("/").pop()); option.value = name; at("model").append(option); });
   at("command").addEventListener("change", showFields);
   showFields();
   await refresh();
-  if (forms.has_screening) await loadTable();
+  if (forms.has_screening) {
+    await loadTable();
+    setInterval(() => { if (!document.hidden) followTable(); }, FOLLOWED_MS);
+  }
 })().catch((problem) => { at("refused").textContent = problem.message; });
