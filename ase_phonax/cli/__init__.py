@@ -104,7 +104,7 @@ def _run(argv: Sequence[str] | None) -> int:
         print(f"error: {error_as_typed(error)}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt as error:
-        print(f"interrupted; {error or 'no results were written'}", file=sys.stderr)
+        print(f"interrupted; {str(error) or 'no results were written'}", file=sys.stderr)
         return _INTERRUPTED[0]
     except BrokenPipeError:  # the reader, such as `head`, has left
         return 0
