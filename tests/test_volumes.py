@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
-from ase.io import read
+from ase.io import read, write
 from phonopy import Phonopy, PhonopyGruneisen, run_qha
 from phonopy.qha.eos import fit_to_eos, get_eos
 from phonopy.structure.atoms import PhonopyAtoms
@@ -30,11 +30,9 @@ from ase_phonax.phonons.volumes.gruneisen import mode_heat_capacities
 from ase_phonax.phonons.volumes.points import odd_mesh_numbers
 from ase_phonax.phonons.volumes.reliability import expansion_errors
 from ase_phonax.phonons.volumes.verdicts import judge
-from ase_phonax.structures.layers import as_layer
 from ase_phonax.structures.relaxation import relax
 from ase_phonax.structures.space_groups import reduce_to_primitive
-from ase_phonax.studies import gruneisen_study, settings, volume_study
-from ase_phonax.studies.crystal import Crystal
+from ase_phonax.studies import gruneisen_study, settings
 
 from .pair_potential import PairCalculator
 
@@ -577,14 +575,15 @@ def test_the_supercell_is_chosen_by_tolerance_where_none_is_given(ase_phonax, tm
     assert np.linalg.det(summary["supercell_matrix"]) > 1
 
 
-def test_a_layer_with_vacuum_has_no_volume_that_matters(ase_phonax, monkeypatch):
+def test_a_layer_with_vacuum_has_no_volume_that_matters(ase_phonax):
     sheet = bulk("Cu", "sc", 2.5)
     sheet.set_cell([2.5, 2.5, 20.0])
-    layer = Crystal(sheet, 1, None, False, as_layer(sheet, 4.5))
-    monkeypatch.setattr(volume_study, "find_crystal", lambda atoms, settings, cutoff, name: layer)
+    write("sheet.vasp", sheet)
     for command in ("gruneisen", "qha"):
-        with pytest.raises(StructureError, match="layer with vacuum"):
-            ase_phonax(command, "Cu.vasp")
+        # The layer is refused first, whatever supercell of it was asked for.
+        for more in ([], ["--supercell", "3"]):
+            with pytest.raises(StructureError, match="layer with vacuum"):
+                ase_phonax(command, "sheet.vasp", *more)
 
 
 @pytest.mark.parametrize(
