@@ -104,11 +104,11 @@ def curves(
     """Bands and density of states as they are drawn.
 
     Args:
-        distances: along the path, of each segment.
+        distances: (points,) along the path, of each segment [1/Å].
         frequencies: (points, bands) of each segment [THz].
-        names: of the ends of segments.
-        points: frequencies of the density [THz].
-        density: total [1/THz].
+        names: (segments + 1) of their ends.
+        points: (n,) frequencies of the density [THz].
+        density: (n,) total [states/THz/primitive cell].
     """
     ends = [float(distances[0][0]), *(float(own[-1]) for own in distances)]
     return {

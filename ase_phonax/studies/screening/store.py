@@ -82,10 +82,14 @@ class Store:
         """Names and numbers of all crystals, in the order in which they were given."""
         return _rows(self._database)
 
+    def _columns_and_rows(self) -> tuple[list[str], list[dict[str, Any]]]:
+        """Every name that any row has, in the order in which they come, and the rows."""
+        rows = self.rows()
+        return list(dict.fromkeys(name for row in rows for name in row)), rows
+
     def write_table(self) -> None:
         """table.csv of all crystals, with a column for each number that any of them has."""
-        rows = self.rows()
-        names = list(dict.fromkeys(name for row in rows for name in row))
+        names, rows = self._columns_and_rows()
         text = io.StringIO()
         writer = csv.DictWriter(text, names, lineterminator="\n")
         writer.writeheader()
@@ -99,8 +103,7 @@ class Store:
             InputError: pyarrow is not installed.
         """
         pyarrow, parquet = parquet_writer()
-        rows = self.rows()
-        names = list(dict.fromkeys(name for row in rows for name in row))
+        names, rows = self._columns_and_rows()
         table = pyarrow.table({name: [row.get(name) for row in rows] for name in names})
         memory = io.BytesIO()
         parquet.write_table(table, memory)

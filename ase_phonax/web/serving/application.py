@@ -7,7 +7,7 @@ import json
 import secrets
 import socket
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -177,7 +177,7 @@ def serve(
     models: Sequence[str],
     screened: Screened | None,
     settings: ServingSettings,
-    ready: Any,
+    ready: Callable[[str], None],
 ) -> None:
     """Answer until interrupted.
 

@@ -25,9 +25,10 @@ from typing import Any
 
 import yaml
 
-from ...base.errors import InputError, OutputError, PhonaxError
+from ...base.errors import InputError, PhonaxError
 from ...base.files import write_whole
 from ...base.processes import Death
+from ...studies.output import writing
 from .uploads import check_format
 
 # The command line, which ends when its standard input does: where the application is killed, nobody waits for it.
@@ -119,18 +120,12 @@ class Runs:
             run = Run(key, command, structure, model, dict(options), begun.isoformat(timespec="seconds"))
             folder = self.folder / key
             try:
-                folder.mkdir()
-                write_whole(folder / structure, text)
-                check_format(folder / structure)
-                write_whole(folder / _CONFIGURATION, yaml.safe_dump(run.options))
-                self._note(run)
-            except OSError as error:
-                shutil.rmtree(folder, ignore_errors=True)
-                if isinstance(error, PhonaxError):
-                    raise
-                raise OutputError(
-                    f"{folder} cannot be written: {error.strerror}", "runs are kept there", "make room there"
-                ) from error
+                with writing(folder):
+                    folder.mkdir()
+                    write_whole(folder / structure, text)
+                    check_format(folder / structure)
+                    write_whole(folder / _CONFIGURATION, yaml.safe_dump(run.options))
+                    self._note(run)
             except PhonaxError:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise

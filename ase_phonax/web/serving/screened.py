@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...base.errors import InputError
-from ...studies.screening.databases import DATABASE
+from ...studies.screening.databases import DATABASE, opened_to_read
 from ...studies.screening.store import Kept, read_kept, read_rows
 from ..data import curves, structure
 from ..page import page
@@ -36,7 +36,7 @@ class Screened:
     def __init__(self, folder: Path):
         self.folder = folder
         self._lock = threading.Lock()
-        read_rows(folder)  # whoever names another folder hears what it lacks
+        opened_to_read(folder)  # whoever names another folder hears what it lacks
         self._when, self._table = self._read()
 
     def table(self) -> dict[str, Any]:
