@@ -1,4 +1,4 @@
-"""`ase-phonax convert`: a PyTorch MACE model into a file of plain numbers."""
+"""`ase-phonax convert`: a PyTorch model into a file of plain numbers."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from .parser import Commands
 
 _DESCRIPTION = """\
-Read a PyTorch MACE model and write it as a model file of this package, which needs no PyTorch and cannot run code.
+Read a PyTorch model, MACE's (.model) or SevenNet's (.pth), and write it as a model file of this package, which needs no
+PyTorch and cannot run code.
 
+Of a .pth file numbers alone are read: it needs neither PyTorch nor trust, and can be used as it is as well.
 A .model file is a pickle: opening it runs whatever code its writer put into it, with your rights. It is opened only
 with --trust, and --trust means trust: what the file names is looked at before, which stops accidents and clumsy
 attacks, but not a file that was made to harm. Convert only what you have from those who published it.
@@ -24,14 +26,16 @@ Needs torch and mace-torch: pip install ".[mace]" in the checkout of ase-phonax.
 
 def add_parser(commands: Commands) -> None:
     """Register the command."""
-    words = "turn a PyTorch MACE model into a file of plain numbers"
+    words = "turn a PyTorch model into a file of plain numbers"
     add_command(commands, "convert", _add_arguments, _DESCRIPTION, help=words)
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     from pathlib import Path
 
-    parser.add_argument("model", metavar="MODEL.model", help="the PyTorch model, or a name of `ase-phonax models`")
+    parser.add_argument(
+        "model", metavar="MODEL", help="the PyTorch model (.model or .pth), or a name of `ase-phonax models`"
+    )
     parser.add_argument("output", metavar="OUT.h5", type=Path, help="the file to write")
     parser.add_argument(
         "--trust", action="store_true", help="I trust where MODEL comes from: it may run any code, with my rights"
@@ -43,7 +47,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--theory", metavar="TEXT", help="level of theory, such as PBE+U")
     group.add_argument("--training-set", metavar="TEXT", help="what it was trained on")
     group.add_argument("--licence", metavar="TEXT", help="of the weights; several public ones are academic only")
-    group.add_argument("--citation", metavar="TEXT", help="beside that of MACE")
+    group.add_argument("--citation", metavar="TEXT", help="beside that of the architecture")
     parser.set_defaults(run=run)
 
 
@@ -54,6 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
     from ..base.errors import InputError, OutputError
     from ..models.files.mace_checkpoint import read_mace
     from ..models.files.native import SUFFIX, save_model
+    from ..models.files.sevennet import SUFFIX as SEVENNET
+    from ..models.files.sevennet import read_sevennet
     from ..models.loading import READERS
     from ..models.registry import find_card, find_model
     from ..studies.notes import collected_warnings
@@ -68,13 +74,18 @@ def run(arguments: argparse.Namespace) -> int:
         card, path = find_card(arguments.model), find_model(arguments.model)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
-    if path.suffix.lower() in READERS:
+    ending = path.suffix.lower()
+    if ending in READERS and ending != SEVENNET:
         raise InputError(
             f"{arguments.model} is a model that can be used already",
             "only PyTorch models need to be converted",
             f"name it as it is: --model {arguments.model}",
         )
-    potential = read_mace(path, trust=arguments.trust, head=arguments.head)
+    if ending == SEVENNET:
+        _refuse_head(arguments)
+        potential = read_sevennet(path)
+    else:
+        potential = read_mace(path, trust=arguments.trust, head=arguments.head)
     citation = arguments.citation or (card and card.citation)
     # A card tells of the head that its authors recommend, not of others.
     theory = card.level_of_theory if card and not arguments.head else None
@@ -93,3 +104,15 @@ def run(arguments: argparse.Namespace) -> int:
         f"{potential.cutoff:g} Å, {potential.n_parameters:,} parameters"
     )
     return 0
+
+
+def _refuse_head(arguments: argparse.Namespace) -> None:
+    """Refuse a head where there is one network."""
+    from ..base.errors import InputError
+
+    if arguments.head:
+        raise InputError(
+            f"the head {arguments.head!r} was named, and {arguments.model} has none",
+            "heads belong to MACE models of several levels of theory",
+            "leave --head out",
+        )

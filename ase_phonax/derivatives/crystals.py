@@ -12,7 +12,7 @@ from ..structures.lattices import in_short_vectors
 from ..structures.space_groups import SYMPREC
 from .conventions import phonopy_dynamical_gradients, phonopy_dynamical_matrices, wave_vectors
 from .evaluator import Evaluator
-from .stars import Stars, exact_operations, obeyed_operations
+from .stars import Operations, Stars, exact_operations, obeyed_operations
 from .triplet_stars import compute_all
 
 
@@ -83,13 +83,8 @@ class Crystals:
         if not symmetry:
             return np.array(compute(qpoints, None))
         structure = (atoms.cell[:].tobytes(), atoms.positions.tobytes(), atoms.numbers.tobytes())
-
-        def find_stars() -> Stars:
-            return Stars(
-                exact_operations(atoms, SYMPREC) if operations is None else obeyed_operations(atoms, *operations)
-            )
-
-        return self.stars.of(structure, find_stars).lattice_matrices(qpoints, compute)
+        stars = self.stars.of(structure, lambda: Stars(kept_operations(self.evaluator, atoms, operations)))
+        return stars.lattice_matrices(qpoints, compute)
 
     def triplet_matrices(self, atoms: Atoms, qpoints: np.ndarray, progress: Progress | None) -> np.ndarray:
         """Phi(q1, q2, q3) of all triplets of wave vectors that close: (n_q, n_q, 3n, 3n, 3n) complex [eV/Å³].
@@ -104,12 +99,25 @@ class Crystals:
         def compute(qpoints: np.ndarray, triplets: np.ndarray) -> np.ndarray:
             return self.evaluator.triplet_matrices(atoms, qpoints, triplets, progress)
 
-        return compute_all(qpoints, exact_operations(atoms, SYMPREC), compute)
+        return compute_all(qpoints, kept_operations(self.evaluator, atoms), compute)
 
     def forget(self) -> None:
         """Drop what is remembered of the last structure's second derivatives."""
         self.stars.forget()
         self.evaluator.forget()
+
+
+def kept_operations(
+    evaluator: Evaluator, atoms: Atoms, known: tuple[np.ndarray, np.ndarray] | None = None
+) -> Operations:
+    """Operations that second derivatives have: of a model that tells mirror images apart, rotations alone.
+
+    Args:
+        atoms: the crystal, whose atoms obey them to rounding.
+        known: rotations (n, 3, 3) and translations (n, 3) of its space group; looked for when None.
+    """
+    found = exact_operations(atoms, SYMPREC) if known is None else obeyed_operations(atoms, *known)
+    return found if evaluator.potential.parity else found.proper
 
 
 def invariant_strain_slopes(
@@ -134,7 +142,7 @@ def invariant_strain_slopes(
         (c, n_q, 3n, 3n) complex [eV/Å²].
     """
     atoms, qpoints = in_short_vectors(atoms, qpoints)
-    operations = exact_operations(atoms, SYMPREC)
+    operations = kept_operations(evaluator, atoms)
     known: dict[bytes, np.ndarray] = {}
 
     def products_of(number: int) -> Callable[[np.ndarray, list[np.ndarray]], list[np.ndarray]]:

@@ -43,6 +43,12 @@ class Operations:
     images: np.ndarray
     cells: np.ndarray
 
+    @property
+    def proper(self) -> "Operations":
+        """Those that are rotations, without reflections and inversions."""
+        kept = np.linalg.det(self.cartesian) > 0
+        return Operations(self.rotations[kept], self.cartesian[kept], self.images[kept], self.cells[kept])
+
 
 def exact_operations(atoms: Atoms, symprec: float) -> Operations:
     """Operations that spglib finds within symprec [Å] and that the atoms obey to EXACT."""

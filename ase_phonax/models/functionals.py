@@ -91,7 +91,8 @@ def weighted(network: NetworkParts, weights: Weights, energy: float) -> NetworkP
         layers, readout = (*network.layers[:-1], read), one
         return replace(network, layers=layers, readout=readout, atom_energies=silent, pairs=None, outputs=None)
     layers = (*network.layers[:-1], _beside(network.layers[-1], read))
-    readout = np.concatenate([network.dtype.type(energy) * network.readout, one])
+    readout = network.dtype.type(energy) * network.readout
+    readout = np.concatenate([readout, np.ones((*readout.shape[:-1], 1), network.dtype)], -1)
     atom_energies = network.dtype.type(energy) * network.atom_energies
     return replace(network, layers=layers, readout=readout, atom_energies=atom_energies, outputs=None)
 

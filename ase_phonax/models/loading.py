@@ -11,6 +11,8 @@ from .files.native import SUFFIX as NATIVE
 from .files.native import read_native
 from .files.nequix import SUFFIX as NEQUIX
 from .files.nequix import read_nequix
+from .files.sevennet import SUFFIX as SEVENNET
+from .files.sevennet import read_sevennet
 from .potential import Potential
 from .registry import (
     TO_CONVERT,
@@ -19,14 +21,18 @@ from .registry import (
 )
 
 # A weight format is one reader and one line here.
-READERS: dict[str, Callable[[Path], Potential]] = {NATIVE: read_native, NEQUIX: read_nequix}
+READERS: dict[str, Callable[[Path], Potential]] = {
+    NATIVE: read_native,
+    NEQUIX: read_nequix,
+    SEVENNET: read_sevennet,
+}
 
 
 def load_model(model: str | os.PathLike | Potential) -> Potential:
     """A potential from a file, a registered name, or itself.
 
     Args:
-        model: path of a model file (.h5 native, .nqx Nequix), a name of `list_models`, or a Potential.
+        model: path of a model file (.h5 native, .nqx Nequix, .pth SevenNet), a name of `list_models`, or a Potential.
 
     Raises:
         ModelError: no such model or file, or a file that cannot be read safely.
@@ -61,7 +67,7 @@ def find_reader(model: str | os.PathLike) -> tuple[Path, Callable[[Path], Potent
             f"{path} ends in {path.suffix or 'nothing'!r}",
             "only formats that hold plain numbers are read: "
             + ", ".join(READERS)
-            + "; pickles and PyTorch files can run code and never are",
+            + "; files that can run code never are",
             f"convert it first: ase-phonax convert {os.fspath(model)} OUT.h5 --trust"
             if path.suffix.lower() == TO_CONVERT
             else "convert the model to one of these formats",

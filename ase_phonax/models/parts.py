@@ -199,7 +199,7 @@ class NetworkParts:
             its derivatives up to that order.
         embedding: (n_species, u) first features, scalars.
         layers: in order; the last leaves scalars only.
-        readout: (u,) energy of an atom per unit of its last features [eV].
+        readout: (u,) energy of an atom per unit of its last features, or (n_species, u) of each element [eV].
         atom_energies: (n_species,) added [eV].
         pairs: as `basis`: energies (e,) that each edge gives to its receiver besides [eV]; None for none.
         outputs: besides the energy; None for none.
@@ -214,3 +214,9 @@ class NetworkParts:
     atom_energies: np.ndarray
     pairs: Callable[[np.ndarray, int, np.ndarray], Orders] | None = None
     outputs: OutputParts | None = None
+
+    def readout_of(self, species: np.ndarray) -> np.ndarray:
+        """(u, n) energy of each atom per unit of its last features [eV]."""
+        if self.readout.ndim == 2:
+            return np.asarray(self.readout[species].T)
+        return np.broadcast_to(self.readout[:, None], (len(self.readout), len(species)))

@@ -107,6 +107,11 @@ class Potential:
         return self  # immutable: copies of a calculator share it, and with it the compiled functions
 
     @property
+    def parity(self) -> bool:
+        """Whether mirror images have the same energy; not of networks that know rotations alone."""
+        return bool(getattr(self.config, "parity", True))
+
+    @property
     def outputs(self) -> tuple[Output, ...]:
         """Everything that it gives: the energy, and what its configuration has besides."""
         return ENERGY, *getattr(self.config, "outputs", ())

@@ -6,6 +6,7 @@ import re
 import reprlib
 import warnings
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,8 @@ class ModelCard:
         dipole_width: where its reach ends, for the interaction of dipoles (`phonons.polar.widths`) [1/Å]; 0
             where nobody has measured it.
         n_members: how many networks answer together (`committee`); the others lie beside it as NAME-2.h5, ...
+        package_file: where its file lies inside a Python package of others, if that is installed: "sevenn/..."; empty
+            for none.
     """
 
     name: str
@@ -94,6 +97,7 @@ class ModelCard:
     purpose: str = BOTH
     dipole_width: float = 0.0
     n_members: int = 1
+    package_file: str = ""
 
     @property
     def size(self) -> str:
@@ -150,7 +154,8 @@ def _read_card(path: Path) -> ModelCard:
         _check_card(content, path.stem)
         fields = {key: content[key] for key in _FIELDS if key in content} | {"elements": tuple(content["elements"])}
         if url := fields.get("url"):
-            location = cache_folder("models") / url.rsplit("/", 1)[1]
+            inside = _in_package(fields.get("package_file", ""))
+            location = inside or cache_folder("models") / url.rsplit("/", 1)[1]
         else:
             location = path.with_suffix(".h5")
             fields["n_bytes"] = location.stat().st_size
@@ -161,6 +166,15 @@ def _read_card(path: Path) -> ModelCard:
             "cards say what models there are, and what a download has to be",
             "install ase-phonax again; nothing else belongs into its folder of models",
         ) from error
+
+
+def _in_package(file: str) -> Path | None:
+    """A file inside an installed package, which is not imported; None where it is not there."""
+    package, _, rest = file.partition("/")
+    spec = find_spec(package) if package else None
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    found = (Path(folder) / rest for folder in folders)
+    return next((path for path in found if path.is_file()), None)
 
 
 def _check_card(content: Any, name: str) -> None:
@@ -179,7 +193,7 @@ def _check_card(content: Any, name: str) -> None:
     elements, url, sha256 = content["elements"], content.get("url", ""), content.get("sha256", "")
     if not elements or not set(elements) <= set(chemical_symbols[1:]) or len(set(elements)) < len(elements):
         raise ValueError(f"elements are {reprlib.repr(elements)}")
-    if url and not re.fullmatch(r"https://[^/\s@]+(/\S*)?/[\w-][\w.-]*\.(nqx|h5|model)", url):
+    if url and not re.fullmatch(r"https://[^/\s@]+(/\S*)?/[\w-][\w.-]*\.(nqx|h5|model|pth)", url):
         raise ValueError(f"url is {url!r}, and not the https address of a model file")
     if sha256 and not re.fullmatch("[0-9a-f]{64}", sha256):
         raise ValueError(f"sha256 is {sha256!r}")

@@ -183,7 +183,7 @@ def _forth_and_back(
         forward.append((layer, mixed, gate))
         features = gate.value
     energies = _energies(network, edges, features)
-    bar: Blocks = [np.broadcast_to(network.readout[:, None, None], features[0].shape)]
+    bar: Blocks = [network.readout_of(edges.species)[:, :, None]]
     layers = []
     for number, (layer, mixed, gate) in reversed(list(enumerate(forward))):
         before = gate.pull_back(bar)
@@ -215,7 +215,8 @@ def _first_features(network: NetworkParts, edges: SortedEdges) -> Blocks:
 
 def _energies(network: NetworkParts, edges: SortedEdges, features: Blocks) -> np.ndarray:
     """Energies of the atoms (n,) from what leaves the last layer, without those of pairs."""
-    return network.readout @ features[0][:, :, 0] + network.atom_energies[edges.species]
+    read = np.einsum("un,un->n", network.readout_of(edges.species), features[0][:, :, 0])
+    return np.asarray(read + network.atom_energies[edges.species])
 
 
 def _through(

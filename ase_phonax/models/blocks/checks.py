@@ -11,6 +11,22 @@ LONGEST_CUTOFF = 30.0  # Å: ten thousand neighbours of an atom
 MOST = {"n_layers": 100, "l_max": HIGHEST_DEGREE, "n_basis": 1000, "envelope_p": 100, "correlation": 4}
 
 
+def check_envelope(envelope: str, switch_on: float, cutoff: float) -> None:
+    """Refuse another envelope than there are, and a switch that begins nowhere within the cutoff [Å].
+
+    Raises:
+        InputError: what is wrong.
+    """
+    if envelope not in ("polynomial", "switch"):
+        raise InputError(f"envelope is {envelope!r}", "there are two", 'use "polynomial" or "switch"')
+    if envelope == "switch" and not 0 <= switch_on < cutoff:
+        raise InputError(
+            f"switch_on is {switch_on!r} Å, and the cutoff {cutoff:g} Å",
+            "the envelope falls from 1 to 0 in between",
+            "give a distance below the cutoff",
+        )
+
+
 def check_sizes(config: Any, least: Mapping[str, int]) -> None:
     """Refuse settings with which nothing interacts, nothing is counted, or nothing fits a memory.
 

@@ -21,7 +21,7 @@ import numpy as np
 from jax import Array
 
 from ..architecture import Network
-from ..o3.irreps import Irreps
+from ..o3.irreps import Irreps, harmonics
 from ..outputs import Output
 from .activations import SILU_NORM, TANH_NORM
 from .gates import pre_gate_irreps
@@ -143,7 +143,7 @@ def look_along(vectors: Array, l_max: int, exchange: AnyExchange) -> EdgeGeometr
         algorithm=("recursive", "dense"),
     )
     if mirrored:
-        parity = np.concatenate([np.full(mul * ir.dim, ir.p, half.dtype) for mul, ir in harmonics.irreps])
+        parity = np.concatenate([np.full(2 * l + 1, (-1) ** l, half.dtype) for l in range(l_max + 1)])
         both = jnp.concatenate([harmonics.array, harmonics.array * parity])
         harmonics = e3nn.IrrepsArray(harmonics.irreps, both)
     return EdgeGeometry(harmonics, jnp.sqrt(jnp.sum(half**2, -1)), exchange)
@@ -176,16 +176,17 @@ class Convolution:
         n_weights: per edge; in the order of the channels that come out.
     """
 
-    def __init__(self, irreps_in: e3nn.Irreps, l_max: int, wanted: tuple[e3nn.Irrep, ...]):
+    def __init__(self, irreps_in: e3nn.Irreps, l_max: int, wanted: tuple[e3nn.Irrep, ...], parity: bool = True):
         products, couplings = [], []
         for block, (mul, ir_in) in enumerate(irreps_in):
             start, columns = 0, [np.zeros((ir_in.dim, (l_max + 1) ** 2, 0))]
-            for (_, ir), place in zip(*_harmonics_of(l_max), strict=True):
-                for ir_out in ir_in * ir:
+            for l, p in harmonics(l_max, parity):
+                place = slice(l**2, (l + 1) ** 2)
+                for ir_out in ir_in * e3nn.Irrep(l, p):
                     if ir_out in wanted:
                         c = np.zeros((ir_in.dim, (l_max + 1) ** 2, ir_out.dim))
                         # Components of a product have unit mean square, as those of its factors.
-                        c[:, place] = e3nn.clebsch_gordan(ir_in.l, ir.l, ir_out.l) * ir_out.dim**0.5
+                        c[:, place] = e3nn.clebsch_gordan(ir_in.l, l, ir_out.l) * ir_out.dim**0.5
                         columns.append(c)
                         products.append((ir_out, block, slice(start, start + ir_out.dim), mul))
                         start += ir_out.dim
@@ -231,15 +232,10 @@ class Convolution:
         )
 
 
-def _harmonics_of(l_max: int) -> tuple[e3nn.Irreps, list[slice]]:
-    irreps = e3nn.Irreps.spherical_harmonics(l_max)
-    return irreps, irreps.slices()
-
-
 @lru_cache
-def convolution(irreps_in: Irreps, l_max: int, wanted: Irreps) -> Convolution:
+def convolution(irreps_in: Irreps, l_max: int, wanted: Irreps, parity: bool = True) -> Convolution:
     """The convolution from irreps through harmonics up to l_max into the wanted ones, whose channels do not matter."""
-    return Convolution(to_e3nn(irreps_in), l_max, tuple(ir for _, ir in to_e3nn(wanted)))
+    return Convolution(to_e3nn(irreps_in), l_max, tuple(ir for _, ir in to_e3nn(wanted)), parity)
 
 
 # Nodes.

@@ -55,8 +55,10 @@ def closed_basis(
     cutoff: float,
     p: int,
     dtype: np.dtype,
+    frequencies: AnyArray = None,
+    switch_on: float | None = None,
 ) -> Jet:
-    """Bessel functions times the polynomial envelope, and derivatives: (e, n_basis) each.
+    """Bessel functions times their envelope, and derivatives: (e, n_basis) each.
 
     Args:
         lengths: (e,) [Å], positive; of NumPy in double precision: rounding a length, the slope of a basis function
@@ -64,20 +66,29 @@ def closed_basis(
         order: how many derivatives, 0 to 3.
         kinds: of edges, all alike here.
         dtype: of the result.
+        frequencies: (n_basis,) of the Bessel functions [1/Å]; their roots unless given.
+        switch_on: where the envelope begins to fall, if it is `switch` [Å]; None for the polynomial.
     """
     r = lengths[:, None]
-    closed = product(bessel(r, order, n_basis, cutoff), envelope(r, order, cutoff, p))
+    closing = envelope(r, order, cutoff, p) if switch_on is None else switch(r, order, cutoff, switch_on)
+    closed = product(bessel(r, order, n_basis, cutoff, frequencies), closing)
     return [z.astype(dtype) for z in closed]
 
 
-def bessel(r: AnyArray, order: int, n_basis: int, cutoff: float) -> Jet:
-    """(2/c) sin(k pi r/c)/r for k = 1..n at r (e, 1) [Å]: (e, n_basis) each, the first in 1/Å²; zero at the cutoff.
+def bessel_roots(n_basis: int, cutoff: float) -> np.ndarray:
+    """Frequencies k pi / c of functions that vanish at the cutoff, k = 1..n: (n_basis,) [1/Å]."""
+    return np.arange(1, n_basis + 1) * (np.pi / cutoff)
 
-    The spherical Bessel basis of DimeNet (Gasteiger et al., arXiv:2003.03123, eq. 7) with the prefactor of Nequix. r
-    must be positive: padded edges carry a length beyond the cutoff.
+
+def bessel(r: AnyArray, order: int, n_basis: int, cutoff: float, frequencies: AnyArray = None) -> Jet:
+    """(2/c) sin(f r)/r, f = k pi/c for k = 1..n, at r (e, 1) [Å]: (e, n_basis) each, the first in 1/Å².
+
+    Zero at the cutoff, unless other frequencies f (n_basis,) are given [1/Å]. The spherical Bessel basis of DimeNet
+    (Gasteiger et al., arXiv:2003.03123, eq. 7) with the prefactor of Nequix. r must be positive: padded edges carry a
+    length beyond the cutoff.
     """
     xp = r.__array_namespace__()
-    f = np.arange(1, n_basis + 1, dtype=r.dtype) * (np.pi / cutoff)
+    f = bessel_roots(n_basis, cutoff).astype(r.dtype) if frequencies is None else frequencies.astype(r.dtype)
     sine = xp.sin(f * r)
     b = [sine / r]
     if order > 0:
@@ -117,3 +128,23 @@ def envelope(r: AnyArray, order: int, cutoff: AnyArray, p: int) -> Jet:
         e.append(head * x ** (p - 3) * bent / cutoff**3)
     # Chosen, not multiplied: far beyond the cutoff the polynomial overflows, and 0 times infinity is none.
     return [xp.where(x < 1, z, 0) for z in e]
+
+
+def switch(r: AnyArray, order: int, cutoff: float, start: float) -> Jet:
+    """1 up to `start`, and from there a polynomial in r² to zero at the cutoff, in the shape of r [Å].
+
+    The switching function of XPLOR, (c² - r²)² (c² + 2 r² - 3 s²) / (c² - s²)³ from s to c. Its slope is continuous at
+    both ends; second derivatives jump at `start`, and at the cutoff unless what it multiplies vanishes there.
+    """
+    xp, y, a, b = r.__array_namespace__(), r * r, cutoff**2, start**2
+    scale = 1 / (a - b) ** 3
+    # Derivatives by r², and from them those by r.
+    slope = -6 * scale * (a - y) * (y - b)
+    bend = -6 * scale * (a + b - 2 * y)
+    inside = [
+        scale * (a - y) ** 2 * (a + 2 * y - 3 * b),
+        2 * r * slope,
+        2 * slope + 4 * y * bend,
+        12 * r * bend + 96 * scale * y * r,
+    ][: order + 1]
+    return [xp.where(r < start, float(not k), xp.where(r < cutoff, z, 0)) for k, z in enumerate(inside)]

@@ -43,7 +43,7 @@ _ATTRIBUTES = {
     *("heads", "lammps_mliap", "apply_cutoff", "edge_irreps", "use_reduced_cg", "use_agnostic_product", "use_so3"),
     *("use_last_readout_only", "use_edge_irreps_first", "pair_repulsion", "training", "embedding_specs"),
 }
-_BUFFERS = {"atomic_numbers", "r_max", "num_interactions"}
+_BUFFERS = {"atomic_numbers", "r_max", "num_interactions"}  # plain attributes in some files of 2022
 
 
 def read_mace(path: str | os.PathLike, *, trust: bool = False, head: str | None = None) -> Potential:
@@ -161,7 +161,7 @@ def check_fields(model: Any) -> None:
     unknown = set(model._modules) - _MODULES["model"] | set(model._parameters)
     unknown |= set(model._buffers) - _BUFFERS
     public = {name for name in vars(model) if not name.startswith("_")}
-    unknown |= public - _ATTRIBUTES
+    unknown |= public - _ATTRIBUTES - _BUFFERS
     for part in ("interactions", "products", "readouts"):
         for index, module in enumerate(getattr(model, part)):
             unknown |= {f"{part}[{index}].{name}" for name in set(module._modules) - _MODULES[part]}

@@ -17,6 +17,7 @@ from ..mace.config import LayerIrreps, MACEConfig, mace_irreps
 from ..o3.irreps import Irrep
 from ..o3.paths import plan_convolution
 from ..o3.symmetric_products import polynomials_of, symmetric_couplings
+from .e3nn_weights import stored
 
 KINDS = {
     "RealAgnosticInteractionBlock": "plain",
@@ -169,21 +170,24 @@ def _irrep(ir: Any) -> Irrep:
 
 def _matrices(linear: Any) -> dict[Irrep, np.ndarray]:
     """Matrices (channels in, channels out) of an e3nn Linear as they act, blocks of an irrep one below the other."""
-    return {ir: np.concatenate(list(blocks.values())) for ir, blocks in _linear_blocks(linear).items()}
-
-
-def _linear_blocks(linear: Any) -> dict[Irrep, dict[int, np.ndarray]]:
-    """Matrices of a linear map, by irrep and by the place of the block that is read."""
-    result: dict[Irrep, dict[int, np.ndarray]] = {}
+    blocks: dict[Irrep, dict[int, np.ndarray]] = {}
     for _, instruction, view in linear.weight_views(yield_instruction=True):
         ir = _irrep(linear.irreps_out[instruction.i_out].ir)
-        result.setdefault(ir, {})[instruction.i_in] = array(view) * float(instruction.path_weight)
+        blocks.setdefault(ir, {})[instruction.i_in] = array(view) * float(instruction.path_weight)
+    return {ir: np.concatenate([own[place] for place in sorted(own)]) for ir, own in blocks.items()}
+
+
+def _channels(irreps: Any) -> list[slice]:
+    """Where the channels of each block lie among all those of its irrep.
+
+    Linear maps of 2022 read what a product gives with the blocks of an irrep joined, later ones block by block.
+    """
+    result, ends = [], dict.fromkeys({_irrep(ir) for _, ir in irreps}, 0)
+    for mul, ir in irreps:
+        start = ends[_irrep(ir)]
+        ends[_irrep(ir)] = start + mul
+        result.append(slice(start, start + mul))
     return result
-
-
-def _stored(name: str, matrices: Mapping[Irrep, np.ndarray], wanted: Any) -> dict[str, np.ndarray]:
-    """Weights for `blocks.function.linear`, which divides by the root of the fan-in."""
-    return {f"{name}_{ir}": matrices[ir] * matrices[ir].shape[-2] ** 0.5 for _, ir in wanted if ir in matrices}
 
 
 def _by_element(product: Any, order: np.ndarray, wigner_3j: Any) -> dict[Irrep, np.ndarray]:
@@ -200,12 +204,13 @@ def _interaction(
     config: MACEConfig, block: Any, irreps: LayerIrreps, order: np.ndarray, wigner_3j: Any
 ) -> dict[str, np.ndarray]:
     plan = plan_convolution(irreps.senders, config.l_max, tuple(ir for _, ir in irreps.factors))
-    result = _stored("mix", _matrices(block.linear_up), irreps.senders)
+    result = stored("mix", _matrices(block.linear_up), irreps.senders)
     skip = _by_element(block.skip_tp, order, wigner_3j)
     residual = "residual" in KINDS[type(block).__name__]
-    result |= _stored("skip" if residual else "select", skip, irreps.out if residual else irreps.factors)
+    result |= stored("skip" if residual else "select", skip, irreps.out if residual else irreps.factors)
     # Where each of our paths lies among theirs: columns of the radial weights, blocks of what is collected.
-    product, linear = block.conv_tp, _linear_blocks(block.linear)
+    product, linear = block.conv_tp, _matrices(block.linear)
+    rows = _channels(product.irreps_out)
     columns = np.cumsum([0] + [int(np.prod(i.path_shape)) for i in product.instructions])
     products: dict[tuple[Irrep, int, Irrep], tuple[Any, slice]] = {}
     for k, instruction in enumerate(product.instructions):
@@ -221,12 +226,12 @@ def _interaction(
         ours, theirs = path.coupling, array(wigner_3j(ir_in.l, path.degree, ir_out.l))
         ratio = (ours * theirs).sum() / (ours**2).sum() * float(instruction.path_weight)
         picked[:, path.weights] = last[:, place] * ratio * (-1) ** path.degree
-        collected.setdefault(ir_out, []).append(linear[ir_out][instruction.i_out])
+        collected.setdefault(ir_out, []).append(linear[ir_out][rows[instruction.i_out]])
     radial[-1] = picked
     scale = (
         1.0 if "density" in KINDS[type(block).__name__] else config.average_neighbors / float(block.avg_num_neighbors)
     )
-    result |= _stored("collect", {ir: np.concatenate(m) * scale for ir, m in collected.items()}, irreps.factors)
+    result |= stored("collect", {ir: np.concatenate(m) * scale for ir, m in collected.items()}, irreps.factors)
     if "density" in KINDS[type(block).__name__]:
         (result["density"],) = _perceptron(block.density_fn, config)
     return result | {f"radial_{i}": matrix for i, matrix in enumerate(radial)}
@@ -248,7 +253,7 @@ def _perceptron(network: Any, config: MACEConfig) -> list[np.ndarray]:
 def _product(
     config: MACEConfig, index: int, block: Any, irreps: LayerIrreps, order: np.ndarray
 ) -> dict[str, np.ndarray]:
-    result = _stored("after", _matrices(block.linear), irreps.out)
+    result = stored("after", _matrices(block.linear), irreps.out)
     products = block.symmetric_contractions
     theirs = [_irrep(ir) for _, ir in products.irreps_in]
     kinds = tuple(ir for _, ir in irreps.factors)

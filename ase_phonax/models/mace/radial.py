@@ -4,15 +4,15 @@ Functions of a distance are written once, with two derivatives and for any array
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..blocks.activations import tanh
 from ..blocks.jets import AnyArray, Jet, composed, power, product, reciprocal, scaled, shifted
 from ..blocks.radial import bessel, envelope, gaussians, perceptron
+from ..blocks.repulsion import BOHR, MACE, closed_repulsion
 from .config import MACEConfig
-from .repulsion import repulsion_constants, screened_coulomb
 from .transforms import AGNESI, SOFT
 
 
@@ -65,13 +65,11 @@ def repulsion_energies(
         radii: (e,) sums of the covalent radii [Å], where the repulsion ends.
         numbers: (e,) atomic numbers at either end.
     """
-    *weights, exponent, prefactor = repulsion_constants(config)
-    exp = r.__array_namespace__().exp
-    terms = [
-        (weight * exp(-rate * r), rate) for weight, rate in screened_coulomb(*numbers, weights, exponent, prefactor)
-    ]
-    screening = [sum((-rate) ** k * value for value, rate in terms) for k in range(order + 1)]
-    return product(product(reciprocal(r, order)[: order + 1], screening), envelope(r, order, radii, config.repulsion_p))
+    screening = MACE
+    if config.repulsion_constants:
+        *weights, power, prefactor = config.repulsion_constants
+        screening = replace(MACE, weights=tuple(weights), power=power, length=prefactor * BOHR)
+    return closed_repulsion(r, order, numbers, screening, radii, config.repulsion_p)
 
 
 @dataclass(frozen=True, eq=False)

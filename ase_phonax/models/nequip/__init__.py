@@ -6,7 +6,8 @@ from .config import NequIPConfig, layer_irreps, nequip_shapes, output_irreps
 
 
 def _of_elements(config: NequIPConfig) -> tuple[str, ...]:
-    return "embedding", "radial_elements", *(["skip_*"] if config.self_connection == "species" else [])
+    skip = ["skip_*"] if config.self_connection == "species" else []
+    return "embedding", "radial_elements", "atom_scales", *skip
 
 
 ARCHITECTURE = Architecture(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ...base.errors import InputError
-from ..blocks.checks import check_sizes
+from ..blocks.checks import check_envelope, check_sizes
 from ..blocks.gates import pre_gate_irreps
 from ..blocks.shapes import Shapes, linear_shapes, output_shapes, radial_shapes
 from ..o3.irreps import EVEN_SCALAR, Irreps, parse_irreps, reachable
@@ -27,12 +27,21 @@ class NequIPConfig:
         radial_sizes: hidden widths of the radial network.
         radial_elements: the radial network sees the elements at both ends: its first linear map is multiplied by the
             product of a trained row for each, near 1.
+        envelope: "polynomial", or "switch": 1 up to `switch_on`, then falling to zero (SevenNet).
         envelope_p: power of the polynomial envelope.
+        switch_on: where the other one begins to fall [Å]; second derivatives jump there.
+        trained_basis: the frequencies of the Bessel functions are parameters.
+        parity: irreps are those of O(3). False: of rotations alone, all written as even (SevenNet): energies of mirror
+            images may then differ.
         embedding: channels of the first features; 0 takes the one-hot species itself (Nequix).
         self_connection: "species" (weights per element, NequIP) or "shared" (Nequix).
         layer_norm: RMS layer norm before the gate (Nequix).
         average_neighbors: sums over neighbours are divided by its square root.
         scale, shift: node energy = scale * output + shift + energy of the isolated atom [eV].
+        scale_elements: outputs are multiplied by a parameter of each element besides.
+        repulsion_numbers: atomic numbers of the elements, where the repulsion of nuclei is added that Ziegler, Biersack
+            and Littmark give (`blocks.repulsion`), closed at the cutoff; empty for none.
+        repulsion_p: power of its envelope.
         radial_init: variance scale of the radial network's hidden layers at initialisation.
         outputs: what is read besides the energy, from a layer of its own beside the last (`output_irreps`).
     """
@@ -53,6 +62,13 @@ class NequIPConfig:
     shift: float = 0.0
     radial_init: float = 2.0
     radial_elements: bool = False
+    envelope: str = "polynomial"
+    switch_on: float = 0.0
+    trained_basis: bool = False
+    parity: bool = True
+    scale_elements: bool = False
+    repulsion_numbers: tuple[int, ...] = ()
+    repulsion_p: int = 6
     outputs: tuple[Output, ...] = ()
 
     def __post_init__(self):
@@ -63,8 +79,21 @@ class NequIPConfig:
                 "it decides the shape of the parameters",
                 'use "species" or "shared"',
             )
+        check_envelope(self.envelope, self.switch_on, self.cutoff)
+        if self.repulsion_numbers and len(self.repulsion_numbers) != self.n_species:
+            raise InputError(
+                f"repulsion_numbers are {len(self.repulsion_numbers)}, and the network has {self.n_species} elements",
+                "nuclei repel each other by their charges",
+                "give the atomic number of each element, or none",
+            )
         hidden = parse_irreps(self.hidden_irreps)
         irreps = [ir for _, ir in hidden]
+        if not self.parity and any(ir.p < 0 for ir in irreps):
+            raise InputError(
+                f"hidden_irreps are {self.hidden_irreps!r}, of a network without parity",
+                "it knows rotations alone, whose irreps are all written as even",
+                "write e behind every degree, or set parity to true",
+            )
         if len(set(irreps)) < len(irreps):
             raise InputError(
                 f"hidden_irreps are {self.hidden_irreps!r}",
@@ -99,7 +128,7 @@ def layer_irreps(config: NequIPConfig) -> list[tuple[Irreps, Irreps]]:
     result = []
     for i in range(config.n_layers):
         wanted = hidden if i < config.n_layers - 1 else scalars
-        result.append((irreps, reachable(irreps, config.l_max, wanted)))
+        result.append((irreps, reachable(irreps, config.l_max, wanted, config.parity)))
         irreps = result[-1][1]
     return result
 
@@ -117,7 +146,8 @@ def output_irreps(config: NequIPConfig) -> tuple[Irreps, Irreps]:
     wanted = [(channels.get(ir, min(channels.values())), ir) for ir in needed]
     if EVEN_SCALAR not in needed:
         wanted.append((1, EVEN_SCALAR))  # gates of the others stand behind the even scalars
-    return irreps_in, reachable(irreps_in, config.l_max, tuple(sorted(wanted, key=lambda block: block[1].rank)))
+    ranked = tuple(sorted(wanted, key=lambda block: block[1].rank))
+    return irreps_in, reachable(irreps_in, config.l_max, ranked, config.parity)
 
 
 def nequip_shapes(config: NequIPConfig) -> dict[str, Shapes]:
@@ -126,10 +156,14 @@ def nequip_shapes(config: NequIPConfig) -> dict[str, Shapes]:
     top: Shapes = {"readout": (sum(mul for mul, _ in layers[c.n_layers - 1][1]),), "atom_energies": (c.n_species,)}
     if c.embedding:
         top["embedding"] = (c.n_species, c.embedding)
+    if c.trained_basis:
+        top["frequencies"] = (c.n_basis,)
+    if c.scale_elements:
+        top["atom_scales"] = (c.n_species,)
     top |= output_shapes(c.outputs, layers[-1][1])
     result = {"~": top}
     for i, (irreps_in, irreps_out) in enumerate(layers):
-        plan = plan_convolution(irreps_in, c.l_max, tuple(ir for _, ir in irreps_out))
+        plan = plan_convolution(irreps_in, c.l_max, tuple(ir for _, ir in irreps_out), c.parity)
         irreps_pre = pre_gate_irreps(irreps_out)
         species = (c.n_species,) if c.self_connection == "species" else ()
         own = radial_shapes((c.n_basis, *c.radial_sizes, plan.n_weights))

@@ -26,7 +26,8 @@ from ..blocks.function import (
     read_outputs,
     value_only,
 )
-from ..blocks.radial import closed_basis, perceptron
+from ..blocks.radial import bessel_roots, closed_basis, perceptron
+from ..blocks.repulsion import NEQUIP, closed_repulsion
 from ..o3.irreps import Irreps
 from .config import NequIPConfig, layer_irreps, output_irreps
 
@@ -38,7 +39,7 @@ class Layer(hk.Module):
         super().__init__(name=name)
         self.config, self.irreps_out = config, irreps_out
         self.irreps_pre = gate_irreps(irreps_out)
-        self.convolution = convolution(irreps_in, config.l_max, irreps_out)
+        self.convolution = convolution(irreps_in, config.l_max, irreps_out, config.parity)
 
     def __call__(
         self,
@@ -104,27 +105,29 @@ class _Model:
 
     def node_energies(self, vectors: Array, species: Array, exchange: AnyExchange) -> Array:
         """The whole network: (n_nodes,) [eV]."""
-        return self.readout(self.features(vectors, species, exchange)[-1], species)
+        features, edges = self.features(vectors, species, exchange)
+        return self.readout(features[-1], species, edges)
 
     def outputs(self, vectors: Array, species: Array, exchange: AnyExchange) -> dict[str, Array]:
         """All that is read: name -> (n_nodes, components), the energy [eV] among it."""
         c = self.config
         beside = (Layer(c, *output_irreps(c), name="outputs"),) if c.outputs else ()
-        features = self.features(vectors, species, exchange, *beside)
-        result = {"energy": self.readout(features[c.n_layers - 1], species)[:, None]}
+        features, edges = self.features(vectors, species, exchange, *beside)
+        result = {"energy": self.readout(features[c.n_layers - 1], species, edges)[:, None]}
         return result | (read_outputs(c.outputs, features[-1]) if beside else {})
 
     def inside(self, vectors: Array, species: Array, exchange: AnyExchange) -> tuple[tuple[Array, ...], Array]:
         """See `Network.inside`."""
-        features = self.features(vectors, species, exchange)
-        return tuple(map(flat, features)), self.readout(features[-1], species)
+        features, edges = self.features(vectors, species, exchange)
+        return tuple(map(flat, features)), self.readout(features[-1], species, edges)
 
-    def features(self, vectors: Array, species: Array, exchange: AnyExchange, *beside: Layer) -> list[e3nn.IrrepsArray]:
-        """What leaves each layer, and those beside the last."""
+    def features(
+        self, vectors: Array, species: Array, exchange: AnyExchange, *beside: Layer
+    ) -> tuple[list[e3nn.IrrepsArray], EdgeGeometry]:
+        """What leaves each layer, and those beside the last; and the edges."""
         c = self.config
         edges = look_along(vectors, c.l_max, exchange)
-        r = edges.lengths
-        basis = closed_basis(r, 0, n_basis=c.n_basis, cutoff=c.cutoff, p=c.envelope_p, dtype=r.dtype)[0]
+        basis = self.basis(edges.lengths)
         ends = None
         if c.radial_elements:
             both = edges.at_ends(species.astype(vectors.dtype))
@@ -133,7 +136,24 @@ class _Model:
         for index, layer in enumerate((*self.layers, *beside)):
             entering = result[min(index, c.n_layers - 1)]
             result.append(layer(entering, edges, basis, species, ends))
-        return result[1:]
+        return result[1:], edges
+
+    def basis(self, lengths: Array) -> Array:
+        """Radial basis (n, n_basis) of lengths (n,) [Å], closed by the envelope."""
+        c, dtype, frequencies = self.config, lengths.dtype, None
+        if c.trained_basis:
+            roots = hk.initializers.Constant(bessel_roots(c.n_basis, c.cutoff))
+            frequencies = hk.get_parameter("frequencies", (c.n_basis,), dtype, roots).astype(dtype)
+        return closed_basis(
+            lengths,
+            0,
+            n_basis=c.n_basis,
+            cutoff=c.cutoff,
+            p=c.envelope_p,
+            dtype=dtype,
+            frequencies=frequencies,
+            switch_on=c.switch_on if c.envelope == "switch" else None,
+        )[0]
 
     def embed(self, species: Array, dtype: Any) -> e3nn.IrrepsArray:
         """First features, scalars: one-hot, or a trained row per element."""
@@ -143,13 +163,21 @@ class _Model:
         table = hk.get_parameter("embedding", (c.n_species, c.embedding), dtype, hk.initializers.RandomNormal())
         return e3nn.as_irreps_array(table.astype(dtype)[species])
 
-    def readout(self, features: e3nn.IrrepsArray, species: Array) -> Array:
+    def readout(self, features: e3nn.IrrepsArray, species: Array, edges: EdgeGeometry) -> Array:
         """Last features, scalars -> node energies (n,) [eV]."""
         c, x = self.config, features.array
         weights = hk.get_parameter("readout", (x.shape[-1],), x.dtype, hk.initializers.RandomNormal())
         isolated = hk.get_parameter("atom_energies", (c.n_species,), x.dtype, jnp.zeros)
         energy = x @ weights.astype(x.dtype) / x.shape[-1] ** 0.5
-        return energy * c.scale + c.shift + isolated.astype(x.dtype)[species]
+        if c.scale_elements:
+            scales = hk.get_parameter("atom_scales", (c.n_species,), x.dtype, jnp.ones)
+            energy = energy * scales.astype(x.dtype)[species]
+        energy = energy * c.scale + c.shift + isolated.astype(x.dtype)[species]
+        if not c.repulsion_numbers:
+            return energy
+        numbers = edges.at_ends(jnp.asarray(c.repulsion_numbers, x.dtype)[species])
+        repulsion = closed_repulsion(edges.lengths, 0, numbers, NEQUIP, c.cutoff, c.repulsion_p)
+        return energy + edges.total(repulsion[0])
 
 
 @lru_cache

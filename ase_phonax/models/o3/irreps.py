@@ -43,12 +43,21 @@ def block_sizes(irreps: Irreps) -> Sizes:
     return tuple((mul, ir.dim) for mul, ir in irreps)
 
 
-def reachable(irreps_in: Irreps, l_max: int, wanted: Irreps) -> Irreps:
+def harmonics(l_max: int, parity: bool = True) -> tuple[Irrep, ...]:
+    """Irreps of the harmonics up to l_max.
+
+    Args:
+        parity: False calls all of them even, as networks do that know rotations and no inversion.
+    """
+    return tuple(Irrep(l, (-1) ** l if parity else 1) for l in range(l_max + 1))
+
+
+def reachable(irreps_in: Irreps, l_max: int, wanted: Irreps, parity: bool = True) -> Irreps:
     """The wanted irreps that features hold or a message can fill, through harmonics up to l_max."""
     there = {ir for _, ir in irreps_in}
     for _, ir_in in irreps_in:
-        for l in range(l_max + 1):
-            there.update(ir_in.times(Irrep(l, (-1) ** l)))
+        for harmonic in harmonics(l_max, parity):
+            there.update(ir_in.times(harmonic))
     return tuple((mul, ir) for mul, ir in wanted if ir in there)
 
 

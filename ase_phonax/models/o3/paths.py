@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..parts import Path
-from .irreps import Irrep, Irreps
+from .irreps import Irrep, Irreps, harmonics
 from .spherical import clebsch_gordan
 
 
@@ -35,13 +35,13 @@ class ConvolutionPlan:
 
 
 @lru_cache
-def plan_convolution(irreps_in: Irreps, l_max: int, wanted: tuple[Irrep, ...]) -> ConvolutionPlan:
-    """Paths from `irreps_in` through harmonics up to `l_max` into the `wanted` irreps."""
+def plan_convolution(irreps_in: Irreps, l_max: int, wanted: tuple[Irrep, ...], parity: bool = True) -> ConvolutionPlan:
+    """Paths from `irreps_in` through `harmonics` up to `l_max` into the `wanted` irreps."""
     products, tensors = [], []
     for block, (_, ir_in) in enumerate(irreps_in):
         blocks, start = [], 0
-        for l in range(l_max + 1):
-            for ir_out in ir_in.times(Irrep(l, (-1) ** l)):
+        for l, harmonic in enumerate(harmonics(l_max, parity)):
+            for ir_out in ir_in.times(harmonic):
                 if ir_out in wanted:
                     coupling = clebsch_gordan(ir_in.l, l, ir_out.l)
                     c = np.zeros((ir_in.dim, (l_max + 1) ** 2, ir_out.dim))
