@@ -17,8 +17,9 @@ from ase_phonax.models.nequip.config import NequIPConfig
 # Tables are as wide as the terminal, and tests read them.
 os.environ["COLUMNS"] = "100"
 
-# PyTorch is no dependency, not even of the tests: what it says is frozen in tests/reference/mace.json.
-collect_ignore = [] if all(map(importlib.util.find_spec, ("torch", "mace"))) else ["test_mace_torch.py"]
+# PyTorch is no dependency, not even of the tests: what it says is frozen in tests/reference.
+_PEERS = {"test_mace_torch.py": "mace", "test_sevennet_torch.py": "sevenn", "test_nequip_torch.py": "nequip"}
+collect_ignore = [file for file, peer in _PEERS.items() if not all(map(importlib.util.find_spec, ("torch", peer)))]
 
 
 @pytest.fixture(autouse=True)

@@ -44,6 +44,7 @@ MODELS = {
 
 def torch_model(name: str, seed: int = 0):
     """A PyTorch model in double precision, and its checkpoint."""
+    import nequip
     import nequip.model
     import torch
     from nequip.utils.global_state import set_global_state
@@ -68,8 +69,9 @@ def torch_model(name: str, seed: int = 0):
             if key.endswith("bessel_weights"):
                 value.mul_(1 + 0.01 * torch.rand(value.shape))
     state = {f"model.sole_model.{key}": value for key, value in model.state_dict().items()}
+    versions = {"nequip": nequip.__version__}
     given = {"_target_": "nequip.model.NequIPGNNModel", **settings}
-    return model, {"state_dict": state, "hyper_parameters": {"model": given}}
+    return model, {"state_dict": state, "hyper_parameters": {"model": given, "info_dict": {"versions": versions}}}
 
 
 def torch_results(model, atoms: Atoms) -> dict[str, np.ndarray]:

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from .parser import Commands
 
 _DESCRIPTION = """\
-Read a PyTorch model, MACE's (.model) or SevenNet's (.pth), and write it as a model file of this package, which needs no
-PyTorch and cannot run code.
+Read a model of PyTorch and write it as a model file of this package, which needs no PyTorch and cannot run code:
+MACE's (.model), SevenNet's (.pth) or NequIP's (.ckpt, .nequip.zip).
 
-Of a .pth file numbers alone are read: it needs neither PyTorch nor trust, and can be used as it is as well.
+Of all but MACE's, numbers alone are read: they need neither PyTorch nor trust, and can be used as they are as well.
 A .model file is a pickle: opening it runs whatever code its writer put into it, with your rights. It is opened only
 with --trust, and --trust means trust: what the file names is looked at before, which stops accidents and clumsy
 attacks, but not a file that was made to harm. Convert only what you have from those who published it.
@@ -33,9 +33,7 @@ def add_parser(commands: Commands) -> None:
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     from pathlib import Path
 
-    parser.add_argument(
-        "model", metavar="MODEL", help="the PyTorch model (.model or .pth), or a name of `ase-phonax models`"
-    )
+    parser.add_argument("model", metavar="MODEL", help="the PyTorch model, or a name of `ase-phonax models`")
     parser.add_argument("output", metavar="OUT.h5", type=Path, help="the file to write")
     parser.add_argument(
         "--trust", action="store_true", help="I trust where MODEL comes from: it may run any code, with my rights"
@@ -58,9 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..base.errors import InputError, OutputError
     from ..models.files.mace_checkpoint import read_mace
     from ..models.files.native import SUFFIX, save_model
-    from ..models.files.sevennet import SUFFIX as SEVENNET
-    from ..models.files.sevennet import read_sevennet
-    from ..models.loading import READERS
+    from ..models.loading import FROM_PYTORCH, READERS
     from ..models.registry import find_card, find_model
     from ..studies.notes import collected_warnings
 
@@ -75,15 +71,15 @@ def run(arguments: argparse.Namespace) -> int:
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     ending = path.suffix.lower()
-    if ending in READERS and ending != SEVENNET:
+    if ending in READERS and ending not in FROM_PYTORCH:
         raise InputError(
             f"{arguments.model} is a model that can be used already",
             "only PyTorch models need to be converted",
             f"name it as it is: --model {arguments.model}",
         )
-    if ending == SEVENNET:
+    if ending in FROM_PYTORCH:
         _refuse_head(arguments)
-        potential = read_sevennet(path)
+        potential = READERS[ending](path)
     else:
         potential = read_mace(path, trust=arguments.trust, head=arguments.head)
     citation = arguments.citation or (card and card.citation)

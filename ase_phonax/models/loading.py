@@ -9,6 +9,7 @@ from ..base.errors import InputError, ModelError
 from .files.checks import check_arrays
 from .files.native import SUFFIX as NATIVE
 from .files.native import read_native
+from .files.nequip_package import CHECKPOINT, PACKAGE, read_nequip
 from .files.nequix import SUFFIX as NEQUIX
 from .files.nequix import read_nequix
 from .files.sevennet import SUFFIX as SEVENNET
@@ -25,14 +26,18 @@ READERS: dict[str, Callable[[Path], Potential]] = {
     NATIVE: read_native,
     NEQUIX: read_nequix,
     SEVENNET: read_sevennet,
+    CHECKPOINT: read_nequip,
+    PACKAGE: read_nequip,
 }
+FROM_PYTORCH = (SEVENNET, CHECKPOINT, PACKAGE)  # which `ase-phonax convert` writes as native files
 
 
 def load_model(model: str | os.PathLike | Potential) -> Potential:
     """A potential from a file, a registered name, or itself.
 
     Args:
-        model: path of a model file (.h5 native, .nqx Nequix, .pth SevenNet), a name of `list_models`, or a Potential.
+        model: path of a model file (.h5 native, .nqx Nequix, .pth SevenNet, .ckpt and
+            .nequip.zip NequIP), a name of `list_models`, or a Potential.
 
     Raises:
         ModelError: no such model or file, or a file that cannot be read safely.

@@ -6,6 +6,7 @@ anything (`torch_archives`). Batzner et al., Nat. Commun. 13, 2453 (2022); Tan e
 
 import re
 from collections.abc import Mapping
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ _PRESETS: dict[str, dict[str, Any]] = {
     "L": {"num_layers": 6, "l_max": 3, "num_features": [128, 64, 32, 32]},
     "XL": {"num_layers": 6, "l_max": 4, "num_features": [320, 96, 64, 32, 32]},
 }
-_PRESET = {"parity": False, "radial_mlp_depth": 1, "radial_mlp_width": 128}
+_PRESET = {"parity": False}
+_TODAYS_IRREPS = (0, 16)  # version from which degrees come first, and which has parities in any case
 # Parameters, whatever was asked for; averages of them lie beside the state, in its order.
 _WEIGHTS = re.compile(r"\.(embed_module|linear_1|linear_2|sc|mlp\.\d+)\.weight$")
 State = Mapping[str, np.ndarray]
@@ -47,13 +49,13 @@ def read_nequip(path: Path) -> Potential:
         ModelError: no such file, damaged, of another architecture, or with an option that no network here has.
     """
     try:
-        given, state = _package(path) if path.suffix.lower() == PACKAGE else _checkpoint(path)
+        given, versions, state = _package(path) if path.suffix.lower() == PACKAGE else _checkpoint(path)
         symbols = [str(name) for name in given["type_names"]]
         if unknown := [name for name in symbols if name not in atomic_numbers]:
             raise _unsupported(f"types {', '.join(unknown)}, which are no elements", "one type for each element")
         order = np.argsort([atomic_numbers[name] for name in symbols])
         numbers = sorted(atomic_numbers[name] for name in symbols)
-        config = _config(given, state, numbers)
+        config = _config(given, _version(versions["nequip"]), state, numbers)
         check_config(path, config, numbers)
         parameters = _parameters(config, state, order)
     except ModelError:
@@ -89,8 +91,12 @@ def _unsupported(what: str, known: str) -> ModelError:
     )
 
 
-def _checkpoint(path: Path) -> tuple[Given, State]:
-    """How the network was built, and its state."""
+def _version(text: Any) -> tuple[int, ...]:
+    return tuple(int(part) for part in str(text).split(".")[:2])
+
+
+def _checkpoint(path: Path) -> tuple[Given, Given, State]:
+    """How the network was built, versions of packages, and its state."""
     content = read_archive(path)
     if not isinstance(content, dict) or not {"hyper_parameters", "state_dict"} <= content.keys():
         raise _foreign(path, "it holds numbers, but not what a checkpoint of NequIP does")
@@ -105,17 +111,17 @@ def _checkpoint(path: Path) -> tuple[Given, State]:
         ]:
             raise ValueError("averaged weights that are not those of the network")
         state |= {name: every[f"ema.ema_weight_{k}"] for k, name in enumerate(trained)}
-    return given, state
+    return given, content["hyper_parameters"]["info_dict"]["versions"], state
 
 
-def _package(path: Path) -> tuple[Given, State]:
-    """How the network was built, and its state, in which averages have taken the place of weights."""
+def _package(path: Path) -> tuple[Given, Given, State]:
+    """The same of a package, in which averages have taken the place of weights."""
     config, facts, state = read_package(path)
-    version = str(facts["versions"]["e3nn"])
-    if int(version.split(".")[0]) == 0 and int(version.split(".")[1]) < 5:
-        raise _unsupported(f"couplings of e3nn {version}, whose signs it does not hold", "e3nn 0.5 or later")
+    versions = facts["versions"]
+    if _version(versions["e3nn"]) < (0, 5):
+        raise _unsupported(f"couplings of e3nn {versions['e3nn']}, whose signs it does not hold", "e3nn 0.5 or later")
     state = _of_network({f"model.{name}": x for name, x in state.items()})
-    return _arguments(config["training_module"]["model"]), state
+    return _arguments(config["training_module"]["model"]), versions, state
 
 
 def _of_network(every: State) -> dict[str, np.ndarray]:
@@ -155,13 +161,13 @@ def _arguments(model: Given) -> Given:
     return {**_PRESET, **_PRESETS[preset], **model} if preset else model
 
 
-def _config(given: Given, state: State, numbers: list[int]) -> NequIPConfig:
+def _config(given: Given, version: tuple[int, ...], state: State, numbers: list[int]) -> NequIPConfig:
     """The configuration, every option named or refused."""
     _refuse_unknown(given)
     n_layers = sum(name.endswith("conv.linear_1.weight") for name in state)
-    l_max, irreps = _irreps_of_layers(given, n_layers)
-    depths, widths = (set(_listed(given.get(f"radial_mlp_{what}", 1))) for what in ("depth", "width"))
-    if len(depths) > 1 or len(widths) > 1:
+    l_max, irreps, parity = _irreps_of_layers(given, version, n_layers)
+    sizes = {_radial_sizes(state, index) for index in range(n_layers)}
+    if len(sizes) > 1:
         raise _unsupported("radial networks of several sizes", "one size for all layers")
     neighbours = given.get("avg_num_neighbors")
     neighbours = set(neighbours.values() if isinstance(neighbours, Mapping) else [neighbours])
@@ -177,13 +183,14 @@ def _config(given: Given, state: State, numbers: list[int]) -> NequIPConfig:
         n_layers=n_layers,
         l_max=l_max,
         n_basis=int(given.get("num_bessels", 8)),
-        radial_sizes=(int(widths.pop()),) * int(depths.pop()),
+        radial_sizes=sizes.pop(),
         envelope_p=int(given.get("polynomial_cutoff_p", 6)),
         trained_basis=bool(given.get("bessel_trainable", False)),
         embedding=state["type_embed.embed_module.weight"].shape[1],
         average_neighbors=float(neighbours.pop()),
         scale=float(scales.ravel()[0]) if scales.size == 1 else 1.0,
         scale_elements=scales.size > 1,
+        parity=parity,
         repulsion_numbers=tuple(numbers) if repulsion else (),
         repulsion_p=int(repulsion.get("polynomial_cutoff_p", 6)) if repulsion else 6,
     )
@@ -214,27 +221,39 @@ def _refuse_unknown(given: Given) -> None:
         raise _unsupported(f"the pair potential {dict(repulsion)}", "ZBL in metal units")
 
 
-def _irreps_of_layers(given: Given, n_layers: int) -> tuple[int, list[str]]:
-    """The highest degree of the harmonics, and what is wanted behind each layer."""
+def _radial_sizes(state: State, index: int) -> tuple[int, ...]:
+    names = (f"layer{index}_convnet.conv.edge_mlp.mlp.{2 * k}.weight" for k in count(1))
+    return tuple(len(state[name]) for name in takewhile(state.__contains__, names))
+
+
+def _irreps_of_layers(given: Given, version: tuple[int, ...], n_layers: int) -> tuple[int, list[str], bool]:
+    """The highest degree of the harmonics, what is wanted behind each layer, and whether parities count.
+
+    Scalars come first behind a layer.
+    """
     if "feature_irreps_hidden" in given:
         harmonics = given["irreps_edge_sh"]
         natural = " + ".join(f"1x{l}{'eo'[l % 2]}" for l in range(1 + _highest(harmonics)))
         if not isinstance(harmonics, int) and parse_irreps(str(harmonics)) != parse_irreps(natural):
             raise _unsupported(f"the harmonics {harmonics}", "one of each degree, odd ones of odd parity")
-        return _highest(harmonics), [str(irreps) for irreps in given["feature_irreps_hidden"]]
+        return _highest(harmonics), [_scalars_first(str(irreps)) for irreps in given["feature_irreps_hidden"]], True
     l_max, features = int(given.get("l_max", 1)), given.get("num_features", 32)
     channels = [features] * (l_max + 1) if isinstance(features, int) else list(features)
-    parities = "eo" if given.get("parity", True) else ""
-    hidden = [f"{channels[l]}x{l}{p}" for l in range(l_max + 1) for p in parities or "eo"[l % 2]]
-    return l_max, [" + ".join(hidden)] * (n_layers - 1) + [f"{channels[0]}x0e"]
+    both, degrees = bool(given.get("parity", True)), range(l_max + 1)
+    if version >= _TODAYS_IRREPS:
+        hidden = [f"{channels[l]}x{l}{p}" for l in degrees for p in ("eo" if both else "eo"[l % 2])]
+    else:
+        hidden = [f"{channels[l]}x{l}{p}" for p in ("eo" if both else "e") for l in degrees]
+    layers = [_scalars_first(" + ".join(hidden))] * (n_layers - 1) + [f"{channels[0]}x0e"]
+    return l_max, layers, both or version >= _TODAYS_IRREPS
+
+
+def _scalars_first(irreps: str) -> str:
+    return " + ".join(f"{mul}x{ir}" for mul, ir in sorted(parse_irreps(irreps), key=lambda block: block[1].l > 0))
 
 
 def _highest(harmonics: Any) -> int:
     return harmonics if isinstance(harmonics, int) else max(ir.l for _, ir in parse_irreps(str(harmonics)))
-
-
-def _listed(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def _parameters(config: NequIPConfig, state: State, order: np.ndarray) -> dict[str, dict[str, np.ndarray]]:

@@ -61,7 +61,7 @@ def checks(
     operations = exact_operations(crystal_atoms(phonopy.primitive), phonopy.symmetry.tolerance)
     # One wave vector once more, moved by an operation: constants are unfolded with the symmetry, so that
     # only an exact matrix can say whether it holds.
-    last = len(operations.rotations) - 1
+    last = _hardest(operations.cartesian)
     moved = np.linalg.solve(operations.rotations[last].T, qpoints[0])
     matrices, image = exact(qpoints, symmetry=True), exact(moved[None], symmetry=False)[0]
     difference = interpolation_errors(phonopy, matrices, qpoints)
@@ -73,6 +73,12 @@ def checks(
         "interpolation_error_thz": float(np.sqrt(np.mean(difference**2))),
         "interpolation_error_max_thz": float(np.abs(difference).max()),
     }
+
+
+def _hardest(cartesian: np.ndarray) -> int:
+    """The last operation that is no rotation, which some models do not have; else the last."""
+    improper = np.flatnonzero(np.linalg.det(cartesian) < 0)
+    return int(improper[-1]) if len(improper) else len(cartesian) - 1
 
 
 def _hermiticity(phonopy: Phonopy, constants: np.ndarray) -> float:

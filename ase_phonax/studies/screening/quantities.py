@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # What differs between two runs of the same, and what is the same for all crystals of a screening.
 _LEFT_OUT = {"provenance", "units", "timings_s", "files", "structure_file", "version"}
 # The model is the same for all of them, and described in the database's metadata.
-_OF_THE_MODEL = {"level_of_theory", "model_errors", "licence", "training_set", "citation", "dtype"}
+_OF_THE_MODEL = {"level_of_theory", "model_errors", "model_symmetry", "licence", "training_set", "citation", "dtype"}
 # Columns that ASE computes of a row, besides its reserved keys.
 _TAKEN = {"mass", "volume", "charge", "natoms", "masses", "tags", "constrained_forces", "name", "place", "reason"}
 _WORDS = 200  # letters of a text to select by
