@@ -94,6 +94,13 @@ def check_calculator(calc: Any, method: str) -> None:
     Raises:
         InputError: with what was given.
     """
+    if not hasattr(calc, method) and hasattr(calc, "get_forces"):
+        raise InputError(
+            f"the calculator is {reprlib.repr(calc)}, which has no {method}",
+            "what is asked for takes exact derivatives of a network, and displacements do not give them here",
+            "give a PhonaxCalculator; phonons, Grüneisen parameters, heat at several volumes, elastic constants and"
+            " molecules take any ASE calculator",
+        )
     if not hasattr(calc, method):
         raise InputError(
             f"the calculator is {reprlib.repr(calc)}, which has no {method}",

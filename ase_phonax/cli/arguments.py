@@ -22,7 +22,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from . import loading
 from .config import add_config
@@ -127,9 +127,10 @@ def add_calculator(parser: argparse.ArgumentParser, default: str = "the first of
     Args:
         default: which model is taken where none is named, for the help.
     """
-    from .options import CalculatorOptions
+    from .options import CalculatorOptions, OtherCalculatorOptions
 
     add_options(parser, CalculatorOptions, default=default)
+    add_options(parser, OtherCalculatorOptions)
 
 
 def load_calculator(arguments: argparse.Namespace, default_model: str | None = None) -> PhonaxCalculator:
@@ -139,6 +140,8 @@ def load_calculator(arguments: argparse.Namespace, default_model: str | None = N
         ModelError, InputError: as `loading.load_calculator`.
     """
     asked = calculator_arguments(arguments)
+    if arguments.calculator is not None:
+        return cast("PhonaxCalculator", loading.other_calculator(arguments))
     return loading.load_calculator(asked.pop("model", default_model), **asked)
 
 
@@ -230,6 +233,7 @@ class StudyCommand(NamedTuple):
         from dataclasses import replace
         from functools import cache
 
+        from ..phonons.finite_differences import cutoff_of
         from ..studies.notes import collected_warnings
         from ..studies.output import atomic_directory, kept_parts, output_directory, writing
         from ..studies.study import Run
@@ -244,9 +248,7 @@ class StudyCommand(NamedTuple):
                 load = cache(lambda: self._load(arguments, watch))
                 with watch.section("structure"):
                     atoms = _read(arguments)
-                    prepared = study.prepare(
-                        atoms, settings, lambda: float(load().potential.cutoff), arguments.structure
-                    )
+                    prepared = study.prepare(atoms, settings, lambda: cutoff_of(load()), arguments.structure)
                 own_files = (*study.STUDY.OWN_FILES, _PAGE)
                 place = atomic_directory(output, overwrite=arguments.overwrite, own_files=own_files)
                 with place as folder, _told_of(kept_parts(output)) as keep:
@@ -277,8 +279,8 @@ class StudyCommand(NamedTuple):
 
         return Origin(
             structure=arguments.structure,
-            model=arguments.model,
-            model_file=arguments.model or self.default_model() or DEFAULT,
+            model=arguments.calculator or arguments.model,
+            model_file=None if arguments.calculator else arguments.model or self.default_model() or DEFAULT,
             command=command_of(arguments),
             files=tuple(read_files(arguments)),
             dtype=arguments.dtype,

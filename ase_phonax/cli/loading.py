@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from ..calculator import PhonaxCalculator
+    from ..phonons.finite_differences import DisplacementCalculator
 
 
 def read_structure(name: str, site_tolerance: float | None = None) -> Atoms:
@@ -76,3 +78,24 @@ def load_calculator(model: str | None, dtype: str, **others: Any) -> PhonaxCalcu
     from ..calculator import PhonaxCalculator
 
     return PhonaxCalculator(model, dtype=dtype, **others)
+
+
+def other_calculator(arguments: argparse.Namespace) -> DisplacementCalculator:
+    """The calculator of another package that a command line asks for.
+
+    Raises:
+        InputError: a model is named as well, or it cannot be made.
+    """
+    from ..base.errors import InputError
+    from .entries import calculator_of
+
+    stated = [name for name in ("model", "route", "device") if getattr(arguments, name) is not None]
+    if stated:
+        raise InputError(
+            f"`--calculator {arguments.calculator}` and `--{stated[0]} {getattr(arguments, stated[0])}` are given",
+            "energies come from one of them",
+            "leave one out; what the calculator is made with stands in `--calculator-arguments`",
+        )
+    return calculator_of(
+        arguments.calculator, arguments.calculator_arguments, arguments.displacement, arguments.second_derivatives
+    )

@@ -48,6 +48,37 @@ class CalculatorOptions(Settings):
 
 
 @dataclass(frozen=True)
+class OtherCalculatorOptions(Settings):
+    """A calculator of another package, whose second derivatives come by displacements."""
+
+    calculator: str | None = option(
+        None,
+        text,
+        "potential",
+        "in place of a model: any ASE calculator, made by calling this Python name, such as ase.calculators.emt:EMT;"
+        " second derivatives come by displacements, or from its get_hessian",
+        metavar="MODULE:NAME",
+    )
+    calculator_arguments: str | None = option(
+        None, text, "potential", "what it is called with: YAML like '{device: cpu}', or a file of it", metavar="YAML"
+    )
+    displacement: float | None = option(
+        None,
+        positive,
+        "potential",
+        "step of displacements (default: 0.01); twice as long ones measure their noise",
+        metavar="Å",
+    )
+    second_derivatives: str | None = option(
+        None,
+        text,
+        "potential",
+        "of that calculator (default: its get_hessian where it has one)",
+        choices=("displacements", "hessian"),
+    )
+
+
+@dataclass(frozen=True)
 class CifOptions(Settings):
     """How the file of a crystal is read."""
 

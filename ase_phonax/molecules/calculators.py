@@ -49,3 +49,9 @@ class FieldCalculator(Protocol):
     def get_polarizability_gradient(self, atoms: Atoms) -> NDArray[np.float64]:
         """(n, 3, 3, 3) of each atom, displacement last [e²Å/eV]."""
         ...
+
+
+def reach_of(calc: object) -> float | None:
+    """How far atoms know of each other [Å]; None where nobody says."""
+    potential = getattr(calc, "potential", None)
+    return None if potential is None else float(potential.cutoff)

@@ -16,7 +16,7 @@ from scipy.optimize import linear_sum_assignment
 from ..base.errors import InputError, StructureError
 from ..base.units import CM1_PER_THZ, THZ_PER_SQRT_EV_A2_AMU
 from ..structures.checks import refuse_charge
-from .calculators import HessianCalculator
+from .calculators import HessianCalculator, reach_of
 from .defaults import TOLERANCE
 from .point_groups import PointGroup, find_point_group
 from .representations import Representation, displacement_matrices, representations
@@ -151,7 +151,7 @@ def normal_modes(
             "give a PhonaxCalculator; for any VibrationsData use modes_of_vibrations",
         )
     refuse_field(calc)
-    check_molecule(atoms, float(calc.potential.cutoff) if hasattr(calc, "potential") else None)
+    check_molecule(atoms, reach_of(calc))
     held = held_but(atoms, indices)
     return modes_of_vibrations(calc.get_vibrations(held, progress=progress), tolerance)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..base.errors import InputError, RelaxationError, StructureError, UnstableWarning
 from ..base.units import CM1_PER_THZ, THZ_PER_SQRT_EV_A2_AMU
 from ..structures.relaxation import Callback, RelaxationReport, held_force, largest_force, relax, report_unrelaxed
-from .calculators import ModelCalculator
+from .calculators import ModelCalculator, reach_of
 from .defaults import TOLERANCE
 from .normal_modes import NormalModes, check_molecule, held_but, normal_modes, refuse_field
 
@@ -82,7 +82,7 @@ def stationary_modes(
     if not relaxed:
         same, report = report_unrelaxed(start, calc)
         return normal_modes(same, calc, progress=progress, tolerance=tolerance), report
-    cutoff = float(calc.potential.cutoff)
+    cutoff = reach_of(calc)
     check_molecule(start, cutoff)
     there, report = relax(start, calc, fix_cell=True, fmax=FMAX, callback=callback)
     _check_still_one(start, there, cutoff)
@@ -110,7 +110,7 @@ def stationary_modes(
     return modes, replace(report, max_force=force, energy=energy, held_force=held_force(there))
 
 
-def _check_still_one(before: Atoms, after: Atoms, cutoff: float) -> None:
+def _check_still_one(before: Atoms, after: Atoms, cutoff: float | None) -> None:
     """Warn where a relaxed molecule is not the one that was given, as far as its bonds say.
 
     Raises:

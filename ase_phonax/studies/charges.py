@@ -94,9 +94,19 @@ def with_charges(
     calc: PhonaxCalculator, atoms: Atoms, settings: PhononSettings | ConductivitySettings
 ) -> tuple[PhonaxCalculator, str]:
     """The calculator of a relaxed crystal, which knows the charges where there are any, and why it does or not."""
+    from ..base.errors import InputError
+    from ..phonons.finite_differences import knows_matrices
     from ..phonons.polar import PolarCalculator, PolarLayerCalculator
     from ..structures.layers import vacuum_axis
 
+    if not knows_matrices(calc):
+        if settings.born is not None and str(settings.born) != NONE:
+            raise InputError(
+                f"charges are given for {calc!r}",
+                "what the interaction of dipoles adds to displacements depends on what the calculator has of it",
+                "leave `born` out; `results.phonopy.nac_params` takes phonopy's own correction",
+            )
+        return calc, "they are not combined with displacements here"
     charges, reason = usable(settings, atoms, calc.potential)
     if charges is None:
         return calc, reason

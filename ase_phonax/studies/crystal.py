@@ -192,14 +192,17 @@ def find_supercell(
     crystal: Crystal, atoms: Atoms, run: Run[SupercellSettings]
 ) -> tuple[np.ndarray, SupercellChoice | None]:
     """(3, 3) the supercell asked for; or the one chosen for the relaxed `atoms`, and how."""
+    from ..phonons.finite_differences import knows_matrices
     from ..phonons.supercell.choice import choose_supercell
+    from ..phonons.supercell.comparison import choose_by_comparison
 
     settings = run.settings
+    choose = choose_supercell if knows_matrices(run.calc) else choose_by_comparison
     stated = stated_supercell(crystal, atoms, settings)
     if stated is not None:
         return stated, None
     with run.watch.progress("choosing the supercell") as progress:
-        choice = choose_supercell(
+        choice = choose(
             atoms, run.calc, settings.tolerance, settings.max_atoms, repeated=crystal.repeated, progress=progress
         )
     return choice.matrix, choice

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..base.errors import check_calculator
 from . import volume_study
 from .crystal import with_plain_results
 from .crystal_study import CrystalStudy
@@ -40,7 +39,7 @@ def elastic_study(
 
     Args:
         atoms: a crystal; not changed.
-        calc: a `PhonaxCalculator`.
+        calc: a `PhonaxCalculator`; or any other ASE calculator with stress, by differences.
         settings: those of `ase-phonax elastic`; the defaults unless given.
         watch: is told of sections and progress.
 
@@ -48,8 +47,9 @@ def elastic_study(
         StructureError: what is no crystal, is not at rest, or unstable at Gamma.
         RelaxationError: the crystal does not come to rest.
     """
-    check_calculator(calc, "get_dynamical_matrix")
-    return run_study(prepare, compute, atoms, calc, ElasticSettings.checked(settings), watch)
+    from ..phonons.finite_differences import crystal_calculator
+
+    return run_study(prepare, compute, atoms, crystal_calculator(calc), ElasticSettings.checked(settings), watch)
 
 
 def prepare(

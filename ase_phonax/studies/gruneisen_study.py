@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..base.errors import check_calculator
 from . import volume_study
 from .crystal import refuse_large_mesh
 from .settings import GruneisenSettings
@@ -45,7 +44,8 @@ def gruneisen_study(
 
     Args:
         atoms: a crystal; not changed.
-        calc: a `PhonaxCalculator`; several studies may share it, in threads as well.
+        calc: a `PhonaxCalculator`, which several studies may share, in threads as well; or any other ASE calculator,
+            by displacements and differences of volumes.
         settings: those of `ase-phonax gruneisen`; the defaults unless given.
         watch: is told of sections and progress.
 
@@ -56,8 +56,9 @@ def gruneisen_study(
         InputError, StructureError, SupercellError: what cannot be computed.
         RelaxationError: the crystal does not come to rest.
     """
-    check_calculator(calc, "get_dynamical_matrix")
-    return run_study(prepare, compute, atoms, calc, GruneisenSettings.checked(settings), watch)
+    from ..phonons.finite_differences import crystal_calculator
+
+    return run_study(prepare, compute, atoms, crystal_calculator(calc), GruneisenSettings.checked(settings), watch)
 
 
 def prepare(
@@ -75,10 +76,11 @@ def prepare(
 
 def compute(crystal: Crystal, run: Run[GruneisenSettings]) -> GruneisenStudy:
     """What is asked of a crystal that was prepared."""
+    from ..phonons.finite_differences import knows_matrices
     from ..phonons.volumes import get_exact_gruneisen, get_gruneisen
 
     settings = run.settings
-    finite = settings.finite or settings.keep_volume
+    finite = settings.finite or settings.keep_volume or not knows_matrices(run.calc)
     reference = volume_study.relaxed_reference(crystal, run)
     ratios = (1 - settings.strain, 1.0, 1 + settings.strain) if finite else (1.0,)
     points = volume_study.compute_volumes(reference, run, ratios)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .report import Report
 from .summary_units import Summary
+
+EXACT = "exact"
 
 if TYPE_CHECKING:
     from ..models.potential import Potential
@@ -33,6 +35,28 @@ def model_facts(potential: Potential, asked: str | None) -> dict[str, str]:
         "licence": known.licence,
         "training_set": known.training_set,
         "citation": known.citation,
+    }
+
+
+def facts_of(calc: Any, asked: str | None) -> dict[str, str]:
+    """What summary.json says of the model behind a calculator, and how second derivatives are found.
+
+    Args:
+        calc: a `PhonaxCalculator`, or another by displacements.
+        asked: the name or file it was asked for by.
+    """
+    potential = getattr(calc, "potential", None)
+    if potential is not None:
+        return model_facts(potential, asked) | {"second_derivatives": EXACT}
+    return {
+        "model": calc.title,
+        "level_of_theory": "that of the calculator",
+        "model_errors": "",
+        "model_symmetry": "that of the calculator",
+        "licence": "not stated",
+        "training_set": "not stated",
+        "citation": "",
+        "second_derivatives": calc.described,
     }
 
 

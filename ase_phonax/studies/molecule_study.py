@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..base.errors import InputError, UnstableWarning, check_calculator
+from ..base.errors import InputError, UnstableWarning
 from . import molecule_spectra
 from .crystal import with_plain_results
 from .molecule_report import molecule_report
@@ -49,7 +49,8 @@ def molecule_study(
 
     Args:
         atoms: one molecule, without periodicity; not changed. Its masses and held atoms (`FixAtoms`) count.
-        calc: a `PhonaxCalculator`; several studies may share it, in threads as well.
+        calc: a `PhonaxCalculator`, which several studies may share, in threads as well; or any other ASE calculator,
+            by displacements or its own `get_hessian`.
         settings: those of `ase-phonax molecule`; the defaults unless given.
         watch: is told of sections and progress.
 
@@ -62,8 +63,10 @@ def molecule_study(
         StructureError: no molecule, or elements that the model does not know.
         RelaxationError: the molecule does not come to rest, or comes apart.
     """
-    check_calculator(calc, "get_vibrations")
-    return run_study(prepare, compute, atoms, calc, MoleculeSettings.checked(settings), watch)
+    from ..phonons.finite_differences import DisplacementCalculator
+
+    asked: Any = calc if hasattr(calc, "get_vibrations") else DisplacementCalculator(calc)
+    return run_study(prepare, compute, atoms, asked, MoleculeSettings.checked(settings), watch)
 
 
 def prepare(
@@ -140,10 +143,11 @@ def compute(molecule: Atoms, run: Run[MoleculeSettings]) -> MoleculeStudy:
 
 def _check(molecule: Atoms, calc: PhonaxCalculator) -> None:
     """Refuse what is no single molecule, and warn of an odd number of electrons, before anything is relaxed."""
+    from ..molecules.calculators import reach_of
     from ..molecules.normal_modes import check_molecule, refuse_field
 
     refuse_field(calc)
-    check_molecule(molecule, float(calc.potential.cutoff))
+    check_molecule(molecule, reach_of(calc))
     n_electrons = int(molecule.numbers.sum())
     if n_electrons % 2:
         warnings.warn(

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..base.units import FREQUENCY_UNITS
 from ..phonons.sampling.meshes import IMAGINARY_THRESHOLD_THZ
 from ..phonons.supercell.rotations import FREE_OF_STRESS
-from .model_facts import COMPARE, describe_model, imitates_another
+from .model_facts import COMPARE, EXACT, describe_model, imitates_another
 from .phonon_results import PhononStudy
 from .report import Report
 from .study import describe_end
@@ -31,8 +31,9 @@ def report(results: PhononStudy, folder: Path | None) -> Report:
     _describe_frequencies(text, results)
     text.group("checks (largest entry over the largest force constant)")
     checks = results.checks
-    text.row("acoustic sum rule", f"{checks['acoustic_sum_rule']:.1e}   {noise_in_words(checks['acoustic_sum_rule'])}")
-    text.row("Hermiticity", f"{checks['hermiticity']:.1e}   {noise_in_words(checks['hermiticity'])}")
+    exact = results.model["second_derivatives"] == EXACT
+    for name, value in (("acoustic sum rule", checks["acoustic_sum_rule"]), ("Hermiticity", checks["hermiticity"])):
+        text.row(name, f"{value:.1e}   {noise_in_words(value, exact)}")
     residual = checks["space_group_residual"]
     text.row("space group", f"{residual:.1e}   {symmetry_in_words(residual)}")
     if "rotations_huang" in checks:
@@ -42,11 +43,17 @@ def report(results: PhononStudy, folder: Path | None) -> Report:
     highest = results.sampling.frequencies.maximum_thz
     worst = checks["interpolation_error_max_thz"]
     words, too_large = interpolation_in_words(
-        error, worst, results.settings.tolerance, highest, vector_in_words(results.worst_qpoint.tolist())
+        error, worst, results.settings.tolerance, highest, vector_in_words(results.worst_qpoint.tolist()), exact
     )
     text.row(
-        "supercell", f"{error:.2g} THz RMS, {worst:.2g} THz at most, against exact D(q)   {words}", doubt=too_large
+        "supercell",
+        f"{error:.2g} THz RMS, {worst:.2g} THz at most, against {results.against}   {words}",
+        doubt=too_large,
     )
+    if "displacement_noise_thz" in checks:
+        noise = checks["displacement_noise_thz"]
+        words = f"noise {noise:.1g} THz RMS, which is what steps twice as long change" if noise else "no differences"
+        text.row("second derivatives", f"{results.model['second_derivatives']}   {words}")
     _describe_heat(text, results)
     for part in results.parts:
         part.describe(text)
@@ -92,9 +99,13 @@ def _choice_in_words(results: PhononStudy) -> str:
         return ", as asked"
     others = [f"{error:.2g} THz with {n}" for _, n, error in choice.tried if n < choice.n_atoms]
     tried = f" ({', '.join(others[-2:])})" if others else ""
+    if choice.reached and choice.against:
+        return f", frequencies of which are those of {choice.against} atoms within {choice.tolerance_thz:g} THz RMS"
     if choice.reached:
         return f", the smallest within {choice.tolerance_thz:g} THz RMS{tried}"
     missed = f", the largest allowed; it misses the {choice.tolerance_thz:g} THz wanted{tried}"
+    if results.model["second_derivatives"] != EXACT:
+        return f"{missed}: `max_atoms` allows larger ones"
     if results.settings.exact:
         return f"{missed}: everything but phonopy's files is taken from exact D(q)"
     if results.sampling.bands_exact:

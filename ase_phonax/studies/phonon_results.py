@@ -104,7 +104,8 @@ class PhononStudy(Study):
         choice: how the supercell was chosen; None where it was asked for.
         phonopy: with force constants, bands, densities of states and heat.
         checks: of the force constants; relative to the largest, and THz.
-        worst_qpoint: (3,) where interpolation from the supercell is furthest from exact D(q), of those compared.
+        worst_qpoint: (3,) where interpolation from the supercell is furthest from what it was compared with.
+        against: what that is: "exact D(q)", or another supercell.
         sampling: bands, densities and heat.
         parts: results of the sections.
     """
@@ -120,6 +121,7 @@ class PhononStudy(Study):
     phonopy: Phonopy
     checks: dict[str, float]
     worst_qpoint: np.ndarray
+    against: str
     sampling: Sampling
     parts: tuple[Part, ...]
 
@@ -267,6 +269,7 @@ def _summary(results: PhononStudy) -> Summary:
         "thermal_fraction_of_modes_left_out": frequencies.fraction_left_out,
         "checks": results.checks,
         "interpolation_error_max_qpoint": results.worst_qpoint.tolist(),
+        "interpolation_error_against": results.against,
         "band_path": results.band_path,
         "bands_exact": sampling.bands_exact,
         "bands_exact_because": sampling.exact_because,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..base.errors import InputError, check_calculator
+from ..base.errors import InputError
 from ..phonons.defaults import MESH_LENGTH
 from . import charges
 from .crystal import Crystal, find_crystal, find_supercell, refuse_large_mesh, relaxed, with_plain_results
@@ -16,6 +16,7 @@ from .section import Context
 from .sections import SECTIONS
 from .settings import PhononSettings
 from .study import Run, run_study
+from .supercell_error import compared_with
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from ..calculator import PhonaxCalculator
     from ..phonons.sampling.heat import MeshStep
+    from ..phonons.supercell.choice import SupercellChoice
     from .section import Part
     from .watch import Progress, Watch
 
@@ -43,7 +45,8 @@ def phonon_study(
 
     Args:
         atoms: a crystal, or a layer with vacuum; not changed. Its masses count.
-        calc: a `PhonaxCalculator`; several studies may share it, in threads as well.
+        calc: a `PhonaxCalculator`, which several studies may share, in threads as well; or any other ASE calculator,
+            whose second derivatives come by displacements (`DisplacementCalculator`).
         settings: those of `ase-phonax phonons`; the defaults unless given.
         watch: is told of sections and progress.
 
@@ -56,8 +59,9 @@ def phonon_study(
         StructureError, SupercellError: what cannot be computed.
         RelaxationError: the crystal does not come to rest.
     """
-    check_calculator(calc, "get_dynamical_matrix")
-    return run_study(prepare, compute, atoms, calc, PhononSettings.checked(settings), watch)
+    from ..phonons.finite_differences import crystal_calculator
+
+    return run_study(prepare, compute, atoms, crystal_calculator(calc), PhononSettings.checked(settings), watch)
 
 
 def prepare(
@@ -98,6 +102,7 @@ def compute(crystal: Crystal, run: Run[PhononSettings]) -> PhononStudy:
     from ..phonons.supercell import objects
 
     settings, watch = run.settings, run.watch
+    refuse_exact(run.calc, settings)
     with watch.section("relaxation"):
         atoms, relaxation = relaxed(crystal, run)
     calc, because = charges.with_charges(run.calc, atoms, settings)
@@ -108,10 +113,10 @@ def compute(crystal: Crystal, run: Run[PhononSettings]) -> PhononStudy:
         phonopy = objects.get_phonopy(atoms, calc, matrix, symprec=settings.symprec, progress=progress)
     rotations = _turned(phonopy, crystal, settings, relaxation.max_stress or 0.0)
     with watch.section("checks"), watch.progress("checks") as progress:
-        residuals, worst_qpoint = _residuals(phonopy, crystal, calc, progress)
+        measured = _residuals(phonopy, crystal, calc, choice, progress)
     with watch.section("sampling"):
         # Where the supercell does not suffice, bands at least are exact.
-        missed = residuals["interpolation_error_thz"] > settings.tolerance and not settings.no_exact
+        missed = measured.checks["interpolation_error_thz"] > settings.tolerance and not settings.no_exact
         sampling = _sample(crystal, phonopy, run, missed)
     with watch.section("sections"), watch.progress("symmetries and more") as progress:
         parts = _parts(crystal, phonopy, run, sampling, because, progress)
@@ -122,8 +127,9 @@ def compute(crystal: Crystal, run: Run[PhononSettings]) -> PhononStudy:
         relaxation=relaxation,
         choice=choice,
         phonopy=phonopy,
-        checks=residuals | rotations,
-        worst_qpoint=worst_qpoint,
+        checks=measured.checks | rotations,
+        worst_qpoint=measured.worst_qpoint,
+        against=measured.against,
         sampling=sampling,
         parts=parts,
     )
@@ -153,24 +159,54 @@ def _turned(phonopy: Phonopy, crystal: Crystal, settings: PhononSettings, stress
     }
 
 
-def _residuals(
-    phonopy: Phonopy, crystal: Crystal, calc: PhonaxCalculator, progress: Progress
-) -> tuple[dict[str, float], np.ndarray]:
-    """Checks of the force constants, and the (3,) q-point at which interpolating from the supercell is worst."""
-    from ..phonons.calculators import DirectedCalculator
-    from ..phonons.supercell import constants
-    from ..phonons.supercell.checks import checks, probes_for
-    from ..phonons.supercell.constants import crystal_atoms
+def refuse_exact(calc: object, settings: PhononSettings) -> None:
+    """Refuse exact D(q) of a calculator that does not know it.
 
-    primitive = crystal_atoms(phonopy.primitive)
-    probes = probes_for(calc, crystal.repeated)
+    Raises:
+        InputError: it was asked for.
+    """
+    from ..phonons.finite_differences import knows_matrices
+
+    if settings.exact and not knows_matrices(calc):
+        raise InputError(
+            f"exact D(q) is asked for of {calc!r}",
+            "between the wave vectors of a supercell, displacements say nothing",
+            "leave `exact` out, and take a larger supercell or a smaller `tolerance`",
+        )
+
+
+class _Measured(NamedTuple):
+    """Checks of force constants; where interpolation is worst, (3,) reduced; what it was compared with."""
+
+    checks: dict[str, float]
+    worst_qpoint: np.ndarray
+    against: str
+
+
+def _residuals(
+    phonopy: Phonopy, crystal: Crystal, calc: Any, choice: SupercellChoice | None, progress: Progress
+) -> _Measured:
+    """How well the force constants are what they should be."""
+    from ..phonons.calculators import DirectedCalculator
+    from ..phonons.finite_differences import DisplacementCalculator
+    from ..phonons.supercell import checks, constants
+    from ..phonons.supercell.comparison import errors_by_comparison
+
+    probes = checks.probes_for(calc, crystal.repeated)
+    if isinstance(calc, DisplacementCalculator):
+        smaller = choice.tried[-1][0] if choice is not None and choice.tried else None
+        errors, n_atoms = errors_by_comparison(phonopy, calc, crystal.repeated, smaller, progress)
+        found = checks.constant_checks(phonopy) | checks.error_of(errors)
+        found["displacement_noise_thz"] = calc.noise(phonopy, probes, progress)
+        return _Measured(found, probes[abs(errors).max(axis=1).argmax()], compared_with(n_atoms))
+    primitive = constants.crystal_atoms(phonopy.primitive)
 
     def exact_at(qpoints: np.ndarray, *, symmetry: bool = True) -> np.ndarray:
         return calc.get_dynamical_matrix(primitive, qpoints, symmetry=symmetry, progress=progress)
 
-    residuals = checks(phonopy, exact_at, probes, charged=isinstance(calc, DirectedCalculator))
+    found = checks.checks(phonopy, exact_at, probes, charged=isinstance(calc, DirectedCalculator))
     errors = constants.interpolation_errors(phonopy, exact_at(probes), probes)  # remembered by the calculator
-    return residuals, probes[abs(errors).max(axis=1).argmax()]
+    return _Measured(found, probes[abs(errors).max(axis=1).argmax()], compared_with(0))
 
 
 def _sample(crystal: Crystal, phonopy: Phonopy, run: Run[PhononSettings], missed: bool) -> Sampling:
@@ -178,17 +214,19 @@ def _sample(crystal: Crystal, phonopy: Phonopy, run: Run[PhononSettings], missed
     import numpy as np
 
     from ..phonons.bands.structure import get_band_structure
+    from ..phonons.finite_differences import knows_matrices
     from ..phonons.sampling import heat, meshes, stability
 
     settings, calc, watch = run.settings, run.calc, run.watch
-    reason = "as asked" if settings.exact else "the supercell misses the tolerance" if missed else ""
+    knows = knows_matrices(calc)
+    reason = "as asked" if settings.exact else "the supercell misses the tolerance" if missed and knows else ""
     with watch.progress("bands") as progress:
         exact = calc if reason else None
         path = _path(settings, crystal, phonopy.primitive.cell)
         bands = get_band_structure(phonopy, path, exact=exact, progress=progress)
         lowest = min(float(np.min(f)) for f in bands.frequencies)
         dips = exact is None and lowest < -meshes.IMAGINARY_THRESHOLD_THZ
-        if dips and not settings.no_exact:
+        if dips and knows and not settings.no_exact:
             # Imaginary modes, or an artefact of interpolating: the picture shall not leave that open.
             reason = "interpolated ones dip below zero"
             bands = get_band_structure(phonopy, path, exact=calc, progress=progress)
@@ -199,7 +237,7 @@ def _sample(crystal: Crystal, phonopy: Phonopy, run: Run[PhononSettings], missed
         noise = stability.acoustic_noise(phonopy)
         numbers = tuple(int(n) for n in mesh.mesh_numbers)
         exact_minimum = None
-        if (frequencies.imaginary or reason) and not settings.exact:
+        if (frequencies.imaginary or reason) and knows and not settings.exact:
             exact_minimum = stability.exact_minimum(phonopy, calc, bool(reason))
         total, projected = meshes.get_densities(phonopy, repeated=crystal.repeated)
     return Sampling(
@@ -214,7 +252,7 @@ def _sample(crystal: Crystal, phonopy: Phonopy, run: Run[PhononSettings], missed
         exact_minimum=exact_minimum,
         noise_thz=noise,
         # Frequencies are of bands and mesh; exact bands have taken the place of those that dipped.
-        interpolation_imaginary=not settings.exact and (frequencies.imaginary or dips),
+        interpolation_imaginary=knows and not settings.exact and (frequencies.imaginary or dips),
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..base.errors import PhonaxError, RelaxationError, check_calculator
+from ..base.errors import PhonaxError, RelaxationError
 from ..phonons.volumes import get_quasi_harmonic, quasi_harmonic
 from ..phonons.volumes.reliability import expansion_errors
 from ..phonons.volumes.room import MOST_ADDED, ratios_wanted
@@ -42,7 +42,8 @@ def quasi_harmonic_study(
 
     Args:
         atoms: a crystal; not changed.
-        calc: a `PhonaxCalculator`; several studies may share it, in threads as well.
+        calc: a `PhonaxCalculator`, which several studies may share, in threads as well; or any other ASE calculator,
+            by displacements.
         settings: those of `ase-phonax qha`; the defaults unless given.
         watch: is told of sections and progress.
 
@@ -53,8 +54,9 @@ def quasi_harmonic_study(
         InputError, StructureError, SupercellError: what cannot be computed.
         RelaxationError: the crystal does not come to rest.
     """
-    check_calculator(calc, "get_dynamical_matrix")
-    return run_study(prepare, compute, atoms, calc, QuasiHarmonicSettings.checked(settings), watch)
+    from ..phonons.finite_differences import crystal_calculator
+
+    return run_study(prepare, compute, atoms, crystal_calculator(calc), QuasiHarmonicSettings.checked(settings), watch)
 
 
 def prepare(

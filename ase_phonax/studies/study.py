@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from .model_facts import model_facts
+from .model_facts import facts_of
 from .notes import collected_warnings
 from .output import atomic_directory, writing
 from .provenance import Origin
@@ -62,7 +62,7 @@ class Run(Generic[SettingsOf_co]):
             "settings": self.settings,
             "origin": self.origin,
             "dtype": self.dtype,
-            "model": model_facts(self.calc.potential, self.origin.model),
+            "model": facts_of(self.calc, self.origin.model),
             "provenance": self.origin.provenance(),
             "notes": self.notes,
             "timings_s": self.watch.rounded(),
@@ -84,8 +84,10 @@ def run_study(
         compute: (what was prepared, run) -> results.
         atoms, calc, settings, watch: those of the study.
     """
+    from ..phonons.finite_differences import cutoff_of
+
     with collected_warnings(again=True) as notes:
-        prepared = prepare(atoms, settings, lambda: float(calc.potential.cutoff))
+        prepared = prepare(atoms, settings, lambda: cutoff_of(calc))
         return compute(prepared, Run(calc, settings, watch or Watch(), Origin(), notes))
 
 

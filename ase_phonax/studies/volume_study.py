@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .crystal import find_crystal, find_supercell, with_plain_results
-from .model_facts import describe_model
+from .model_facts import describe_model, facts_of
 from .output import write_summary
 from .report import Report
 from .study import Run, Study
@@ -86,7 +86,7 @@ def relaxed_reference(crystal: Crystal, run: Run[VolumeSettings]) -> Reference:
         )
     with run.watch.section("supercell"):
         matrix, _ = find_supercell(crystal, atoms, run)
-    return Reference(crystal, with_plain_results(atoms), run.calc.potential.name, report, matrix)
+    return Reference(crystal, with_plain_results(atoms), facts_of(run.calc, None)["model"], report, matrix)
 
 
 def compute_volumes(reference: Reference, run: Run[VolumeSettings], ratios: Sequence[float]) -> tuple[VolumePoint, ...]:

@@ -46,10 +46,16 @@ def matrix_in_words(matrix: Sequence[Sequence[int]]) -> str:
     return ", ".join(" ".join(map(str, row)) for row in rows)
 
 
-def noise_in_words(value: float) -> str:
-    """What a violation of an exact invariance, relative to the largest constant, means."""
+def noise_in_words(value: float, exact: bool = True) -> str:
+    """What a violation of an exact invariance, relative to the largest constant, means.
+
+    Args:
+        exact: derivatives are; differences have errors that grow with their steps.
+    """
     if value < 1e-9:
         return "rounding"
+    if not exact and value < 1e-2:
+        return "of differences"
     return "noise of single precision" if value < 1e-4 else "LARGE: the constants should not be used"
 
 

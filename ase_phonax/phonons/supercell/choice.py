@@ -40,6 +40,7 @@ class SupercellChoice:
         error_thz: RMS over branches and probes of interpolated against exact frequencies [THz].
         tolerance_thz: what was asked for [THz].
         tried: (matrix, atoms, error) of every supercell tried, in that order.
+        against: atoms of the supercell that it was compared with; 0 for exact D(q).
     """
 
     matrix: NDArray[np.int64]
@@ -47,6 +48,7 @@ class SupercellChoice:
     error_thz: float
     tolerance_thz: float
     tried: tuple[tuple[NDArray[np.int64], int, float], ...]
+    against: int = 0
 
     @property
     def reached(self) -> bool:
@@ -82,8 +84,8 @@ def supercell_candidates(
             repeats = np.where(free, np.ceil(target / heights - 1e-6), 1).astype(np.int64)
             matrices.append(basis @ np.diag(repeats))
     sizes = [round(np.linalg.det(matrix)) for matrix in matrices]
-    kept, furthest = [one], _image_distance(one, atoms, free)
-    distances = [_image_distance(matrix, atoms, free) for matrix in matrices]
+    kept, furthest = [one], image_distance(one, atoms, free)
+    distances = [image_distance(matrix, atoms, free) for matrix in matrices]
     faces = [cell_heights(matrix.T @ atoms.cell[:])[free].min(initial=np.inf) for matrix in matrices]
     # Of equal size the one with the furthest images first, and then the roundest.
     for index in np.lexsort((-np.array(faces), -np.round(distances, 6), np.array(sizes))):
@@ -124,7 +126,7 @@ def choose_supercell(
         return errors[index] <= tolerance_thz
 
     last = len(candidates) - 1
-    index = next((i for i, m in enumerate(candidates) if _image_distance(m, atoms, free) >= FIRST_DISTANCE), last)
+    index = next((i for i, m in enumerate(candidates) if image_distance(m, atoms, free) >= FIRST_DISTANCE), last)
     while not meets(index) and index < last:
         # Far from the goal, small steps would only cost time; what is left out is tried afterwards.
         growth = 1.0 + min(1.5, 0.2 * errors[index] / tolerance_thz)
@@ -162,7 +164,7 @@ def _keeps(matrix: NDArray[np.int64], rotations: NDArray[np.int64]) -> bool:
     return bool(np.abs(turned - np.rint(turned)).max() < 1e-6)
 
 
-def _image_distance(matrix: NDArray[np.int64], atoms: Atoms, free: NDArray[np.bool_]) -> float:
+def image_distance(matrix: NDArray[np.int64], atoms: Atoms, free: NDArray[np.bool_]) -> float:
     """Length of the shortest vector of the supercell's lattice, in the directions that repeat [Å]."""
     if not free.any():
         return np.inf

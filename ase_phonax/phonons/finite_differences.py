@@ -1,0 +1,333 @@
+"""Second derivatives of any ASE calculator: by displacements, or by a Hessian of its own where it has one.
+
+What is exact elsewhere is measured here: a second step says how far differences can be trusted. D(q) between the wave
+vectors of a supercell is not known, and supercells are compared with each other instead (`supercell.comparison`).
+"""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
+from ase.stress import voigt_6_to_full_3x3_stress
+from numpy.typing import ArrayLike, NDArray
+from phonopy import Phonopy
+from phonopy.structure.atoms import PhonopyAtoms
+
+from ..base.errors import InputError, in_words
+from ..base.sharing import Remembered
+from ..derivatives.conventions import frequencies_thz
+from ..derivatives.route import StrainDerivatives
+from .supercell.constants import compact_constants, crystal_atoms, interpolated_dynamical_matrices
+from .supercell.objects import build_phonopy
+
+if TYPE_CHECKING:
+    from ase.vibrations import VibrationsData
+
+    from ..base.progress import Progress
+
+Maker = Callable[[], Any]
+STEP = 0.01  # [Å] phonopy's own
+DISPLACEMENTS, HESSIAN = WAYS = ("displacements", "hessian")
+_SHAPES = {"energy": (), "forces": (-1, 3), "stress": (6,)}
+_REMEMBERED = 4  # supercells
+STRAIN = 1e-3  # of differences of stress, whose error is its square
+UNKNOWN_CUTOFF = 10.0  # [Å] vacuum that layers have to have where nobody says how far forces reach
+
+
+class DisplacementCalculator(Calculator):
+    """Energies, forces and stress of another ASE calculator, checked, and second derivatives made of them.
+
+    Several threads must not share one, unless they may share the calculator inside.
+
+    Args:
+        calc: any ASE calculator with energies and forces.
+        step: by which atoms are displaced [Å].
+        way: "displacements"; "hessian" of `calc.get_hessian(atoms)`; None: of its own where it has one.
+        title: for results; the name of its class unless given.
+        maker: makes another one like `calc`: pickles hold it in place of the calculator.
+
+    Raises:
+        InputError: no calculator, no step, or no such way.
+    """
+
+    implemented_properties = ["energy", "free_energy", "forces", "stress"]
+    nolabel = True
+    dtype = "own precision"
+
+    def __init__(
+        self, calc: Any, step: float = STEP, way: str | None = None, *, title: str = "", maker: Maker | None = None
+    ):
+        missing = [method for method in ("get_property", "get_forces") if not hasattr(calc, method)]
+        if missing or isinstance(calc, Atoms):
+            raise InputError(
+                f"the calculator is {reprlib.repr(calc)}, of the type {type(calc).__name__}, without {missing[0]}"
+                if missing
+                else "the calculator is a structure",
+                "energies and forces of displaced atoms are asked of it",
+                "give an ASE calculator: an object, not its class or its module",
+            )
+        if not 1e-5 <= step <= 0.3:
+            raise InputError(
+                f"the step of displacements is {step!r} Å",
+                "shorter ones drown in rounding, longer ones in anharmonicity",
+                "give some hundredths of an Å",
+            )
+        own = hasattr(calc, "get_hessian")
+        if way not in (None, *WAYS) or (way == HESSIAN and not own):
+            raise InputError(
+                f"second derivatives are asked for by {way!r}"
+                + ("" if way != HESSIAN else ", and it has no get_hessian"),
+                "there are two ways, and the second is the calculator's own",
+                'take "displacements"' + (' or "hessian"' if own else ""),
+            )
+        super().__init__()
+        self.inner, self.step = calc, step
+        self.way = way or (HESSIAN if own else DISPLACEMENTS)
+        self.title, self.maker = title or type(calc).__name__, maker
+        self._constants: Remembered[NDArray[np.float64]] = Remembered(most=_REMEMBERED)
+
+    def __reduce__(self) -> Any:
+        made_by = self.inner if self.maker is None else self.maker
+        return _again, (made_by, self.maker is not None, self.step, self.way, self.title)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.title}: second derivatives by {self.described}>"
+
+    @property
+    def evaluator(self) -> Differences:
+        """Derivatives by strain."""
+        return Differences(self)
+
+    @property
+    def described(self) -> str:
+        """How second derivatives are found, in words."""
+        return "its own Hessian" if self.way == HESSIAN else f"displacements of {self.step:g} Å"
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        """What the calculator inside gives, refused where it is none (ASE's interface)."""
+        super().calculate(atoms, properties, system_changes)
+        structure: Any = self.atoms
+        wanted = dict.fromkeys(["energy", "forces", *properties])
+        wanted.pop("free_energy", None)
+        for name in wanted:
+            self.results[name] = self._asked(name, structure)
+        self.results["free_energy"] = self.results["energy"]
+
+    def _asked(self, name: str, atoms: Atoms) -> Any:
+        try:
+            value = self.inner.get_property(name, atoms)
+        except PropertyNotImplementedError:
+            value = None
+        except (KeyError, NotImplementedError) as error:
+            raise InputError(
+                f"{self.title} gives no {name} of {atoms.get_chemical_formula()}: {in_words(error)}",
+                "it may not know these elements, or this kind of structure",
+                "take another calculator",
+            ) from error
+        if value is None:
+            remedy = "keep the cell (`fix_cell`)" if name == "stress" else "take another calculator"
+            raise InputError(f"{self.title} gives no {name}", "it is needed here", remedy)
+        shape = tuple(len(atoms) if n < 0 else n for n in _SHAPES.get(name, np.shape(value)))
+        if np.shape(value) != shape or not np.isfinite(value).all():
+            what = f"of the shape {np.shape(value)}" if np.shape(value) != shape else "with numbers that are not finite"
+            raise InputError(
+                f"{self.title} gives {name} {what} for {len(atoms)} atoms",
+                "derivatives of it would be no numbers",
+                "check the calculator on this structure; a restarted or failed run may have left it so",
+            )
+        return value
+
+    def get_force_constants(
+        self, phonopy: Phonopy, *, progress: Progress | None = None, step: float | None = None
+    ) -> NDArray[np.float64]:
+        """Force constants of a supercell, of which atoms are displaced as its symmetry asks.
+
+        They are phonopy's own, not symmetrised. Those of the last supercells are remembered.
+
+        Args:
+            phonopy: its cells; it is not filled.
+            progress: called with (done, total) structures.
+            step: other than the calculator's [Å].
+
+        Returns:
+            (n_primitive, n_supercell, 3, 3) compact constants in phonopy's order [eV/Å²].
+        """
+        step = self.step if step is None else step
+        cells = (phonopy.unitcell.cell, phonopy.unitcell.positions, phonopy.unitcell.numbers)
+        matrices = (phonopy.supercell_matrix, phonopy.primitive_matrix)
+        key = (*(np.asarray(x).tobytes() for x in (*cells, *matrices)), step)
+        find = self._from_hessian if self.way == HESSIAN else self._from_displacements
+        return self._constants.of(key, lambda: find(phonopy, step, progress)).copy()
+
+    def noise(self, phonopy: Phonopy, qpoints: NDArray[np.float64], progress: Progress | None = None) -> float:
+        """RMS of what steps twice as long change in frequencies at wave vectors (n_q, 3) [THz]; 0 for a Hessian."""
+        if self.way == HESSIAN:
+            return 0.0
+        other = build_phonopy(
+            crystal_atoms(phonopy.unitcell),
+            phonopy.supercell_matrix,
+            primitive_matrix=phonopy.primitive_matrix,
+            is_symmetry=False,
+        )
+        other.force_constants = self.get_force_constants(phonopy, progress=progress, step=2 * self.step)
+        both = (frequencies_thz(interpolated_dynamical_matrices(own, qpoints)) for own in (phonopy, other))
+        return float(np.sqrt(np.mean((next(both) - next(both)) ** 2)))
+
+    def n_displacements(self, phonopy: Phonopy) -> int:
+        """How many supercells are computed for its force constants."""
+        return 1 if self.way == HESSIAN else len(_displacements(_displaced(phonopy, self.step)))
+
+    def _from_displacements(self, phonopy: Phonopy, step: float, progress: Progress | None) -> NDArray[np.float64]:
+        own = _displaced(phonopy, step)
+        cells, forces = _displacements(own), []
+        for number, cell in enumerate(cells):
+            if progress is not None:
+                progress(number, len(cells))
+            forces.append(self.get_property("forces", crystal_atoms(cell)))
+        own.forces = np.array(forces)
+        own.produce_force_constants(calculate_full_force_constants=False, show_drift=False)
+        return compact_constants(own)
+
+    def _from_hessian(self, phonopy: Phonopy, step: float, progress: Progress | None) -> NDArray[np.float64]:
+        hessian = self.get_hessian(crystal_atoms(phonopy.supercell))
+        rows = np.asarray(phonopy.primitive.p2s_map)
+        return np.ascontiguousarray(hessian.transpose(0, 2, 1, 3)[rows])
+
+    def get_hessian(self, atoms: Atoms, rows: ArrayLike | None = None, progress: Progress | None = None) -> Any:
+        """Second derivatives of the energy by positions: rows of the given atoms (len(rows), 3, n, 3) [eV/Å²].
+
+        Args:
+            atoms: a molecule, or a crystal all of whose images move together.
+            rows: all atoms when None.
+            progress: called with (done, total) structures.
+        """
+        n = len(atoms)
+        chosen = np.arange(n) if rows is None else np.asarray(rows)
+        if self.way == HESSIAN:
+            whole = np.asarray(self.inner.get_hessian(atoms.copy()), float)
+            if whole.size != 9 * n * n or not np.isfinite(whole).all():
+                raise InputError(
+                    f"get_hessian of {self.title} gives the shape {whole.shape} for {n} atoms, or no numbers",
+                    "second derivatives are (3n, 3n) numbers",
+                    "take displacements",
+                )
+            return whole.reshape(n, 3, n, 3)[chosen]
+        result = np.empty((len(chosen), 3, n, 3))
+        moved = atoms.copy()
+        moved.set_constraint()
+        for place, atom in enumerate(chosen):
+            for x in range(3):
+                if progress is not None:
+                    progress(3 * place + x, 3 * len(chosen))
+                sides = []
+                for sign in (1, -1):
+                    moved.positions[:] = atoms.positions
+                    moved.positions[atom, x] += sign * self.step
+                    sides.append(self.get_property("forces", moved))
+                result[place, x] = (sides[1] - sides[0]) / (2 * self.step)
+        return result
+
+    def get_vibrations(
+        self, atoms: Atoms, indices: Sequence[int] | None = None, *, progress: Progress | None = None
+    ) -> VibrationsData:
+        """Vibrations as ASE's container.
+
+        Args:
+            atoms: FixAtoms constraints are honoured.
+            indices: atoms that vibrate; all free ones when None.
+            progress: called with (done, total) structures.
+        """
+        from ase.vibrations import VibrationsData
+
+        if indices is None:
+            indices = VibrationsData.indices_from_constraints(atoms)
+        rows = np.arange(len(atoms))[np.asarray(indices, int)]
+        block = self.get_hessian(atoms, rows, progress)[:, :, rows, :]
+        n = 3 * len(rows)
+        symmetric = block.reshape(n, n)
+        symmetric = (symmetric + symmetric.T) / 2  # of differences, each column has an error of its own
+        return VibrationsData(atoms, symmetric.reshape(block.shape), indices=rows)
+
+
+def _displaced(phonopy: Phonopy, step: float) -> Phonopy:
+    """The same cells, with their symmetry and displacements."""
+    own = build_phonopy(
+        crystal_atoms(phonopy.unitcell),
+        phonopy.supercell_matrix,
+        primitive_matrix=phonopy.primitive_matrix,
+        symprec=phonopy.symmetry.tolerance,
+    )
+    own.generate_displacements(distance=step)
+    return own
+
+
+class Differences:
+    """Second derivatives of a calculator by strain, as `Evaluator` gives exact ones.
+
+    Args:
+        calc: with stress.
+    """
+
+    def __init__(self, calc: DisplacementCalculator):
+        self.calc = calc
+
+    def hessian(self, atoms: Atoms, rows: NDArray[np.int64], progress: Progress | None = None) -> NDArray[np.float64]:
+        """See `DisplacementCalculator.get_hessian`."""
+        return np.asarray(self.calc.get_hessian(atoms, rows, progress))
+
+    def strain_derivatives(self, atoms: Atoms) -> StrainDerivatives:
+        """Differences of stress and forces between strains of `STRAIN` to both sides, of a crystal at rest."""
+        volume, n = atoms.get_volume(), len(atoms)
+        of_strains, of_both = np.empty((3, 3, 3, 3)), np.empty((n, 3, 3, 3))
+        for x, y in ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)):
+            stresses, forces = [], []
+            for sign in (1, -1):
+                strain = np.zeros((3, 3))
+                strain[x, y] += sign * STRAIN / 2
+                strain[y, x] += sign * STRAIN / 2
+                strained = atoms.copy()
+                strained.set_constraint()
+                strained.set_cell(atoms.cell[:] @ (np.eye(3) + strain), scale_atoms=True)
+                stresses.append(voigt_6_to_full_3x3_stress(self.calc.get_property("stress", strained)))
+                forces.append(self.calc.get_property("forces", strained))
+            of_strains[:, :, x, y] = of_strains[:, :, y, x] = volume * (stresses[0] - stresses[1]) / (2 * STRAIN)
+            slope = (forces[1] - forces[0]) / (2 * STRAIN)
+            of_both[:, :, x, y] = of_both[:, :, y, x] = slope
+        return StrainDerivatives(of_strains, of_both)
+
+
+def _again(made_by: Any, is_maker: bool, step: float, way: str, title: str) -> DisplacementCalculator:
+    """A calculator from its pickle; what it remembers stays behind."""
+    calc = made_by() if is_maker else made_by
+    return DisplacementCalculator(calc, step, way, title=title, maker=made_by if is_maker else None)
+
+
+def _displacements(phonopy: Phonopy) -> list[PhonopyAtoms]:
+    cells = phonopy.supercells_with_displacements
+    assert cells is not None, "displacements have been made"
+    return cells
+
+
+def cutoff_of(calc: Any) -> float:
+    """How far atoms know of each other [Å]; of a calculator that does not say so, `UNKNOWN_CUTOFF`."""
+    potential = getattr(calc, "potential", None)
+    return UNKNOWN_CUTOFF if potential is None else float(potential.cutoff)
+
+
+def knows_matrices(calc: object) -> bool:
+    """Whether a calculator knows D(q) at any wave vector."""
+    return hasattr(calc, "get_dynamical_matrix")
+
+
+def crystal_calculator(calc: Any) -> Any:
+    """A calculator for studies of crystals: one that knows D(q) as it is, any other by displacements.
+
+    Raises:
+        InputError: no calculator.
+    """
+    return calc if knows_matrices(calc) or isinstance(calc, DisplacementCalculator) else DisplacementCalculator(calc)
