@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from .phonons.densities import superconductivity as superconductivity
     from .phonons.elastic import ElasticConstants as ElasticConstants
     from .phonons.elastic import elastic_constants as elastic_constants
+    from .phonons.finite_differences import DisplacementCalculator as DisplacementCalculator
     from .phonons.formats import phonon_website as phonon_website
     from .phonons.formats import to_ase_bands as to_ase_bands
     from .phonons.formats import to_crystal_thermo as to_crystal_thermo
@@ -177,6 +178,7 @@ _PUBLIC = {
     "phonons.bands.structure": "get_band_structure",
     "phonons.bands.velocities": "get_group_velocities",
     "phonons.elastic": "ElasticConstants elastic_constants",
+    "phonons.finite_differences": "DisplacementCalculator",
     "phonons.formats": "phonon_website to_ase_bands to_crystal_thermo",
     "phonons.instabilities.frozen": "follow_mode",
     "phonons.instabilities.imaginary": "find_imaginary_modes",

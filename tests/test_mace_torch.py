@@ -1,9 +1,13 @@
 """PyTorch MACE models converted and compared live. Collected where torch and mace-torch are installed (conftest)."""
 
+import os
+from pathlib import Path
+
 import mace
 import numpy as np
 import pytest
 import torch
+from ase.build import bulk, molecule
 
 from ase_phonax import load_model
 from ase_phonax.base.errors import ModelError
@@ -12,6 +16,7 @@ from ase_phonax.models.files.mace_checkpoint import check_fields, read_mace
 
 from .mace_models import HEAD, MODELS, structures, torch_model, torch_results
 from .test_mace import TOLERANCE, errors
+from .test_mace import found as results_of
 
 assert mace  # before e3nn: its constants can be read only after it
 pytestmark = pytest.mark.filterwarnings("ignore")  # the other packages' own
@@ -86,3 +91,41 @@ def test_what_is_in_the_file_is_checked_before_it_is_believed(tmp_path):
     potential = read_mace(path, trust=True)
     assert {a.dtype for arrays in potential.parameters.values() for a in arrays.values()} == {np.dtype(float)}
     assert "sha256" in potential.provenance.source
+
+
+PUBLIC = {
+    "acesuit2022_GeSbTe_L1_mace_swa": bulk("GeTe", "rocksalt", 6.0),
+    "aims-PAX_Si": bulk("Si"),
+    "mace01_swa": molecule("CH3CH2OH"),
+    "mace_PracI_Sec3_200conf_swa": molecule("CH3CH2OH"),
+}
+
+
+@pytest.mark.skipif("PHONAX_DATA" not in os.environ, reason="public weights are not at hand")
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_trained_models_convert_and_agree(name):
+    path = Path(os.environ["PHONAX_DATA"]) / "weights/mace" / f"{name}.model"
+    atoms = PUBLIC[name].copy()
+    atoms.rattle(0.05, seed=2)
+    model = torch.load(path, weights_only=False, map_location="cpu")
+    expected, found = torch_results(model, atoms, None), results_of(read_mace(path, trust=True), atoms)
+    for key, value in expected.items():
+        assert np.abs(found[key] - value).max() <= 1e-9 * np.abs(value).max(), key
+
+
+def test_the_layout_of_2022_is_read(tmp_path):
+    """Linear maps that join the blocks of an irrep, and plain attributes in the place of buffers."""
+    model = torch_model("three layers", seed=3)
+    for block in model.interactions:
+        old = block.linear
+        block.linear = type(old)(old.irreps_in.simplify(), old.irreps_out).double()
+    atoms = structures()["crystal"]
+    expected = torch_results(model, atoms, None)
+    for name in ("r_max", "atomic_numbers"):
+        value = getattr(model, name)
+        del model._buffers[name]
+        setattr(model, name, float(value) if name == "r_max" else value.tolist())
+    torch.save(model, tmp_path / "old.model")
+    found = results_of(read_mace(tmp_path / "old.model", trust=True), atoms)
+    for key, value in expected.items():
+        assert np.abs(found[key] - value).max() <= 1e-12 * np.abs(value).max(), key
