@@ -30,11 +30,12 @@ TABLE = ROOT / "docs/data/accuracy_phonondb.csv"
 FIGURE = ROOT / "docs/images/accuracy_phonondb.png"
 BEGIN, END = "<!-- tables of benchmarks/accuracy_phonondb.py: begin -->", "<!-- tables: end -->"
 
-MODELS = ("nequix-mp-1-pft", "nequix-mp-1", "phonax-small")  # the last ships, and does not know all elements
+# The last ships, and does not know all elements.
+MODELS = ("nequix-mp-1-pft", "nequix-mp-1", "sevennet-l3i5", "phonax-small")
 GEOMETRIES = {"relaxed": "Cell and atoms relaxed with the model", "dft": "At the lattice of DFT, atoms relaxed in it"}
 KINDS = {"all": None, "rock salt": 225, "zincblende": 216, "wurtzite": 186}
 SHORT = {225: "", 216: "zb", 186: "wz"}
-COLOURS = dict(zip(MODELS, ("#0072b2", "#e69f00", "#009e73"), strict=True))
+COLOURS = dict(zip(MODELS, ("#0072b2", "#e69f00", "#cc79a7", "#009e73"), strict=True))
 ANCHORS = 14  # crystals of the comparison with finite displacements: the first of the file
 KELVIN_PER_THZ = 47.992430733  # h / k_B, CODATA 2018 (exact)
 GAS_CONSTANT = 8.314462618  # J/K/mol

@@ -65,6 +65,15 @@ def show(folder: Path) -> None:
         draw(folder, flattest)
 
 
+def apart(places: list[float], labels: list[str], share: float = 0.07) -> dict[float, str]:
+    """Labels of special points that do not touch: one nearer than a share of the axis to the last is left out."""
+    kept: dict[float, str] = {}
+    for place, label in zip(places, labels, strict=True):
+        if not kept or place - max(kept) > share * (places[-1] - places[0]):
+            kept[place] = label
+    return kept
+
+
 def draw(folder: Path, rows: list) -> None:
     """Bands of some crystals, the flattest optical band of each in another colour."""
     figure = Figure(figsize=(3.2 * len(rows), 3.4), layout="constrained")
@@ -77,7 +86,8 @@ def draw(folder: Path, rows: list) -> None:
                 color, width = ("tab:red", 1.8) if number == row.flattest_band else ("tab:blue", 0.8)
                 axes.plot(distances[first:last], own, color=color, linewidth=width)
         places = [distances[0], *distances[ends[1:] - 1]]
-        axes.set_xticks(places, bands["labels"].decode().split("\n"), fontsize=7)
+        named = apart(places, bands["labels"].decode().split("\n"))
+        axes.set_xticks(list(named), list(named.values()), fontsize=7)
         for place in places:
             axes.axvline(place, color="0.85", linewidth=0.6, zorder=0)
         axes.set(xlim=(distances[0], distances[-1]), title=f"{row.formula}, {row.space_group}")

@@ -264,3 +264,12 @@ def test_infrared_modes_without_charges_are_said_to_be_unsplit():
 def test_the_section_refuses_wave_vectors_before_anything_is_computed():
     with pytest.raises(InputError, match="not three finite numbers"):
         symmetry.check(typed("--irreps-q", "0.5", "nan", "0"), bulk("NaCl", "rocksalt", 5.6))
+
+
+def test_operations_that_form_no_group_have_no_labels():
+    """At the edge of a tolerance some operations are found and others are not: that is no reason to fail."""
+    from ase_phonax.phonons.symmetry.character_tables import NO_GROUP, find_table
+
+    some = np.array([np.eye(3), np.diag([-1, -1, 1]), np.diag([1, -1, -1])], int)  # their product is missing
+    found = find_table(np.eye(3), some)
+    assert (found.symbol, found.rotation_symbols, found.rows) == (NO_GROUP, None, {})

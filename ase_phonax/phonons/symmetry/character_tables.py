@@ -16,6 +16,9 @@ import spglib
 from numpy.typing import NDArray
 from phonopy.phonon.character_table import character_table
 
+from ...structures.space_groups import SPGLIB_ERROR
+
+NO_GROUP = "no group"
 _CHARACTER_TOLERANCE = 1e-3  # characters are sums of a few roots of unity; phonopy's close to 1e-8
 # To hexagonal axes turned by 30 degrees: phonopy's table of 32 holds 321, and 312 is the same group there.
 _TURNED = np.linalg.inv([[1, 1, 0], [-1, 2, 0], [0, 0, 1]])
@@ -30,7 +33,7 @@ class CharacterTable:
     """The character table of a group of rotations.
 
     Attributes:
-        symbol: international symbol of the point group.
+        symbol: international symbol of the point group; NO_GROUP where the operations form none.
         rotations: (n_operations, 3, 3) in the setting of the table; as given where there is none.
         transformation: (3, 3) P, rotations = P R P^-1 for R as given.
         rotation_symbols: name of each rotation; None where there is no table.
@@ -56,8 +59,14 @@ def find_table(standard: NDArray[np.float64], rotations: NDArray[np.int64]) -> C
         standard: (3, 3) P of the standard setting of the crystal, x_standard = P x + p.
         rotations: (n_operations, 3, 3) in reduced coordinates of the primitive cell, a group.
     """
-    point_group = spglib.get_pointgroup(np.unique(rotations, axis=0))
-    assert point_group is not None, "the rotations at q form a group"
+    try:
+        point_group = spglib.get_pointgroup(np.unique(rotations, axis=0))
+    except SPGLIB_ERROR:
+        point_group = None
+    if (
+        point_group is None
+    ):  # of a crystal at the edge of its tolerance, where some operations were found and others not
+        return CharacterTable(NO_GROUP, rotations, np.eye(3), None, {})
     symbol, _, back = point_group
     symbol = symbol.strip()
     settings = [standard]
