@@ -18,7 +18,7 @@ from phonopy.phonon.character_table import character_table
 
 from ...structures.space_groups import SPGLIB_ERROR
 
-NO_GROUP = "no group"
+NO_GROUP = "(no group)"
 _CHARACTER_TOLERANCE = 1e-3  # characters are sums of a few roots of unity; phonopy's close to 1e-8
 # To hexagonal axes turned by 30 degrees: phonopy's table of 32 holds 321, and 312 is the same group there.
 _TURNED = np.linalg.inv([[1, 1, 0], [-1, 2, 0], [0, 0, 1]])
