@@ -63,9 +63,8 @@ def find_table(standard: NDArray[np.float64], rotations: NDArray[np.int64]) -> C
         point_group = spglib.get_pointgroup(np.unique(rotations, axis=0))
     except SPGLIB_ERROR:
         point_group = None
-    if (
-        point_group is None
-    ):  # of a crystal at the edge of its tolerance, where some operations were found and others not
+    if point_group is None:
+        # At the edge of a tolerance some operations are found and others are not.
         return CharacterTable(NO_GROUP, rotations, np.eye(3), None, {})
     symbol, _, back = point_group
     symbol = symbol.strip()
