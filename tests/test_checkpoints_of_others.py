@@ -282,3 +282,40 @@ def test_missing_and_superfluous_numbers_are_noticed(tmp_path):
     ):
         with pytest.raises(ModelError, match="its modules are not as SevenNet's own are"):
             read_sevennet(changed(tmp_path, "sevennet", "parity, elements", change))
+
+
+TRAINING = FOLDER / "nequip_training"
+
+
+def test_a_training_of_nequip_0_6_gives_what_it_found():
+    # Kills: the last layer's gates taken for scalars, a scale of all energies left out.
+    expected = json.loads((TRAINING / "results.json").read_text())
+    with pytest.warns(match="registered nowhere"):
+        calc = PhonaxCalculator(TRAINING / "best_model.pth")
+    for key, atoms in structures().items():
+        atoms.calc = calc
+        for found, what in ((atoms.get_potential_energies(), "energies"), (atoms.get_forces(), "forces")):
+            value = np.array(expected[key][what])
+            assert np.abs(found - value).max() <= TOLERANCE * np.abs(value).max(), (key, what)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "text"),
+    [
+        ("resnet", True, "resnet True"),
+        ("nonlinearity_scalars", {"e": "ssp", "o": "tanh"}, "nonlinearity_scalars"),
+        ("model_builders", ["allegro.model.Allegro"], "Allegro"),
+        ("avg_num_neighbors", "auto", "avg_num_neighbors 'auto'"),
+        ("num_features", 4, "not as NequIP 0.5 and 0.6 have them"),
+    ],
+)
+def test_options_of_a_training_that_no_network_here_has_are_named(tmp_path, option, value, text):
+    import yaml
+
+    shutil.copy(TRAINING / "best_model.pth", tmp_path)
+    with pytest.raises(ModelError, match=r"configuration of the training .* does not exist"):
+        load_model(tmp_path / "best_model.pth")
+    settings = yaml.safe_load((TRAINING / "config.yaml").read_text()) | {option: value}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings))
+    with pytest.raises(ModelError, match=text):
+        load_model(tmp_path / "best_model.pth")

@@ -13,7 +13,7 @@ from .files.nequip_package import CHECKPOINT, PACKAGE, read_nequip
 from .files.nequix import SUFFIX as NEQUIX
 from .files.nequix import read_nequix
 from .files.sevennet import SUFFIX as SEVENNET
-from .files.sevennet import read_sevennet
+from .files.sevennet import read_pth
 from .potential import Potential
 from .registry import (
     TO_CONVERT,
@@ -25,7 +25,7 @@ from .registry import (
 READERS: dict[str, Callable[[Path], Potential]] = {
     NATIVE: read_native,
     NEQUIX: read_nequix,
-    SEVENNET: read_sevennet,
+    SEVENNET: read_pth,
     CHECKPOINT: read_nequip,
     PACKAGE: read_nequip,
 }
@@ -36,7 +36,7 @@ def load_model(model: str | os.PathLike | Potential) -> Potential:
     """A potential from a file, a registered name, or itself.
 
     Args:
-        model: path of a model file (.h5 native, .nqx Nequix, .pth SevenNet, .ckpt and
+        model: path of a model file (.h5 native, .nqx Nequix, .pth SevenNet and NequIP 0.6, .ckpt and
             .nequip.zip NequIP), a name of `list_models`, or a Potential.
 
     Raises:

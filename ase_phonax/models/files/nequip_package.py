@@ -21,7 +21,7 @@ from ..o3.irreps import parse_irreps
 from ..potential import Potential, Provenance
 from .checks import check_config
 from .e3nn_weights import SILU_RATIO, product_matrices
-from .nequip_translation import LayerWeights, layer_parameters, pre_gate
+from .nequip_translation import LayerWeights, layer_parameters, pre_gate, scalars_first
 from .torch_archives import read_archive, read_package
 
 CHECKPOINT, PACKAGE = ".ckpt", ".zip"
@@ -249,7 +249,7 @@ def _irreps_of_layers(given: Given, version: tuple[int, ...], n_layers: int) -> 
 
 
 def _scalars_first(irreps: str) -> str:
-    return " + ".join(f"{mul}x{ir}" for mul, ir in sorted(parse_irreps(irreps), key=lambda block: block[1].l > 0))
+    return " + ".join(f"{mul}x{ir}" for mul, ir in scalars_first(parse_irreps(irreps)))
 
 
 def _highest(harmonics: Any) -> int:

@@ -32,6 +32,7 @@ class LayerWeights:
         couplings: e3nn's, under its names "_w3j_1_1_2", (i, m, k) each; none where they are those of e3nn 0.5 or
             later, which have the signs of ours.
         scale: of what is collected.
+        leaving: irreps that leave the layer there, where they are more than the network here needs.
         sorted_weights: columns of the last radial matrix stand in the order of what comes out.
     """
 
@@ -43,6 +44,12 @@ class LayerWeights:
     couplings: Mapping[str, np.ndarray]
     scale: float = 1.0
     sorted_weights: bool = False
+    leaving: Irreps | None = None
+
+
+def scalars_first(irreps: Irreps) -> Irreps:
+    """In the order in which they leave a gate."""
+    return tuple(sorted(irreps, key=lambda block: block[1].l > 0))
 
 
 def pre_gate(irreps_out: Irreps) -> Irreps:
@@ -57,17 +64,19 @@ def layer_parameters(config: NequIPConfig, index: int, weights: LayerWeights) ->
         KeyError, ValueError: weights are missing, or not as many as the layer has.
     """
     c, (irreps_in, irreps_out) = config, layer_irreps(config)[index]
-    entering, larger = pre_gate(irreps_out), _larger(irreps_in, not index)
+    there, larger = pre_gate(weights.leaving or irreps_out), _larger(irreps_in, not index)
+    entering = pre_gate(irreps_out)
     mix = linear_matrices(weights.mix, irreps_in, irreps_in)
     result = stored("mix", {ir: larger[ir] * matrix for ir, matrix in mix.items()}, irreps_in)
-    result |= _skip(config, irreps_in, entering, {ir: larger[ir] * matrix for ir, matrix in weights.skip.items()})
+    skip = {ir: larger[ir] * matrix for ir, matrix in _needed(weights.skip, entering).items()}
+    result |= _skip(config, irreps_in, entering, skip)
     slots = _slots(c, irreps_in, weights.products)
     # Where each of our paths lies among theirs: columns of the radial weights, rows of what is collected.
     in_order = sorted(slots, key=lambda slot: slot[2]) if weights.sorted_weights else slots
     columns, n_weights = _places(irreps_in, in_order, lambda slot: None)
     rows, channels = _places(irreps_in, slots, lambda slot: slot[2])
-    there = tuple((channels[ir], ir) for ir in sorted({slot[2] for slot in slots}))
-    collect = linear_matrices(weights.collect, there, entering)
+    collected_there = tuple((channels[ir], ir) for ir in sorted({slot[2] for slot in slots}))
+    collect = _needed(linear_matrices(weights.collect, collected_there, there), entering)
     plan = plan_convolution(irreps_in, c.l_max, tuple(ir for _, ir in irreps_out), c.parity)
     last = weights.radial[-1]
     if last.shape[1] != n_weights[None]:
@@ -83,6 +92,12 @@ def layer_parameters(config: NequIPConfig, index: int, weights: LayerWeights) ->
     joined = {ir: weights.scale * np.concatenate(own) for ir, own in collected.items()}
     result |= stored("collect", joined, entering)
     return result | {f"radial_{k}": matrix for k, matrix in enumerate([*weights.radial[:-1], picked])}
+
+
+def _needed(matrices: Matrices, entering: Irreps) -> Matrices:
+    """Of matrices into all that enters a gate, those into what is needed: gates stand behind the other scalars."""
+    wanted = {ir: mul for mul, ir in entering}
+    return {ir: matrix[..., : wanted[ir]] for ir, matrix in matrices.items() if ir in wanted}
 
 
 def _larger(irreps: Irreps, first: bool) -> dict[Irrep, float]:

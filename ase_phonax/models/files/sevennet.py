@@ -20,6 +20,7 @@ from ..o3.irreps import EVEN_SCALAR, Irrep, Irreps, harmonics, parse_irreps
 from ..potential import Potential, Provenance
 from .checks import check_config
 from .e3nn_weights import SILU_RATIO, linear_matrices, product_matrices, radial_matrices
+from .nequip_training import is_state, read_training
 from .nequip_translation import LayerWeights, layer_parameters, pre_gate
 from .torch_archives import read_archive
 
@@ -29,13 +30,26 @@ _ACTIVATIONS = {"e": "silu", "o": "tanh"}
 State = Mapping[str, np.ndarray]
 
 
-def read_sevennet(path: Path) -> Potential:
+def read_pth(path: Path) -> Potential:
+    """What ends in .pth: a checkpoint of SevenNet, or a training of NequIP 0.5 or 0.6.
+
+    Raises:
+        ModelError: as `read_sevennet` and `read_training`.
+    """
+    content = read_archive(path)
+    return read_training(path, content) if is_state(content) else read_sevennet(path, content)
+
+
+def read_sevennet(path: Path, content: Any = None) -> Potential:
     """A `Potential` in double precision.
+
+    Args:
+        content: of the file, where it has been read.
 
     Raises:
         ModelError: no checkpoint of SevenNet, damaged, or with an option that no network here has.
     """
-    content = read_archive(path)
+    content = read_archive(path) if content is None else content
     if not isinstance(content, dict) or not {"config", "model_state_dict"} <= content.keys():
         raise _foreign(path, "it holds numbers, but not what a checkpoint of SevenNet does")
     given, state = content["config"], content["model_state_dict"]
