@@ -259,7 +259,8 @@ def test_files_that_are_none_are_refused(tmp_path, package):
     with pytest.raises(ModelError, match="compressed"):
         read(path)
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("x/data.pkl", b"\x80\x02ctorch\nHalfStorage\nq\x00.")
+        half = b"(X\x07\x00\x00\x00storagectorch\nHalfStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x02tQ."
+        archive.writestr("x/data.pkl", b"\x80\x02" + half)
     with pytest.raises(ModelError, match="half precision"):
         read(path)
 
@@ -319,3 +320,55 @@ def test_options_of_a_training_that_no_network_here_has_are_named(tmp_path, opti
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings))
     with pytest.raises(ModelError, match=text):
         load_model(tmp_path / "best_model.pth")
+
+
+def test_numbers_are_no_objects_and_no_addresses(tmp_path):
+    """NumPy's own kinds may hold pointers: a pickle that gives them a state could read from anywhere."""
+    kind = np.dtype("V8")
+    for content in (
+        {"config": kind},
+        {"config": np.array([None, 1], object)},
+        {"config": np.zeros(2, [("a", "f8"), ("b", "i4")])},
+        {"config": np.zeros(3, ">f8")},
+    ):
+        path = tmp_path / "x.pth"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("x/data.pkl", pickle.dumps(content, protocol=2))
+        with pytest.raises(ModelError, match=r"kind|parts|order|no numbers|names"):
+            read_archive(path)
+
+
+@pytest.mark.parametrize("case", ["memo", "nested", "keys", "tensors", "layers", "degrees"])
+def test_small_files_take_no_large_memory_or_long_time(tmp_path, case):
+    import time
+    import tracemalloc
+
+    nested: object = 1
+    for _ in range(64):
+        nested = (nested, nested)
+    memo = b"\x80\x02K\x01r" + (3 * 10**9).to_bytes(4, "little") + b"."
+    storage = (
+        b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuJ\x00\x00\x10\x00tQ"
+    )
+    tensor = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + b"K\x00J\x00\x00\x10\x00\x85K\x01\x85tR"
+    contents = {
+        "memo": memo,
+        "nested": pickle.dumps({"config": nested}, protocol=2),
+        "keys": b"\x80\x02}K\x01" + b"2\x86" * 64 + b"K\x01s.",  # a tuple of itself, 64 times: hashing it never ends
+        "tensors": b"\x80\x02](" + tensor * 100 + b"e.",
+    }
+    path, start = tmp_path / "x.pth", time.perf_counter()
+    tracemalloc.start()
+    if case in contents:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("x/data.pkl", contents[case])
+            archive.writestr("x/data/0", bytes(4 << 20))
+    else:
+        option = {"num_convolution_layer": 10**9} if case == "layers" else {"lmax": 3000}
+        path = changed(tmp_path, "sevennet", "parity, elements", lambda content: content["config"].update(option))
+    with pytest.raises(ModelError):
+        read_sevennet(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 200e6
+    assert time.perf_counter() - start < 20

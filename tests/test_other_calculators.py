@@ -188,7 +188,7 @@ def test_what_displacements_do_not_know_is_refused():
     with pytest.raises(InputError, match=r"exact D\(q\) is asked for"):
         phonon_study(atoms, EMT(), PhononSettings(exact=True))
     with pytest.raises(InputError, match="charges are given"):
-        phonon_study(bulk("Cu"), EMT(), PhononSettings(born="predict", no_relax=True, supercell=(1, 1, 1)))
+        phonon_study(bulk("Cu"), EMT(), PhononSettings(born="predict", no_relax=True, supercell=(2, 2, 2)))
     with pytest.raises(InputError, match=r"has no get_third_order[\s\S]*take any ASE calculator"):
         conductivity_study(atoms, EMT())
 
@@ -227,8 +227,8 @@ class Broken(Calculator):
     ("what", "text"),
     [
         ("no forces", "gives no forces"),
-        ("not finite", "not finite for"),
-        ("other atoms", r"of the shape \(2, 3\) for 1 atoms"),
+        ("not finite", "not finite, asked for"),
+        ("other atoms", r"of the shape \(2, 3\), asked for 1 atom"),
         ("unknown element", "gives no (energy|forces) of .*KeyError"),
     ],
 )
@@ -243,13 +243,14 @@ def test_results_that_are_none_are_refused(what, text):
         (["ase.calculators.emt"], "write it like ase.calculators.emt:EMT"),
         (["no.such.module:X"], "cannot be imported: ModuleNotFoundError"),
         (["ase.calculators.emt:NoSuch"], "cannot be imported: AttributeError"),
-        (["ase.calculators.emt:parameters"], "is a dict"),
+        (["ase.calculators.emt:parameters"], "is of the type dict"),
         (["ase.calculators.lj:LennardJones", "--calculator-arguments", "[1, 2]"], "give a mapping"),
         (["ase.calculators.lj:LennardJones", "--calculator-arguments", "{a: [}"], "cannot be read"),
         (["ase.build:bulk"], "cannot be called with"),
         (["builtins:dict"], "without get_property"),
         ([EMT_ENTRY, "--model", "phonax-small"], "are given"),
         ([EMT_ENTRY, "--second-derivatives", "hessian"], "has no get_hessian"),
+        ([EMT_ENTRY, "--supercell", "1"], "the supercell has one atom"),
         ([EMT_ENTRY, "--displacement", "2"], "step of displacements is 2.0 Å"),
     ],
 )
@@ -274,3 +275,10 @@ def test_an_entry_may_lie_in_the_folder_of_the_shell(tmp_path, monkeypatch, caps
     printed = capsys.readouterr().out
     assert "make" in printed
     assert "no imaginary modes" in printed
+
+
+def test_options_about_a_calculator_that_is_not_named_are_refused(tmp_path, capsys):
+    """Who forgets --calculator would get the numbers of another model."""
+    write(tmp_path / "x.cif", bulk("Al"))
+    assert main(["phonons", str(tmp_path / "x.cif"), "--displacement", "0.02", "--output", str(tmp_path / "o")]) == 2
+    assert "no calculator" in capsys.readouterr().err

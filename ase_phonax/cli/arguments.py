@@ -121,16 +121,20 @@ def settings_of(kind: type[SettingsOf], arguments: argparse.Namespace) -> Settin
     return kind(**{field.name: getattr(arguments, field.name) for field, _ in options_of(kind)})
 
 
-def add_calculator(parser: argparse.ArgumentParser, default: str = "the first of that list") -> None:
+def add_calculator(
+    parser: argparse.ArgumentParser, default: str = "the first of that list", others: bool = False
+) -> None:
     """Add the options of the calculator.
 
     Args:
         default: which model is taken where none is named, for the help.
+        others: calculators of other packages are taken as well, by displacements.
     """
     from .options import CalculatorOptions, OtherCalculatorOptions
 
     add_options(parser, CalculatorOptions, default=default)
-    add_options(parser, OtherCalculatorOptions)
+    if others:
+        add_options(parser, OtherCalculatorOptions)
 
 
 def load_calculator(arguments: argparse.Namespace, default_model: str | None = None) -> PhonaxCalculator:
@@ -140,8 +144,9 @@ def load_calculator(arguments: argparse.Namespace, default_model: str | None = N
         ModelError, InputError: as `loading.load_calculator`.
     """
     asked = calculator_arguments(arguments)
-    if arguments.calculator is not None:
+    if getattr(arguments, "calculator", None) is not None:
         return cast("PhonaxCalculator", loading.other_calculator(arguments))
+    loading.refuse_idle_options(arguments)
     return loading.load_calculator(asked.pop("model", default_model), **asked)
 
 
@@ -194,6 +199,7 @@ class StudyCommand(NamedTuple):
         model_help: which model is the default.
         default_model: its name, by a function, since the list of models is not imported for a help text.
         aliases: other names.
+        any_calculator: whether displacements of another package's calculator serve as well.
     """
 
     name: str
@@ -208,6 +214,7 @@ class StudyCommand(NamedTuple):
     model_help: str = "the first of that list"
     default_model: Callable[[], str | None] = lambda: None
     aliases: tuple[str, ...] = ()
+    any_calculator: bool = True
 
     def add_parser(self, commands: Commands) -> None:
         """Register the command."""
@@ -220,7 +227,7 @@ class StudyCommand(NamedTuple):
         settings, *first = self.settings()
         files = (CifOptions, IsotopeOptions) if self.from_cif else (IsotopeOptions,)
         parser.add_argument("structure", metavar=self.metavar, help=self.structure_help)
-        add_calculator(parser, self.model_help)
+        add_calculator(parser, self.model_help, self.any_calculator)
         add_options(parser, *first, *files, settings)
         add_options(parser, OutputOptions, suffix=self.name)
         add_options(parser, PageOptions)
@@ -277,13 +284,14 @@ class StudyCommand(NamedTuple):
         from ..models.registry import DEFAULT
         from ..studies.provenance import Origin
 
+        other = getattr(arguments, "calculator", None)
         return Origin(
             structure=arguments.structure,
-            model=arguments.calculator or arguments.model,
-            model_file=None if arguments.calculator else arguments.model or self.default_model() or DEFAULT,
+            model=other or arguments.model,
+            model_file=None if other else arguments.model or self.default_model() or DEFAULT,
             command=command_of(arguments),
             files=tuple(read_files(arguments)),
-            dtype=arguments.dtype,
+            dtype=None if other else arguments.dtype,
         )
 
 

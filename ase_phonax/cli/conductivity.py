@@ -41,5 +41,6 @@ COMMAND = StudyCommand(
     help="lattice thermal conductivity of a crystal",
     description=_DESCRIPTION,
     epilog=_EPILOG,
+    any_calculator=False,
 )
 add_parser = COMMAND.add_parser

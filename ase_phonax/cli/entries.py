@@ -66,7 +66,7 @@ class Entry:
             ) from error
         if not callable(found):
             raise InputError(
-                f"{self.name} is a {type(found).__name__}",
+                f"{self.name} is of the type {type(found).__name__}",
                 "it is called to make a calculator",
                 "name a class or a function",
             )

@@ -99,3 +99,20 @@ def other_calculator(arguments: argparse.Namespace) -> DisplacementCalculator:
     return calculator_of(
         arguments.calculator, arguments.calculator_arguments, arguments.displacement, arguments.second_derivatives
     )
+
+
+def refuse_idle_options(arguments: argparse.Namespace) -> None:
+    """Refuse options about a calculator that was not named: the results would be of another model.
+
+    Raises:
+        InputError: the first of them.
+    """
+    from ..base.errors import InputError
+
+    for name in ("calculator_arguments", "displacement", "second_derivatives"):
+        if getattr(arguments, name, None) is not None:
+            raise InputError(
+                f"`--{name.replace('_', '-')}` is given, and no calculator",
+                "it says how a calculator of another package is asked; models of this one need none of it",
+                "name the calculator: --calculator MODULE:NAME",
+            )

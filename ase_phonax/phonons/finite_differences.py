@@ -125,18 +125,18 @@ class DisplacementCalculator(Calculator):
             value = None
         except (KeyError, NotImplementedError) as error:
             raise InputError(
-                f"{self.title} gives no {name} of {atoms.get_chemical_formula()}: {in_words(error)}",
+                f"the calculator {self.title} gives no {name} of {atoms.get_chemical_formula()}: {in_words(error)}",
                 "it may not know these elements, or this kind of structure",
                 "take another calculator",
             ) from error
         if value is None:
             remedy = "keep the cell (`fix_cell`)" if name == "stress" else "take another calculator"
-            raise InputError(f"{self.title} gives no {name}", "it is needed here", remedy)
+            raise InputError(f"the calculator {self.title} gives no {name}", "it is needed here", remedy)
         shape = tuple(len(atoms) if n < 0 else n for n in _SHAPES.get(name, np.shape(value)))
         if np.shape(value) != shape or not np.isfinite(value).all():
             what = f"of the shape {np.shape(value)}" if np.shape(value) != shape else "with numbers that are not finite"
             raise InputError(
-                f"{self.title} gives {name} {what} for {len(atoms)} atoms",
+                f"the calculator {self.title} gives {name} {what}, asked for {len(atoms)} atom{'s' * (len(atoms) > 1)}",
                 "derivatives of it would be no numbers",
                 "check the calculator on this structure; a restarted or failed run may have left it so",
             )
@@ -295,9 +295,10 @@ class Differences:
                 strained.set_cell(atoms.cell[:] @ (np.eye(3) + strain), scale_atoms=True)
                 stresses.append(voigt_6_to_full_3x3_stress(self.calc.get_property("stress", strained)))
                 forces.append(self.calc.get_property("forces", strained))
-            of_strains[:, :, x, y] = of_strains[:, :, y, x] = volume * (stresses[0] - stresses[1]) / (2 * STRAIN)
-            slope = (forces[1] - forces[0]) / (2 * STRAIN)
-            of_both[:, :, x, y] = of_both[:, :, y, x] = slope
+            slope = (stresses[0] - stresses[1]) / (2 * STRAIN)
+            pull = (forces[0] - forces[1]) / (2 * STRAIN)
+            of_strains[:, :, x, y] = of_strains[:, :, y, x] = volume * slope
+            of_both[:, :, x, y] = of_both[:, :, y, x] = -pull  # forces are minus the slope of the energy
         return StrainDerivatives(of_strains, of_both)
 
 

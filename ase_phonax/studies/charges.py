@@ -102,9 +102,10 @@ def with_charges(
     if not knows_matrices(calc):
         if settings.born is not None and str(settings.born) != NONE:
             raise InputError(
-                f"charges are given for {calc!r}",
-                "what the interaction of dipoles adds to displacements depends on what the calculator has of it",
+                "charges are given for second derivatives by displacements",
+                "what the interaction of dipoles adds to them depends on what the calculator has of it already",
                 "leave `born` out; `results.phonopy.nac_params` takes phonopy's own correction",
+                on_command_line="leave --born out; phonopy-load --nac applies phonopy's own correction to the files",
             )
         return calc, "they are not combined with displacements here"
     charges, reason = usable(settings, atoms, calc.potential)

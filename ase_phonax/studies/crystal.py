@@ -99,6 +99,7 @@ def stated_supercell(crystal: Crystal, atoms: Atoms, settings: SupercellSettings
     """
     import numpy as np
 
+    from ..base.errors import SupercellError
     from ..structures.supercells import as_supercell_matrix, supercell_for_height
 
     if settings.supercell is not None:
@@ -109,6 +110,12 @@ def stated_supercell(crystal: Crystal, atoms: Atoms, settings: SupercellSettings
     else:
         return None
     refuse_enormous(len(atoms), matrix)
+    if len(atoms) * round(abs(float(np.linalg.det(matrix)))) == 1:
+        raise SupercellError(
+            "the supercell has one atom",
+            "it moves with all its images, which costs nothing: every frequency would be zero",
+            "take a larger one, or leave it to `tolerance`",
+        )
     return matrix
 
 

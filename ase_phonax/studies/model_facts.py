@@ -8,6 +8,7 @@ from .report import Report
 from .summary_units import Summary
 
 EXACT = "exact"
+ROTATIONS = "rotations alone"
 
 if TYPE_CHECKING:
     from ..models.potential import Potential
@@ -29,9 +30,7 @@ def model_facts(potential: Potential, asked: str | None) -> dict[str, str]:
         "model": potential.name,
         "level_of_theory": known.level_of_theory,
         "model_errors": card.errors if card else "",
-        "model_symmetry": "rotations and inversion"
-        if potential.parity
-        else "rotations alone: mirror images may differ",
+        "model_symmetry": "rotations and inversion" if potential.parity else f"{ROTATIONS}: mirror images may differ",
         "licence": known.licence,
         "training_set": known.training_set,
         "citation": known.citation,
@@ -69,7 +68,9 @@ def describe_model(text: Report, facts: Summary) -> None:
     """Add level of theory, licence and known errors below the title of a report."""
     licence = facts["licence"]
     text.row("level of theory", facts["level_of_theory"] + ("" if licence == "not stated" else f"; licence {licence}"))
-    if facts["model_symmetry"].startswith("rotations alone"):
+    if facts.get("second_derivatives", EXACT) != EXACT:
+        text.row("second derivatives", facts["second_derivatives"])
+    if facts["model_symmetry"].startswith(ROTATIONS):
         text.row(
             "symmetry", f"the model knows {facts['model_symmetry']}, by as much as the checks say of the space group"
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..base.units import FREQUENCY_UNITS
 from ..phonons.sampling.meshes import IMAGINARY_THRESHOLD_THZ
 from ..phonons.supercell.rotations import FREE_OF_STRESS
-from .model_facts import COMPARE, EXACT, describe_model, imitates_another
+from .model_facts import COMPARE, EXACT, ROTATIONS, describe_model, imitates_another
 from .phonon_results import PhononStudy
 from .report import Report
 from .study import describe_end
@@ -34,8 +34,8 @@ def report(results: PhononStudy, folder: Path | None) -> Report:
     exact = results.model["second_derivatives"] == EXACT
     for name, value in (("acoustic sum rule", checks["acoustic_sum_rule"]), ("Hermiticity", checks["hermiticity"])):
         text.row(name, f"{value:.1e}   {noise_in_words(value, exact)}")
-    residual = checks["space_group_residual"]
-    text.row("space group", f"{residual:.1e}   {symmetry_in_words(residual)}")
+    residual, rotations = checks["space_group_residual"], results.model["model_symmetry"].startswith(ROTATIONS)
+    text.row("space group", f"{residual:.1e}   {symmetry_in_words(residual, rotations)}")
     if "rotations_huang" in checks:
         imposed, stress = results.settings.impose_rotations, results.relaxation.max_stress or 0.0
         text.row("rotations", rotations_in_words(checks, imposed, stress > FREE_OF_STRESS))

@@ -169,7 +169,7 @@ def refuse_exact(calc: object, settings: PhononSettings) -> None:
 
     if settings.exact and not knows_matrices(calc):
         raise InputError(
-            f"exact D(q) is asked for of {calc!r}",
+            "exact D(q) is asked for, and second derivatives come by displacements",
             "between the wave vectors of a supercell, displacements say nothing",
             "leave `exact` out, and take a larger supercell or a smaller `tolerance`",
         )

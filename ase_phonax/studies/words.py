@@ -59,10 +59,16 @@ def noise_in_words(value: float, exact: bool = True) -> str:
     return "noise of single precision" if value < 1e-4 else "LARGE: the constants should not be used"
 
 
-def symmetry_in_words(value: float) -> str:
-    """What a space-group residual, relative to the largest constant, means."""
+def symmetry_in_words(value: float, rotations_alone: bool = False) -> str:
+    """What a space-group residual, relative to the largest constant, means.
+
+    Args:
+        rotations_alone: the model tells mirror images apart.
+    """
     if value < 1e-9:
         return "rounding"
+    if rotations_alone and value < 1e-2:
+        return "the model's: it knows rotations alone, and reflections hold as well as this"
     if value < 1e-4:
         return "small: noise, or a structure not quite symmetric"
     return "LARGE: structure or supercell do not have the symmetry found"

@@ -13,6 +13,8 @@ from ...base.errors import ModelError
 from ..architectures import ARCHITECTURES
 from ..potential import Potential
 
+MOST_LAYERS = 100
+
 
 def check_arrays(potential: Potential, path: str | os.PathLike) -> None:
     """Compare the arrays of a potential with what its configuration asks for, before a network is made of them.
@@ -56,6 +58,17 @@ def check_config(path: str | os.PathLike, config: Any, numbers: Sequence[Any]) -
         raise _foreign(path, f"it names {len(numbers)} elements, and its network has {config.n_species}")
     if bad := [f.name for f in dataclasses.fields(config) if not _is_finite(getattr(config, f.name))]:
         raise _foreign(path, f"its configuration has no finite {', '.join(bad)}")
+
+
+def count_of(value: Any, most: int, what: str) -> int:
+    """A number that counts something, before anything is done that often.
+
+    Raises:
+        ValueError: it is none, or more than any network has.
+    """
+    if not isinstance(value, int) or not 0 <= value <= most:
+        raise ValueError(f"{what} {value!r}, where no network has more than {most}")
+    return int(value)
 
 
 def _is_element(z: Any) -> bool:

@@ -17,9 +17,9 @@ from ...base.errors import InputError, ModelError, why_unread
 from ..architectures import make_potential
 from ..downloads import sha256_of
 from ..nequip.config import NequIPConfig, layer_irreps
-from ..o3.irreps import parse_irreps
+from ..o3.irreps import HIGHEST_DEGREE, parse_irreps
 from ..potential import Potential, Provenance
-from .checks import check_config
+from .checks import check_config, count_of
 from .e3nn_weights import SILU_RATIO, product_matrices
 from .nequip_translation import LayerWeights, layer_parameters, pre_gate, scalars_first
 from .torch_archives import read_archive, read_package
@@ -237,7 +237,7 @@ def _irreps_of_layers(given: Given, version: tuple[int, ...], n_layers: int) -> 
         if not isinstance(harmonics, int) and parse_irreps(str(harmonics)) != parse_irreps(natural):
             raise _unsupported(f"the harmonics {harmonics}", "one of each degree, odd ones of odd parity")
         return _highest(harmonics), [_scalars_first(str(irreps)) for irreps in given["feature_irreps_hidden"]], True
-    l_max, features = int(given.get("l_max", 1)), given.get("num_features", 32)
+    l_max, features = count_of(given.get("l_max", 1), HIGHEST_DEGREE, "l_max"), given.get("num_features", 32)
     channels = [features] * (l_max + 1) if isinstance(features, int) else list(features)
     both, degrees = bool(given.get("parity", True)), range(l_max + 1)
     if version >= _TODAYS_IRREPS:
@@ -253,7 +253,9 @@ def _scalars_first(irreps: str) -> str:
 
 
 def _highest(harmonics: Any) -> int:
-    return harmonics if isinstance(harmonics, int) else max(ir.l for _, ir in parse_irreps(str(harmonics)))
+    if isinstance(harmonics, int):
+        return count_of(harmonics, HIGHEST_DEGREE, "degrees of harmonics")
+    return max(ir.l for _, ir in parse_irreps(str(harmonics)))
 
 
 def _parameters(config: NequIPConfig, state: State, order: np.ndarray) -> dict[str, dict[str, np.ndarray]]:

@@ -13,11 +13,13 @@ from ...base.input_files import require_file
 from ..architectures import make_potential
 from ..downloads import sha256_of
 from ..nequip.config import NequIPConfig, layer_irreps
-from ..o3.irreps import EVEN_SCALAR, Irreps, parse_irreps, reachable
+from ..o3.irreps import EVEN_SCALAR, HIGHEST_DEGREE, MOST_CHANNELS, Irreps, parse_irreps, reachable
 from ..potential import Potential, Provenance
-from .checks import check_config
+from .checks import check_config, count_of
 from .e3nn_weights import SILU_RATIO, linear_matrices, product_matrices, radial_matrices
 from .nequip_translation import LayerWeights, layer_parameters, pre_gate, scalars_first
+from .plain_pickles import counted
+from .torch_archives import MOST_TEXT
 
 CONFIG = "config.yaml"
 _FREQUENCIES = "radial_basis.basis.bessel_weights"
@@ -44,7 +46,9 @@ def read_training(path: Path, content: Mapping[str, np.ndarray]) -> Potential:
     beside = path.with_name(CONFIG)
     require_file(beside, "the configuration of the training", "the state does not say how it was built", ModelError)
     try:
-        given = yaml.safe_load(beside.read_text(encoding="utf-8"))
+        if beside.stat().st_size > MOST_TEXT:
+            raise ValueError(f"{CONFIG} is longer than any configuration")
+        given = counted(yaml.safe_load(beside.read_text(encoding="utf-8")), 100_000)
         state, factor = _network(content)
         _refuse_unknown(given)
         symbols = _symbols(given)
@@ -136,7 +140,8 @@ def _irreps(given: Given) -> tuple[int, bool, Irreps]:
             parity,
             scalars_first(parse_irreps(str(given["feature_irreps_hidden"]))),
         )
-    l_max, parity, channels = int(given["l_max"]), bool(given["parity"]), int(given["num_features"])
+    l_max, parity = count_of(given["l_max"], HIGHEST_DEGREE, "l_max"), bool(given["parity"])
+    channels = count_of(given["num_features"], MOST_CHANNELS, "num_features")
     text = " + ".join(f"{channels}x{l}{p}" for p in ("eo" if parity else "e") for l in range(l_max + 1))
     return l_max, parity, scalars_first(parse_irreps(text))
 

@@ -81,7 +81,7 @@ def layer_parameters(config: NequIPConfig, index: int, weights: LayerWeights) ->
     last = weights.radial[-1]
     if last.shape[1] != n_weights[None]:
         raise ValueError(f"{last.shape[1]} radial weights of layer {index + 1}, expected {n_weights[None]}")
-    picked = np.empty((len(last), plan.n_weights))
+    picked = np.full((len(last), plan.n_weights), np.nan)  # a path without weights would be noticed
     collected: dict[Irrep, list[np.ndarray]] = {}
     for path in plan.paths:
         ir_out = plan.irreps_out[path.out][1]
@@ -141,5 +141,8 @@ def _sign(couplings: Mapping[str, np.ndarray], l_in: int, degree: int, l_out: in
     """1 or -1: couplings of e3nn and ours differ by it, in some of its versions; none of scalars does."""
     if not (l_in and degree and l_out and couplings):
         return 1.0
-    theirs = couplings[f"_w3j_{l_in}_{degree}_{l_out}"]
-    return float(np.sign(np.sum(theirs * clebsch_gordan(l_in, degree, l_out))))
+    theirs, ours = couplings[f"_w3j_{l_in}_{degree}_{l_out}"], clebsch_gordan(l_in, degree, l_out)
+    overlap = float(np.sum(theirs * ours) / (np.linalg.norm(theirs) * np.linalg.norm(ours)))
+    if not abs(abs(overlap) - 1) < 1e-4:
+        raise ValueError(f"the coupling {l_in}, {degree}, {l_out} of layers is no Clebsch-Gordan tensor")
+    return float(np.sign(overlap))

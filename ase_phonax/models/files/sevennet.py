@@ -16,9 +16,9 @@ from ...base.errors import InputError, ModelError, why_unread
 from ..architectures import make_potential
 from ..downloads import sha256_of
 from ..nequip.config import NequIPConfig, layer_irreps
-from ..o3.irreps import EVEN_SCALAR, Irrep, Irreps, harmonics, parse_irreps
+from ..o3.irreps import EVEN_SCALAR, HIGHEST_DEGREE, MOST_CHANNELS, Irrep, Irreps, harmonics, parse_irreps
 from ..potential import Potential, Provenance
-from .checks import check_config
+from .checks import MOST_LAYERS, check_config, count_of
 from .e3nn_weights import SILU_RATIO, linear_matrices, product_matrices, radial_matrices
 from .nequip_training import is_state, read_training
 from .nequip_translation import LayerWeights, layer_parameters, pre_gate
@@ -94,6 +94,12 @@ def _unsupported(what: str, known: str) -> ModelError:
 
 def _refuse_unknown(given: Mapping[str, Any]) -> None:
     """Refuse what a configuration asks for that no network here has."""
+    if given.get("use_modality", False):
+        levels = ", ".join(map(str, given.get("_modal_map", {})))
+        raise _unsupported(f"several levels of theory ({levels})", "networks of one, such as SevenNet-l3i5")
+    if not given.get("_normalize_sph", False):
+        what = "harmonics of vectors of their own length, as SevenNet-0 of May 2024"
+        raise _unsupported(what, "harmonics of directions, as SevenNet-0 of July 2024 has them")
     basis, closing = given["radial_basis"], given["cutoff_function"]
     kinds = _listed(given["self_connection_type"])
     wanted: dict[str, tuple[Any, list[Any]]] = {
@@ -105,8 +111,6 @@ def _refuse_unknown(given: Mapping[str, Any]) -> None:
         "activations of gates": (given["act_gate"], [_ACTIVATIONS]),
         "biases": (given.get("use_bias_in_linear", False), [False]),
         "a readout of several layers": (given.get("readout_as_fcn", False), [False]),
-        "several levels of theory": (given.get("use_modality", False), [False]),
-        "harmonics of vectors of their own length": (given.get("_normalize_sph", False), [True]),
         "sums over halves of edges": (given.get("optimize_by_reduce", True), [True]),
         "the layout of cuEquivariance": (given.get("cuequivariance_config", {}).get("use", False), [False]),
         "self-connections": (kinds, [["linear"] * len(kinds), ["nequip"] * len(kinds)]),
@@ -133,14 +137,15 @@ def _elements(given: Mapping[str, Any]) -> tuple[list[int], np.ndarray]:
 
 def _irreps_of_layers(given: Mapping[str, Any]) -> list[Irreps]:
     """Irreps that enter the first layer, and that leave each."""
-    manual, n_layers, mul = given.get("irreps_manual"), int(given["num_convolution_layer"]), given["channel"]
+    manual, n_layers = given.get("irreps_manual"), count_of(given["num_convolution_layer"], MOST_LAYERS, "layers")
+    mul, l_max = count_of(given["channel"], MOST_CHANNELS, "channels"), count_of(given["lmax"], HIGHEST_DEGREE, "lmax")
     if manual:
         return [parse_irreps(str(irreps)) for irreps in manual]
     parities = (1, -1) if given["is_parity"] else (1,)
-    every = [Irrep(l, p) for l in range(int(given["lmax"]) + 1) for p in parities]
+    every = [Irrep(l, p) for l in range(l_max + 1) for p in parities]
     result: list[Irreps] = [((mul, EVEN_SCALAR),)]
     for layer in range(n_layers):
-        there = _reached(result[-1], int(given["lmax"]), bool(given["is_parity"]))
+        there = _reached(result[-1], l_max, bool(given["is_parity"]))
         last = layer == n_layers - 1
         wanted = [ir for ir in every if ir in there and (not last or ir == EVEN_SCALAR)]
         result.append(tuple((mul, ir) for ir in sorted(wanted)))

@@ -1,24 +1,22 @@
 """Numbers in PyTorch's files, read without PyTorch and without running anything.
 
-PyTorch's files are ZIP archives with a pickle inside, which names what it is made of. Here a name stands for nothing
-but a container, a number or an array; a pickle that names anything else is refused, and none of its code runs. Such a
-file needs no trust.
+PyTorch's files are ZIP archives with a pickle inside, which is read as data (`plain_pickles`). Nothing in it is called
+or imported, and what it can make takes no more memory than a few times the file: such a file needs no trust.
 """
 
-import io
-import pickle
+import math
 import zipfile
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import yaml
 
 from ...base.errors import ModelError, why_unread
 from ...base.input_files import require_file
+from .plain_pickles import Held, Name, PlainPickle, counted
 
 _KINDS = {
     "FloatStorage": np.float32,
@@ -32,12 +30,9 @@ _KINDS = {
 }
 _HALF = ("HalfStorage", "BFloat16Storage")
 LARGEST = 4 << 30  # bytes: no potential is larger
-
-
-class _Storage(NamedTuple):
-    """A kind of numbers, as a pickle names it."""
-
-    kind: str
+MOST_TEXT = 4 << 20  # bytes of a configuration
+GROWTH = 4  # times the file: what its numbers may take when they are read
+_PACKAGES = ("torch", "e3nn", "nequip", "allegro", "builtins")
 
 
 def read_archive(path: Path) -> Any:
@@ -50,7 +45,7 @@ def read_archive(path: Path) -> Any:
         found = [name for name in archive.namelist() if name.endswith("/data.pkl")]
         if len(found) != 1:
             raise _unread(path, "it is an archive, but not of PyTorch")
-        return _Plain(archive, found[0], found[0].removesuffix(".pkl") + "/{}").load()
+        return _Numbers(archive, found[0].removesuffix(".pkl") + "/{}").of(found[0])
 
 
 def read_package(path: Path) -> tuple[Any, Any, dict[str, np.ndarray]]:
@@ -66,10 +61,15 @@ def read_package(path: Path) -> tuple[Any, Any, dict[str, np.ndarray]]:
         if len(found) != 1:
             raise _unread(path, "it is an archive, but no package of NequIP")
         folder = found[0].removesuffix("model/eager_model.pkl")
-        config = yaml.safe_load(archive.read(f"{folder}model/config.yaml"))
-        facts = yaml.safe_load(archive.read(f"{folder}model/package_metadata.txt"))
-        model = _Modules(archive, found[0], f"{folder}.data/{{}}.storage").load()
-        return config, facts, dict(_numbers_in(model))
+        config, facts = (_yaml(archive, f"{folder}model/{name}") for name in ("config.yaml", "package_metadata.txt"))
+        model = _Numbers(archive, f"{folder}.data/{{}}.storage", lambda name: name.module.split(".")[0] in _PACKAGES)
+        return config, facts, dict(_numbers_in(model.of(found[0])))
+
+
+def _yaml(archive: zipfile.ZipFile, name: str) -> Any:
+    if archive.getinfo(name).file_size > MOST_TEXT:
+        raise ValueError(f"{name} is longer than any configuration")
+    return counted(yaml.safe_load(archive.read(name)), 100_000)
 
 
 @contextmanager
@@ -78,12 +78,12 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     require_file(path, "the model file", "there is nothing to read", ModelError)
     try:
         if not zipfile.is_zipfile(path):
-            raise _unread(path, "it is no archive of PyTorch: damaged, cut off, or of another program")
+            raise _unread(path, "it is no archive of PyTorch: cut off (get it again), damaged, or of another program")
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
             stored = all(member.compress_type == zipfile.ZIP_STORED for member in members)
-            if not stored or sum(member.file_size for member in members) > LARGEST:
-                raise _unread(path, "its archive is compressed, or larger than any model")
+            if not stored or sum(member.file_size for member in members) > min(LARGEST, path.stat().st_size):
+                raise _unread(path, "its archive is compressed, which PyTorch's are not, or larger than any model")
             yield archive
     except ModelError:
         raise
@@ -91,137 +91,65 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
         raise _unread(path, f"it holds more than numbers, or is damaged: {why_unread(error)}") from error
 
 
-class _Array:
-    """Stands for NumPy's array where a pickle names it, and cannot be made."""
+class _Numbers:
+    """Tensors of an archive; all together they take no more than `GROWTH` times its size."""
 
-    def __new__(cls) -> "_Array":
-        """Refused."""
-        raise pickle.UnpicklingError("an array begins as none of NumPy's do")
+    def __init__(self, archive: zipfile.ZipFile, places: str, is_held: Any = lambda name: False):
+        self.archive, self.places, self.is_held = archive, places, is_held
+        self.left = GROWTH * sum(member.file_size for member in archive.infolist()) + (1 << 20)
+        self.known: dict[str, np.ndarray] = {}
 
+    def of(self, name: str) -> Any:
+        """What a pickle of the archive holds."""
+        calls: dict[Name, Callable[..., Any]] = {
+            Name("collections", "OrderedDict"): lambda *_: {},
+            Name("torch._utils", "_rebuild_tensor_v2"): self._tensor,
+            Name("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
+            Name("torch", "Size"): tuple,
+            Name("torch", "device"): lambda *_: None,
+        }
+        return PlainPickle(self.archive.read(name), self._storage, calls, self.is_held).read()
 
-class _Plain(pickle.Unpickler):
-    """An unpickler for which every name but a few stands for an error."""
-
-    def __init__(self, archive: zipfile.ZipFile, name: str, numbers: str):
-        super().__init__(io.BytesIO(archive.read(name)))
-        self.archive, self.numbers = archive, numbers
-
-    def find_class(self, module: str, name: str) -> Any:
-        """What a name of the pickle stands for.
-
-        Raises:
-            UnpicklingError: nothing.
-        """
-        if module == "torch" and name in _HALF:
-            raise pickle.UnpicklingError("its numbers are of half precision, too few digits for second derivatives")
-        if module == "torch" and name in _KINDS:
-            return _Storage(name)
-        known = _NAMES.get((module, name))
-        if known is None:
-            raise pickle.UnpicklingError(f"it names {module}.{name}")
-        return known
-
-    def persistent_load(self, pid: Any) -> np.ndarray:
-        """The numbers of a tensor, which lie beside the pickle."""
-        what, storage, key, _, count = pid
-        if what != "storage" or not isinstance(storage, _Storage):
-            raise pickle.UnpicklingError(f"it refers to {what!r}")
-        numbers: np.ndarray = np.frombuffer(self.archive.read(self.numbers.format(key)), _KINDS[storage.kind])
+    def _storage(self, reference: Any) -> np.ndarray:
+        """Numbers that lie beside the pickle."""
+        what, storage, key, _, count = reference
+        kind = getattr(storage, "name", "")
+        if kind in _HALF:
+            raise ValueError("its numbers are of half precision, too few digits for second derivatives")
+        if what != "storage" or kind not in _KINDS:
+            raise ValueError(f"it refers to {what!r} of the kind {kind or storage!r}")
+        if key not in self.known:
+            self.known[str(key)] = np.frombuffer(self.archive.read(self.places.format(key)), np.uint8)
+        numbers: np.ndarray = self.known[str(key)].view(_KINDS[kind])
         if len(numbers) != count:
-            raise pickle.UnpicklingError(f"{len(numbers)} numbers lie where {count} should")
+            raise ValueError(f"{len(numbers)} numbers lie where {count} should")
         return numbers
 
-
-class _Module:
-    """Stands for an object of PyTorch's or of a package beside it, and holds what that one held."""
-
-    def __new__(cls, *arguments: Any, **named: Any) -> "_Module":
-        """Made without a call of anything."""
-        return object.__new__(cls)
-
-    def __init__(self, *arguments: Any, **named: Any):
-        """Nothing is done with arguments."""
-
-    def __setstate__(self, state: Any) -> None:
-        """What the object held, where that is by name."""
-        if isinstance(state, dict):
-            self.__dict__.update(state)
+    def _tensor(self, numbers: Any, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any) -> Any:
+        """A tensor of some of the numbers, copied."""
+        if not isinstance(numbers, np.ndarray) or not all(type(n) is int for n in (offset, *shape, *strides)):
+            raise ValueError("a tensor has no numbers")
+        size, last = math.prod(shape), offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
+        if min((offset, *shape, *strides), default=0) < 0 or (size and max(last + 1, size) > len(numbers)):
+            raise ValueError(f"a tensor of the shape {tuple(shape)} reaches beyond its {len(numbers)} numbers")
+        self.left -= size * numbers.itemsize
+        if self.left < 0:
+            raise ValueError("its tensors take many times the room of the file")
+        steps = [step * numbers.itemsize for step in strides]
+        return np.array(np.lib.stride_tricks.as_strided(numbers[offset:], shape, steps, writeable=False))
 
 
-class _Modules(_Plain):
-    """An unpickler for which modules of PyTorch, e3nn and NequIP stand for what they hold."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """What a name of the pickle stands for."""
-        if (module, name) in _CONTAINERS:
-            return _CONTAINERS[module, name]
-        plain = (module, name) in _NAMES or (module == "torch" and name.endswith("Storage"))
-        if not plain and module.split(".")[0] in ("torch", "e3nn", "nequip", "allegro"):
-            return type(name, (_Module,), {})
-        return super().find_class(module, name)
-
-
-def _numbers_in(module: _Module, name: str = "") -> Iterator[tuple[str, np.ndarray]]:
+def _numbers_in(module: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, np.ndarray]]:
     """Parameters and buffers of a module and those inside it, named as PyTorch does."""
-    held = vars(module)
-    for key, value in {**held.get("_parameters", {}), **held.get("_buffers", {})}.items():
+    if not isinstance(module, Held) or depth > 20:
+        return
+    parts = [module.state.get(part) for part in ("_parameters", "_buffers", "_modules")]
+    own, buffers, inner = (part if isinstance(part, dict) else {} for part in parts)
+    for key, value in {**own, **buffers}.items():
         if isinstance(value, np.ndarray):
-            yield name + key, value
-    for key, inner in held.get("_modules", {}).items():
-        if isinstance(inner, _Module):
-            yield from _numbers_in(inner, f"{name}{key}.")
-
-
-def _tensor(numbers: np.ndarray, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any) -> np.ndarray:
-    """A tensor of some of the numbers, copied."""
-    last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
-    size = int(np.prod(shape, dtype=object))
-    if min((offset, *shape, *strides), default=0) < 0 or (size and max(last + 1, size) > len(numbers)):
-        raise pickle.UnpicklingError(f"a tensor of the shape {tuple(shape)} reaches beyond its {len(numbers)} numbers")
-    steps = [step * numbers.itemsize for step in strides]
-    return np.array(np.lib.stride_tricks.as_strided(numbers[offset:], shape, steps, writeable=False))
-
-
-def _parameter(tensor: np.ndarray, *_: Any) -> np.ndarray:
-    return tensor
-
-
-def _empty_array(kind: object, shape: tuple[int, ...], _: bytes) -> np.ndarray:
-    """What NumPy begins an array with; its state follows in the pickle."""
-    if kind is not _Array or shape != (0,):
-        raise pickle.UnpicklingError("an array begins as none of NumPy's do")
-    return np.empty(0, np.int8)
-
-
-def _scalar(kind: np.dtype, content: bytes) -> Any:
-    if kind.hasobject:
-        raise pickle.UnpicklingError("a number is none")
-    return np.frombuffer(content, kind)[0]
-
-
-def _encoded(text: str, encoding: str) -> bytes:
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"a text is encoded by {encoding!r}")
-    return text.encode("latin1")
-
-
-def _ignored(*_: Any) -> None:
-    """A device: numbers have none here."""
-
-
-_CONTAINERS: dict[tuple[str, str], Any] = {("builtins", "set"): set, ("builtins", "slice"): slice}
-_NAMES: dict[tuple[str, str], Any] = {
-    ("collections", "OrderedDict"): OrderedDict,
-    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
-    ("torch._utils", "_rebuild_parameter"): _parameter,
-    ("torch", "Size"): tuple,
-    ("torch", "device"): _ignored,
-    ("_codecs", "encode"): _encoded,
-    ("numpy", "ndarray"): _Array,
-    ("numpy", "dtype"): np.dtype,
-    **{(f"numpy.{core}.multiarray", "_reconstruct"): _empty_array for core in ("core", "_core")},
-    **{(f"numpy.{core}.multiarray", "scalar"): _scalar for core in ("core", "_core")},
-}
+            yield f"{name}{key}", value
+    for key, value in inner.items():
+        yield from _numbers_in(value, f"{name}{key}.", depth + 1)
 
 
 def _unread(path: Path, what: str) -> ModelError:
