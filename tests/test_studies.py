@@ -492,6 +492,7 @@ def test_every_setting_is_an_option_with_the_same_default_and_help(name, kind):
         assert action.help == setting.help
     own = {"help", "structure", "model", "dtype", "route", "device", "site_tolerance", "mass"}
     own |= {"output", "overwrite", "page", "quiet", "log", "config"}
+    own |= {"calculator", "calculator_arguments", "displacement", "second_derivatives"}
     assert set(actions) == own | {field.name for field in dataclasses.fields(kind)}
 
 

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from phonopy import Phonopy
 from phonopy.structure.atoms import PhonopyAtoms
 
-from ..base.errors import InputError, in_words
+from ..base.errors import InputError, check_calculator, in_words
 from ..base.sharing import Remembered
 from ..derivatives.conventions import frequencies_thz
 from ..derivatives.route import StrainDerivatives
@@ -62,14 +62,12 @@ class DisplacementCalculator(Calculator):
     def __init__(
         self, calc: Any, step: float = STEP, way: str | None = None, *, title: str = "", maker: Maker | None = None
     ):
-        missing = [method for method in ("get_property", "get_forces") if not hasattr(calc, method)]
-        if missing or isinstance(calc, Atoms):
+        check_calculator(calc, "get_forces")
+        if not hasattr(calc, "get_property") or isinstance(calc, Atoms):
             raise InputError(
-                f"the calculator is {reprlib.repr(calc)}, of the type {type(calc).__name__}, without {missing[0]}"
-                if missing
-                else "the calculator is a structure",
+                f"the calculator is {reprlib.repr(calc)}, of the type {type(calc).__name__}",
                 "energies and forces of displaced atoms are asked of it",
-                "give an ASE calculator: an object, not its class or its module",
+                "give an ASE calculator: an object, not its class, its module or a structure",
             )
         if not 1e-5 <= step <= 0.3:
             raise InputError(

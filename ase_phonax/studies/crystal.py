@@ -110,11 +110,12 @@ def stated_supercell(crystal: Crystal, atoms: Atoms, settings: SupercellSettings
     else:
         return None
     refuse_enormous(len(atoms), matrix)
-    if len(atoms) * round(abs(float(np.linalg.det(matrix)))) == 1:
+    alone = len(atoms) * round(abs(float(np.linalg.det(matrix)))) == 1
+    if alone and not getattr(settings, "exact", False):
         raise SupercellError(
             "the supercell has one atom",
             "it moves with all its images, which costs nothing: every frequency would be zero",
-            "take a larger one, or leave it to `tolerance`",
+            "take a larger one, leave it to `tolerance`, or take exact D(q) (`exact`)",
         )
     return matrix
 

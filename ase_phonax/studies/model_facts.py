@@ -30,7 +30,9 @@ def model_facts(potential: Potential, asked: str | None) -> dict[str, str]:
         "model": potential.name,
         "level_of_theory": known.level_of_theory,
         "model_errors": card.errors if card else "",
-        "model_symmetry": "rotations and inversion" if potential.parity else f"{ROTATIONS}: mirror images may differ",
+        "model_symmetry": "rotations and inversion"
+        if getattr(potential, "parity", True)
+        else f"{ROTATIONS}: mirror images may differ",
         "licence": known.licence,
         "training_set": known.training_set,
         "citation": known.citation,
@@ -70,7 +72,7 @@ def describe_model(text: Report, facts: Summary) -> None:
     text.row("level of theory", facts["level_of_theory"] + ("" if licence == "not stated" else f"; licence {licence}"))
     if facts.get("second_derivatives", EXACT) != EXACT:
         text.row("second derivatives", facts["second_derivatives"])
-    if facts["model_symmetry"].startswith(ROTATIONS):
+    if facts.get("model_symmetry", "").startswith(ROTATIONS):
         text.row(
             "symmetry", f"the model knows {facts['model_symmetry']}, by as much as the checks say of the space group"
         )

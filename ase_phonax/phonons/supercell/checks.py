@@ -55,6 +55,7 @@ def checks(
     """
     if (checked(phonopy).nac_params is not None) != charged:
         raise charges_on_one_side(charged)
+    found = constant_checks(phonopy)
     qpoints = np.asarray(qpoints, float)
     operations = exact_operations(crystal_atoms(phonopy.primitive), phonopy.symmetry.tolerance)
     # One wave vector once more, moved by an operation: constants are unfolded with the symmetry, so that
@@ -64,7 +65,6 @@ def checks(
     matrices, image = exact(qpoints, symmetry=True), exact(moved[None], symmetry=False)[0]
     difference = interpolation_errors(phonopy, matrices, qpoints)
     asymmetry = np.abs(rotated(matrices[0], last, operations) - image).max() / (np.abs(image).max() or 1.0)
-    found = constant_checks(phonopy)
     return {
         **found,
         "space_group_residual": float(max(asymmetry, found["space_group_residual"])),
