@@ -256,6 +256,10 @@ def test_every_option_of_a_command_is_a_field_but_those_that_name_files():
     form = _offers()[0].form()
     names = {field["name"] for field in form["fields"]}
     assert {field.name for field in fields(PhononSettings)} - names == {"born"}
+    # Kills: a page on which a Python name can be typed that is then called.
+    assert not names & {"calculator", "calculator_arguments", "model", "config"}
+    with pytest.raises(InputError, match="calculator"):
+        _offers()[0].configuration({"calculator": "os:system"})
     tolerance = next(field for field in form["fields"] if field["name"] == "tolerance")
     assert "(default: 0.05)" in tolerance["help"]
     assert tolerance["hint"] == "THz"
