@@ -282,3 +282,26 @@ def test_options_about_a_calculator_that_is_not_named_are_refused(tmp_path, caps
     write(tmp_path / "x.cif", bulk("Al"))
     assert main(["phonons", str(tmp_path / "x.cif"), "--displacement", "0.02", "--output", str(tmp_path / "o")]) == 2
     assert "no calculator" in capsys.readouterr().err
+
+
+def test_crystals_are_screened_by_any_calculator(tmp_path, monkeypatch):
+    # Kills: results of another calculator, or of another step, taken for its own.
+    pytest.importorskip("distributed")
+    import ase.db
+
+    monkeypatch.chdir(tmp_path)
+    write("two.extxyz", [bulk("Cu"), bulk("Al")])
+    command = ["screen", "two.extxyz", "--output", "out", "--workers", "1", "--calculator", EMT_ENTRY, "--quiet"]
+    few = ["--set", "supercell=[3,3,3]", "mesh_length=15", "path=GX"]
+    assert main([*command, *few]) == 0
+    with ase.db.connect("out/screening.db") as database:
+        rows = {row.symbols[0]: row for row in database.select()}
+    alone = phonon_study(bulk("Cu"), EMT(), PhononSettings(supercell=(3, 3, 3), mesh_length=15.0, path="GX"))
+    assert rows["Cu"].max_frequency_thz == pytest.approx(alone.sampling.frequencies.maximum_thz, rel=1e-6)
+    one, again, other = (
+        DisplacementCalculator(EMT(), step, maker=Entry(EMT_ENTRY)).fingerprint() for step in (0.01, 0.01, 0.02)
+    )
+    assert one == again != other
+    assert one != DisplacementCalculator(EMT(), maker=Entry(EMT_ENTRY, {"asap_cutoff": True})).fingerprint()
+    with pytest.raises(InputError, match="cannot be told from others"):
+        DisplacementCalculator(EMT()).fingerprint()

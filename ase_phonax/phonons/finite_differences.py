@@ -6,6 +6,7 @@ vectors of a supercell is not known, and supercells are compared with each other
 
 from __future__ import annotations
 
+import hashlib
 import reprlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -95,6 +96,23 @@ class DisplacementCalculator(Calculator):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.title}: second derivatives by {self.described}>"
+
+    def fingerprint(self) -> str:
+        """sha256 of what makes it and of how it is asked: tells calculators apart, as far as their makers do.
+
+        Raises:
+            InputError: nobody says what makes it.
+        """
+        if self.maker is None:
+            raise InputError(
+                f"the calculator {self.title} cannot be told from others",
+                "results of many crystals are kept, and those of another calculator must not be taken for its own",
+                "give what makes it as well: DisplacementCalculator(make(), maker=make), make a function of a module",
+                on_command_line="name it by --calculator MODULE:NAME",
+            )
+        name = getattr(self.maker, "__qualname__", "")
+        told = f"{self.maker.__module__}.{name}" if name else repr(self.maker)
+        return hashlib.sha256(f"{told} {self.step!r} {self.way}".encode()).hexdigest()
 
     @property
     def evaluator(self) -> Differences:

@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...base.errors import InputError, OutputError, check_calculator
-from ..model_facts import model_facts
+from ...base.errors import InputError, OutputError
+from ..model_facts import facts_of
 from ..watch import Watch
 from .cluster import connected, outcomes
 from .databases import DATABASE, is_server, shown
@@ -89,7 +89,9 @@ def screen(
         OutputError: the database is something else's, or cannot be written.
         SchedulerLost: the scheduler is gone; results until then are kept.
     """
-    check_calculator(calc, "get_dynamical_matrix")
+    from ...phonons.finite_differences import crystal_calculator
+
+    asked_of: Any = crystal_calculator(calc)
     if not len(structures):
         raise InputError("no structures are given", "there is nothing to compute", "give a list of ASE's Atoms")
     if names is not None and len(names) != len(structures):
@@ -103,13 +105,14 @@ def screen(
     if parquet:
         parquet_writer()  # before anything is computed
     job, watch = Job.of(study, settings), watch or Watch()
-    model = f"{calc.potential.fingerprint()[:32]}-{calc.dtype}"
+    identity = getattr(asked_of, "potential", asked_of).fingerprint()
+    model = f"{identity[:32]}-{asked_of.dtype}".replace(" ", "-")
     tasks: dict[str, tuple[int, Atoms]] = {}
     for number, atoms in enumerate(structures):
         bare = atoms.copy()
         bare.calc = None
         tasks.setdefault(key_of(bare, job, model), (number, bare))
-    facts = model_facts(calc.potential, None)
+    facts = facts_of(asked_of, None)
     about = {"study": study, "settings": job.settings, "fingerprint": model, **facts}
     folder = Path(folder)
     with ExitStack() as stack:
@@ -127,7 +130,7 @@ def screen(
             watch.note("workers", {"dashboard": dashboard, "n_threads": sum(asked.nthreads().values())})
             with watch.section("screening"), watch.progress(f"{study} of {len(missing)} crystals") as progress:
                 todo = ((key, atoms) for key, (_, atoms) in missing.items())
-                coming = stack.enter_context(closing(outcomes(asked, calc, job, todo, f"phonax-{model}")))
+                coming = stack.enter_context(closing(outcomes(asked, asked_of, job, todo, f"phonax-{model}")))
                 for done, (key, outcome) in enumerate(coming, 1):
                     number = missing[key][0]
                     store.add(key, number, names[number] if names else str(number), outcome)
