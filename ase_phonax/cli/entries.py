@@ -58,7 +58,7 @@ class Entry:
             found: Any = sys.modules[module]
             for part in name.split("."):
                 found = getattr(found, part)
-        except Exception as error:
+        except Exception as error:  # a module that is imported raises whatever it runs into
             raise InputError(
                 f"{self.name} cannot be imported: {in_words(error)}",
                 "without it there are no energies",
@@ -86,10 +86,11 @@ def calculator_of(
     Raises:
         InputError: it cannot be made, or the arguments are none.
     """
-    from ..phonons.finite_differences import STEP, DisplacementCalculator
+    from ..phonons.defaults import DISPLACEMENT
+    from ..phonons.finite_differences import DisplacementCalculator
 
     entry = Entry(name, read_arguments(arguments))
-    return DisplacementCalculator(entry(), STEP if step is None else step, way, title=_title(name), maker=entry)
+    return DisplacementCalculator(entry(), DISPLACEMENT if step is None else step, way, title=_title(name), maker=entry)
 
 
 def _title(name: str) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..phonons.defaults import DISPLACEMENT, WAYS
 from ..studies.options import Settings, Unfit, flag, option, path, positive, text
 
 
@@ -66,7 +67,7 @@ class OtherCalculatorOptions(Settings):
         None,
         positive,
         "potential",
-        "step of displacements (default: 0.01); twice as long ones measure their noise",
+        f"step of displacements (default: {DISPLACEMENT}); twice as long ones measure their noise",
         metavar="Å",
     )
     second_derivatives: str | None = option(
@@ -74,7 +75,7 @@ class OtherCalculatorOptions(Settings):
         text,
         "potential",
         "of that calculator (default: its get_hessian where it has one)",
-        choices=("displacements", "hessian"),
+        choices=WAYS,
     )
 
 

@@ -23,6 +23,8 @@ from ..base.errors import InputError, check_calculator, in_words
 from ..base.sharing import Remembered
 from ..derivatives.conventions import frequencies_thz
 from ..derivatives.route import StrainDerivatives
+from .defaults import DISPLACEMENT, DISPLACEMENTS, HESSIAN, WAYS
+from .elastic.moduli import VOIGT
 from .supercell.constants import compact_constants, crystal_atoms, interpolated_dynamical_matrices
 from .supercell.objects import build_phonopy
 
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
     from ..base.progress import Progress
 
 Maker = Callable[[], Any]
-STEP = 0.01  # [Å] phonopy's own
-DISPLACEMENTS, HESSIAN = WAYS = ("displacements", "hessian")
 _SHAPES = {"energy": (), "forces": (-1, 3), "stress": (6,)}
 _REMEMBERED = 4  # supercells
 STRAIN = 1e-3  # of differences of stress, whose error is its square
@@ -61,7 +61,13 @@ class DisplacementCalculator(Calculator):
     dtype = "own precision"
 
     def __init__(
-        self, calc: Any, step: float = STEP, way: str | None = None, *, title: str = "", maker: Maker | None = None
+        self,
+        calc: Any,
+        step: float = DISPLACEMENT,
+        way: str | None = None,
+        *,
+        title: str = "",
+        maker: Maker | None = None,
     ):
         check_calculator(calc, "get_forces")
         if not hasattr(calc, "get_property") or isinstance(calc, Atoms):
@@ -174,9 +180,8 @@ class DisplacementCalculator(Calculator):
             (n_primitive, n_supercell, 3, 3) compact constants in phonopy's order [eV/Å²].
         """
         step = self.step if step is None else step
-        cells = (phonopy.unitcell.cell, phonopy.unitcell.positions, phonopy.unitcell.numbers)
-        matrices = (phonopy.supercell_matrix, phonopy.primitive_matrix)
-        key = (*(np.asarray(x).tobytes() for x in (*cells, *matrices)), step)
+        cell, matrices = phonopy.unitcell, (phonopy.supercell_matrix, phonopy.primitive_matrix)
+        key = (*(np.asarray(x).tobytes() for x in (cell.cell, cell.positions, cell.numbers, *matrices)), step)
         find = self._from_hessian if self.way == HESSIAN else self._from_displacements
         return self._constants.of(key, lambda: find(phonopy, step, progress)).copy()
 
@@ -193,10 +198,6 @@ class DisplacementCalculator(Calculator):
         other.force_constants = self.get_force_constants(phonopy, progress=progress, step=2 * self.step)
         both = (frequencies_thz(interpolated_dynamical_matrices(own, qpoints)) for own in (phonopy, other))
         return float(np.sqrt(np.mean((next(both) - next(both)) ** 2)))
-
-    def n_displacements(self, phonopy: Phonopy) -> int:
-        """How many supercells are computed for its force constants."""
-        return 1 if self.way == HESSIAN else len(_displacements(_displaced(phonopy, self.step)))
 
     def _from_displacements(self, phonopy: Phonopy, step: float, progress: Progress | None) -> NDArray[np.float64]:
         own = _displaced(phonopy, step)
@@ -264,8 +265,7 @@ class DisplacementCalculator(Calculator):
             indices = VibrationsData.indices_from_constraints(atoms)
         rows = np.arange(len(atoms))[np.asarray(indices, int)]
         block = self.get_hessian(atoms, rows, progress)[:, :, rows, :]
-        n = 3 * len(rows)
-        symmetric = block.reshape(n, n)
+        symmetric = block.reshape(3 * len(rows), -1)
         symmetric = (symmetric + symmetric.T) / 2  # of differences, each column has an error of its own
         return VibrationsData(atoms, symmetric.reshape(block.shape), indices=rows)
 
@@ -300,7 +300,7 @@ class Differences:
         """Differences of stress and forces between strains of `STRAIN` to both sides, of a crystal at rest."""
         volume, n = atoms.get_volume(), len(atoms)
         of_strains, of_both = np.empty((3, 3, 3, 3)), np.empty((n, 3, 3, 3))
-        for x, y in ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)):
+        for x, y in VOIGT:
             stresses, forces = [], []
             for sign in (1, -1):
                 strain = np.zeros((3, 3))

@@ -13,8 +13,6 @@ from ...base.errors import ModelError
 from ..architectures import ARCHITECTURES
 from ..potential import Potential
 
-MOST_LAYERS = 100
-
 
 def check_arrays(potential: Potential, path: str | os.PathLike) -> None:
     """Compare the arrays of a potential with what its configuration asks for, before a network is made of them.

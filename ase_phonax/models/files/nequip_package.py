@@ -6,6 +6,7 @@ anything (`torch_archives`). Batzner et al., Nat. Commun. 13, 2453 (2022); Tan e
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,16 @@ from ..o3.irreps import HIGHEST_DEGREE, parse_irreps
 from ..potential import Potential, Provenance
 from .checks import check_config, count_of
 from .e3nn_weights import SILU_RATIO, product_matrices
-from .nequip_translation import LayerWeights, layer_parameters, pre_gate, scalars_first
+from .nequip_translation import (
+    ACTIVATIONS,
+    LayerWeights,
+    State,
+    layer_parameters,
+    pre_gate,
+    scalars_first,
+    unsupported,
+    version_of,
+)
 from .torch_archives import read_archive, read_package
 
 CHECKPOINT, PACKAGE = ".ckpt", ".zip"
@@ -38,8 +48,8 @@ _PRESET = {"parity": False}
 _TODAYS_IRREPS = (0, 16)  # version from which degrees come first, and which has parities in any case
 # Parameters, whatever was asked for; averages of them lie beside the state, in its order.
 _WEIGHTS = re.compile(r"\.(embed_module|linear_1|linear_2|sc|mlp\.\d+)\.weight$")
-State = Mapping[str, np.ndarray]
 Given = Mapping[str, Any]
+_unsupported = partial(unsupported, package="NequIP")
 
 
 def read_nequip(path: Path) -> Potential:
@@ -55,7 +65,7 @@ def read_nequip(path: Path) -> Potential:
             raise _unsupported(f"types {', '.join(unknown)}, which are no elements", "one type for each element")
         order = np.argsort([atomic_numbers[name] for name in symbols])
         numbers = sorted(atomic_numbers[name] for name in symbols)
-        config = _config(given, _version(versions["nequip"]), state, numbers)
+        config = _config(given, version_of(versions["nequip"]), state, numbers)
         check_config(path, config, numbers)
         parameters = _parameters(config, state, order)
     except ModelError:
@@ -83,18 +93,6 @@ def _foreign(path: Path, what: str) -> ModelError:
     )
 
 
-def _unsupported(what: str, known: str) -> ModelError:
-    return ModelError(
-        f"the model has {what}",
-        "leaving it out would give other energies",
-        f"supported: {known}. Use this model through `--calculator`, with NequIP's own",
-    )
-
-
-def _version(text: Any) -> tuple[int, ...]:
-    return tuple(int(part) for part in str(text).split(".")[:2])
-
-
 def _checkpoint(path: Path) -> tuple[Given, Given, State]:
     """How the network was built, versions of packages, and its state."""
     content = read_archive(path)
@@ -118,7 +116,7 @@ def _package(path: Path) -> tuple[Given, Given, State]:
     """The same of a package, in which averages have taken the place of weights."""
     config, facts, state = read_package(path)
     versions = facts["versions"]
-    if _version(versions["e3nn"]) < (0, 5):
+    if version_of(versions["e3nn"]) < (0, 5):
         raise _unsupported(f"couplings of e3nn {versions['e3nn']}, whose signs it does not hold", "e3nn 0.5 or later")
     state = _of_network({f"model.{name}": x for name, x in state.items()})
     return _arguments(config["training_module"]["model"]), versions, state
@@ -203,7 +201,6 @@ def _config(given: Given, version: tuple[int, ...], state: State, numbers: list[
 
 def _refuse_unknown(given: Given) -> None:
     """Refuse what a builder was asked for that no network here has."""
-    activations = {"e": "silu", "o": "tanh"}
     repulsion = given.get("pair_potential") or {}
     known = {
         "per_edge_type_cutoff": (None,),
@@ -211,8 +208,8 @@ def _refuse_unknown(given: Given) -> None:
         "readout_mlp_hidden_layers_depth": (None, 0),
         "convnet_resnet": (None, False),
         "convnet_nonlinearity_type": (None, "gate"),
-        "convnet_nonlinearity_scalars": (None, activations),
-        "convnet_nonlinearity_gates": (None, activations),
+        "convnet_nonlinearity_scalars": (None, ACTIVATIONS),
+        "convnet_nonlinearity_gates": (None, ACTIVATIONS),
     }
     for option, values in known.items():
         if given.get(option) not in values:

@@ -1,6 +1,8 @@
 """Reader of trainings of NequIP 0.5 and 0.6: best_model.pth, a state, beside config.yaml, how the network was built."""
 
 from collections.abc import Mapping
+from functools import partial
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +15,27 @@ from ...base.input_files import require_file
 from ..architectures import make_potential
 from ..downloads import sha256_of
 from ..nequip.config import NequIPConfig, layer_irreps
-from ..o3.irreps import EVEN_SCALAR, HIGHEST_DEGREE, MOST_CHANNELS, Irreps, parse_irreps, reachable
+from ..o3.irreps import HIGHEST_DEGREE, MOST_CHANNELS, Irreps, parse_irreps, reachable
 from ..potential import Potential, Provenance
 from .checks import check_config, count_of
-from .e3nn_weights import SILU_RATIO, linear_matrices, product_matrices, radial_matrices
-from .nequip_translation import LayerWeights, layer_parameters, pre_gate, scalars_first
+from .e3nn_weights import product_matrices, radial_matrices
+from .nequip_translation import (
+    ACTIVATIONS,
+    LayerWeights,
+    State,
+    layer_parameters,
+    pre_gate,
+    scalars_first,
+    two_maps_readout,
+    unsupported,
+)
 from .plain_pickles import counted
 from .torch_archives import MOST_TEXT
 
 CONFIG = "config.yaml"
 _FREQUENCIES = "radial_basis.basis.bessel_weights"
-_ACTIVATIONS = {"e": "silu", "o": "tanh"}
-State = Mapping[str, np.ndarray]
 Given = Mapping[str, Any]
+_unsupported = partial(unsupported, package="NequIP")
 
 
 def is_state(content: Any) -> bool:
@@ -91,21 +101,13 @@ def _network(content: State) -> tuple[dict[str, np.ndarray], float]:
     return network, factor
 
 
-def _unsupported(what: str, known: str) -> ModelError:
-    return ModelError(
-        f"the training has {what}",
-        "leaving it out would give other energies",
-        f"supported: {known}. Use this model through `--calculator`, with NequIP's own",
-    )
-
-
 def _refuse_unknown(given: Given) -> None:
     """Refuse what a configuration asks for that no network here has."""
     wanted: dict[str, list[Any]] = {
         "resnet": [False],
         "nonlinearity_type": ["gate"],
-        "nonlinearity_scalars": [_ACTIVATIONS],
-        "nonlinearity_gates": [_ACTIVATIONS],
+        "nonlinearity_scalars": [ACTIVATIONS],
+        "nonlinearity_gates": [ACTIVATIONS],
         "edge_sh_normalize": [True],
         "edge_sh_normalization": ["component"],
     }
@@ -175,8 +177,9 @@ def _config(given: Given, state: State, n_species: int, factor: float) -> tuple[
 
 
 def _radial(state: State, index: int) -> list[str]:
-    names = [name for name in state if name.startswith(f"layer{index}_convnet.conv.fc.layer")]
-    return sorted(names)
+    """Names of the weights of a radial network, in order."""
+    names = (f"layer{index}_convnet.conv.fc.layer{k}.weight" for k in count())
+    return list(takewhile(state.__contains__, names))
 
 
 def _parameters(
@@ -209,14 +212,6 @@ def _parameters(
             leaving=leaving,
         )
         result[f"layer_{index}"] = layer_parameters(config, index, weights)
-    top["readout"] = _readout(state, leaving)
+    down, up = (state[f"{name}.linear.weight"] for name in ("conv_to_output_hidden", "output_hidden_to_scalar"))
+    top["readout"] = two_maps_readout(down, up, leaving)
     return result
-
-
-def _readout(state: State, leaving: Irreps) -> np.ndarray:
-    """Of the even scalars, through two linear maps."""
-    out = state["output_hidden_to_scalar.linear.weight"]
-    between = ((out.size, EVEN_SCALAR),)
-    down = linear_matrices(state["conv_to_output_hidden.linear.weight"], leaving, between)[EVEN_SCALAR]
-    up = linear_matrices(out, between, ((1, EVEN_SCALAR),))[EVEN_SCALAR]
-    return np.asarray((down @ up)[:, 0] * len(down) ** 0.5 * SILU_RATIO)

@@ -7,16 +7,20 @@ harmonics. What differs between the packages is in their readers.
 
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from ...base.errors import ModelError
 from ..blocks.gates import pre_gate_irreps
 from ..nequip.config import NequIPConfig, layer_irreps
-from ..o3.irreps import Irrep, Irreps, harmonics
+from ..o3.irreps import EVEN_SCALAR, Irrep, Irreps, harmonics
 from ..o3.paths import plan_convolution
 from ..o3.spherical import clebsch_gordan
 from .e3nn_weights import SILU_RATIO, TANH_RATIO, Matrices, linear_matrices, stored
 
+ACTIVATIONS = {"e": "silu", "o": "tanh"}  # of scalars and gates, by parity
+State = Mapping[str, np.ndarray]
 _Slot = tuple[int, int, Irrep]  # input block, degree of the harmonics, irrep that comes out
 
 
@@ -45,6 +49,33 @@ class LayerWeights:
     scale: float = 1.0
     sorted_weights: bool = False
     leaving: Irreps | None = None
+
+
+def unsupported(what: str, known: str, package: str) -> ModelError:
+    """The error of an option that no network here has; `package` evaluates it."""
+    return ModelError(
+        f"the model has {what}",
+        "leaving it out would give other energies",
+        f"supported: {known}. Use this model through `--calculator`, with {package}'s own",
+    )
+
+
+def version_of(text: Any) -> tuple[int, ...]:
+    """(major, minor) of a version such as "0.12.1"."""
+    return tuple(int(part) for part in str(text).split(".")[:2])
+
+
+def two_maps_readout(down: np.ndarray, up: np.ndarray, leaving: Irreps) -> np.ndarray:
+    """Weights (channels,) that read energies out of the even scalars, of two linear maps one behind the other.
+
+    Args:
+        down, up: their flat weights.
+        leaving: irreps that leave the last layer.
+    """
+    between = ((up.size, EVEN_SCALAR),)
+    first = linear_matrices(down, leaving, between)[EVEN_SCALAR]
+    second = linear_matrices(up, between, ((1, EVEN_SCALAR),))[EVEN_SCALAR]
+    return np.asarray((first @ second)[:, 0] * len(first) ** 0.5 * SILU_RATIO)
 
 
 def scalars_first(irreps: Irreps) -> Irreps:

@@ -6,28 +6,37 @@ network to rounding.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ase.data import atomic_numbers
 
 from ...base.errors import InputError, ModelError, why_unread
 from ..architectures import make_potential
+from ..blocks.checks import MOST
 from ..downloads import sha256_of
 from ..nequip.config import NequIPConfig, layer_irreps
 from ..o3.irreps import EVEN_SCALAR, HIGHEST_DEGREE, MOST_CHANNELS, Irrep, Irreps, harmonics, parse_irreps
 from ..potential import Potential, Provenance
-from .checks import MOST_LAYERS, check_config, count_of
-from .e3nn_weights import SILU_RATIO, linear_matrices, product_matrices, radial_matrices
+from .checks import check_config, count_of
+from .e3nn_weights import linear_matrices, product_matrices, radial_matrices
 from .nequip_training import is_state, read_training
-from .nequip_translation import LayerWeights, layer_parameters, pre_gate
+from .nequip_translation import (
+    ACTIVATIONS,
+    LayerWeights,
+    State,
+    layer_parameters,
+    pre_gate,
+    two_maps_readout,
+    unsupported,
+    version_of,
+)
 from .torch_archives import read_archive
 
 SUFFIX = ".pth"
 _SORTED_SINCE = (0, 11)  # version from which radial weights stand in the order of what comes out
-_ACTIVATIONS = {"e": "silu", "o": "tanh"}
-State = Mapping[str, np.ndarray]
+_unsupported = partial(unsupported, package="sevenn")
 
 
 def read_pth(path: Path) -> Potential:
@@ -84,14 +93,6 @@ def _foreign(path: Path, what: str) -> ModelError:
     )
 
 
-def _unsupported(what: str, known: str) -> ModelError:
-    return ModelError(
-        f"the checkpoint has {what}",
-        "leaving it out would give other energies",
-        f"supported: {known}. Use this model through `--calculator`, with sevenn's own",
-    )
-
-
 def _refuse_unknown(given: Mapping[str, Any]) -> None:
     """Refuse what a configuration asks for that no network here has."""
     if given.get("use_modality", False):
@@ -107,8 +108,8 @@ def _refuse_unknown(given: Mapping[str, Any]) -> None:
         "a radial basis": (basis["radial_basis_name"], ["bessel"]),
         "an envelope": (closing["cutoff_function_name"], ["poly_cut", "XPLOR"]),
         "a radial activation": (given["act_radial"], ["silu"]),
-        "activations of scalars": (given["act_scalar"], [_ACTIVATIONS]),
-        "activations of gates": (given["act_gate"], [_ACTIVATIONS]),
+        "activations of scalars": (given["act_scalar"], [ACTIVATIONS]),
+        "activations of gates": (given["act_gate"], [ACTIVATIONS]),
         "biases": (given.get("use_bias_in_linear", False), [False]),
         "a readout of several layers": (given.get("readout_as_fcn", False), [False]),
         "sums over halves of edges": (given.get("optimize_by_reduce", True), [True]),
@@ -129,15 +130,13 @@ def _listed(value: Any) -> list[Any]:
 def _elements(given: Mapping[str, Any]) -> tuple[list[int], np.ndarray]:
     """Atomic numbers, ascending, and the index of each in the checkpoint."""
     index = {int(z): int(k) for z, k in given["_type_map"].items()}
-    if not index:
-        index = {atomic_numbers[symbol]: k for k, symbol in enumerate(given["chemical_species"])}
     numbers = sorted(index)
     return numbers, np.array([index[z] for z in numbers])
 
 
 def _irreps_of_layers(given: Mapping[str, Any]) -> list[Irreps]:
     """Irreps that enter the first layer, and that leave each."""
-    manual, n_layers = given.get("irreps_manual"), count_of(given["num_convolution_layer"], MOST_LAYERS, "layers")
+    manual, n_layers = given.get("irreps_manual"), count_of(given["num_convolution_layer"], MOST["n_layers"], "layers")
     mul, l_max = count_of(given["channel"], MOST_CHANNELS, "channels"), count_of(given["lmax"], HIGHEST_DEGREE, "lmax")
     if manual:
         return [parse_irreps(str(irreps)) for irreps in manual]
@@ -211,18 +210,11 @@ def _parameters(
         top["atom_scales"] = _per_element(numbers["rescale_atomic_energy.scale"], config.n_species)[order]
     result = {"~": top}
     for index in range(config.n_layers):
-        weights = _weights(config, index, numbers, order, _version(given) >= _SORTED_SINCE)
+        weights = _weights(config, index, numbers, order, version_of(given["version"]) >= _SORTED_SINCE)
         result[f"layer_{index}"] = layer_parameters(config, index, weights)
-    scalars = layer_irreps(config)[-1][1]
-    hidden = ((scalars[0][0] // 2, EVEN_SCALAR),)
-    down = linear_matrices(numbers["reduce_input_to_hidden.linear.weight"], scalars, hidden)[EVEN_SCALAR]
-    out = linear_matrices(numbers["reduce_hidden_to_energy.linear.weight"], hidden, ((1, EVEN_SCALAR),))[EVEN_SCALAR]
-    top["readout"] = (down @ out)[:, 0] * len(down) ** 0.5 * SILU_RATIO
+    down, up = (numbers[f"{name}.linear.weight"] for name in ("reduce_input_to_hidden", "reduce_hidden_to_energy"))
+    top["readout"] = two_maps_readout(down, up, layer_irreps(config)[-1][1])
     return result
-
-
-def _version(given: Mapping[str, Any]) -> tuple[int, ...]:
-    return tuple(int(part) for part in str(given["version"]).split(".")[:2])
 
 
 def _weights(config: NequIPConfig, index: int, state: State, order: np.ndarray, sorted_weights: bool) -> LayerWeights:
