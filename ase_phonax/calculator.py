@@ -28,7 +28,7 @@ from .models.registry import DEFAULT, models_with, refuse_without_energies
 from .phonons.anharmonic.third_order import exact_third_order
 from .phonons.supercell.constants import crystal_atoms, exact_constants
 from .phonons.supercell.objects import cells_asked_for
-from .structures.checks import refuse_partial_constraints
+from .structures.checks import vibrating
 
 if TYPE_CHECKING:
     from ase.vibrations import VibrationsData
@@ -230,16 +230,7 @@ class PhonaxCalculator(SharedCalculator):
         """
         from ase.vibrations import VibrationsData  # brings matplotlib
 
-        if indices is None:
-            refuse_partial_constraints(atoms)
-            indices = VibrationsData.indices_from_constraints(atoms)
-        if len(indices) == 0 < len(atoms):  # an empty structure gets an error of its own
-            raise InputError(
-                f"none of the {len(atoms)} atoms may vibrate",
-                "there are no modes without a moving atom",
-                "loosen the constraints, or name atoms in `indices`",
-            )
-        rows = np.arange(len(atoms))[np.asarray(indices, int)]  # counts negative ones from the end
+        rows = vibrating(atoms, indices)
         block = self.evaluator.hessian(atoms, rows, progress)[:, :, rows, :]
         return VibrationsData(atoms, block, indices=rows)
 

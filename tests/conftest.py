@@ -1,5 +1,6 @@
 """Shared structures, potentials and the reference data."""
 
+import gc
 import importlib.util
 import os
 from pathlib import Path
@@ -20,6 +21,20 @@ os.environ["COLUMNS"] = "100"
 # PyTorch is no dependency, not even of the tests: what it says is frozen in tests/reference.
 _PEERS = {"test_mace_torch.py": "mace", "test_sevennet_torch.py": "sevenn", "test_nequip_torch.py": "nequip"}
 collect_ignore = [file for file, peer in _PEERS.items() if not all(map(importlib.util.find_spec, ("torch", peer)))]
+
+
+# Linux gives a process 65,530 mappings of memory, and each compiled function takes about ten. Where they end, XLA
+# dies of a segmentation fault in whatever test comes next.
+_MAPPINGS, _MOST_MAPPINGS = Path("/proc/self/maps"), 20_000
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _room_for_compiled_functions():
+    """Let compiled functions go at the end of a file of tests, where there are many."""
+    yield
+    if _MAPPINGS.exists() and _MAPPINGS.read_bytes().count(b"\n") > _MOST_MAPPINGS:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(autouse=True)

@@ -20,8 +20,8 @@ from phonopy.structure.atoms import PhonopyAtoms
 from ase_phonax import (
     PhonaxCalculator,
     PhononSettings,
-    conductivity_study,
     elastic_study,
+    get_phono3py,
     get_phonopy,
     gruneisen_study,
     molecule_study,
@@ -189,8 +189,8 @@ def test_what_displacements_do_not_know_is_refused():
         phonon_study(atoms, EMT(), PhononSettings(exact=True))
     with pytest.raises(InputError, match="charges are given"):
         phonon_study(bulk("Cu"), EMT(), PhononSettings(born="predict", no_relax=True, supercell=(2, 2, 2)))
-    with pytest.raises(InputError, match=r"has no get_third_order[\s\S]*take any ASE calculator"):
-        conductivity_study(atoms, EMT())
+    with pytest.raises(InputError, match=r"has no get_third_order[\s\S]*DisplacementCalculator\(calc\)"):
+        get_phono3py(atoms, EMT(), 2)
 
 
 def test_pickles_hold_how_a_calculator_was_made():

@@ -97,9 +97,9 @@ def check_calculator(calc: Any, method: str) -> None:
     if not hasattr(calc, method) and hasattr(calc, "get_forces"):
         raise InputError(
             f"the calculator is {reprlib.repr(calc)}, which has no {method}",
-            "what is asked for takes exact derivatives of a network, and displacements do not give them here",
-            "give a PhonaxCalculator; phonons, Grüneisen parameters, heat at several volumes, elastic constants and"
-            " molecules take any ASE calculator",
+            "what is asked for are derivatives, which a calculator by itself does not give",
+            "give a PhonaxCalculator, or DisplacementCalculator(calc), which finds them by displacements; studies take"
+            " any ASE calculator as it is",
         )
     if not hasattr(calc, method):
         raise InputError(

@@ -121,20 +121,16 @@ def settings_of(kind: type[SettingsOf], arguments: argparse.Namespace) -> Settin
     return kind(**{field.name: getattr(arguments, field.name) for field, _ in options_of(kind)})
 
 
-def add_calculator(
-    parser: argparse.ArgumentParser, default: str = "the first of that list", others: bool = False
-) -> None:
-    """Add the options of the calculator.
+def add_calculator(parser: argparse.ArgumentParser, default: str = "the first of that list") -> None:
+    """Add the options of the calculator: of a model, or of another package.
 
     Args:
         default: which model is taken where none is named, for the help.
-        others: calculators of other packages are taken as well, by displacements.
     """
     from .options import CalculatorOptions, OtherCalculatorOptions
 
     add_options(parser, CalculatorOptions, default=default)
-    if others:
-        add_options(parser, OtherCalculatorOptions)
+    add_options(parser, OtherCalculatorOptions)
 
 
 def load_calculator(arguments: argparse.Namespace, default_model: str | None = None) -> PhonaxCalculator:
@@ -144,7 +140,7 @@ def load_calculator(arguments: argparse.Namespace, default_model: str | None = N
         ModelError, InputError: as `loading.load_calculator`.
     """
     asked = calculator_arguments(arguments)
-    if getattr(arguments, "calculator", None) is not None:
+    if arguments.calculator is not None:
         return cast("PhonaxCalculator", loading.other_calculator(arguments))
     loading.refuse_idle_options(arguments)
     return loading.load_calculator(asked.pop("model", default_model), **asked)
@@ -199,7 +195,6 @@ class StudyCommand(NamedTuple):
         model_help: which model is the default.
         default_model: its name, by a function, since the list of models is not imported for a help text.
         aliases: other names.
-        any_calculator: whether displacements of another package's calculator serve as well.
     """
 
     name: str
@@ -214,7 +209,6 @@ class StudyCommand(NamedTuple):
     model_help: str = "the first of that list"
     default_model: Callable[[], str | None] = lambda: None
     aliases: tuple[str, ...] = ()
-    any_calculator: bool = True
 
     def add_parser(self, commands: Commands) -> None:
         """Register the command."""
@@ -227,7 +221,7 @@ class StudyCommand(NamedTuple):
         settings, *first = self.settings()
         files = (CifOptions, IsotopeOptions) if self.from_cif else (IsotopeOptions,)
         parser.add_argument("structure", metavar=self.metavar, help=self.structure_help)
-        add_calculator(parser, self.model_help, self.any_calculator)
+        add_calculator(parser, self.model_help)
         add_options(parser, *first, *files, settings)
         add_options(parser, OutputOptions, suffix=self.name)
         add_options(parser, PageOptions)

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """\
 Relax a crystal, choose supercells by the measured errors of their constants, and compute exact constants of second
-and third order without displacing anything; phono3py solves for the thermal conductivity, on meshes that
-grow until it has settled. Needs phono3py: pip install "ase-phonax[conductivity]"
+and third order without displacing anything; phono3py solves for the thermal conductivity, on meshes that grow until it
+has settled. Calculators of other packages (--calculator) are displaced.
+Needs phono3py: pip install "ase-phonax[conductivity]"
 """
 
 _EPILOG = """\
@@ -41,6 +42,5 @@ COMMAND = StudyCommand(
     help="lattice thermal conductivity of a crystal",
     description=_DESCRIPTION,
     epilog=_EPILOG,
-    any_calculator=False,
 )
 add_parser = COMMAND.add_parser

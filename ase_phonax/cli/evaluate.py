@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..base.errors import InputError
-from .arguments import add_calculator, add_reporting, calculator_arguments, reporting
+from .arguments import add_calculator, add_reporting, calculator_arguments, load_calculator, reporting
 from .config import add_config
+from .loading import refuse_idle_options
 from .parser import add_command
 from .provenance import command_of
 
@@ -31,8 +32,9 @@ def add_parser(commands: Commands) -> None:
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     from pathlib import Path
 
-    parser.add_argument("model", metavar="MODEL", help="a name listed by `ase-phonax models`, or a model file")
-    parser.add_argument("data", metavar="DATA", nargs="+", help="labelled structures")
+    words = "a name listed by `ase-phonax models`, or a model file; none with `--calculator`"
+    parser.add_argument("model", metavar="MODEL", help=words)
+    parser.add_argument("data", metavar="DATA", nargs="*", help="labelled structures")
     parser.add_argument("--key", metavar="LABEL=NAME", action="append", default=[], help="e.g. energy=REF_energy")
     add_calculator(parser)
     output = parser.add_argument_group("output")
@@ -69,12 +71,18 @@ def run(arguments: argparse.Namespace) -> int:
         with watch.section("imports"):
             from ..studies.evaluation import FILES, evaluation_study
 
+        model, data = _model_and_data(arguments)
         settings = [] if arguments.config is None else [arguments.config]
-        origin = Origin(model_file=arguments.model, command=command_of(arguments), files=(*arguments.data, *settings))
+        model_file = None if arguments.calculator else arguments.model
+        origin = Origin(
+            model=arguments.calculator,
+            model_file=model_file,
+            command=command_of(arguments),
+            files=(*data, *settings),
+        )
         place = atomic_directory(output, overwrite=arguments.overwrite, own_files=FILES) if output else nullcontext()
         with place as folder:
-            asked = calculator_arguments(arguments)
-            study = evaluation_study(data=arguments.data, keys=keys, watch=watch, origin=origin, **asked)
+            study = evaluation_study(data=data, keys=keys, watch=watch, origin=origin, **model)
             if folder is not None:
                 with writing(output):
                     study.write_into(folder)
@@ -86,6 +94,26 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.csv:
             write_whole(arguments.csv, study.frames_as_csv(), loss=_LOSS)
     return 0
+
+
+def _model_and_data(arguments: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
+    """Arguments of the study about the model; and the files, of which a calculator leaves the first in its place.
+
+    Raises:
+        InputError: no files.
+    """
+    first, others = arguments.model, list(arguments.data)
+    if arguments.calculator is not None:
+        arguments.model = None
+        calc = load_calculator(arguments)
+        arguments.model, others = first, [first, *others]
+        return {"model": calc}, others
+    refuse_idle_options(arguments)
+    if not others:
+        raise InputError(
+            f"{first} is named, and no labelled structures", "a model is compared with labels", "name their files"
+        )
+    return calculator_arguments(arguments), others
 
 
 def _keys(pairs: list[str]) -> dict[str, str] | None:

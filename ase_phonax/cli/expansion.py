@@ -38,6 +38,5 @@ COMMAND = StudyCommand(
     help="thermal expansion of a crystal in all directions",
     description=_DESCRIPTION,
     epilog=_EPILOG,
-    any_calculator=False,
 )
 add_parser = COMMAND.add_parser

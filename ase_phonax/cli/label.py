@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """\
 Relax structures with a model, perturb them, and write energies, forces, stresses and second derivatives: labels from
-which another model learns. One HDF5 file for each structure, so that a second start goes on where the first was
+which another model learns. Calculators of other packages (`--calculator`) give second derivatives by displacements,
+those of the whole cell at q = 0. One HDF5 file for each structure, so that a second start goes on where the first was
 stopped; a structure that fails is noted in failures.csv and left out. Train on `FOLDER/frames/*.h5`.
 """
 
@@ -89,11 +90,13 @@ def run(arguments: argparse.Namespace) -> int:
         with watch.section("structures"):
             names, structures = _structures(arguments.structures)
         settings = [name for name in (arguments.recipe, arguments.config) if name is not None]
+        other = arguments.calculator
         origin = Origin(
-            model_file=arguments.model or DEFAULT,
+            model=other or arguments.model,
+            model_file=None if other else arguments.model or DEFAULT,
             command=command_of(arguments),
             files=(*arguments.structures, *settings),
-            dtype=arguments.dtype,
+            dtype=None if other else arguments.dtype,
         )
         try:
             study = label_structures(

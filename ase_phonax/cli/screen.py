@@ -55,7 +55,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         help="files that ASE reads, all their structures (FILE@3 is one), or folders of them",
     )
-    add_calculator(parser, others=True)
+    add_calculator(parser)
     add_options(parser, ScreeningSettings)
     output = parser.add_argument_group("output")
     output.add_argument(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from ase import Atoms
@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from ..models.potential import Potential
 
 
+class ForcesCalculator(Protocol):
+    """It gives forces, as every ASE calculator does."""
+
+    def get_property(self, name: str, atoms: Atoms) -> Any:
+        """One property of a structure (ASE's interface)."""
+        ...
+
+
 class ForceConstantsCalculator(Protocol):
     """It fills phonopy's supercells."""
 
@@ -34,6 +42,18 @@ class ThirdOrderCalculator(ForceConstantsCalculator, Protocol):
 
     def get_third_order(self, phono3py: Phono3py, *, progress: Progress | None = None) -> NDArray[np.float64]:
         """(n_primitive, n_supercell, n_supercell, 3, 3, 3) compact constants in phono3py's order [eV/Å³]."""
+        ...
+
+
+class DisplacingCalculator(ForceConstantsCalculator, Protocol):
+    """It fills both by displacements: `DisplacementCalculator`."""
+
+    step: float
+
+    def get_third_order(
+        self, cells: Phonopy | Phono3py, *, progress: Progress | None = None, step: float | None = None
+    ) -> NDArray[np.float64]:
+        """As `ThirdOrderCalculator`; `step` is that of displacements [Å]."""
         ...
 
 
@@ -105,6 +125,11 @@ class EvaluatedCrystalCalculator(EvaluatedCalculator, ForceConstantsCalculator, 
 
 class EvaluatedThirdOrderCalculator(EvaluatedCalculator, ThirdOrderCalculator, Protocol):
     """It knows derivatives at any triplet of wave vectors, and fills supercells with them."""
+
+
+def knows_matrices(calc: object) -> bool:
+    """Whether a calculator knows D(q) at any wave vector."""
+    return hasattr(calc, "get_dynamical_matrix")
 
 
 def refuse_charges(calc: object) -> None:

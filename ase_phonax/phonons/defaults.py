@@ -3,6 +3,7 @@
 TOLERANCE_THZ = 0.05  # RMS of frequencies interpolated from a supercell
 MAX_ATOMS = 1000  # of a supercell that is chosen
 DISPLACEMENT = 0.01  # [Å] of atoms, where second derivatives are differences: phonopy's own
+THIRD_ORDER_STEPS = 3  # times that of third differences, which lose more in rounding: 0.03 Å, phono3py's own
 WAYS = (DISPLACEMENTS, HESSIAN) = ("displacements", "hessian")  # to second derivatives of any calculator
 EVERYWHERE = (True, True, True)  # directions that are repeated and sampled; the vacuum of a layer is not
 ANIMATION_AMPLITUDE = 0.3  # [Å] seen without a magnifying glass, and bonds still look like bonds

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
-from ase.stress import voigt_6_to_full_3x3_stress
 from numpy.typing import ArrayLike, NDArray
 from phonopy import Phonopy
 from phonopy.structure.atoms import PhonopyAtoms
@@ -22,21 +21,22 @@ from phonopy.structure.atoms import PhonopyAtoms
 from ..base.errors import InputError, check_calculator, in_words
 from ..base.sharing import Remembered
 from ..derivatives.conventions import frequencies_thz
-from ..derivatives.route import StrainDerivatives
-from .defaults import DISPLACEMENT, DISPLACEMENTS, HESSIAN, WAYS
-from .elastic.moduli import VOIGT
+from ..structures.checks import vibrating
+from .calculators import knows_matrices
+from .defaults import DISPLACEMENT, DISPLACEMENTS, HESSIAN, THIRD_ORDER_STEPS, WAYS
+from .differences import Differences
 from .supercell.constants import compact_constants, crystal_atoms, interpolated_dynamical_matrices
 from .supercell.objects import build_phonopy
 
 if TYPE_CHECKING:
     from ase.vibrations import VibrationsData
+    from phono3py import Phono3py
 
     from ..base.progress import Progress
 
 Maker = Callable[[], Any]
 _SHAPES = {"energy": (), "forces": (-1, 3), "stress": (6,)}
 _REMEMBERED = 4  # supercells
-STRAIN = 1e-3  # of differences of stress, whose error is its square
 UNKNOWN_CUTOFF = 10.0  # [Å] vacuum that layers have to have where nobody says how far forces reach
 
 
@@ -59,6 +59,7 @@ class DisplacementCalculator(Calculator):
     implemented_properties = ["energy", "free_energy", "forces", "stress"]
     nolabel = True
     dtype = "own precision"
+    field = None  # an electric one is the other calculator's own matter
 
     def __init__(
         self,
@@ -122,7 +123,7 @@ class DisplacementCalculator(Calculator):
 
     @property
     def evaluator(self) -> Differences:
-        """Derivatives by strain."""
+        """First derivatives, and second ones by atoms and strain."""
         return Differences(self)
 
     @property
@@ -184,6 +185,27 @@ class DisplacementCalculator(Calculator):
         key = (*(np.asarray(x).tobytes() for x in (cell.cell, cell.positions, cell.numbers, *matrices)), step)
         find = self._from_hessian if self.way == HESSIAN else self._from_displacements
         return self._constants.of(key, lambda: find(phonopy, step, progress)).copy()
+
+    def get_third_order(
+        self, cells: Phonopy | Phono3py, *, progress: Progress | None = None, step: float | None = None
+    ) -> NDArray[np.float64]:
+        """Third-order constants of a supercell by displacements of pairs of atoms (`displaced_third_order`).
+
+        Args:
+            cells: of the supercell; a Phono3py object is filled.
+            progress: called with (done, total) structures.
+            step: other than `THIRD_ORDER_STEPS` times the calculator's [Å].
+
+        Returns:
+            (n_primitive, n_supercell, n_supercell, 3, 3, 3) compact constants in phono3py's order [eV/Å³].
+        """
+        from .anharmonic.by_displacements import displaced_third_order
+
+        step = THIRD_ORDER_STEPS * self.step if step is None else step
+        constants = displaced_third_order(cells, self, step, progress)
+        if not isinstance(cells, Phonopy):
+            cells.fc3 = constants
+        return constants
 
     def noise(self, phonopy: Phonopy, qpoints: NDArray[np.float64], progress: Progress | None = None) -> float:
         """RMS of what steps twice as long change in frequencies at wave vectors (n_q, 3) [THz]; 0 for a Hessian."""
@@ -258,12 +280,13 @@ class DisplacementCalculator(Calculator):
             atoms: FixAtoms constraints are honoured.
             indices: atoms that vibrate; all free ones when None.
             progress: called with (done, total) structures.
+
+        Raises:
+            InputError: no atom is left to vibrate, or constraints hold parts of an atom's motion.
         """
         from ase.vibrations import VibrationsData
 
-        if indices is None:
-            indices = VibrationsData.indices_from_constraints(atoms)
-        rows = np.arange(len(atoms))[np.asarray(indices, int)]
+        rows = vibrating(atoms, indices)
         block = self.get_hessian(atoms, rows, progress)[:, :, rows, :]
         symmetric = block.reshape(3 * len(rows), -1)
         symmetric = (symmetric + symmetric.T) / 2  # of differences, each column has an error of its own
@@ -282,42 +305,6 @@ def _displaced(phonopy: Phonopy, step: float) -> Phonopy:
     return own
 
 
-class Differences:
-    """Second derivatives of a calculator by strain, as `Evaluator` gives exact ones.
-
-    Args:
-        calc: with stress.
-    """
-
-    def __init__(self, calc: DisplacementCalculator):
-        self.calc = calc
-
-    def hessian(self, atoms: Atoms, rows: NDArray[np.int64], progress: Progress | None = None) -> NDArray[np.float64]:
-        """See `DisplacementCalculator.get_hessian`."""
-        return np.asarray(self.calc.get_hessian(atoms, rows, progress))
-
-    def strain_derivatives(self, atoms: Atoms) -> StrainDerivatives:
-        """Differences of stress and forces between strains of `STRAIN` to both sides, of a crystal at rest."""
-        volume, n = atoms.get_volume(), len(atoms)
-        of_strains, of_both = np.empty((3, 3, 3, 3)), np.empty((n, 3, 3, 3))
-        for x, y in VOIGT:
-            stresses, forces = [], []
-            for sign in (1, -1):
-                strain = np.zeros((3, 3))
-                strain[x, y] += sign * STRAIN / 2
-                strain[y, x] += sign * STRAIN / 2
-                strained = atoms.copy()
-                strained.set_constraint()
-                strained.set_cell(atoms.cell[:] @ (np.eye(3) + strain), scale_atoms=True)
-                stresses.append(voigt_6_to_full_3x3_stress(self.calc.get_property("stress", strained)))
-                forces.append(self.calc.get_property("forces", strained))
-            slope = (stresses[0] - stresses[1]) / (2 * STRAIN)
-            pull = (forces[0] - forces[1]) / (2 * STRAIN)
-            of_strains[:, :, x, y] = of_strains[:, :, y, x] = volume * slope
-            of_both[:, :, x, y] = of_both[:, :, y, x] = -pull  # forces are minus the slope of the energy
-        return StrainDerivatives(of_strains, of_both)
-
-
 def _again(made_by: Any, is_maker: bool, step: float, way: str, title: str) -> DisplacementCalculator:
     """A calculator from its pickle; what it remembers stays behind."""
     calc = made_by() if is_maker else made_by
@@ -334,11 +321,6 @@ def cutoff_of(calc: Any) -> float:
     """How far atoms know of each other [Å]; of a calculator that does not say so, `UNKNOWN_CUTOFF`."""
     potential = getattr(calc, "potential", None)
     return UNKNOWN_CUTOFF if potential is None else float(potential.cutoff)
-
-
-def knows_matrices(calc: object) -> bool:
-    """Whether a calculator knows D(q) at any wave vector."""
-    return hasattr(calc, "get_dynamical_matrix")
 
 
 def crystal_calculator(calc: Any) -> Any:

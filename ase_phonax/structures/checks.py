@@ -4,6 +4,7 @@ What passes `require_crystal` is finite, has no two atoms on one place and repea
 """
 
 import reprlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -189,6 +190,26 @@ def _check_distances(atoms: Atoms) -> None:
         f"atoms nearer than {CLOSEST_DISTANCE} Å lie on top of each other: no potential is meant for that",
         "check for duplicated atoms, partially occupied sites, fractional coordinates read as Å, or a wrong cell",
     )
+
+
+def vibrating(atoms: Atoms, indices: Sequence[int] | None) -> np.ndarray:
+    """Atoms that vibrate, counted from the front: those named, or all that no constraint holds.
+
+    Raises:
+        InputError: there is none, or constraints hold parts of an atom's motion.
+    """
+    from ase.vibrations import VibrationsData  # brings matplotlib
+
+    if indices is None:
+        refuse_partial_constraints(atoms)
+        indices = VibrationsData.indices_from_constraints(atoms)
+    if len(indices) == 0 < len(atoms):  # an empty structure gets an error of its own
+        raise InputError(
+            f"none of the {len(atoms)} atoms may vibrate",
+            "there are no modes without a moving atom",
+            "loosen the constraints, or name atoms in `indices`",
+        )
+    return np.arange(len(atoms))[np.asarray(indices, int)]
 
 
 def refuse_partial_constraints(atoms: Atoms) -> None:

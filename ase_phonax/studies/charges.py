@@ -95,7 +95,7 @@ def with_charges(
 ) -> tuple[PhonaxCalculator, str]:
     """The calculator of a relaxed crystal, which knows the charges where there are any, and why it does or not."""
     from ..base.errors import InputError
-    from ..phonons.finite_differences import knows_matrices
+    from ..phonons.calculators import knows_matrices
     from ..phonons.polar import PolarCalculator, PolarLayerCalculator
     from ..structures.layers import vacuum_axis
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..base.errors import StructureError, check_calculator
+from ..base.errors import StructureError
 from . import charges
 from .conductivity_files import FIRST_FILES, YAML, kappa_file, write_files
 from .conductivity_settings import ConductivitySettings
@@ -19,7 +19,7 @@ from .output import write_summary
 from .report import Report
 from .study import Run, describe_end, run_study
 from .summary_units import Summary
-from .supercell_error import describe_supercell_error, supercell_error
+from .supercell_error import compared_with, describe_supercell_error, supercell_error
 from .words import matrix_in_words
 
 if TYPE_CHECKING:
@@ -41,11 +41,11 @@ def conductivity_study(
     """All that `ase-phonax conductivity` computes, in one call.
 
     The crystal is relaxed, the supercells of second- and third-order constants are chosen by their errors, the mesh by
-    convergence; constants are exact ones, and phono3py solves for the conductivity.
+    convergence; constants are exact ones, or by displacements, and phono3py solves for the conductivity.
 
     Args:
         atoms: a crystal; not changed.
-        calc: a `PhonaxCalculator`.
+        calc: a `PhonaxCalculator`; or any other ASE calculator, by displacements.
         settings: those of `ase-phonax conductivity`; the defaults unless given.
         watch: is told of sections and progress.
 
@@ -54,8 +54,10 @@ def conductivity_study(
         StructureError: what is no crystal, or unstable.
         RelaxationError: the crystal does not come to rest.
     """
-    check_calculator(calc, "get_third_order")
-    return run_study(prepare, compute, atoms, calc, ConductivitySettings.checked(settings), watch)
+    from ..phonons.finite_differences import crystal_calculator
+
+    settings = ConductivitySettings.checked(settings)
+    return run_study(prepare, compute, atoms, crystal_calculator(calc), settings, watch)
 
 
 def prepare(
@@ -146,6 +148,7 @@ def _supercell_of_modes(atoms: Atoms, run: Run[ConductivitySettings], matrix: np
         StructureError: imaginary modes, before third-order constants are computed for nothing.
     """
     from ..phonons.anharmonic.solution import no_heat_without_modes
+    from ..phonons.calculators import knows_matrices
     from ..phonons.sampling.meshes import IMAGINARY_THRESHOLD_THZ, get_mesh
     from ..phonons.sampling.stability import exact_minimum, get_frequency_range
     from ..phonons.supercell.objects import get_phonopy
@@ -155,6 +158,8 @@ def _supercell_of_modes(atoms: Atoms, run: Run[ConductivitySettings], matrix: np
     found = get_frequency_range(phonopy)
     if not found.imaginary:
         return supercell_error(run.calc, phonopy, run.settings.tolerance)
+    if not knows_matrices(run.calc):
+        raise no_heat_without_modes(found.minimum_thz, "in the supercell of second order")
     lowest, _ = exact_minimum(phonopy, run.calc)
     if lowest < -IMAGINARY_THRESHOLD_THZ:
         raise no_heat_without_modes(lowest, "by exact D(q)")
@@ -202,7 +207,9 @@ class ConductivityStudy(CrystalStudy):
             **self.supercell,
             "third_order_supercell_matrix": self.phono3py.supercell_matrix.tolist(),
             "n_atoms_third_order": len(self.phono3py.supercell),
-            "third_order_error": choice.error,
+            "third_order_error": choice.error if np.isfinite(choice.error) else None,
+            "third_order_error_against": compared_with(choice.against, "exact derivatives"),
+            "third_order_noise": choice.noise,
             "third_order_tolerance": choice.tolerance,
             "third_order_reached_tolerance": choice.reached,
             "third_order_tried": [{"n_atoms": n, "third_order_error": error} for _, n, error in choice.tried],
@@ -238,6 +245,9 @@ class ConductivityStudy(CrystalStudy):
             text.row(name, f"{matrix_in_words(matrix.tolist())}, {len(cell)} atoms")
         describe_supercell_error(text, self.supercell, float(found.frequencies.max()), "second-order error")
         text.row("third-order error", self._choice_in_words(), doubt=not self.choice.reached)
+        if (noise := self.choice.noise) is not None:
+            words = f"{100 * noise:.2g} % RMS by displacements twice as long"
+            text.row("third-order noise", words, doubt=noise > self.choice.tolerance)
         text.group(f"thermal conductivity of the lattice (W/m/K), {_METHODS[found.method]}")
         isotopes = "natural isotopes scatter" if found.isotopes else "isotopes do not scatter"
         edge = "" if found.boundary_um is None else f", boundaries at {found.boundary_um:g} µm"
@@ -262,9 +272,12 @@ class ConductivityStudy(CrystalStudy):
 
     def _choice_in_words(self) -> str:
         choice = self.choice
+        if not np.isfinite(choice.error):
+            return "not known: no smaller supercell to compare with"
         others = [f"{100 * error:.2g} % with {n}" for _, n, error in choice.tried if n < choice.n_atoms]
         tried = f" ({', '.join(others[-2:])})" if others else ""
-        words = f"{100 * choice.error:.2g} % RMS between its wave vectors{tried}"
+        against = f", against {compared_with(choice.against)}" if choice.against else ""
+        words = f"{100 * choice.error:.2g} % RMS between its wave vectors{against}{tried}"
         if choice.reached:
             return words
         why = "the largest allowed" if self.settings.third_supercell is None else "as asked"

@@ -200,7 +200,7 @@ def find_supercell(
     crystal: Crystal, atoms: Atoms, run: Run[SupercellSettings]
 ) -> tuple[np.ndarray, SupercellChoice | None]:
     """(3, 3) the supercell asked for; or the one chosen for the relaxed `atoms`, and how."""
-    from ..phonons.finite_differences import knows_matrices
+    from ..phonons.calculators import knows_matrices
     from ..phonons.supercell.choice import choose_supercell
     from ..phonons.supercell.comparison import choose_by_comparison
 

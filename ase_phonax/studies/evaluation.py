@@ -13,11 +13,14 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ase.calculators.calculator import Calculator
+
 from ..base.errors import InputError
 from ..base.settings import convert
+from ..phonons.finite_differences import crystal_calculator
 from ..training.scores import Scores, evaluate
 from ..training.targets import QUANTITIES
-from .model_facts import model_facts
+from .model_facts import facts_of, model_facts
 from .notes import collected_warnings
 from .output import write_summary
 from .provenance import Origin
@@ -108,7 +111,7 @@ class EvaluationStudy(Study):
 
 
 def evaluation_study(
-    model: Potential | str | PathLike[str],
+    model: Potential | str | PathLike[str] | Calculator,
     data: str | PathLike[str] | Sequence[str | PathLike[str] | Frame],
     *,
     keys: Mapping[str, str] | None = None,
@@ -121,7 +124,7 @@ def evaluation_study(
     """Compare a model with labels, as `training.scores.evaluate` does, for files and a report.
 
     Args:
-        model: a `Potential`, a registered name, or a model file.
+        model: a `Potential`, a registered name, or a model file; or any ASE calculator.
         data: files of `read_frames`, or frames.
         keys: names of labels in ASE's files.
         dtype: "float64" or "float32".
@@ -141,19 +144,20 @@ def evaluation_study(
     keys = None if keys is None else convert(dict[str, str], keys, "the evaluation", "keys")
     named = model if isinstance(model, (str, PathLike)) else None
     given = origin or Origin(model_file=named)
-    given = replace(given, model=None if named is None else str(named), dtype=dtype)
+    if not isinstance(model, Calculator):
+        given = replace(given, model=None if named is None else str(named), dtype=dtype)
     watch = watch or Watch()
     with (
         collected_warnings(again=origin is None) as notes,  # a caller in Python gets them as well
         watch.section("frames"),
         watch.progress("frames") as progress,
     ):
-        potential = load_model(model)
-        scores = evaluate(potential, data, keys=keys, dtype=dtype, progress=progress, route=route, device=device)
+        asked: Any = crystal_calculator(model) if isinstance(model, Calculator) else load_model(model)
+        scores = evaluate(asked, data, keys=keys, dtype=dtype, progress=progress, route=route, device=device)
     return EvaluationStudy(
         origin=given,
-        dtype=dtype,
-        model=model_facts(potential, given.model),
+        dtype=given.precision(asked),
+        model=facts_of(asked, given.model) if isinstance(model, Calculator) else model_facts(asked, given.model),
         provenance=given.provenance(),
         notes=notes,
         timings_s=watch.rounded(),

@@ -76,7 +76,7 @@ def prepare(
 
 def compute(crystal: Crystal, run: Run[GruneisenSettings]) -> GruneisenStudy:
     """What is asked of a crystal that was prepared."""
-    from ..phonons.finite_differences import knows_matrices
+    from ..phonons.calculators import knows_matrices
     from ..phonons.volumes import get_exact_gruneisen, get_gruneisen
 
     settings = run.settings

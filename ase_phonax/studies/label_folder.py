@@ -17,12 +17,14 @@ from ..base.claims import LOCK
 from ..base.errors import InputError, OutputError, in_words
 from ..base.files import TEMPORARY, write_whole
 from ..base.input_files import parse_json
+from .model_facts import facts_of, fingerprint_of
 from .summary_units import Summary
 
 if TYPE_CHECKING:
     from ase import Atoms
 
     from ..calculator import PhonaxCalculator
+    from ..phonons.finite_differences import DisplacementCalculator
     from ..training.labels.teacher import LabelRecipe
     from .labelling import LabelledStructure
     from .provenance import Origin
@@ -36,7 +38,7 @@ _REMEDY = "make room and start again, or choose another folder (`folder`)"
 def note_or_compare(
     folder: Path,
     recipe: LabelRecipe,
-    calc: PhonaxCalculator,
+    calc: PhonaxCalculator | DisplacementCalculator,
     structures: Sequence[Atoms],
     names: Sequence[str],
     origin: Origin,
@@ -47,11 +49,12 @@ def note_or_compare(
         InputError: labels of another recipe, model or of other structures are there, or nobody can say of which.
         OutputError: the folder cannot be written.
     """
+    facts = facts_of(calc, None)
     content = {
         "recipe": asdict(recipe),
-        "model": calc.potential.name,
-        "model_fingerprint": calc.potential.fingerprint(),
-        "level_of_theory": calc.potential.provenance.level_of_theory,
+        "model": facts["model"],
+        "model_fingerprint": fingerprint_of(calc),
+        "level_of_theory": facts["level_of_theory"],
         "dtype": origin.precision(calc),
         **({} if calc.field is None else {"field": calc.field.tolist()}),
         "files": [file for file in dict.fromkeys(name.rpartition("@")[0] for name in names) if file],

@@ -17,15 +17,16 @@ from ase import Atoms
 
 from ..base.claims import claimed_folder
 from ..base.cores import LIMIT, n_cores, one_blas_thread
-from ..base.errors import InputError, OutputError, PhonaxError, StructureError, check_calculator, in_words
+from ..base.errors import InputError, OutputError, PhonaxError, StructureError, in_words
 from ..base.processes import in_processes
 from ..base.settings import build, convert
 from ..base.sharing import ignored_warnings
 from ..calculator import PhonaxCalculator
+from ..phonons.finite_differences import DisplacementCalculator, crystal_calculator
 from ..training.labels import Frame, read_frames, save_frames, teacher
 from ..training.labels.checks import check_frames
 from .label_folder import FAILURES, FRAMES, NOTE, note_or_compare, remove_labels, remove_parts, write_failures
-from .model_facts import model_facts
+from .model_facts import facts_of
 from .notes import collected_warnings
 from .provenance import Origin
 from .report import Report
@@ -123,7 +124,7 @@ class LabelStudy(Study):
 
 def label_structures(
     structures: Sequence[Atoms],
-    calc: PhonaxCalculator,
+    calc: PhonaxCalculator | DisplacementCalculator,
     folder: str | os.PathLike,
     recipe: teacher.LabelRecipe | Mapping[str, Any] | None = None,
     *,
@@ -141,7 +142,8 @@ def label_structures(
 
     Args:
         structures: crystals, or molecules without periodicity.
-        calc: of the model whose labels they get. Several processes get copies of it.
+        calc: of the model whose labels they get, or any other ASE calculator, inside a `DisplacementCalculator` that
+            knows its maker. Several processes get copies of it.
         folder: made where there is none; nobody else labels into it meanwhile.
         recipe: relaxation and perturbations, which may be a mapping as in YAML; the default one if None.
         names: where the structures come from, such as "salts.xyz@3"; numbers if None.
@@ -159,21 +161,21 @@ def label_structures(
         raise StructureError("there are no structures", "there is nothing to label", "give at least one")
     if n_workers is not None and (n_workers := convert(int, n_workers, "the labelling", "n_workers")) < 1:
         raise InputError(f"the number of processes is {n_workers}", "somebody has to compute", "give 1 or more")
-    check_calculator(calc, "get_dynamical_matrix")
+    teacher_calc = crystal_calculator(calc)
     recipe = _as_recipe({} if recipe is None else recipe)
     folder, watch, origin = Path(folder), watch or Watch(), origin or Origin()
     tasks = _tasks(structures, names, folder)
     with watch.section("labels"), claimed_folder(folder):
         if overwrite:
             remove_labels(folder)
-        note_or_compare(folder, recipe, calc, structures, [task.structure.name for task in tasks], origin)
+        note_or_compare(folder, recipe, teacher_calc, structures, [task.structure.name for task in tasks], origin)
         remove_parts(folder)  # of a start that was killed
         left = [task for task in tasks if not task.structure.path.exists()]
         n_processes = min(n_workers or n_cores(), max(1, len(left)))
         try:
             with (
                 watch.progress("structures") as progress,
-                closing(_results(left, partial(_label, calc, recipe), n_processes)) as results,
+                closing(_results(left, partial(_label, teacher_calc, recipe), n_processes)) as results,
             ):
                 failures = []
                 for done, (task, problem) in enumerate(results, len(tasks) - len(left) + 1):
@@ -189,8 +191,8 @@ def label_structures(
     failed = {failure.number: failure for failure in failures}
     return LabelStudy(
         origin=origin,
-        dtype=origin.precision(calc),
-        model=model_facts(calc.potential, origin.model),
+        dtype=origin.precision(teacher_calc),
+        model=facts_of(teacher_calc, origin.model),
         provenance=origin.provenance(),
         notes=[],
         timings_s=watch.rounded(),
@@ -257,7 +259,7 @@ def _share_cores(n_processes: int) -> None:
     os.environ[LIMIT] = str(max(1, n_cores() // n_processes))
 
 
-def _label(calc: PhonaxCalculator, recipe: teacher.LabelRecipe, task: _Task) -> str:
+def _label(calc: PhonaxCalculator | DisplacementCalculator, recipe: teacher.LabelRecipe, task: _Task) -> str:
     """Label one structure and write its frames; what went wrong with this one, in a line."""
     structure = task.structure
     try:

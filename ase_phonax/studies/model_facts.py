@@ -61,6 +61,15 @@ def facts_of(calc: Any, asked: str | None) -> dict[str, str]:
     }
 
 
+def fingerprint_of(calc: Any) -> str:
+    """sha256 that tells the model behind a calculator, or the calculator itself, from others.
+
+    Raises:
+        InputError: a calculator by displacements of which nobody says what makes it.
+    """
+    return str(getattr(calc, "potential", calc).fingerprint())
+
+
 def imitates_another(facts: Summary) -> bool:
     """Whether the model learned from another, with errors of its own on top."""
     return facts["level_of_theory"].startswith("imitates")

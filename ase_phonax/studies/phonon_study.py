@@ -165,7 +165,7 @@ def refuse_exact(calc: object, settings: PhononSettings) -> None:
     Raises:
         InputError: it was asked for.
     """
-    from ..phonons.finite_differences import knows_matrices
+    from ..phonons.calculators import knows_matrices
 
     if settings.exact and not knows_matrices(calc):
         raise InputError(
@@ -214,7 +214,7 @@ def _sample(crystal: Crystal, phonopy: Phonopy, run: Run[PhononSettings], missed
     import numpy as np
 
     from ..phonons.bands.structure import get_band_structure
-    from ..phonons.finite_differences import knows_matrices
+    from ..phonons.calculators import knows_matrices
     from ..phonons.sampling import heat, meshes, stability
 
     settings, calc, watch = run.settings, run.calc, run.watch

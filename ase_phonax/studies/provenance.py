@@ -9,15 +9,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from .. import __version__
 from ..base.errors import ModelError, UnstableWarning
 from ..base.sharing import ignored_warnings
 from .summary_units import Summary
-
-if TYPE_CHECKING:
-    from ..calculator import PhonaxCalculator
 
 FileName = str | os.PathLike[str]
 
@@ -45,8 +42,8 @@ class Origin:
     files: tuple[FileName, ...] = ()
     dtype: str | None = None
 
-    def precision(self, calc: PhonaxCalculator) -> str:
-        """Precision of the results: "float64" or "float32"."""
+    def precision(self, calc: Any) -> str:
+        """Precision of the results: "float64", "float32", or what another calculator says of itself."""
         return self.dtype or str(getattr(calc, "dtype", "float64"))
 
     def provenance(self) -> Summary:

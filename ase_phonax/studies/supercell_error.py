@@ -17,7 +17,7 @@ def supercell_error(calc: PhonaxCalculator, phonopy: Phonopy, tolerance_thz: flo
     """How far frequencies interpolated from the supercell of a crystal are from exact ones."""
     import numpy as np
 
-    from ..phonons.finite_differences import knows_matrices
+    from ..phonons.calculators import knows_matrices
     from ..phonons.supercell import checks, constants
     from ..phonons.supercell.comparison import errors_by_comparison
 
@@ -61,6 +61,6 @@ def describe_supercell_error(text: Report, found: Summary, highest_thz: float, n
     text.row(name, f"{error:.2g} THz RMS, {worst:.2g} THz at most, against {against}   {words}", doubt=too_large)
 
 
-def compared_with(n_atoms: int) -> str:
-    """What frequencies were compared with, in words; 0 for exact D(q)."""
-    return f"a supercell of {n_atoms} atoms" if n_atoms else "exact D(q)"
+def compared_with(n_atoms: int, exact: str = "exact D(q)") -> str:
+    """What numbers of a supercell were compared with, in words; 0 for exact ones."""
+    return f"a supercell of {n_atoms} atoms" if n_atoms else exact

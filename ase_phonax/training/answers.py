@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
@@ -12,10 +12,13 @@ from ..base.errors import InputError
 from ..derivatives.conventions import frequencies_thz, mass_weighted, signed_roots_thz
 from ..derivatives.evaluator import Evaluator
 from ..derivatives.fields import FieldResponse
-from ..models.fields import DIPOLE, POLARIZABILITY, has_output, in_field
+from ..models.fields import DIPOLE, POLARIZABILITY, in_field
+from ..models.outputs import Output
 from ..models.potential import Potential
 
 if TYPE_CHECKING:
+    from ..phonons.differences import Differences
+    from ..phonons.finite_differences import DisplacementCalculator
     from .labels.frames import Frame
     from .target import Target
 
@@ -38,6 +41,16 @@ class Respondent:
         """The model."""
         return self._without.potential
 
+    @property
+    def name(self) -> str:
+        """That of the model."""
+        return self.potential.name
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """What its network gives."""
+        return tuple(self.potential.outputs)
+
     def response(self, field: np.ndarray | None) -> FieldResponse:
         """What has the outputs and Born charges of molecules in a field."""
         return self._without if field is None else self._without.at(field)
@@ -55,10 +68,30 @@ class Respondent:
         return evaluator
 
 
+class OtherRespondent:
+    """A calculator of another package, asked in the same words: it has no outputs beside the energy, and no fields.
+
+    Args:
+        calc: whose second derivatives are those of whole cells at q = 0.
+    """
+
+    def __init__(self, calc: DisplacementCalculator) -> None:
+        self._differences, self.name = calc.evaluator, calc.title
+        self.outputs: tuple[Output, ...] = ()
+
+    def response(self, field: np.ndarray | None) -> NoReturn:
+        """It gives none; `outputs` says so, and nobody asks."""
+        raise AssertionError("labels of outputs are left out, and frames in fields are refused")
+
+    def evaluator(self, field: np.ndarray | None) -> Differences:
+        """What has the energies, and their derivatives."""
+        return self._differences
+
+
 class Answers:
     """What a model says of one frame, in its field; each answer is computed when it is first asked for."""
 
-    def __init__(self, model: Respondent, frame: Frame) -> None:
+    def __init__(self, model: Respondent | OtherRespondent, frame: Frame) -> None:
         self._model, self.frame = model, frame
         self._matrices: dict[bytes, np.ndarray] = {}
 
@@ -89,7 +122,7 @@ class Answers:
     def knows(self, target: Target) -> bool:
         """Whether the model says anything of a label: its network may lack the output."""
         output = target.output or target.needs
-        return output is None or any(own.name == output.name for own in self._model.potential.outputs)
+        return output is None or any(own.name == output.name for own in self._model.outputs)
 
     @property
     def born_charges(self) -> np.ndarray:
@@ -114,20 +147,20 @@ class Answers:
         return frequencies_thz(mass_weighted(matrices, self.frame.atoms.get_masses()))
 
 
-def check_fields(potential: Potential, frames: Sequence[Frame]) -> None:
+def check_fields(name: str, outputs: Sequence[Output], frames: Sequence[Frame]) -> None:
     """Refuse frames in electric fields where a model says nothing of fields.
 
     Raises:
         InputError: naming the first of them.
     """
-    names = [output.name for output in potential.outputs]
+    names = [output.name for output in outputs]
     wanted = (DIPOLE, POLARIZABILITY) if POLARIZABILITY.name in names else (DIPOLE,)
     in_fields = [frame for frame in frames if frame.field is not None]
-    if in_fields and not all(has_output(potential, output) for output in wanted):
-        first, gives = in_fields[0], ", ".join(str(output) for output in potential.outputs)
+    if in_fields and not all(output in outputs for output in wanted):
+        first, gives = in_fields[0], ", ".join(str(output) for output in outputs) or "none"
         raise InputError(
             f"{first.origin or 'a frame'} ({first.atoms.get_chemical_formula()}), one of {len(in_fields)}, is in an "
-            f"electric field, and the model {potential.name!r} gives {gives}",
+            f"electric field, and the model {name!r} gives {gives}",
             "in a field energies and forces need a dipole (1o, eÅ); without they would be those of another situation",
             "take a model that gives one, or leave out frames in fields; training on frames in fields makes one",
         )

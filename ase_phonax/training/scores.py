@@ -6,13 +6,14 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
+from ase.calculators.calculator import Calculator
 
 from ..base.errors import InputError
 from ..base.progress import Progress
 from ..derivatives.evaluator import Evaluator, checked_route
 from ..models.potential import Potential
 from ..structures.formulas import formula
-from .answers import Answers, Respondent, check_fields, relative_error
+from .answers import Answers, OtherRespondent, Respondent, check_fields, relative_error
 from .labels.frames import Frame
 from .labels.reading import read_frames
 from .targets import QUANTITIES, TARGETS
@@ -41,7 +42,7 @@ class Scores:
 
 
 def evaluate(
-    model: str | PathLike | Potential,
+    model: str | PathLike | Potential | Calculator,
     data: str | PathLike | Sequence[str | PathLike | Frame],
     *,
     keys: Mapping[str, str] | None = None,
@@ -56,22 +57,21 @@ def evaluate(
     electric fields are compared with the model in these fields.
 
     Args:
-        model: a `Potential`, a registered name, or a model file.
+        model: a `Potential`, a registered name, or a model file; or any ASE calculator, whose second derivatives are
+            found by displacements, those of whole cells at q = 0.
         data: files of `labels.read_frames`, or frames.
         keys: names of labels in ASE's files.
         progress: called with (done, total) frames.
-        route, device: as those of `PhonaxCalculator`.
+        dtype, route, device: as those of `PhonaxCalculator`; not for other calculators.
 
     Raises:
-        InputError, ModelError: what cannot be read; frames in electric fields, of which the model says nothing.
+        InputError, ModelError: what cannot be read; frames in electric fields, of which the model says nothing; second
+            derivatives at wave vectors that the calculator does not know.
         StructureError: an element the model does not know.
     """
-    from ..models.loading import load_model
-
-    potential = load_model(model)
-    respondent = Respondent(Evaluator(potential, np.dtype(dtype), *checked_route(route, False, device)))
+    respondent = _respondent(model, dtype, route, device)
     frames = _as_frames(data, keys)
-    check_fields(potential, frames)
+    check_fields(respondent.name, respondent.outputs, frames)
     rows, errors, relative = [], dict[str, list[np.ndarray]](), list[float]()
     for done, frame in enumerate(frames, 1):
         answers = Answers(respondent, frame)
@@ -95,6 +95,19 @@ def evaluate(
         float(np.mean(relative)) if relative else float("nan"),
         tuple(rows),
     )
+
+
+def _respondent(
+    model: str | PathLike | Potential | Calculator, dtype: str, route: str | None, device: Any
+) -> Respondent | OtherRespondent:
+    """Whom frames are compared with."""
+    from ..models.loading import load_model
+    from ..phonons.finite_differences import DisplacementCalculator, crystal_calculator
+
+    if not isinstance(model, Calculator):
+        return Respondent(Evaluator(load_model(model), np.dtype(dtype), *checked_route(route, False, device)))
+    calc = crystal_calculator(model)
+    return OtherRespondent(calc) if isinstance(calc, DisplacementCalculator) else Respondent(calc.evaluator)
 
 
 def _as_frames(data: str | PathLike | Sequence[Any], keys: Mapping[str, str] | None) -> list[Frame]:

@@ -23,6 +23,8 @@ HELD_OUT = 0.05  # part of the molecules, besides those named below
 LARGER = Path(__file__).with_name("larger.smi")  # common molecules of more atoms, by hand
 # By hand, too: nitro groups and other bonds of N and O, peroxides, esters, dienes, isobutene's like, aromatics, rings.
 KINDS = Path(__file__).with_name("kinds.smi")
+# By hand, too: small ones with soft torsions, amides and ethers first, which few of the others say anything about.
+SOFT = Path(__file__).with_name("soft.smi")
 # What has no place in a bottle: bonds among O, N and F that break at a look, strained multiple bonds, crowded carbons.
 UNWANTED = [
     Chem.MolFromSmarts(pattern)
@@ -51,12 +53,17 @@ def molecules(quick: bool = False) -> list[str]:
     chosen += [canonical(smiles) for smiles in (*LARGER.read_text().split(), *TESTED.values())]
     breadth = five + random.Random(1).sample(six, OF_SIX)
     random.Random(2).shuffle(breadth)
-    return list(dict.fromkeys(["[H][H]", *chosen, *breadth, *kinds()]))
+    return list(dict.fromkeys(["[H][H]", *chosen, *breadth, *kinds(), *soft()]))
 
 
 def kinds() -> list[str]:
     """Those of `KINDS`, and those tested of them."""
     return [canonical(smiles) for smiles in (*KINDS.read_text().split(), *TESTED_KINDS.values())]
+
+
+def soft() -> list[str]:
+    """Those of `SOFT`."""
+    return [canonical(smiles) for smiles in SOFT.read_text().split()]
 
 
 def split_of(smiles: str) -> str:

@@ -1,9 +1,9 @@
 """Energies, forces and Hessians by PBE/def2-SVP, on fewer molecules; and the molecules tested, at their minima.
 
 Needs `pip install pyscf tblite rdkit`. One frame for each molecule, from the minimum of GFN2-xTB, displaced a little
-at random: its Hessian is worth dozens of forces. Those of kinds.smi come first. Molecules tested are relaxed at this
-level first. The first ten of them are computed without density fitting, and so were the first 88 others, drawn from up
-to twelve atoms; each label says how in `level`.
+at random: its Hessian is worth dozens of forces. Those of soft.smi and kinds.smi come first. Molecules tested are
+relaxed at this level first. The first ten of them are computed without density fitting, and so were the first 88
+others, drawn from up to twelve atoms; each label says how in `level`.
 """
 
 import random
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from molecules import kinds, molecules, split_of
+from molecules import kinds, molecules, soft, split_of
 from tested import TESTED
 from xtb import save
 
@@ -46,8 +46,9 @@ def label_all(folder: Path, xtb: Path, part: tuple[int, int] = (0, 1)) -> None:
     tested = [k for k in sizes if split_of(names[k]) == "tested"]
     others = [k for k in sorted(sizes) if k not in tested]
     random.Random(0).shuffle(others)  # whenever it is stopped, molecules of all kinds are there
-    of_kinds = set(kinds())
+    of_kinds = {*kinds(), *soft()}
     first = [k for k in others if names[k] in of_kinds and sizes[k] <= MOST_OF_KINDS]
+    first.sort(key=lambda k: names[k] not in soft())
     others = [k for k in others if names[k] not in of_kinds and sizes[k] <= MOST_ATOMS]
     without_fitting = set(TESTED.values())
     for k in (tested + first + others)[part[0] :: part[1]]:

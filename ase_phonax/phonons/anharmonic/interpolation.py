@@ -75,7 +75,12 @@ def third_order_error(
     Args:
         exact: (m, 3n, 3n, 3n) of `exact_triplets`.
     """
-    scale = np.repeat(1 / np.sqrt(crystal_atoms(cells.primitive).get_masses()), 3)
+    masses = crystal_atoms(cells.primitive).get_masses()
+    return triplets_error(interpolated_triplets(constants, cells, triplets), exact, masses)
+
+
+def triplets_error(found: NDArray[np.complex128], right: NDArray[np.complex128], masses: NDArray[np.float64]) -> float:
+    """Root mean square of what is missed over that of what is right, both (m, 3n, 3n, 3n), masses (n,) [amu]."""
+    scale = np.repeat(1 / np.sqrt(masses), 3)
     weights = scale[:, None, None] * scale[:, None] * scale
-    difference = interpolated_triplets(constants, cells, triplets) - exact
-    return float(np.linalg.norm(difference * weights) / np.linalg.norm(exact * weights))
+    return float(np.linalg.norm((found - right) * weights) / np.linalg.norm(right * weights))

@@ -1,5 +1,7 @@
 """Derivatives of a supercell's force constants by strain, exactly: phonons of a strained crystal without one.
 
+Of calculators that do not know D(q) they are differences (`by_displacements`).
+
 Only strains that the crystal's symmetry leaves as they are: pressure and heat cause no others. There is one of them in
 cubic crystals, two where one axis stands out, up to six.
 """
@@ -15,12 +17,14 @@ from phonopy import Phonopy
 
 from ...derivatives.crystals import invariant_strain_slopes
 from ...structures.space_groups import SYMPREC, get_operations
+from ..calculators import knows_matrices
 from ..elastic.moduli import VOIGT
 from ..supercell.constants import commensurate_qpoints, constants_from_lattice_matrices, crystal_atoms
+from .by_displacements import strained_differences
 
 if TYPE_CHECKING:
     from ...base.progress import Progress
-    from ..calculators import EvaluatedCalculator
+    from ..calculators import EvaluatedCrystalCalculator
 
 _SAME = 1e-6  # of eigenvalues of a projection, which are 0 or 1
 
@@ -46,7 +50,7 @@ def as_engineers(strains: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def strained_constants(
     phonopy: Phonopy,
-    calc: EvaluatedCalculator,
+    calc: EvaluatedCrystalCalculator,
     strains: NDArray[np.float64],
     internal: NDArray[np.float64],
     progress: Progress | None = None,
@@ -64,5 +68,7 @@ def strained_constants(
     atoms = crystal_atoms(phonopy.primitive)
     qpoints, weights = commensurate_qpoints(phonopy.primitive.cell, phonopy.supercell.cell)
     followed = np.einsum("nxc,kc->knx", internal, as_engineers(strains))
+    if not knows_matrices(calc):
+        return strained_differences(phonopy, calc, strains, followed, progress)
     slopes = invariant_strain_slopes(calc.evaluator, atoms, qpoints, strains, followed, progress)
     return np.array([constants_from_lattice_matrices(own, qpoints, weights, phonopy) for own in slopes])

@@ -21,12 +21,12 @@ from .points import VolumePoint
 
 if TYPE_CHECKING:
     from ...base.progress import Progress
-    from ..calculators import EvaluatedCalculator
+    from ..calculators import EvaluatedCrystalCalculator
 
 
 def get_exact_gruneisen(
     point: VolumePoint,
-    calc: EvaluatedCalculator,
+    calc: EvaluatedCrystalCalculator,
     path: str | BandPath | None = None,
     *,
     mesh_length: float = VOLUME_MESH_LENGTH,

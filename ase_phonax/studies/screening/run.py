@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...base.errors import InputError, OutputError
-from ..model_facts import facts_of
+from ..model_facts import facts_of, fingerprint_of
 from ..watch import Watch
 from .cluster import connected, outcomes
 from .databases import DATABASE, is_server, shown
@@ -105,7 +105,7 @@ def screen(
     if parquet:
         parquet_writer()  # before anything is computed
     job, watch = Job.of(study, settings), watch or Watch()
-    identity = getattr(asked_of, "potential", asked_of).fingerprint()
+    identity = fingerprint_of(asked_of)
     model = f"{identity[:32]}-{asked_of.dtype}".replace(" ", "-")
     tasks: dict[str, tuple[int, Atoms]] = {}
     for number, atoms in enumerate(structures):

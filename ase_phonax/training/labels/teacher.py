@@ -14,6 +14,8 @@ from ...base.settings import check_fields
 from ...calculator import PhonaxCalculator
 from ...derivatives.evaluator import Evaluator
 from ...derivatives.fields import refuse_no_neutral_molecule
+from ...phonons.calculators import knows_matrices
+from ...phonons.finite_differences import Differences, DisplacementCalculator
 from ...structures.checks import check_structure
 from ...structures.relaxation import relax
 from ..values import SecondOrder
@@ -95,12 +97,18 @@ class LabelRecipe:
             )
 
 
-def label(atoms: Atoms, calc: PhonaxCalculator, recipe: LabelRecipe, number: int = 0, origin: str = "") -> list[Frame]:
+def label(
+    atoms: Atoms,
+    calc: PhonaxCalculator | DisplacementCalculator,
+    recipe: LabelRecipe,
+    number: int = 0,
+    origin: str = "",
+) -> list[Frame]:
     """The frames that a recipe makes of one structure.
 
     Args:
         atoms: crystal, or molecule without periodicity (then cells and repeats do not apply).
-        calc: of the teacher.
+        calc: of the teacher; one by displacements knows second derivatives at q = 0 alone.
         number: of the structure, part of the seed.
         origin: what the frames say of where they come from.
 
@@ -126,6 +134,8 @@ def label(atoms: Atoms, calc: PhonaxCalculator, recipe: LabelRecipe, number: int
         for _ in range(row.count):
             moved = perturbed(start, row, rng)
             qpoints = waves(row, moved, rng)
+            if not knows_matrices(calc):
+                qpoints = np.zeros_like(qpoints[: min(1, len(moved) - 1)])  # one atom has translations alone
             frames.append(replace(labelled(moved, calc.evaluator, qpoints, origin), field=calc.field))
     return frames
 
@@ -149,7 +159,7 @@ def waves(row: Perturbation, atoms: Atoms, rng: np.random.Generator) -> np.ndarr
     return rng.random((row.waves, 3)) - 0.5
 
 
-def labelled(atoms: Atoms, evaluator: Evaluator, qpoints: np.ndarray, origin: str = "") -> Frame:
+def labelled(atoms: Atoms, evaluator: Evaluator | Differences, qpoints: np.ndarray, origin: str = "") -> Frame:
     """A structure with what the potential says of it.
 
     Args:
