@@ -9,6 +9,7 @@ from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 from ase.io import write
+from ase.spacegroup import crystal
 from phono3py import Phono3py
 from phonopy.structure.atoms import PhonopyAtoms
 
@@ -17,15 +18,19 @@ from ase_phonax import (
     DisplacementCalculator,
     ExpansionSettings,
     PhonaxCalculator,
+    PhononSettings,
+    choose_supercell,
     conductivity_study,
     evaluate,
     expansion_study,
     get_phono3py,
     get_thermal_conductivity,
     label_structures,
+    phonon_study,
     relax,
 )
-from ase_phonax.base.errors import InputError, StructureError
+from ase_phonax.base.errors import InputError, StructureError, UnstableWarning
+from ase_phonax.base.sharing import ignored_warnings
 from ase_phonax.cli import main
 from ase_phonax.cli.entries import Entry
 from ase_phonax.phonons.anharmonic.choice import choose_third_order_supercell, stated_third_order_supercell
@@ -155,6 +160,7 @@ def test_copper_by_emt_from_the_command(tmp_path, monkeypatch, capsys):
     assert summary["second_derivatives"] == "displacements of 0.01 Å"
     assert summary["third_order_error_against"].startswith("a supercell of")
     assert 0 < summary["third_order_noise"] < 0.2
+    assert "not stated" not in summary["units"].values()
     assert "third-order noise" in shown
     assert "against a supercell of" in shown
     kappa = np.array(summary["kappa_W_mK"])
@@ -162,17 +168,136 @@ def test_copper_by_emt_from_the_command(tmp_path, monkeypatch, capsys):
     assert 1 < kappa[2, 0, 0] < kappa[1, 0, 0] < kappa[0, 0, 0]
 
 
+class _Stopping(EMT):
+    """It is stopped after some calculations."""
+
+    left = 10**9
+
+    def calculate(self, *arguments, **others):
+        _Stopping.left -= 1
+        if _Stopping.left < 0:
+            raise KeyboardInterrupt
+        super().calculate(*arguments, **others)
+
+
+def test_forces_of_an_interrupted_run_are_not_computed_again(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write("Cu.extxyz", bulk("Cu", a=3.6))
+    entry = ["--calculator", f"{__name__}:_Stopping", "--no-relax", "--quiet"]
+    few = ["--supercell", "2", "--third-supercell", "3", "--mesh", "6", "6", "6", "--temperatures", "300", "300", "100"]
+    command = ["conductivity", "Cu.extxyz", *entry, *few]
+    assert main([*command, "--output", "whole"]) == 0
+    needed = 10**9 - _Stopping.left
+    _Stopping.left = needed - 5
+    assert main([*command, "--output", "parts"]) == 130
+    assert "goes on from there" in capsys.readouterr().err
+    assert not (tmp_path / "parts").exists()
+    _Stopping.left = 10**9
+    assert main([*command, "--output", "parts"]) == 0
+    assert 10**9 - _Stopping.left < needed / 2
+    one, other = (json.loads((tmp_path / name / "summary.json").read_text()) for name in ("whole", "parts"))
+    assert one["kappa_W_mK"] == other["kappa_W_mK"]
+    assert not list(tmp_path.glob(".parts*"))
+
+
+class _Noisy(EMT):
+    """Forces with noise of 1e-4 eV/Å, the same for the same structure."""
+
+    def calculate(self, atoms=None, *arguments, **others):
+        super().calculate(atoms, *arguments, **others)
+        seed = int(abs(atoms.positions).sum() * 1e9) % 2**32
+        noise = np.random.default_rng(seed).normal(scale=1e-4, size=(len(atoms), 3))
+        self.results["forces"] = self.results["forces"] + noise
+
+
+def test_noise_is_told_and_moves_no_crystal_as_a_whole():
+    atoms = bulk("Al")
+    quiet, noisy = (DisplacementCalculator(own()) for own in (EMT, _Noisy))
+    cells = build_phonopy(atoms, 3, is_symmetry=False)
+    for calc in (quiet, noisy):
+        constants = calc.get_force_constants(cells)
+        # What symmetry makes of one displaced atom sums to zero where its forces do.
+        assert np.abs(constants.sum(axis=1)).max() < 1e-9
+    stated = 3 * np.eye(3, dtype=int)
+    choices = [stated_third_order_supercell(atoms, calc, stated) for calc in (quiet, noisy)]
+    assert choices[0].noise < 0.05
+    triplets = probe_triplets()
+    right = interpolated_triplets(choices[0].constants, cells, triplets)
+    off = third_order_error(choices[1].constants, cells, right, triplets)
+    # The smaller of fcc's has no constants at all: noise is that of the larger.
+    assert off / 3 < choices[1].noise < 5 * off
+
+
+class _WithoutStress(EMT):
+    implemented_properties = ("energy", "forces")
+
+
+def test_a_cell_that_is_kept_needs_no_stress():
+    settings = PhononSettings(fix_cell=True, supercell=(2, 2, 2), mesh_length=10.0)
+    study = phonon_study(bulk("Cu", a=3.59), _WithoutStress(), settings)
+    assert study.relaxation.max_stress is None
+    assert "unknown eV/Å³" in study.report().text()
+    with pytest.raises(InputError, match=r"gives no stress[\s\S]*fix_cell"):
+        phonon_study(bulk("Cu"), _WithoutStress(), PhononSettings(supercell=(2, 2, 2)))
+    with pytest.raises(InputError, match="gives no stress"):
+        expansion_study(bulk("Cu"), _WithoutStress(), ExpansionSettings(supercell=(2, 2, 2)))
+
+
+def _raises(error):
+    class Failing(EMT):
+        def calculate(self, *arguments, **others):
+            raise error
+
+    return Failing()
+
+
+def test_what_calculators_of_others_do_is_told_in_words(tmp_path, monkeypatch, capsys):
+    settings = PhononSettings(supercell=(2, 2, 2), no_relax=True)
+    with pytest.raises(InputError, match="SCF did not converge"):
+        phonon_study(bulk("Cu"), _raises(RuntimeError("SCF did not converge")), settings)
+    with pytest.raises(InputError, match="give an ASE calculator: an object, not its class"):
+        phonon_study(bulk("Cu"), EMT, settings)
+    with pytest.raises(InputError, match=r"step of displacements is '0\.01'"):
+        DisplacementCalculator(EMT(), step="0.01")
+    magnetic = bulk("Ni")
+    magnetic.set_initial_magnetic_moments([0.6])
+    moments = ignored_warnings("The structure has magnetic moments", UnstableWarning)  # said once in a process
+    with moments, pytest.raises(StructureError, match="displaced supercells"):
+        phonon_study(magnetic, EMT(), settings)
+    for maker in (lambda: EMT(), bulk("Cu").copy):
+        with pytest.raises(InputError, match="does not tell it from others"):
+            DisplacementCalculator(EMT(), maker=maker).fingerprint()
+    with pytest.raises(InputError, match="has no get_dynamical_matrix"):
+        choose_supercell(bulk("Cu"), EMT())
+    # Parameters that are changed are another calculator.
+    inner = LennardJones(sigma=2.3, epsilon=0.4, rc=5.0)
+    calc, cells = DisplacementCalculator(inner), build_phonopy(bulk("Cu"), 2, is_symmetry=False)
+    before = calc.get_force_constants(cells)
+    inner.set(epsilon=0.8)
+    inner.reset()  # which ASE leaves to whoever sets them
+    assert calc.get_force_constants(cells) == pytest.approx(2 * before, rel=1e-6)
+    monkeypatch.chdir(tmp_path)
+    write("Cu.extxyz", bulk("Cu"))
+    for words, text in (
+        (["--calculator", "sys:exit"], "cannot be called with"),
+        (["--calculator", "builtins:dict"], "makes {}, of the type dict"),
+        ([*EMT_ENTRY, "--dtype", "float32"], "its precision is its own"),
+    ):
+        assert main(["phonons", "Cu.extxyz", *words]) == 2
+        assert text in capsys.readouterr().err
+
+
 def test_what_has_no_conductivity_is_refused_in_the_words_of_its_supercell():
     atoms = bulk("Cu", "bcc", a=2.9)
     settings = ConductivitySettings(no_relax=True, supercell=(2, 2, 2), third_supercell=(2, 2, 2), mesh=(3, 3, 3))
     with pytest.raises(StructureError, match=r"imaginary modes, down to .* in the supercell of second order"):
         conductivity_study(atoms, EMT(), settings)
-    with pytest.raises(InputError, match="gives no stress"):
-        expansion_study(bulk("Cu"), _WithoutStress(), ExpansionSettings(supercell=(2, 2, 2)))
-
-
-class _WithoutStress(EMT):
-    implemented_properties = ("energy", "forces")
+    # CuAu by EMT is soft at the edge of its zone, where coarse meshes have no wave vector.
+    tetragonal = crystal(
+        ["Cu", "Au"], [(0, 0, 0), (0.5, 0.5, 0.5)], spacegroup=123, cellpar=[2.75, 2.75, 3.7, 90, 90, 90]
+    )
+    with pytest.raises(StructureError, match="imaginary modes, down to"):
+        expansion_study(tetragonal, EMT(), ExpansionSettings(supercell=(3, 3, 3), mesh_length=10.0))
 
 
 def test_labels_of_any_calculator_are_its_own(tmp_path, monkeypatch):

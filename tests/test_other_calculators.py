@@ -247,7 +247,7 @@ def test_results_that_are_none_are_refused(what, text):
         (["ase.calculators.lj:LennardJones", "--calculator-arguments", "[1, 2]"], "give a mapping"),
         (["ase.calculators.lj:LennardJones", "--calculator-arguments", "{a: [}"], "cannot be read"),
         (["ase.build:bulk"], "cannot be called with"),
-        (["builtins:dict"], "which has no get_forces"),
+        (["builtins:dict"], "energies and forces are asked of an ASE calculator"),
         ([EMT_ENTRY, "--model", "phonax-small"], "are given"),
         ([EMT_ENTRY, "--second-derivatives", "hessian"], "has no get_hessian"),
         ([EMT_ENTRY, "--supercell", "1"], "the supercell has one atom"),

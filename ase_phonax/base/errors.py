@@ -68,6 +68,10 @@ class RelaxationError(PhonaxError, RuntimeError):
     exit_code = 4
 
 
+class MissingPropertyError(InputError, NotImplementedError):
+    """A calculator of another package does not give what is needed."""
+
+
 class OutputError(PhonaxError, OSError):
     """Results cannot be written where they were asked for."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import reprlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -34,13 +35,21 @@ class Entry:
         """
         factory = self._factory()
         try:
-            return factory(**self.arguments)
-        except Exception as error:  # of another package: whatever it raises
+            made = factory(**self.arguments)
+        except (Exception, SystemExit) as error:  # of another package: whatever it raises
             raise InputError(
                 f"{self.name} cannot be called with {self.arguments}: {in_words(error)}",
                 "it has to make an ASE calculator",
                 "try it in Python first; arguments come from `--calculator-arguments`",
             ) from error
+
+        if not hasattr(made, "get_property") or isinstance(made, type):
+            raise InputError(
+                f"{self.name} makes {reprlib.repr(made)}, of the type {type(made).__name__}",
+                "energies and forces are asked of an ASE calculator",
+                "name a class of calculators, or a function that returns one",
+            )
+        return made
 
     def _factory(self) -> Callable[..., Any]:
         module, colon, name = self.name.partition(":")
@@ -58,7 +67,7 @@ class Entry:
             found: Any = sys.modules[module]
             for part in name.split("."):
                 found = getattr(found, part)
-        except Exception as error:  # a module that is imported raises whatever it runs into
+        except (Exception, SystemExit) as error:  # a module that is imported raises whatever it runs into
             raise InputError(
                 f"{self.name} cannot be imported: {in_words(error)}",
                 "without it there are no energies",

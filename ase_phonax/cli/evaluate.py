@@ -33,7 +33,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     from pathlib import Path
 
     words = "a name listed by `ase-phonax models`, or a model file; none with `--calculator`"
-    parser.add_argument("model", metavar="MODEL", help=words)
+    parser.add_argument("model", metavar="MODEL", nargs="?", help=words)
     parser.add_argument("data", metavar="DATA", nargs="*", help="labelled structures")
     parser.add_argument("--key", metavar="LABEL=NAME", action="append", default=[], help="e.g. energy=REF_energy")
     add_calculator(parser)
@@ -102,17 +102,23 @@ def _model_and_data(arguments: argparse.Namespace) -> tuple[dict[str, Any], list
     Raises:
         InputError: no files.
     """
+    from ..models.registry import find_card
+
     first, others = arguments.model, list(arguments.data)
     if arguments.calculator is not None:
-        arguments.model = None
-        calc = load_calculator(arguments)
-        arguments.model, others = first, [first, *others]
-        return {"model": calc}, others
-    refuse_idle_options(arguments)
-    if not others:
+        others = [first, *others] if first is not None and not find_card(first) else others
+        if len(others) > len(arguments.data):
+            arguments.model = None  # the first file stood in its place
+    else:
+        refuse_idle_options(arguments)
+    if not others or (first is None and arguments.calculator is None):
         raise InputError(
-            f"{first} is named, and no labelled structures", "a model is compared with labels", "name their files"
+            f"{first or arguments.calculator or 'nothing'} is named, and no labelled structures",
+            "a model is compared with labels",
+            "name it and their files",
         )
+    if arguments.calculator is not None:
+        return {"model": load_calculator(arguments)}, others
     return calculator_arguments(arguments), others
 
 

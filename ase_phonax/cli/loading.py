@@ -88,12 +88,19 @@ def other_calculator(arguments: argparse.Namespace) -> DisplacementCalculator:
     """
     from ..base.errors import InputError
     from .entries import calculator_of
+    from .options import CalculatorOptions
 
     stated = [name for name in ("model", "route", "device") if getattr(arguments, name) is not None]
     if stated:
         raise InputError(
             f"`--calculator {arguments.calculator}` and `--{stated[0]} {getattr(arguments, stated[0])}` are given",
             "energies come from one of them",
+            "leave one out; what the calculator is made with stands in `--calculator-arguments`",
+        )
+    if arguments.dtype != CalculatorOptions.dtype:
+        raise InputError(
+            f"`--calculator {arguments.calculator}` and `--dtype {arguments.dtype}` are given",
+            "its precision is its own",
             "leave one out; what the calculator is made with stands in `--calculator-arguments`",
         )
     return calculator_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -51,9 +52,14 @@ class DisplacingCalculator(ForceConstantsCalculator, Protocol):
     step: float
 
     def get_third_order(
-        self, cells: Phonopy | Phono3py, *, progress: Progress | None = None, step: float | None = None
+        self,
+        cells: Phonopy | Phono3py,
+        *,
+        progress: Progress | None = None,
+        step: float | None = None,
+        keep: Path | None = None,
     ) -> NDArray[np.float64]:
-        """As `ThirdOrderCalculator`; `step` is that of displacements [Å]."""
+        """As `ThirdOrderCalculator`; `step` is that of displacements [Å], `keep` a folder for forces that are known."""
         ...
 
 

@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import reprlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
+from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import ArrayLike, NDArray
 from phonopy import Phonopy
-from phonopy.structure.atoms import PhonopyAtoms
 
-from ..base.errors import InputError, check_calculator, in_words
+from ..base.errors import InputError, MissingPropertyError, PhonaxError, check_calculator, in_words
 from ..base.sharing import Remembered
 from ..derivatives.conventions import frequencies_thz
 from ..structures.checks import vibrating
 from .calculators import knows_matrices
 from .defaults import DISPLACEMENT, DISPLACEMENTS, HESSIAN, THIRD_ORDER_STEPS, WAYS
-from .differences import Differences
+from .differences import Differences, displaced_forces
+from .makers import Maker, name_of
 from .supercell.constants import compact_constants, crystal_atoms, interpolated_dynamical_matrices
 from .supercell.objects import build_phonopy
 
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
 
     from ..base.progress import Progress
 
-Maker = Callable[[], Any]
 _SHAPES = {"energy": (), "forces": (-1, 3), "stress": (6,)}
 _REMEMBERED = 4  # supercells
 UNKNOWN_CUTOFF = 10.0  # [Å] vacuum that layers have to have where nobody says how far forces reach
@@ -71,13 +72,13 @@ class DisplacementCalculator(Calculator):
         maker: Maker | None = None,
     ):
         check_calculator(calc, "get_forces")
-        if not hasattr(calc, "get_property") or isinstance(calc, Atoms):
+        if not hasattr(calc, "get_property") or isinstance(calc, Atoms | type):
             raise InputError(
                 f"the calculator is {reprlib.repr(calc)}, of the type {type(calc).__name__}",
                 "energies and forces of displaced atoms are asked of it",
                 "give an ASE calculator: an object, not its class, its module or a structure",
             )
-        if not 1e-5 <= step <= 0.3:
+        if not isinstance(step, int | float) or not 1e-5 <= step <= 0.3:
             raise InputError(
                 f"the step of displacements is {step!r} Å",
                 "shorter ones drown in rounding, longer ones in anharmonicity",
@@ -95,6 +96,7 @@ class DisplacementCalculator(Calculator):
         self.inner, self.step = calc, step
         self.way = way or (HESSIAN if own else DISPLACEMENTS)
         self.title, self.maker = title or type(calc).__name__, maker
+        self._known_parameters = self._parameters()
         self._constants: Remembered[NDArray[np.float64]] = Remembered(most=_REMEMBERED)
 
     def __reduce__(self) -> Any:
@@ -108,17 +110,9 @@ class DisplacementCalculator(Calculator):
         """sha256 of what makes it and of how it is asked: tells calculators apart, as far as their makers do.
 
         Raises:
-            InputError: nobody says what makes it.
+            InputError: nobody says what makes it, or its maker's name stands for several.
         """
-        if self.maker is None:
-            raise InputError(
-                f"the calculator {self.title} cannot be told from others",
-                "results of many crystals are kept, and those of another calculator must not be taken for its own",
-                "give what makes it as well: DisplacementCalculator(make(), maker=make), make a function of a module",
-                on_command_line="name it by --calculator MODULE:NAME",
-            )
-        name = getattr(self.maker, "__qualname__", "")
-        told = f"{self.maker.__module__}.{name}" if name else repr(self.maker)
+        told = name_of(self.maker, self.title)
         return hashlib.sha256(f"{told} {self.step!r} {self.way}".encode()).hexdigest()
 
     @property
@@ -130,6 +124,16 @@ class DisplacementCalculator(Calculator):
     def described(self) -> str:
         """How second derivatives are found, in words."""
         return "its own Hessian" if self.way == HESSIAN else f"displacements of {self.step:g} Å"
+
+    def _parameters(self) -> str:
+        """Those of the other calculator, which may be changed at any time."""
+        return repr(getattr(self.inner, "parameters", None))
+
+    def check_state(self, atoms, tol=1e-15):
+        """What has changed since the last results (ASE's interface)."""
+        before, self._known_parameters = self._known_parameters, self._parameters()
+        changes = super().check_state(atoms, tol)
+        return changes if before == self._known_parameters else [*changes, "parameters"]
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         """What the calculator inside gives, refused where it is none (ASE's interface)."""
@@ -146,15 +150,22 @@ class DisplacementCalculator(Calculator):
             value = self.inner.get_property(name, atoms)
         except PropertyNotImplementedError:
             value = None
-        except (KeyError, NotImplementedError) as error:
+        except PhonaxError:
+            raise
+        except Exception as error:  # of another package: whatever it raises
             raise InputError(
                 f"the calculator {self.title} gives no {name} of {atoms.get_chemical_formula()}: {in_words(error)}",
-                "it may not know these elements, or this kind of structure",
-                "take another calculator",
+                "it may not know these elements, or this kind of structure, or has failed on it",
+                "look at what it needs, or take another calculator",
             ) from error
         if value is None:
-            remedy = "keep the cell (`fix_cell`)" if name == "stress" else "take another calculator"
-            raise InputError(f"the calculator {self.title} gives no {name}", "it is needed here", remedy)
+            kept = "take another calculator; phonons in a cell that is kept (`fix_cell`) need no stress"
+            remedy = kept if name == "stress" else "take another calculator"
+            raise MissingPropertyError(f"the calculator {self.title} gives no {name}", "it is needed here", remedy)
+        if name == "stress" and np.shape(value) == (3, 3):
+            value = full_3x3_to_voigt_6_stress(value)
+        if name == "energy" and np.size(value) == 1:
+            value = float(np.ravel(value)[0])
         shape = tuple(len(atoms) if n < 0 else n for n in _SHAPES.get(name, np.shape(value)))
         if np.shape(value) != shape or not np.isfinite(value).all():
             what = f"of the shape {np.shape(value)}" if np.shape(value) != shape else "with numbers that are not finite"
@@ -170,7 +181,8 @@ class DisplacementCalculator(Calculator):
     ) -> NDArray[np.float64]:
         """Force constants of a supercell, of which atoms are displaced as its symmetry asks.
 
-        They are phonopy's own, not symmetrised. Those of the last supercells are remembered.
+        They are phonopy's own, not symmetrised; the net force on a displaced crystal, which is noise, is taken off.
+        Those of the last supercells are remembered.
 
         Args:
             phonopy: its cells; it is not filled.
@@ -182,12 +194,18 @@ class DisplacementCalculator(Calculator):
         """
         step = self.step if step is None else step
         cell, matrices = phonopy.unitcell, (phonopy.supercell_matrix, phonopy.primitive_matrix)
-        key = (*(np.asarray(x).tobytes() for x in (cell.cell, cell.positions, cell.numbers, *matrices)), step)
+        arrays = (np.asarray(x).tobytes() for x in (cell.cell, cell.positions, cell.numbers, *matrices))
+        key = (*arrays, step, self._parameters())
         find = self._from_hessian if self.way == HESSIAN else self._from_displacements
         return self._constants.of(key, lambda: find(phonopy, step, progress)).copy()
 
     def get_third_order(
-        self, cells: Phonopy | Phono3py, *, progress: Progress | None = None, step: float | None = None
+        self,
+        cells: Phonopy | Phono3py,
+        *,
+        progress: Progress | None = None,
+        step: float | None = None,
+        keep: Path | None = None,
     ) -> NDArray[np.float64]:
         """Third-order constants of a supercell by displacements of pairs of atoms (`displaced_third_order`).
 
@@ -195,6 +213,7 @@ class DisplacementCalculator(Calculator):
             cells: of the supercell; a Phono3py object is filled.
             progress: called with (done, total) structures.
             step: other than `THIRD_ORDER_STEPS` times the calculator's [Å].
+            keep: a folder for forces that are known, from which an interrupted call goes on.
 
         Returns:
             (n_primitive, n_supercell, n_supercell, 3, 3, 3) compact constants in phono3py's order [eV/Å³].
@@ -202,7 +221,9 @@ class DisplacementCalculator(Calculator):
         from .anharmonic.by_displacements import displaced_third_order
 
         step = THIRD_ORDER_STEPS * self.step if step is None else step
-        constants = displaced_third_order(cells, self, step, progress)
+        # Forces of a calculator that nobody can tell from others are not kept.
+        own = None if keep is None or self.maker is None else keep / f"forces-{self.fingerprint()[:16]}"
+        constants = displaced_third_order(cells, self, step, progress, own)
         if not isinstance(cells, Phonopy):
             cells.fc3 = constants
         return constants
@@ -223,12 +244,7 @@ class DisplacementCalculator(Calculator):
 
     def _from_displacements(self, phonopy: Phonopy, step: float, progress: Progress | None) -> NDArray[np.float64]:
         own = _displaced(phonopy, step)
-        cells, forces = _displacements(own), []
-        for number, cell in enumerate(cells):
-            if progress is not None:
-                progress(number, len(cells))
-            forces.append(self.get_property("forces", crystal_atoms(cell)))
-        own.forces = np.array(forces)
+        own.forces = displaced_forces(self, own.supercells_with_displacements or [], progress)
         own.produce_force_constants(calculate_full_force_constants=False, show_drift=False)
         return compact_constants(own)
 
@@ -248,7 +264,14 @@ class DisplacementCalculator(Calculator):
         n = len(atoms)
         chosen = np.arange(n) if rows is None else np.asarray(rows)
         if self.way == HESSIAN:
-            whole = np.asarray(self.inner.get_hessian(atoms.copy()), float)
+            try:
+                whole = np.asarray(self.inner.get_hessian(atoms.copy()), float)
+            except Exception as error:  # of another package: whatever it raises
+                raise InputError(
+                    f"get_hessian of {self.title} fails: {in_words(error)}",
+                    "it was asked for second derivatives",
+                    'take displacements (`second_derivatives="displacements"`)',
+                ) from error
             if whole.size != 9 * n * n or not np.isfinite(whole).all():
                 raise InputError(
                     f"get_hessian of {self.title} gives the shape {whole.shape} for {n} atoms, or no numbers",
@@ -309,12 +332,6 @@ def _again(made_by: Any, is_maker: bool, step: float, way: str, title: str) -> D
     """A calculator from its pickle; what it remembers stays behind."""
     calc = made_by() if is_maker else made_by
     return DisplacementCalculator(calc, step, way, title=title, maker=made_by if is_maker else None)
-
-
-def _displacements(phonopy: Phonopy) -> list[PhonopyAtoms]:
-    cells = phonopy.supercells_with_displacements
-    assert cells is not None, "displacements have been made"
-    return cells
 
 
 def cutoff_of(calc: Any) -> float:

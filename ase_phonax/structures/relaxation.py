@@ -43,7 +43,8 @@ class RelaxationReport:
         n_steps: optimizer steps taken; 0 where the structure was relaxed already.
         energy: at the end [eV].
         initial_max_force: largest force on an atom before, as far as constraints let it move [eV/Å].
-        initial_max_stress: largest entry of the stress before [eV/Å³]; None without periodicity.
+        initial_max_stress: largest entry of the stress before [eV/Å³]; None without periodicity, or where the cell is
+            held and the calculator gives none.
         max_force: after.
         max_stress: after; with `fix_cell` whatever remains, with `fix_volume` mostly pressure.
         volume_change: relative.
@@ -118,7 +119,8 @@ def relax(
             "only a cell that repeats in three directions has a volume",
             "set atoms.pbc = True for a crystal, or leave out fix_volume",
         )
-    initial_force, initial_stress = largest_force(relaxed), largest_stress(relaxed) if periodic else None
+    held = "cell" if fix_cell or not periodic else "volume" if fix_volume else "nothing"
+    initial_force, initial_stress = largest_force(relaxed), _known_stress(relaxed, held)
     symmetric = periodic and not atoms.constraints
     before = get_space_group(relaxed, symprec) if symmetric else None
     if symmetric:
@@ -130,7 +132,6 @@ def relax(
     if vacuum_axis is not None:
         relaxed.set_constraint([*relaxed.constraints, layer_constraint(relaxed.cell[:], vacuum_axis)])
 
-    held = "cell" if fix_cell or not periodic else "volume" if fix_volume else "nothing"
     n_steps, converged = _optimize(relaxed, held, fmax, smax, max_steps, callback)
     relaxed.set_constraint(atoms.constraints)
     if not converged:
@@ -145,7 +146,7 @@ def relax(
         initial_max_force=initial_force,
         initial_max_stress=initial_stress,
         max_force=largest_force(relaxed),
-        max_stress=largest_stress(relaxed) if periodic else None,
+        max_stress=_known_stress(relaxed, held),
         volume_change=volume_change,
         symmetrised_by=symmetrised_by,
         space_group_before=before,
@@ -159,7 +160,7 @@ def report_unrelaxed(atoms: Atoms, calc: Any, symprec: float = SYMPREC) -> tuple
 
     Args:
         atoms: structure; not changed.
-        calc: ASE calculator with energy and forces, and stress for a crystal.
+        calc: ASE calculator with energy and forces; the stress of a crystal is reported where there is one.
         symprec: distance below which positions count as equal [Å].
     """
     check_structure(atoms)
@@ -167,7 +168,7 @@ def report_unrelaxed(atoms: Atoms, calc: Any, symprec: float = SYMPREC) -> tuple
     same = atoms.copy()
     same.calc = calc
     periodic = bool(all(same.pbc))
-    force, stress = largest_force(same), largest_stress(same) if periodic else None
+    force, stress = largest_force(same), _known_stress(same, "cell")
     group = get_space_group(same, symprec) if periodic else None
     if force > LARGE_FORCE:
         warnings.warn(
@@ -198,6 +199,18 @@ def held_force(atoms: Atoms) -> float:
 def largest_stress(atoms: Atoms) -> float:
     """Largest absolute entry of the stress tensor, whatever the constraints [eV/Å³]."""
     return float(np.abs(atoms.get_stress(apply_constraint=False)).max())
+
+
+def _known_stress(atoms: Atoms, held: str) -> float | None:
+    """The largest stress of a crystal; None where it is not given, and the cell is held."""
+    if not all(atoms.pbc):
+        return None
+    try:
+        return largest_stress(atoms)
+    except NotImplementedError:  # ASE's error of what a calculator does not give
+        if held != "cell":
+            raise
+        return None
 
 
 class _ShapeBFGS(CellAwareBFGS):

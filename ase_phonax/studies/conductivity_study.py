@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .watch import Watch
 
 _PICTURES = ("conductivity.png", "conductivity.pdf")
+_NOTHING_ALIKE = 0.9  # of the constants of a supercell that its comparison lacks
 _METHODS = {"rta": "relaxation times", "lbte": "linearised equation of transport", "wigner": "Wigner's transport"}
 
 
@@ -105,10 +106,10 @@ def compute(crystal: Crystal, run: Run[ConductivitySettings]) -> ConductivityStu
     with watch.section("third_order"), watch.progress("third-order constants") as progress:
         tolerance = settings.third_tolerance
         if settings.third_supercell is None:
-            choice = choose_third_order_supercell(atoms, calc, tolerance, settings.third_max_atoms, progress=progress)
+            choice = choose_third_order_supercell(atoms, calc, tolerance, settings.third_max_atoms, progress, run.keep)
         else:
             stated = as_supercell_matrix(list(settings.third_supercell))
-            choice = stated_third_order_supercell(atoms, calc, stated, tolerance, progress)
+            choice = stated_third_order_supercell(atoms, calc, stated, tolerance, progress, run.keep)
         phono3py = phono3py_with(choice.constants, atoms, calc, choice.matrix, second, symprec=settings.symprec)
     with watch.section("conductivity"), watch.progress("conductivity") as progress:
         found = get_thermal_conductivity(
@@ -246,7 +247,7 @@ class ConductivityStudy(CrystalStudy):
         describe_supercell_error(text, self.supercell, float(found.frequencies.max()), "second-order error")
         text.row("third-order error", self._choice_in_words(), doubt=not self.choice.reached)
         if (noise := self.choice.noise) is not None:
-            words = f"{100 * noise:.2g} % RMS by displacements twice as long"
+            words = f"{100 * noise:.2g} % RMS is what steps twice as long change"
             text.row("third-order noise", words, doubt=noise > self.choice.tolerance)
         text.group(f"thermal conductivity of the lattice (W/m/K), {_METHODS[found.method]}")
         isotopes = "natural isotopes scatter" if found.isotopes else "isotopes do not scatter"
@@ -273,7 +274,9 @@ class ConductivityStudy(CrystalStudy):
     def _choice_in_words(self) -> str:
         choice = self.choice
         if not np.isfinite(choice.error):
-            return "not known: no smaller supercell to compare with"
+            return "not known: there is no smaller supercell to compare with"
+        if choice.against and choice.error > _NOTHING_ALIKE:
+            return f"not known: a supercell of {choice.against} atoms, the next smaller one, has none of these"
         others = [f"{100 * error:.2g} % with {n}" for _, n, error in choice.tried if n < choice.n_atoms]
         tried = f" ({', '.join(others[-2:])})" if others else ""
         against = f", against {compared_with(choice.against)}" if choice.against else ""

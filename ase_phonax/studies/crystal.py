@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from ..base.errors import InputError, MissingPropertyError, StructureError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -205,6 +208,8 @@ def find_supercell(
     from ..phonons.supercell.comparison import choose_by_comparison
 
     settings = run.settings
+    if not knows_matrices(run.calc):
+        refuse_what_displaced_cells_lack(atoms)
     choose = choose_supercell if knows_matrices(run.calc) else choose_by_comparison
     stated = stated_supercell(crystal, atoms, settings)
     if stated is not None:
@@ -213,7 +218,29 @@ def find_supercell(
         choice = choose(
             atoms, run.calc, settings.tolerance, settings.max_atoms, repeated=crystal.repeated, progress=progress
         )
+    if choice.n_atoms == 1:
+        raise InputError(
+            f"the supercell that was found has one atom: {choice.matrix.tolist()}",
+            "all atoms would move together, and every frequency be zero",
+            "allow more atoms (`max_atoms`)",
+        )
     return choice.matrix, choice
+
+
+def refuse_what_displaced_cells_lack(atoms: Atoms) -> None:
+    """Refuse magnetic moments and charges of atoms, which the displaced supercells of phonopy do not have.
+
+    Raises:
+        StructureError: the relaxed crystal and the displaced ones would be in different states.
+    """
+    stated = {"magnetic moments": atoms.get_initial_magnetic_moments(), "charges": atoms.get_initial_charges()}
+    for name, values in stated.items():
+        if values.any():
+            raise StructureError(
+                f"the structure states initial {name} of its atoms",
+                "displaced supercells are made without them, and forces there would be those of another state",
+                f"take them off, and let the calculator set {name} by itself",
+            )
 
 
 def refuse_enormous(n_atoms: int, matrix: np.ndarray, tolerance: str = "tolerance") -> None:
@@ -242,6 +269,9 @@ def with_plain_results(atoms: Atoms, names: Sequence[str] = ("energy", "forces",
     """A copy with results attached, and neither a calculator nor what a writer might stumble over."""
     from ase.calculators.singlepoint import SinglePointCalculator
 
-    copy = atoms.copy()
-    copy.calc = SinglePointCalculator(copy, **{name: atoms.calc.get_property(name, atoms) for name in names})
+    copy, results = atoms.copy(), {}
+    for name in names:
+        with suppress(MissingPropertyError):  # no stress, of a cell that was held
+            results[name] = atoms.calc.get_property(name, atoms)
+    copy.calc = SinglePointCalculator(copy, **results)
     return copy

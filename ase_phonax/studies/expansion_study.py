@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,10 +20,11 @@ from .settings import VolumeSettings
 from .study import Run, describe_end, run_study
 from .summary_units import Summary
 from .supercell_error import describe_supercell_error, supercell_error
-from .words import matrix_in_words
+from .words import matrix_in_words, vector_in_words
 
 if TYPE_CHECKING:
     from ase import Atoms
+    from phonopy import Phonopy
 
     from ..calculator import PhonaxCalculator
     from ..phonons.volumes import AnisotropicExpansion
@@ -96,6 +97,7 @@ def compute(crystal: Crystal, run: Run[ExpansionSettings]) -> ExpansionStudy:
     with watch.section("supercell"):
         matrix, _ = find_supercell(crystal, atoms, run)
         phonopy = get_phonopy(atoms, run.calc, matrix, symprec=settings.symprec)
+        refuse_unstable(phonopy, run.calc)
         supercell = supercell_error(run.calc, phonopy, settings.tolerance)
     with watch.section("expansion"), watch.progress("strained crystals") as progress:
         found = get_anisotropic_expansion(
@@ -116,6 +118,35 @@ def compute(crystal: Crystal, run: Run[ExpansionSettings]) -> ExpansionStudy:
         supercell=supercell,
         expansion=found,
     )
+
+
+def refuse_unstable(phonopy: Phonopy, calc: Any) -> None:
+    """Refuse a crystal with imaginary modes, on a mesh or along its band path, before it is strained.
+
+    Raises:
+        StructureError: they are there, also by exact D(q) where these are known.
+    """
+    from ..base.errors import StructureError
+    from ..phonons.bands.structure import get_band_structure
+    from ..phonons.calculators import knows_matrices
+    from ..phonons.sampling.meshes import IMAGINARY_THRESHOLD_THZ, get_mesh
+    from ..phonons.sampling.stability import exact_minimum, get_frequency_range
+    from ..phonons.volumes.points import STABILITY_MESH_LENGTH
+
+    get_band_structure(phonopy)
+    get_mesh(phonopy, STABILITY_MESH_LENGTH)
+    found = get_frequency_range(phonopy)
+    if not found.imaginary:
+        return
+    lowest, where = found.minimum_thz, found.minimum_qpoint
+    if knows_matrices(calc):
+        lowest, where = exact_minimum(phonopy, calc)
+    if lowest < -IMAGINARY_THRESHOLD_THZ:
+        raise StructureError(
+            f"the crystal has imaginary modes, down to {lowest:.2f} THz at q = {vector_in_words(where.tolist())}",
+            "it is no crystal at rest, and its free energy in the quasi-harmonic approximation does not exist",
+            "look at its phonons (`ase-phonax phonons`), and follow the modes to a stable crystal",
+        )
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,11 @@ def report(results: PhononStudy, folder: Path | None) -> Report:
     )
     if "displacement_noise_thz" in checks:
         noise = checks["displacement_noise_thz"]
-        words = f"noise {noise:.1g} THz RMS, which is what steps twice as long change" if noise else "no differences"
+        words = (
+            f"noise {noise:.1g} THz RMS, which is what steps twice as long change"
+            if noise
+            else "its noise is not known"
+        )
         text.row("second derivatives", f"{results.model['second_derivatives']}   {words}")
     _describe_heat(text, results)
     for part in results.parts:
@@ -84,13 +88,18 @@ def _describe_structure(text: Report, results: PhononStudy) -> None:
     else:
         cell = "cell fixed" if settings.fix_cell else f"volume {100 * relaxation.volume_change:+.2f} %"
         text.row("relaxation", f"{relaxation.n_steps} steps, symmetry kept, {cell}")
-    residual = f"{relaxation.max_force:.1e} eV/Å, {relaxation.max_stress or 0.0:.1e} eV/Å³"
+    residual = f"{relaxation.max_force:.1e} eV/Å, {_stress_in_words(relaxation.max_stress)} eV/Å³"
     if not settings.no_relax:
-        residual += f" (before: {relaxation.initial_max_force:.1e}, {relaxation.initial_max_stress or 0.0:.1e})"
+        before = f"{relaxation.initial_max_force:.1e}, {_stress_in_words(relaxation.initial_max_stress)}"
+        residual += f" (before: {before})"
     text.row("largest force, stress", residual)
     matrix = matrix_in_words(results.phonopy.supercell_matrix.tolist())
     missed = results.choice is not None and not results.choice.reached
     text.row("supercell", f"{matrix}, {len(results.phonopy.supercell)} atoms{_choice_in_words(results)}", doubt=missed)
+
+
+def _stress_in_words(stress: float | None) -> str:
+    return "unknown" if stress is None else f"{stress:.1e}"
 
 
 def _choice_in_words(results: PhononStudy) -> str:

@@ -76,6 +76,7 @@ UNITS = {
 _PURE = frozenset(
     (
         "third_order_error",
+        "third_order_noise",
         "third_order_tolerance",
         "third_order_supercell_matrix",
         "acoustic_sum_rule",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from .summary_units import Summary
 
@@ -21,12 +21,13 @@ def supercell_error(calc: PhonaxCalculator, phonopy: Phonopy, tolerance_thz: flo
     from ..phonons.supercell import checks, constants
     from ..phonons.supercell.comparison import errors_by_comparison
 
-    qpoints, against = checks.probes_for(calc), 0
+    qpoints, against, noise = checks.probes_for(calc), 0, {}
     if knows_matrices(calc):
         exact = calc.get_dynamical_matrix(constants.crystal_atoms(phonopy.primitive), qpoints)
         errors = constants.interpolation_errors(phonopy, exact, qpoints)
     else:
         errors, against = errors_by_comparison(phonopy, calc)
+        noise = {"displacement_noise_thz": cast("Any", calc).noise(phonopy, qpoints)}
     rms = float(np.sqrt(np.mean(errors**2)))
     return {
         "supercell_meets_tolerance": rms <= tolerance_thz,
@@ -35,6 +36,7 @@ def supercell_error(calc: PhonaxCalculator, phonopy: Phonopy, tolerance_thz: flo
         "interpolation_error_max_thz": float(np.abs(errors).max()),
         "interpolation_error_against": compared_with(against),
         "interpolation_error_max_qpoint": qpoints[np.abs(errors).max(axis=1).argmax()].tolist(),
+        **noise,
     }
 
 
@@ -59,6 +61,9 @@ def describe_supercell_error(text: Report, found: Summary, highest_thz: float, n
     )
     against = found["interpolation_error_against"]
     text.row(name, f"{error:.2g} THz RMS, {worst:.2g} THz at most, against {against}   {words}", doubt=too_large)
+    if noise := found.get("displacement_noise_thz"):
+        words = f"{noise:.1g} THz RMS, which is what steps twice as long change"
+        text.row("noise", words, doubt=noise > found["supercell_tolerance_thz"])
 
 
 def compared_with(n_atoms: int, exact: str = "exact D(q)") -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..differences import displaced_forces
 from ..supercell.constants import crystal_atoms
 from ..supercell.objects import build_phonopy
 from .objects import build_phono3py
@@ -19,11 +21,15 @@ if TYPE_CHECKING:
     from ...base.progress import Progress
     from ..calculators import ForceConstantsCalculator, ForcesCalculator
 
-STRAIN = 2e-3  # of differences of constants, whose error is its square
+CONSTANTS_STRAIN = 2e-3  # of differences of constants, whose error is its square
 
 
 def displaced_third_order(
-    cells: Phonopy | Phono3py, calc: ForcesCalculator, step: float, progress: Progress | None = None
+    cells: Phonopy | Phono3py,
+    calc: ForcesCalculator,
+    step: float,
+    progress: Progress | None = None,
+    keep: Path | None = None,
 ) -> NDArray[np.float64]:
     """Third-order constants of a supercell, of which pairs of atoms are displaced as its symmetry asks.
 
@@ -34,6 +40,7 @@ def displaced_third_order(
         cells: a Phonopy or Phono3py object; it is not filled.
         step: by which atoms are displaced [Å].
         progress: called with (done, total) structures.
+        keep: begin of the names of files for forces that are known, from which an interrupted run goes on.
 
     Returns:
         (n_primitive, n_supercell, n_supercell, 3, 3, 3) compact constants in phono3py's order [eV/Å³].
@@ -45,12 +52,8 @@ def displaced_third_order(
         symprec=cells.symmetry.tolerance,
     )
     own.generate_displacements(distance=step)
-    displaced, forces = own.supercells_with_displacements, []
-    for number, cell in enumerate(displaced):
-        if progress is not None:
-            progress(number, len(displaced))
-        forces.append(calc.get_property("forces", crystal_atoms(cell)))
-    own.forces = np.array(forces)
+    file = None if keep is None else keep.with_name(f"{keep.name}-{len(own.supercell)}-{step:g}.h5")
+    own.forces = displaced_forces(calc, own.supercells_with_displacements, progress, file)
     own.produce_fc3(is_compact_fc=True)
     own.symmetrize_fc3()
     constants = own.fc3
@@ -68,8 +71,13 @@ def strained_differences(
     """What `strained_constants` gives, by differences of the constants of crystals strained to both sides.
 
     Args:
+        phonopy: of the crystal at rest.
+        strains: (k, 3, 3) symmetric.
         followed: (k, n, 3) where atoms of the primitive cell go with each strain [Å].
         progress: called with (done, total) crystals.
+
+    Returns:
+        (k, n_primitive, n_supercell, 3, 3) [eV/Å²].
     """
     results, done = [], 0
     for strain, moves in zip(strains, followed, strict=True):
@@ -77,9 +85,9 @@ def strained_differences(
         for sign in (1, -1):
             if progress is not None:
                 progress(done, 2 * len(strains))
-            sides.append(_strained(phonopy, calc, sign * STRAIN * strain, sign * STRAIN * moves))
+            sides.append(_strained(phonopy, calc, sign * CONSTANTS_STRAIN * strain, sign * CONSTANTS_STRAIN * moves))
             done += 1
-        results.append((sides[0] - sides[1]) / (2 * STRAIN))
+        results.append((sides[0] - sides[1]) / (2 * CONSTANTS_STRAIN))
     return np.array(results)
 
 

@@ -15,6 +15,7 @@ from ase import Atoms
 from ase.geometry import minkowski_reduce
 from numpy.typing import NDArray
 
+from ...base.errors import check_calculator
 from ...derivatives.conventions import frequencies_thz
 from ...structures.lattices import cell_heights
 from ...structures.space_groups import SYMPREC, get_conventional_matrix, get_operations
@@ -114,6 +115,7 @@ def choose_supercell(
         repeated: directions that may be repeated.
         progress: called with (done, total) columns.
     """
+    check_calculator(calc, "get_dynamical_matrix")
     free = np.array(repeated)
     probes = probes_for(calc, repeated)
     exact = frequencies_thz(calc.get_dynamical_matrix(atoms, probes, progress=progress))

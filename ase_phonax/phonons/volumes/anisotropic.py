@@ -28,7 +28,7 @@ from ..anharmonic.strained_constants import as_engineers, invariant_strains, str
 from ..calculators import refuse_charges
 from ..defaults import T_MAX, VOLUME_MESH_LENGTH
 from ..elastic.constants import elastic_constants, internal_strain
-from ..sampling.meshes import IMAGINARY_THRESHOLD_THZ, get_mesh
+from ..sampling.meshes import IMAGINARY_THRESHOLD_THZ, gamma_acoustics, get_mesh
 from ..supercell.objects import get_phonopy
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ _MOST = 6  # strains at which phonons are computed
 _FURTHEST = 0.3  # strain beyond which no crystal hangs together
 # Change of strain at which a minimum is found, and forces on atoms [eV/Å], in double and in single precision.
 _SETTLED = {np.dtype(np.float64): (1e-9, 1e-6), np.dtype(np.float32): (2e-6, 1e-3)}
+_OF_OTHERS = (1e-6, 1e-4)  # the same of calculators of other packages, whose precision nobody states
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ class _Crystal:
     ):
         self.atoms, self.calc, self.matrix, self.symprec = atoms.copy(), calc, matrix, symprec
         self.atoms.set_constraint()  # they follow the strain, all of them
-        self.settled, self.fmax = _SETTLED[calc.evaluator.dtype]
+        self.settled, self.fmax = _SETTLED.get(getattr(calc.evaluator, "dtype", None), _OF_OTHERS)
         self.basis = invariant_strains(atoms, symprec)
         elastic = elastic_constants(atoms, calc)
         engineers = as_engineers(self.basis)
@@ -196,8 +197,9 @@ class _Crystal:
         atoms = self.at(amounts)
         phonopy = get_phonopy(atoms, self.calc, self.matrix, symprec=self.symprec)
         mesh = phonopy.run_mesh([int(n) for n in self.mesh], is_gamma_center=True)
-        if mesh.frequencies.min() < -IMAGINARY_THRESHOLD_THZ:
-            change, lowest = 100 * (atoms.get_volume() / self.atoms.get_volume() - 1), mesh.frequencies.min()
+        lowest = np.where(gamma_acoustics(mesh.qpoints, mesh.frequencies), 0.0, mesh.frequencies).min()
+        if lowest < -IMAGINARY_THRESHOLD_THZ:
+            change = 100 * (atoms.get_volume() / self.atoms.get_volume() - 1)
             raise StructureError(
                 f"at {change:+.2f} % of its volume the crystal has imaginary modes, down to {lowest:.2f} THz",
                 "its free energy in the quasi-harmonic approximation does not exist there",

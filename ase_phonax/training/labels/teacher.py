@@ -99,7 +99,7 @@ class LabelRecipe:
 
 def label(
     atoms: Atoms,
-    calc: PhonaxCalculator | DisplacementCalculator,
+    calc: "PhonaxCalculator | DisplacementCalculator",
     recipe: LabelRecipe,
     number: int = 0,
     origin: str = "",
