@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ..structures.relaxation import RelaxationReport
     from .crystal import Crystal
+    from .options import Settings
 
 
 _AT_REST_GPA = 0.1  # stresses that change no frequency by what anybody could measure
@@ -27,11 +28,13 @@ class CrystalStudy(Study):
     """Results of a study of one crystal at rest.
 
     Attributes:
+        settings: what was asked for.
         crystal: as read.
         atoms: relaxed, in whose axes tensors are.
         relaxation: what the relaxation did.
     """
 
+    settings: Settings
     crystal: Crystal
     atoms: Atoms
     relaxation: RelaxationReport
@@ -84,7 +87,8 @@ class CrystalStudy(Study):
         text.group("structure")
         report = self.relaxation
         change = f"volume {100 * report.volume_change:+.2f} %" if report.volume_change else "volume kept"
-        text.row("relaxation", f"{report.n_steps} steps, symmetry kept, {change}")
+        as_it_was = getattr(self.settings, "no_relax", False)
+        text.row("relaxation", "none, as asked" if as_it_was else f"{report.n_steps} steps, symmetry kept, {change}")
         stress = (report.max_stress or 0.0) / units.GPa
         if stress > _AT_REST_GPA:
             text.row("stress", f"{stress:.2g} GPa are left: what follows is that of a crystal under it", doubt=True)

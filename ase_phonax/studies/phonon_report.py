@@ -171,12 +171,9 @@ def _describe_heat(text: Report, results: PhononStudy) -> None:
         text.row("", f"thermal_properties.yaml: per mole of cells of {units} {results.formula}, {units} times as much")
     error = results.checks["interpolation_error_thz"]
     if error > results.settings.tolerance and not results.settings.exact:
-        text.row(
-            "accuracy",
-            f"frequencies of the mesh are interpolated with an error of {error:.2g} THz: `exact=True` or a larger"
-            " supercell",
-            doubt=True,
-        )
+        better = "`exact=True` or a" if results.model["second_derivatives"] == EXACT else "take a"
+        words = f"frequencies of the mesh are interpolated with an error of {error:.2g} THz: {better} larger supercell"
+        text.row("accuracy", words, doubt=True)
     if results.sampling.frequencies.fraction_left_out > 0:
         share = 100 * results.sampling.frequencies.fraction_left_out
         words = f"{share:.3g} % of the modes, being imaginary or zero: these numbers are incomplete"

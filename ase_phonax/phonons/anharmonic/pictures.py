@@ -36,9 +36,7 @@ def draw_conductivity(found: ThermalConductivity, title: str = "") -> Figure:
     widths = found.linewidths[k].ravel()
     seen = (widths > 0) & (found.frequencies.ravel() > 0.01)
     lives.scatter(found.frequencies.ravel()[seen], widths[seen], s=4, color=ELEMENTS[2], alpha=0.5, linewidths=0)
-    lives.set(
-        xlabel="Frequency (THz)", ylabel=f"Linewidth 2γ among phonons, {found.temperatures[k]:g} K (THz)", yscale="log"
-    )
+    lives.set(xlabel="Frequency (THz)", ylabel=f"Linewidth 2γ at {found.temperatures[k]:g} K (THz)", yscale="log")
     lives.set_xlim(0, None)
     if seen.any():
         # Acoustic modes near Gamma hardly scatter: their tail would leave no room for the others.
