@@ -8,6 +8,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
+from ase.calculators.mixing import SumCalculator
 from ase.io import write
 from ase.spacegroup import crystal
 from phono3py import Phono3py
@@ -273,9 +274,16 @@ def test_what_calculators_of_others_do_is_told_in_words(tmp_path, monkeypatch, c
     inner = LennardJones(sigma=2.3, epsilon=0.4, rc=5.0)
     calc, cells = DisplacementCalculator(inner), build_phonopy(bulk("Cu"), 2, is_symmetry=False)
     before = calc.get_force_constants(cells)
+    energy = calc.get_potential_energy(bulk("Cu"))
     inner.set(epsilon=0.8)
     inner.reset()  # which ASE leaves to whoever sets them
     assert calc.get_force_constants(cells) == pytest.approx(2 * before, rel=1e-6)
+    assert calc.get_potential_energy(bulk("Cu")) == pytest.approx(2 * energy)
+    inner.set(epsilon=0.4)
+    inner.reset()
+    for _ in range(2):  # a question changes no answer
+        assert calc.calculation_required(bulk("Cu"), ["energy"])
+    assert calc.get_potential_energy(bulk("Cu")) == pytest.approx(energy)
     monkeypatch.chdir(tmp_path)
     write("Cu.extxyz", bulk("Cu"))
     for words, text in (
@@ -340,6 +348,7 @@ def test_any_calculator_is_compared_with_labels(tmp_path, monkeypatch, capsys):
     frames = study.frames()
     same = evaluate(EMT(), frames)
     assert set(same.mae) == {"energy", "forces", "stress", "curvature", "frequency"}
+    assert evaluate(SumCalculator([EMT()]), frames).mae == same.mae  # whatever ASE takes for a calculator
     assert max(same.mae[name] for name in ("energy", "forces", "stress", "curvature")) < 1e-9
     shifted = evaluate(LennardJones(sigma=2.3, epsilon=0.4, rc=5.0), frames)
     assert shifted.mae["forces"] > 0.01

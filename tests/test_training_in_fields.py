@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import lru_cache, partial
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +30,9 @@ from ase_phonax.derivatives.compiled.responses import cast
 from ase_phonax.models.architectures import ARCHITECTURES, make_potential
 from ase_phonax.models.fields import ATOMIC_UNIT, DIPOLE, POLARIZABILITY
 from ase_phonax.models.nequip.config import NequIPConfig
+from ase_phonax.models.outputs import ENERGY
 from ase_phonax.training import setup
+from ase_phonax.training.answers import check_fields
 from ase_phonax.training.batches import Planner, prepare
 from ase_phonax.training.labels import Frame, SecondOrder, teacher
 from ase_phonax.training.labels.checks import check_frames
@@ -422,3 +425,12 @@ def test_a_field_of_another_sign_or_unit_and_forces_of_ions_are_refused():
         check_frames([replace(frame, field=frame.field / ATOMIC_UNIT) for frame in frames])
     with pytest.raises(InputError, match=r"of the field on a charge of 1 e"):
         check_frames([replace(frame, dipole=None, forces=frame.forces + frame.field / 3) for frame in frames])
+
+
+def test_outputs_of_any_scale_answer_for_frames_in_fields():
+    atoms = molecule("H2O")
+    in_a_field = [Frame(atoms, -10.0, np.zeros((3, 3)), field=np.array([0.1, 0.0, 0.0]))]
+    scaled = SimpleNamespace(name="scaled", outputs=(ENERGY, replace(DIPOLE, scale=3.0)))
+    check_fields(scaled, in_a_field)
+    with pytest.raises(InputError, match="need a dipole"):
+        check_fields(SimpleNamespace(name="none", outputs=(ENERGY,)), in_a_field)

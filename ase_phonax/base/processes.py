@@ -178,7 +178,7 @@ def _serve(connection: Connection) -> None:
         pass
     except PhonaxError as error:
         connection.send(("failed", error))
-    except Exception as error:
+    except Exception as error:  # the parent raises it, whatever it is
         connection.send(("failed", RuntimeError(in_words(error))))
 
 

@@ -7,7 +7,7 @@ orders: docs/conventions.md, "Electric field".
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -47,8 +47,15 @@ def as_components(tensors: np.ndarray) -> np.ndarray:
     return np.einsum("...ab,kab->...k", tensors, symmetric_tensors())
 
 
-def has_output(potential: Potential, output: Output) -> bool:
-    """Whether a potential gives this quantity: an output of this name, these irreps and this unit."""
+class Giving(Protocol):
+    """It says which outputs it gives, as a potential does."""
+
+    @property
+    def outputs(self) -> tuple[Output, ...]: ...
+
+
+def has_output(potential: Giving, output: Output) -> bool:
+    """Whether a potential gives this quantity: an output of this name, these irreps and this unit, at any scale."""
     return any(replace(own, scale=output.scale) == output for own in potential.outputs)
 
 

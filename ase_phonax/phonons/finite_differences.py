@@ -96,7 +96,7 @@ class DisplacementCalculator(Calculator):
         self.inner, self.step = calc, step
         self.way = way or (HESSIAN if own else DISPLACEMENTS)
         self.title, self.maker = title or type(calc).__name__, maker
-        self._known_parameters = self._parameters()
+        self._parameters_then = self._parameters()  # of the last results
         self._constants: Remembered[NDArray[np.float64]] = Remembered(most=_REMEMBERED)
 
     def __reduce__(self) -> Any:
@@ -131,13 +131,13 @@ class DisplacementCalculator(Calculator):
 
     def check_state(self, atoms, tol=1e-15):
         """What has changed since the last results (ASE's interface)."""
-        before, self._known_parameters = self._known_parameters, self._parameters()
         changes = super().check_state(atoms, tol)
-        return changes if before == self._known_parameters else [*changes, "parameters"]
+        return changes if self._parameters() == self._parameters_then else [*changes, "parameters"]
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         """What the calculator inside gives, refused where it is none (ASE's interface)."""
         super().calculate(atoms, properties, system_changes)
+        self._parameters_then = self._parameters()
         structure: Any = self.atoms
         wanted = dict.fromkeys(["energy", "forces", *properties])
         wanted.pop("free_energy", None)

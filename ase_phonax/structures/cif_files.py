@@ -48,7 +48,7 @@ def read_blocks(path: str | Path) -> list[Any]:
             raise _damaged(path, f"a row of a table is not complete ({' '.join(str(warning.message).split())})")
     try:
         return [block for block in blocks if block.has_structure()]
-    except Exception as error:
+    except Exception as error:  # ASE raises whatever it runs into
         raise _damaged(path, f"a symbol or coordinate is none: {why_unread(error)}") from error
 
 
@@ -141,7 +141,7 @@ def _expanded(block: Any, operations: Sequence[Operation], name: str, tolerance:
     try:
         sites = block.get_unsymmetrized_structure()
         cell, scaled = sites.cell.array, sites.get_scaled_positions(wrap=False)
-    except Exception as error:
+    except Exception as error:  # ASE raises whatever it runs into
         if isinstance(error, KeyError) and error.args[0] in HYDROGEN_ISOTOPES:
             raise  # `stated_atoms` reads the file again, and knows them
         raise _damaged(name, f"a symbol or coordinate is none: {why_unread(error)}") from error

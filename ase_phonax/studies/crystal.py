@@ -132,7 +132,6 @@ def _refuse_vacuum(crystal: Crystal, why: str) -> None:
     Raises:
         StructureError: saying which.
     """
-    from ..base.errors import StructureError
     from ..structures.layers import kind_in_vacuum
 
     kind = "a layer" if crystal.layer is not None else kind_in_vacuum(crystal.atoms)

@@ -13,7 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ase.calculators.calculator import Calculator
+from ase.calculators.calculator import BaseCalculator
 
 from ..base.errors import InputError
 from ..base.settings import convert
@@ -111,7 +111,7 @@ class EvaluationStudy(Study):
 
 
 def evaluation_study(
-    model: Potential | str | PathLike[str] | Calculator,
+    model: Potential | str | PathLike[str] | BaseCalculator,
     data: str | PathLike[str] | Sequence[str | PathLike[str] | Frame],
     *,
     keys: Mapping[str, str] | None = None,
@@ -144,7 +144,7 @@ def evaluation_study(
     keys = None if keys is None else convert(dict[str, str], keys, "the evaluation", "keys")
     named = model if isinstance(model, (str, PathLike)) else None
     given = origin or Origin(model_file=named)
-    if not isinstance(model, Calculator):
+    if not isinstance(model, BaseCalculator):
         given = replace(given, model=None if named is None else str(named), dtype=dtype)
     watch = watch or Watch()
     with (
@@ -152,12 +152,12 @@ def evaluation_study(
         watch.section("frames"),
         watch.progress("frames") as progress,
     ):
-        asked: Any = crystal_calculator(model) if isinstance(model, Calculator) else load_model(model)
+        asked: Any = crystal_calculator(model) if isinstance(model, BaseCalculator) else load_model(model)
         scores = evaluate(asked, data, keys=keys, dtype=dtype, progress=progress, route=route, device=device)
     return EvaluationStudy(
         origin=given,
         dtype=given.precision(asked),
-        model=facts_of(asked, given.model) if isinstance(model, Calculator) else model_facts(asked, given.model),
+        model=facts_of(asked, given.model) if isinstance(model, BaseCalculator) else model_facts(asked, given.model),
         provenance=given.provenance(),
         notes=notes,
         timings_s=watch.rounded(),

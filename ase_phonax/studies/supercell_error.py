@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from .summary_units import Summary
 
 if TYPE_CHECKING:
     from phonopy import Phonopy
 
-    from ..calculator import PhonaxCalculator
     from .report import Report
 
 
-def supercell_error(calc: PhonaxCalculator, phonopy: Phonopy, tolerance_thz: float) -> Summary:
+def supercell_error(calc: Any, phonopy: Phonopy, tolerance_thz: float) -> Summary:
     """How far frequencies interpolated from the supercell of a crystal are from exact ones."""
     import numpy as np
 
@@ -27,7 +26,7 @@ def supercell_error(calc: PhonaxCalculator, phonopy: Phonopy, tolerance_thz: flo
         errors = constants.interpolation_errors(phonopy, exact, qpoints)
     else:
         errors, against = errors_by_comparison(phonopy, calc)
-        noise = {"displacement_noise_thz": cast("Any", calc).noise(phonopy, qpoints)}
+        noise = {"displacement_noise_thz": calc.noise(phonopy, qpoints)}
     rms = float(np.sqrt(np.mean(errors**2)))
     return {
         "supercell_meets_tolerance": rms <= tolerance_thz,

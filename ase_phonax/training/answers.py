@@ -12,7 +12,7 @@ from ..base.errors import InputError
 from ..derivatives.conventions import frequencies_thz, mass_weighted, signed_roots_thz
 from ..derivatives.evaluator import Evaluator
 from ..derivatives.fields import FieldResponse
-from ..models.fields import DIPOLE, POLARIZABILITY, in_field
+from ..models.fields import DIPOLE, POLARIZABILITY, has_output, in_field
 from ..models.outputs import Output
 from ..models.potential import Potential
 
@@ -147,20 +147,20 @@ class Answers:
         return frequencies_thz(mass_weighted(matrices, self.frame.atoms.get_masses()))
 
 
-def check_fields(name: str, outputs: Sequence[Output], frames: Sequence[Frame]) -> None:
+def check_fields(model: Potential | Respondent | OtherRespondent, frames: Sequence[Frame]) -> None:
     """Refuse frames in electric fields where a model says nothing of fields.
 
     Raises:
         InputError: naming the first of them.
     """
-    names = [output.name for output in outputs]
+    names = [output.name for output in model.outputs]
     wanted = (DIPOLE, POLARIZABILITY) if POLARIZABILITY.name in names else (DIPOLE,)
     in_fields = [frame for frame in frames if frame.field is not None]
-    if in_fields and not all(output in outputs for output in wanted):
-        first, gives = in_fields[0], ", ".join(str(output) for output in outputs) or "none"
+    if in_fields and not all(has_output(model, output) for output in wanted):
+        first, gives = in_fields[0], ", ".join(str(output) for output in model.outputs) or "none"
         raise InputError(
             f"{first.origin or 'a frame'} ({first.atoms.get_chemical_formula()}), one of {len(in_fields)}, is in an "
-            f"electric field, and the model {name!r} gives {gives}",
+            f"electric field, and the model {model.name!r} gives {gives}",
             "in a field energies and forces need a dipole (1o, eÅ); without they would be those of another situation",
             "take a model that gives one, or leave out frames in fields; training on frames in fields makes one",
         )

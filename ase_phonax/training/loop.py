@@ -147,7 +147,7 @@ class Run(Trainer):
         potential = base or setup.new_potential(config, training)
         in_fields = any(frame.field is not None for frame in training)
         self.potential = setup.with_wanted_outputs(potential, config.loss, config.run.seed, in_fields)
-        check_fields(self.potential.name, self.potential.outputs, [*training, *valid])
+        check_fields(self.potential, [*training, *valid])
         self.base = None if base is None else base.name
         self.base_width = None if base is None else width_of(base)
         frozen = setup.frozen_names(config.fine_tune.frozen, self.potential.parameters)

@@ -6,7 +6,7 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
-from ase.calculators.calculator import Calculator
+from ase.calculators.calculator import BaseCalculator
 
 from ..base.errors import InputError
 from ..base.progress import Progress
@@ -42,7 +42,7 @@ class Scores:
 
 
 def evaluate(
-    model: str | PathLike | Potential | Calculator,
+    model: str | PathLike | Potential | BaseCalculator,
     data: str | PathLike | Sequence[str | PathLike | Frame],
     *,
     keys: Mapping[str, str] | None = None,
@@ -71,7 +71,7 @@ def evaluate(
     """
     respondent = _respondent(model, dtype, route, device)
     frames = _as_frames(data, keys)
-    check_fields(respondent.name, respondent.outputs, frames)
+    check_fields(respondent, frames)
     rows, errors, relative = [], dict[str, list[np.ndarray]](), list[float]()
     for done, frame in enumerate(frames, 1):
         answers = Answers(respondent, frame)
@@ -98,13 +98,13 @@ def evaluate(
 
 
 def _respondent(
-    model: str | PathLike | Potential | Calculator, dtype: str, route: str | None, device: Any
+    model: str | PathLike | Potential | BaseCalculator, dtype: str, route: str | None, device: Any
 ) -> Respondent | OtherRespondent:
     """Whom frames are compared with."""
     from ..models.loading import load_model
     from ..phonons.finite_differences import DisplacementCalculator, crystal_calculator
 
-    if not isinstance(model, Calculator):
+    if not isinstance(model, BaseCalculator):
         return Respondent(Evaluator(load_model(model), np.dtype(dtype), *checked_route(route, False, device)))
     calc = crystal_calculator(model)
     return OtherRespondent(calc) if isinstance(calc, DisplacementCalculator) else Respondent(calc.evaluator)
