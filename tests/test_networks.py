@@ -1,6 +1,7 @@
 """What every architecture must keep, trained or not: symmetry, smoothness, finite derivatives, phonon degeneracies."""
 
 import dataclasses
+import re
 
 import e3nn_jax
 import jax
@@ -19,6 +20,7 @@ from ase_phonax.derivatives.compiled.exchange import Exchange
 from ase_phonax.derivatives.compiled.graphs import build_graph, pad
 from ase_phonax.models.architectures import ARCHITECTURES, get_network, make_potential
 from ase_phonax.models.blocks.activations import SILU_NORM, TANH_NORM
+from ase_phonax.models.elements import restricted
 from ase_phonax.models.mace.config import MACEConfig
 from ase_phonax.models.nequip.config import NequIPConfig
 from ase_phonax.models.nequip.config import layer_irreps as nequip_irreps
@@ -338,6 +340,41 @@ def test_equal_configurations_share_one_network_and_what_is_compiled():
 def test_configurations_that_cannot_be_are_refused(change, text):
     with pytest.raises(InputError, match=text):
         untrained("nequip", dataclasses.replace(ODD, **change))
+
+
+OF_PAIRS = dataclasses.replace(
+    ODD, n_layers=2, self_connection="species", scale_elements=True, repulsion_numbers=(6, 14), radial_elements=True
+)
+
+
+@pytest.mark.parametrize("number", [6, 14])
+@pytest.mark.parametrize("name", [*CASES, "nequip, pairs"])
+def test_energies_of_the_elements_that_are_kept_stay_what_they_are(name, number):
+    """Kills: rows of the wrong element, one-hot features whose channels move, radii left behind."""
+    architecture, config = CASES[name][:2] if name in CASES else ("nequip", OF_PAIRS)
+    whole = untrained(architecture, config)
+    module, references = ARCHITECTURES[architecture].references
+    changed = dict(whole.parameters[module]) | {references: np.array([-3.0, 2.0])}
+    whole = dataclasses.replace(whole, parameters=whole.parameters | {module: changed})
+    one = restricted(whole, [number])
+    atoms = cluster()
+    atoms.numbers[:] = number
+    energy, forces = energy_and_forces(PhonaxCalculator(whole), atoms)
+    own, its = energy_and_forces(PhonaxCalculator(one), atoms)
+    assert one.numbers == (number,)
+    assert abs(forces).max() > 1e-3
+    assert own == pytest.approx(energy, abs=1e-11)  # of some eV, in double precision
+    np.testing.assert_allclose(its, forces, atol=1e-11)
+    shapes = ARCHITECTURES[architecture].shapes(one.config)
+    assert {m: {k: x.shape for k, x in own.items()} for m, own in one.parameters.items()} == shapes
+    assert restricted(whole, [14, 6]) is whole
+
+
+@pytest.mark.parametrize(("numbers", "text"), [([6, 8], r"does not know \[8\]"), ([], "no elements left")])
+def test_elements_that_cannot_be_kept_are_refused(numbers, text):
+    with pytest.raises(InputError, match="cannot be restricted") as error:
+        restricted(untrained("nequip", NEQUIX), numbers)
+    assert re.search(text, error.value.why)
 
 
 def test_an_option_of_a_later_version_does_not_make_a_model_another_one():

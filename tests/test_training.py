@@ -580,6 +580,17 @@ def test_tuning_to_energies_of_another_origin_wants_a_shift(tmp_path, finished, 
     assert fine_tune(finished.result.potential, config, frames=(moved[:6], [])).history[0]["loss"] < 1
 
 
+def test_a_tuned_model_can_forget_elements_that_no_label_held_up(tmp_path, frames):
+    """A model of two elements tuned to frames of one says nothing of the other, and starts as good as it was."""
+    toy = toy_potential((*NUMBERS, 79), seed=7)
+    before = fine_tune(toy, tuning_config(tmp_path / "a", optimiser={"epochs": 1}), frames=(frames[:6], frames[6:]))
+    config = tuning_config(tmp_path / "b", fine_tune={"elements": "frames"}, optimiser={"epochs": 1})
+    after = fine_tune(toy, config, frames=(frames[:6], frames[6:]))
+    assert before.potential.numbers == (*NUMBERS, 79)
+    assert after.potential.numbers == NUMBERS
+    assert after.history[0]["valid_loss"] == pytest.approx(before.history[0]["valid_loss"], rel=1e-5)  # float32
+
+
 def test_a_network_described_for_fine_tuning_is_refused(tmp_path, finished, frames):
     with pytest.raises(InputError, match="describes a network"):
         fine_tune(finished.result.potential, small_config(tmp_path), frames=(frames[:6], []))

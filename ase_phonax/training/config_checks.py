@@ -18,6 +18,7 @@ CHOICES = {
     ("run", "precision"): ("float32", "float64"),
     ("run", "keep"): ("best", "last"),
     ("fine_tune", "energies"): ("keep", "shift"),
+    ("fine_tune", "elements"): ("keep", "frames"),
 }
 # (least allowed, whether that itself is allowed)
 LEAST = {

@@ -12,6 +12,7 @@ import numpy as np
 from ..base.errors import InputError
 from ..base.progress import Progress
 from ..derivatives.compiled.responses import cast
+from ..models.elements import restricted
 from ..models.potential import Potential, Provenance
 from ..phonons.polar.widths import DIPOLE_WIDTH, width_of
 from . import partition, placement, setup
@@ -21,7 +22,7 @@ from .config import Config, NetworkConfig, TrainingConfig, as_config, as_dict
 from .first_parameters import Parameters
 from .folders import MODEL, working_in
 from .history import FIGURE, draw, write_csv
-from .labels.frames import Frame, count_labels, fingerprint
+from .labels.frames import Frame, count_labels, find_elements, fingerprint
 from .targets import wanted_outputs
 from .trainer import FROM_A_MODEL, FROM_NOTHING, Report, Trainer, as_arrays
 
@@ -140,6 +141,8 @@ class Run(Trainer):
         self.config, self.training = config, training
         dtype = np.dtype(config.run.precision)
         start = None if base is None else base.fingerprint()
+        if base is not None and config.fine_tune.elements == "frames":
+            base = restricted(base, find_elements([*training, *valid]))
         if base is not None and config.fine_tune.energies == "shift":
             base = setup.shifted(base, training)
         elif base is not None and config.loss.energy:

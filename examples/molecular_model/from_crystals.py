@@ -38,7 +38,7 @@ def train(options: argparse.Namespace) -> None:
     from ase_phonax import fine_tune
 
     settings = {
-        "fine_tune": {"energies": "shift"},
+        "fine_tune": {"energies": "shift", "elements": "frames"},
         "loss": LOSS,
         "optimiser": {
             "method": "muon",
@@ -47,7 +47,7 @@ def train(options: argparse.Namespace) -> None:
             "learning_rate": options.rate,
             "warmup": 0.05,
         },
-        "run": {"output": str(options.output), "n_shapes": 2, "validate_every": 2, "keep": "last", "devices": "all"},
+        "run": {"output": str(options.output), "n_shapes": 2, "validate_every": 4, "keep": "last", "devices": "all"},
     }
     parts = frames("train", options.share) + labels.of_ethanol(), frames("held out")
     print(f"{len(parts[0])} frames, {len(parts[1])} to validate", flush=True)
