@@ -6,7 +6,7 @@
 Needs `pip install pyscf ase rdkit`. One frame for each molecule of data/pbe.npz, those of the test left out, at the
 geometry there; and one for the molecules of larger.smi, displaced as much from MMFF's minimum. Each takes nineteen
 self-consistent fields with forces, half a minute to five of one core. Each is kept in runs/molecules_in_fields_19/; a
-second start goes on from there. `--pack` writes all that are there into data/fields.npz.
+second start goes on from there, and from data/fields.npz, where `--pack` writes all that are there.
 """
 
 import argparse
@@ -69,6 +69,15 @@ def molecules() -> dict[str, tuple[str, Atoms]]:
     return {name: chosen[name] for name in names}
 
 
+def unpack() -> None:
+    """A file for each molecule of data/fields.npz, where there is none yet."""
+    with np.load(PACKED) as stored:
+        for k in {name.split("/")[0] for name in stored}:
+            if not (KEPT / f"{k}.npz").exists():
+                own = {name.split("/")[1]: stored[name] for name in stored if name.startswith(f"{k}/")}
+                molecular_dft.write(KEPT / f"{k}.npz", own)
+
+
 def pack() -> None:
     """All results in one file; arrays under NUMBER/NAME."""
     arrays = {}
@@ -87,6 +96,7 @@ def main() -> None:
     parser.add_argument("--part", default="0/1", help="K/N: every N-th molecule from the K-th; for N processes at once")
     parser.add_argument("--pack", action="store_true")
     options = parser.parse_args()
+    unpack()
     if options.pack:
         return pack()
     first, every = map(int, options.part.split("/"))

@@ -14,9 +14,6 @@ from ase_phonax import Frame, frame_of_hessian
 
 HERE = Path(__file__).resolve().parent
 HESSIANS, FIELDS, BREADTH, DIPOLES = (HERE / f"data/{name}.npz" for name in ("pbe", "fields", "breadth", "dipoles"))
-# Dipoles and Born charges of GFN2-xTB are larger than PBE's: over 150 frames of dipoles by 1/0.83, over 54 of charges
-# by 1/0.81. Times this, dipoles are 0.033 eÅ from PBE's, and 0.050 as they are.
-SCALE_OF_XTB = 0.82
 OF_FIELDS = ("dipole", "polarizability", "born_charges", "polarizability_gradient")
 ETHANOL = 60  # frames with Hessians of the published set
 EV_PER_HARTREE, ANGSTROM_PER_BOHR = 27.211386245988, 0.529177210903
@@ -28,15 +25,6 @@ class Labelled(NamedTuple):
     smiles: str
     split: str
     frame: Frame
-
-
-def of_xtb(folder: Path) -> list[Labelled]:
-    """Those of `xtb.label_all`, dipoles and charges scaled to PBE's."""
-    return [
-        labelled._replace(frame=_times(labelled.frame, SCALE_OF_XTB))
-        for path in sorted(folder.glob("*.npz"))
-        for labelled in of_file(path)
-    ]
 
 
 def of_file(path: Path) -> Iterator[Labelled]:
@@ -109,11 +97,3 @@ def _frame(own: dict[str, np.ndarray], origin: str) -> Frame:
     first["origin"] = origin
     frame = frame_of_hessian(atoms, own["hessian"], **first) if "hessian" in own else Frame(atoms, **first)
     return replace(frame, **{name: own[name] for name in OF_FIELDS if name in own})
-
-
-def _times(frame: Frame, factor: float) -> Frame:
-    """Dipole and Born charges scaled."""
-    scaled = {
-        name: factor * getattr(frame, name) for name in ("dipole", "born_charges") if getattr(frame, name) is not None
-    }
-    return replace(frame, **scaled)

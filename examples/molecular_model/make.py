@@ -1,13 +1,13 @@
-"""Makes the molecular model that ships: learned from GFN2-xTB, corrected by PBE/def2-SVP, measured on unseen molecules.
+"""Makes the molecular model that ships: a potential of crystals learns PBE/def2-SVP, measured on unseen molecules.
 
     python examples/molecular_model/make.py                     everything; a day, and a second start goes on
     python examples/molecular_model/make.py xtb pbe             labels: needs pip install rdkit tblite pyscf
-    python examples/molecular_model/make.py energies            energies alone, from nothing; kept in data/energies.h5
-    python examples/molecular_model/make.py train measure card  the rest, from there: ase-phonax alone
+    python examples/molecular_model/make.py energies            energies alone, from Nequix: two hours
+    python examples/molecular_model/make.py train measure card  the rest; without `energies`, of the model that ships
     python examples/molecular_model/make.py --quick             a few steps on the labels in data/, to see that it runs
 
-Which molecules: molecules.py. Labels: xtb.py, pbe.py. With PHONAX_DATA set, frames of ethanol with PBE/def2-SVP
-Hessians are taken as well. What was found is in README.md.
+Which molecules: molecules.py. Geometries: xtb.py; labels: pbe.py. With PHONAX_DATA set, frames of ethanol with
+PBE/def2-SVP Hessians are taken as well. What was found is in README.md.
 """
 
 import argparse
@@ -31,13 +31,13 @@ from ase_phonax import Frame
 STEPS = ("xtb", "pbe", "energies", "train", "measure", "card")
 NAME = "phonax-molecules"
 MODELS = HERE.parents[1] / "models"
-LEVEL = "imitates PBE/def2-SVP (PySCF); learned on from GFN2-xTB"
+START = "nequix-mp-1"
+LEVEL = "imitates PBE/def2-SVP (PySCF); learned on from Nequix (PBE, Materials Project)"
 CITATION = (
-    "its labels: GFN2-xTB, C. Bannwarth, S. Ehlert, S. Grimme, J. Chem. Theory Comput. 15, 1652 (2019); PySCF, Q. Sun "
-    "et al., J. Chem. Phys. 153, 024109 (2020)"
+    "learned on from Nequix, T. Koker, M. Kotak, T. Smidt, arXiv:2508.16067 (weights nequix-mp-1, MIT licence); its "
+    "labels: PySCF, Q. Sun et al., J. Chem. Phys. 153, 024109 (2020)"
 )
-SMALL = {"hidden_irreps": "8x0e + 4x1o + 2x2e", "n_layers": 1, "radial_sizes": [8]}  # of --quick
-KNOWN = HERE / "data/energies.h5"  # what `energies` gave: the model that shipped first, by 138 of the molecules by PBE
+SMALL = {"cutoff": 5.0, "hidden_irreps": "8x0e + 4x1o + 2x2e", "n_layers": 1, "radial_sizes": [8]}  # of --quick
 IN_FIELDS = (
     "; on {molecules} unseen molecules dipoles {dipole_mae_debye:.3f} D (components), polarizabilities "
     "{polarizability_percent:.1f} %, strong lines along its own modes {infrared_percent:.0f} % in infrared, "
@@ -79,30 +79,32 @@ def unpack(path: Path, folder: Path) -> None:
                 np.savez_compressed(folder / f"{name}.npz", **arrays)
 
 
-def labelled(options: argparse.Namespace, source: str) -> list[Labelled]:
-    """All frames of a source."""
+def labelled(options: argparse.Namespace) -> list[Labelled]:
+    """All frames."""
     if options.quick:
-        return [own for path in sorted((options.labels / source).glob("*.npz")) for own in labels.of_file(path)]
-    return labels.of_pbe() if source == "pbe" else labels.of_xtb(options.labels / "xtb")
+        return [own for path in sorted((options.labels / "pbe").glob("*.npz")) for own in labels.of_file(path)]
+    return labels.of_pbe()
 
 
 def energies(options: argparse.Namespace) -> None:
-    """A network that knows energies alone: from nothing on GFN2-xTB, then on from there on PBE/def2-SVP."""
-    split = by_split(labelled(options, "xtb"))
-    first = stage(options, "first", None, *split)
-    hessians = [own for own in labelled(options, "pbe") if own.frame.second is not None]
-    training, valid = by_split(hessians)
-    stage(options, "second", first, training + ethanol(options), valid)
+    """A network that knows energies alone: Nequix, fine-tuned to PBE/def2-SVP; from nothing for a quick one."""
+    known = [own for own in labelled(options) if own.frame.energy is not None]
+    training, valid = by_split(known)
+    stage(options, "energies", None if options.quick else options.start, training + ethanol(options), valid)
 
 
 def train(options: argparse.Namespace) -> None:
     """Dipoles and polarizabilities of a network that knows energies, which stay as they are, bit for bit."""
-    known = options.output / "second/model.h5"
+    known = options.output / "energies/model.h5"
     training, valid = by_split(labels.of_pbe())
+    in_fields = [frame for frame in training if frame.born_charges is not None]
     if options.quick:
-        few = [frame for frame in training if frame.polarizability is not None and max(frame.atoms.numbers) < 9]
-        training, valid = few[:4], []
-    stage(options, "outputs", known if known.exists() else KNOWN, training + ethanol(options), valid)
+        training = [frame for frame in training if frame.polarizability is not None and max(frame.atoms.numbers) < 9]
+        training, valid, in_fields = training[:4], [], training[:4]
+    dipoles = [frame for frame in training if frame.dipole is not None]
+    watched = [frame for frame in valid if frame.dipole is not None]
+    first = stage(options, "outputs", known if known.exists() else MODELS / f"{NAME}.h5", dipoles, watched)
+    stage(options, "responses", first, in_fields, [frame for frame in watched if frame.born_charges is not None])
 
 
 def by_split(known: list[Labelled]) -> tuple[list[Frame], list[Frame]]:
@@ -115,7 +117,7 @@ def ethanol(options: argparse.Namespace) -> list[Frame]:
     return [] if options.quick else labels.of_ethanol()
 
 
-def stage(options: argparse.Namespace, name: str, start: Path | None, training: list, valid: list) -> Path:
+def stage(options: argparse.Namespace, name: str, start: str | Path | None, training: list, valid: list) -> Path:
     """The model of one stage of train.yaml, trained unless it is there."""
     from ase_phonax import fine_tune
     from ase_phonax import train as from_nothing
@@ -127,14 +129,14 @@ def stage(options: argparse.Namespace, name: str, start: Path | None, training: 
     settings = read_yaml(HERE / "train.yaml")
     own = settings[name]
     own["run"] = settings["run"] | {"output": str(folder), "devices": "all"} | own["run"]
+    own["optimiser"] = settings["optimiser"] | own["optimiser"]
     own["data"] = {"valid": 0}
     if options.quick:
         own["optimiser"]["epochs"] = 2
-        if start is None:
-            own["network"] |= SMALL
     print(f"{name}: {len(training)} frames, {len(valid)} to validate", flush=True)
     how = {"frames": (training, valid), "resume": (folder / "checkpoint.h5").exists(), "report": show}
     if start is None:
+        own |= {"network": SMALL, "fine_tune": {}}
         from_nothing(own, **how)
     else:
         fine_tune(start, own, **how)
@@ -165,7 +167,7 @@ def card(options: argparse.Namespace) -> None:
     from ase_phonax import load_model, save_model
 
     to = options.output if options.quick else MODELS
-    learned = load_model(options.output / "outputs/model.h5")
+    learned = load_model(options.output / "responses/model.h5")
     measured = json.loads((options.output / "summary.json").read_text())
     if set(measured["failed"]) - set(TESTED_KINDS.values()) and not options.quick:
         sys.exit(f"not fit to ship: it takes {', '.join(measured['failed'])} apart")
@@ -178,8 +180,8 @@ def card(options: argparse.Namespace) -> None:
         "elements": [chemical_symbols[z] for z in learned.numbers],
         "level_of_theory": LEVEL,
         "n_parameters": learned.n_parameters,
-        "training_set": f"1923 molecules by GFN2-xTB, {len(learned_from)} and {labels.ETHANOL} frames of ethanol by "
-        "PBE/def2-SVP; energies, forces, Hessians, dipoles, polarizabilities and their derivatives",
+        "training_set": f"{len(learned_from)} molecules and {labels.ETHANOL} frames of ethanol by PBE/def2-SVP, after "
+        "crystals by PBE (MPtrj); energies, forces, Hessians, dipoles, polarizabilities and their derivatives",
         "licence": "MIT",
         "citation": CITATION,
         "purpose": "molecules",
@@ -209,6 +211,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("steps", nargs="*", metavar="STEP", help=f"{', '.join(STEPS)}; default: all")
     parser.add_argument("--quick", action="store_true", help="two epochs on the few labels in data/")
+    parser.add_argument("--start", default=START, help="what energies are learned on from (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("runs/molecular"), help="default: %(default)s")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="devices to train on; default: all cores")
     options = parser.parse_args()

@@ -22,9 +22,9 @@ def run(options: argparse.Namespace) -> dict:
     from ase_phonax import PhonaxCalculator
     from ase_phonax.base.errors import PhonaxError
 
-    calc = PhonaxCalculator(str(options.output / "outputs/model.h5"))
+    calc = PhonaxCalculator(str(options.output / "responses/model.h5"))
     rows, forces, failed = [], [], []
-    for smiles, split, frame in labelled(options, "pbe"):
+    for smiles, split, frame in labelled(options):
         if split == "held out" and frame.forces is not None:
             forces.append(calc.get_forces(frame.atoms) - frame.forces)
         if split == "tested":

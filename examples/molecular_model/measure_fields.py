@@ -20,7 +20,7 @@ STRONG = 0.2  # of the strongest line of a molecule
 
 def run(options: argparse.Namespace) -> dict:
     """Measure, print and write the summary."""
-    calculator = PhonaxCalculator(options.output / "outputs/model.h5")
+    calculator = PhonaxCalculator(options.output / "responses/model.h5")
     with np.load(UNSEEN) as stored:
         labels = dict(stored)
     rows = []
