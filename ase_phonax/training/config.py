@@ -110,8 +110,8 @@ class FineTuneConfig:
     Attributes:
         frozen: patterns of parameters that keep their values, such as "layer_0/*" or "*/radial_*".
         energies: "keep" the model's reference energies, or "shift" them by least squares to the labels' level.
-        elements: "keep" all that the model knows, or those of the "frames" alone, where what the others have in common
-            with them is not kept up by any label.
+        elements: "keep" all that the model knows, or those of the "frames" alone: no label holds up what the tuned
+            model says of the others.
     """
 
     frozen: tuple[str, ...] = ()
